@@ -1,0 +1,206 @@
+"""Every error that a caller may see.
+
+    AppError                     500 internal_error
+    ├── BadRequest               400 bad_request
+    ├── NotAuthenticated         401 not_authenticated
+    │   ├── InvalidCredentials   401 invalid_credentials
+    │   └── TokenExpired         401 token_expired
+    ├── Forbidden                403 forbidden
+    ├── NotFound                 404 not_found
+    ├── Conflict                 409 conflict
+    ├── FileTooLarge             413 file_too_large
+    ├── QuotaExceeded            413 quota_exceeded
+    ├── UnsupportedFileType      415 unsupported_file_type
+    ├── ValidationFailed         422 validation_error
+    ├── RateLimited              429 rate_limited
+    ├── ProviderError            502 provider_error
+    │   ├── ProviderAuthFailed       provider_auth_failed
+    │   ├── ModelNotFound            model_not_found
+    │   ├── ContextTooLong           context_too_long
+    │   ├── ContentRefused           content_refused
+    │   └── ProviderBadAnswer        provider_bad_answer
+    ├── ProviderUnavailable      503 provider_unavailable
+    │   ├── ProviderRateLimited      provider_rate_limited
+    │   └── ProviderBusy             provider_busy
+    ├── DependencyUnavailable    503 dependency_unavailable
+    └── ProviderTimeout          504 provider_timeout
+
+A class's docstring is its default message: one sentence that says what the reader can do. Text of unexpected
+exceptions, bodies of providers and secrets never enter a message.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+Details = Sequence[Mapping[str, Any]]
+
+
+class AppError(Exception):
+    """Something went wrong on our side; the request id finds it in the log."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        details: Details | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        self.message = message or (type(self).__doc__ or "").strip()
+        self.details = list(details) if details else None
+        self.retry_after = retry_after
+        super().__init__(self.message)
+
+
+class BadRequest(AppError):
+    """The request can't be carried out as it stands."""
+
+    status = 400
+    code = "bad_request"
+
+
+class NotAuthenticated(AppError):
+    """Not authenticated"""  # noqa: D400  (the API contract's exact words)
+
+    status = 401
+    code = "not_authenticated"
+
+
+class InvalidCredentials(NotAuthenticated):
+    """The name or the password is wrong."""
+
+    code = "invalid_credentials"
+
+
+class TokenExpired(NotAuthenticated):
+    """The token has expired or was revoked; sign in again."""
+
+    code = "token_expired"
+
+
+class Forbidden(AppError):
+    """Your account may not do this."""
+
+    status = 403
+    code = "forbidden"
+
+
+class NotFound(AppError):
+    """There is no such thing, or it is not yours."""
+
+    status = 404
+    code = "not_found"
+
+
+class Conflict(AppError):
+    """This collides with something that is there already."""
+
+    status = 409
+    code = "conflict"
+
+
+class FileTooLarge(AppError):
+    """The file is larger than this server takes."""
+
+    status = 413
+    code = "file_too_large"
+
+
+class QuotaExceeded(AppError):
+    """Your storage is full; delete files to make room."""
+
+    status = 413
+    code = "quota_exceeded"
+
+
+class UnsupportedFileType(AppError):
+    """Files of this type can't be read here."""
+
+    status = 415
+    code = "unsupported_file_type"
+
+
+class ValidationFailed(AppError):
+    """Request validation failed"""  # noqa: D400  (the API contract's exact words)
+
+    status = 422
+    code = "validation_error"
+
+
+class RateLimited(AppError):
+    """Too many attempts; wait a little and try again."""
+
+    status = 429
+    code = "rate_limited"
+
+
+class ProviderError(AppError):
+    """The model provider answered with an error; try again or choose another model."""
+
+    status = 502
+    code = "provider_error"
+
+
+class ProviderAuthFailed(ProviderError):
+    """The model provider refused this server's credentials; the operator has to check them."""
+
+    code = "provider_auth_failed"
+
+
+class ModelNotFound(ProviderError):
+    """The provider has no model of this name; choose one from the models list."""
+
+    code = "model_not_found"
+
+
+class ContextTooLong(ProviderError):
+    """The conversation is longer than this model reads; shorten it or choose a model with a larger context."""
+
+    code = "context_too_long"
+
+
+class ContentRefused(ProviderError):
+    """The provider refused to answer this content; word the question differently."""
+
+    code = "content_refused"
+
+
+class ProviderBadAnswer(ProviderError):
+    """The model provider's answer could not be understood; try again or choose another model."""
+
+    code = "provider_bad_answer"
+
+
+class ProviderUnavailable(AppError):
+    """The model provider can't be reached; try again later or choose another model."""
+
+    status = 503
+    code = "provider_unavailable"
+
+
+class ProviderRateLimited(ProviderUnavailable):
+    """The model provider is limiting this server's requests; try again later."""
+
+    code = "provider_rate_limited"
+
+
+class ProviderBusy(ProviderUnavailable):
+    """All places for this model are taken and the queue is full; try again in a moment."""
+
+    code = "provider_busy"
+
+
+class DependencyUnavailable(AppError):
+    """A part of this server is not available right now; try again later."""
+
+    status = 503
+    code = "dependency_unavailable"
+
+
+class ProviderTimeout(AppError):
+    """The model provider did not answer in time; try again or choose another model."""
+
+    status = 504
+    code = "provider_timeout"

@@ -1,0 +1,214 @@
+"""One typed class for everything that an operator sets.
+
+Values come from the environment and from `.env`; names are case-insensitive. A wrong value stops the start with one
+line that names the variable, the value (secrets masked) and what is allowed: see `load_settings`.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+ModelSource = Literal["local", "embedded", "ollama", "openai", "aihub"]
+ProviderName = Literal["embedded", "ollama", "openai", "aihub"]
+PROVIDERS: tuple[ProviderName, ...] = get_args(ProviderName)
+
+_PLACEHOLDERS = {"changeme", "change-me", "secret", "your-secret-key", "please-change-me"}
+_DEFAULT_ORIGINS = [
+    f"http://{host}:{port}" for host in ("localhost", "127.0.0.1") for port in (3000, 5173, 8000)
+]
+
+
+def _no_trailing_slash(url: str) -> str:
+    if url and not url.startswith(("http://", "https://")):
+        raise ValueError("an address that begins with http:// or https://")
+    return url.rstrip("/")
+
+
+Url = Annotated[str, AfterValidator(_no_trailing_slash)]
+
+
+class SettingsError(Exception):
+    """A setting has a value that can't be used; the message is one line for the operator."""
+
+
+class Settings(BaseSettings):
+    """All settings. Sizes are in the unit that the name says; times are in seconds unless the name says otherwise."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_file_encoding="utf-8", case_sensitive=False, extra="ignore", env_ignore_empty=True
+    )
+
+    # The service
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=1, le=65535)
+    data_dir: Path = Path(".data")
+    environment: Literal["development", "production"] = "production"
+    allowed_origins: Annotated[list[str], NoDecode] = _DEFAULT_ORIGINS
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["auto", "console", "json"] = "auto"
+    ui_dir: Path | None = None
+    shutdown_grace_seconds: float = Field(default=20, ge=0)
+
+    # Storage. Unset: the embedded parts, which `up` starts.
+    database_url: SecretStr | None = None
+    alembic_database_url: SecretStr | None = None
+    database_pool_size: int = Field(default=10, ge=1)
+    chroma_url: Url | None = None
+    vectordb_path: Path = Path(".chromadb")
+    collection_name: str = Field(default="documents", pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]{1,40}[a-zA-Z0-9]$")
+    blob_url: str | None = None
+
+    # Accounts
+    jwt_secret_key: SecretStr
+    jwt_algorithm: Literal["HS256", "HS384", "HS512"] = "HS256"
+    jwt_access_token_expire_minutes: int = Field(default=10080, ge=1)
+    refresh_token_expire_days: int = Field(default=30, ge=1)
+    cookie_secure: bool = False
+    allow_registration: bool = True
+    allow_anonymous_chat: bool = False
+    login_attempts_per_minute: int = Field(default=5, ge=1)
+    trusted_proxies: str = "127.0.0.1"
+
+    # Models
+    default_model_source: ModelSource = "ollama"
+    model_fallback_sources: Annotated[list[ProviderName], NoDecode] = ["embedded"]
+    embeddings_source: ProviderName = "embedded"
+    embeddings_baseurl: Url = "http://localhost:11434"
+    ollama_chat_model: str = "llama3.2:latest"
+    ollama_embed_model: str = "nomic-embed-text:latest"
+    openai_api_key: SecretStr | None = None
+    openai_base_url: Url = "https://api.openai.com/v1"
+    openai_model: str = "gpt-4"
+    openai_embed_model: str = "text-embedding-3-small"
+    aihub_url: Url | None = None
+    aihub_keycloak_host: Url | None = None
+    aihub_username: str | None = None
+    aihub_password: SecretStr | None = None
+    aihub_client_id: str | None = None
+    aihub_client_secret: SecretStr | None = None
+    aihub_verify_ssl: bool = False
+    aihub_chat_stream_path: str = ""
+    aihub_model: str | None = None
+    aihub_embed_model: str | None = None
+    embedded_model_path: Path | None = None
+    embedded_chat_url: Url | None = None
+    embedded_embeddings_url: Url | None = None
+    embedded_api_key: SecretStr | None = None
+    embedded_context_tokens: int = Field(default=4096, ge=512)
+
+    # How long a provider may take, and how many calls it gets at once
+    provider_connect_timeout: float = Field(default=3, gt=0)
+    provider_first_token_timeout: float = Field(default=120, gt=0)
+    provider_between_tokens_timeout: float = Field(default=60, gt=0)
+    provider_probe_timeout: float = Field(default=2, gt=0)
+    provider_max_retries: int = Field(default=2, ge=0)
+    provider_max_in_flight: int = Field(default=64, ge=1)
+    provider_max_queue: int = Field(default=256, ge=0)
+
+    # Files and retrieval
+    max_filesize_mb: float = Field(default=50, gt=0)
+    max_files_per_user: int = Field(default=1000, ge=1)
+    max_bytes_per_user_mb: float = Field(default=2048, gt=0)
+    chunk_size: int = Field(default=2000, ge=200, le=100_000)
+    chunk_overlap: int = Field(default=400, ge=0)
+    max_message_chars: int = Field(default=32_000, ge=1)
+    retrieval_budget_chars: int = Field(default=6000, ge=500)
+    ingestion_timeout_seconds: float = Field(default=300, gt=0)
+    ingestion_memory_mb: int = Field(default=2048, ge=256)
+    worker_concurrency: int = Field(default=2, ge=1)
+    inline_worker: bool = True
+
+    @field_validator("allowed_origins", "model_fallback_sources", mode="before")
+    @classmethod
+    def _split_csv(cls, value: object) -> object:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("default_model_source", "embeddings_source", mode="before")
+    @classmethod
+    def _lower(cls, value: object) -> object:
+        return value.strip().lower() if isinstance(value, str) else value
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper(cls, value: object) -> object:
+        return value.strip().upper() if isinstance(value, str) else value
+
+    @field_validator("jwt_secret_key")
+    @classmethod
+    def _long_enough(cls, value: SecretStr) -> SecretStr:
+        if len(value.get_secret_value()) < 32 or value.get_secret_value().lower() in _PLACEHOLDERS:
+            raise ValueError("a random string of at least 32 characters")
+        return value
+
+    @field_validator("database_url", "alembic_database_url")
+    @classmethod
+    def _postgres(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and not value.get_secret_value().startswith(("postgresql://", "postgres://", "postgresql+")):
+            raise ValueError("postgresql://user:password@host:port/database")
+        return value
+
+    @model_validator(mode="after")
+    def _overlap_fits(self) -> "Settings":
+        if self.chunk_overlap >= self.chunk_size:
+            raise ValueError(f"CHUNK_OVERLAP={self.chunk_overlap}: less than CHUNK_SIZE ({self.chunk_size})")
+        return self
+
+    @property
+    def max_filesize_bytes(self) -> int:
+        """The largest upload, in bytes."""
+        return int(self.max_filesize_mb * 1024 * 1024)
+
+    @property
+    def vectordb_dir(self) -> Path:
+        """Where the embedded Chroma keeps its index; a relative `VECTORDB_PATH` lies in the data folder."""
+        return self.data_dir / self.vectordb_path
+
+    def postgres_dsn(self, driver: Literal["asyncpg", "psycopg"] | None = None) -> str:
+        """Return the database's address for SQLAlchemy (`driver` given) or for libpq (none).
+
+        Raises SettingsError where no database is configured: `up` sets one for its children.
+        """
+        if self.database_url is None:
+            raise SettingsError("DATABASE_URL is not set: give one, or start everything with `llama-service up`")
+        _, _, rest = self.database_url.get_secret_value().partition("://")
+        return f"postgresql+{driver}://{rest}" if driver else f"postgresql://{rest}"
+
+
+def _shown(value: object) -> str:
+    text = "***" if isinstance(value, SecretStr) else str(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _allowed(error: Any) -> str:
+    context = error.get("ctx", {})
+    if "expected" in context:
+        return f"allowed: {context['expected']}"
+    if error["type"] == "value_error":
+        return f"allowed: {context['error']}"
+    return str(error["msg"])
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings from `overrides`, the environment and `.env`, in this order of precedence.
+
+    Raises SettingsError with one line for each variable that can't be used.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as invalid:
+        lines = []
+        for error in invalid.errors():
+            if not error["loc"]:
+                lines.append(str(error["ctx"]["error"]))
+                continue
+            name = str(error["loc"][0])
+            if error["type"] == "missing":
+                lines.append(f"{name.upper()} is not set: it is required")
+                continue
+            field = Settings.model_fields.get(name)
+            secret = field is not None and "SecretStr" in str(field.annotation)
+            value = "***" if secret else _shown(error["input"])
+            lines.append(f"{name.upper()}={value}: {_allowed(error)}")
+        raise SettingsError("\n".join(lines)) from None

@@ -1,0 +1,14 @@
+#!/usr/bin/env sh
+# Write the hashed lock files. No registry host may appear in them (--no-emit-index-url, no annotations of sources).
+set -eu
+cd "$(dirname "$0")/.."
+lock() { # NAME ARGS...
+  name=$1; shift
+  uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+    --custom-compile-command "make lock" --quiet "$@" -o "requirements/$name.txt"
+}
+# One resolution for everything, which constrains the others, so that all environments agree.
+lock dev --extra embedded --group demo-model --group build --group dev
+lock run --extra embedded --group demo-model --group build -c requirements/dev.txt
+lock server -c requirements/dev.txt
+lock studio --extra embedded --group demo-model --group build --group dev --group studio
