@@ -175,6 +175,13 @@ class Settings(BaseSettings):
         _, _, rest = self.database_url.get_secret_value().partition("://")
         return f"postgresql+{driver}://{rest}" if driver else f"postgresql://{rest}"
 
+    def migration_dsn(self) -> str:
+        """Return the address that migrations use: `ALEMBIC_DATABASE_URL`, or the database's own."""
+        if self.alembic_database_url is None:
+            return self.postgres_dsn("psycopg")
+        _, _, rest = self.alembic_database_url.get_secret_value().partition("://")
+        return f"postgresql+psycopg://{rest}"
+
 
 def _shown(value: object) -> str:
     text = "***" if isinstance(value, SecretStr) else str(value)

@@ -1,0 +1,173 @@
+"""Access tokens that end when their session ends, and refresh tokens that are spent by use."""
+
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import jwt
+from fastapi_users.jwt import decode_jwt, generate_jwt
+from sqlalchemy import func, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from llama_service.errors import Forbidden, NotAuthenticated, TokenExpired
+from llama_service.settings import Settings
+from persistence.tables import AuthSession, User
+
+ACCESS = ["llama-service:access"]
+RESET = ["llama-service:reset"]
+RESET_LIFETIME = 3600  # seconds
+_SEEN_EVERY = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What a client gets when it signs in; `expires_in` is the access token's lifetime in seconds."""
+
+    access_token: str
+    refresh_token: str
+    expires_in: int
+    session_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The account behind a request and the session that it came with."""
+
+    user: User
+    session_id: UUID
+
+
+def _hash(secret: str) -> bytes:
+    # The secret has 256 random bits: a plain hash is enough, there is nothing to guess.
+    return hashlib.sha256(secret.encode()).digest()
+
+
+class TokenService:
+    """Issues, checks, rotates and revokes the tokens of sign-in sessions."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._secret = settings.jwt_secret_key
+        self._algorithm = settings.jwt_algorithm
+        self._lifetime = settings.jwt_access_token_expire_minutes * 60
+        self._refresh_lifetime = timedelta(days=settings.refresh_token_expire_days)
+
+    def _tokens(self, user: User, session_id: UUID, refresh_secret: str) -> Tokens:
+        claims = {"sub": str(user.id), "sid": str(session_id), "epoch": user.token_epoch, "aud": ACCESS}
+        access = generate_jwt(claims, self._secret, self._lifetime, algorithm=self._algorithm)
+        return Tokens(access, f"{session_id}.{refresh_secret}", self._lifetime, session_id)
+
+    async def issue(self, session: AsyncSession, user: User, *, user_agent: str | None, ip: str) -> Tokens:
+        """Begin a session for `user`."""
+        secret = secrets.token_urlsafe(32)
+        row = AuthSession(
+            user_id=user.id,
+            refresh_hash=_hash(secret),
+            user_agent=user_agent[:400] if user_agent else None,
+            ip=ip,
+            expires_at=datetime.now(UTC) + self._refresh_lifetime,
+        )
+        session.add(row)
+        await session.flush()
+        return self._tokens(user, row.id, secret)
+
+    async def caller(self, session: AsyncSession, token: str) -> Caller:
+        """Return who presents this access token, with one query.
+
+        Raises NotAuthenticated for a forged or foreign token, TokenExpired for one that was good once, Forbidden for
+        an account that is switched off.
+        """
+        try:
+            claims = decode_jwt(token, self._secret, ACCESS, algorithms=[self._algorithm])
+            user_id, session_id, epoch = UUID(claims["sub"]), UUID(claims["sid"]), int(claims["epoch"])
+        except jwt.ExpiredSignatureError:
+            raise TokenExpired from None
+        except (jwt.PyJWTError, KeyError, ValueError, TypeError):
+            raise NotAuthenticated from None
+        found = (
+            await session.execute(
+                select(User, AuthSession.revoked_at, AuthSession.last_seen_at)
+                .join(AuthSession, AuthSession.user_id == User.id)
+                .where(User.id == user_id, AuthSession.id == session_id)
+            )
+        ).one_or_none()
+        if found is None or found.revoked_at is not None or found.User.token_epoch != epoch:
+            raise TokenExpired
+        if not found.User.is_active:
+            raise Forbidden("This account is switched off; ask an administrator.")
+        if datetime.now(UTC) - found.last_seen_at > _SEEN_EVERY:
+            await session.execute(
+                update(AuthSession).where(AuthSession.id == session_id).values(last_seen_at=func.now())
+            )
+        return Caller(found.User, session_id)
+
+    async def rotate(self, session: AsyncSession, refresh_token: str) -> tuple[Tokens | None, UUID | None]:
+        """Spend a refresh token: return new tokens, or None where it is not good.
+
+        A token that was spent before means that two hold it: the second value is then the session, which the caller
+        has to revoke in a transaction that stays.
+        """
+        session_part, _, secret = refresh_token.partition(".")
+        try:
+            session_id = UUID(session_part)
+        except ValueError:
+            return None, None
+        found = (
+            await session.execute(
+                select(AuthSession, User)
+                .join(User, User.id == AuthSession.user_id)
+                .where(AuthSession.id == session_id)
+                .with_for_update(of=AuthSession)
+            )
+        ).one_or_none()
+        if found is None or found.AuthSession.revoked_at is not None:
+            return None, None
+        row, user = found.AuthSession, found.User
+        if not hmac.compare_digest(row.refresh_hash, _hash(secret)):
+            return None, session_id
+        now = datetime.now(UTC)
+        if row.expires_at < now or not user.is_active:
+            return None, None
+        renewed = secrets.token_urlsafe(32)
+        row.refresh_hash, row.last_seen_at, row.expires_at = _hash(renewed), now, now + self._refresh_lifetime
+        await session.flush()
+        return self._tokens(user, session_id, renewed), None
+
+    def _fingerprint(self, user: User) -> str:
+        key = self._secret.get_secret_value().encode()
+        return hmac.new(key, user.hashed_password.encode(), hashlib.sha256).hexdigest()[:32]
+
+    def reset_token(self, user: User) -> str:
+        """Return a token that sets a new password once, within an hour: it dies with the old password."""
+        claims = {"sub": str(user.id), "fp": self._fingerprint(user), "aud": RESET}
+        return generate_jwt(claims, self._secret, RESET_LIFETIME, algorithm=self._algorithm)
+
+    def reset_subject(self, token: str) -> tuple[UUID, str] | None:
+        """Return the account and the fingerprint that a reset token names, or None for one that is not good."""
+        try:
+            claims = decode_jwt(token, self._secret, RESET, algorithms=[self._algorithm])
+            return UUID(claims["sub"]), str(claims["fp"])
+        except (jwt.PyJWTError, KeyError, ValueError, TypeError):
+            return None
+
+    def may_reset(self, user: User, fingerprint: str) -> bool:
+        """Whether the password is still the one that the reset token was made for."""
+        return hmac.compare_digest(self._fingerprint(user), fingerprint)
+
+
+async def revoke(session: AsyncSession, user_id: UUID, *, only: UUID | None = None, keep: UUID | None = None) -> int:
+    """End sessions of an account: the one named by `only`, or all but `keep`. Return how many ended."""
+    query = update(AuthSession).where(AuthSession.user_id == user_id, AuthSession.revoked_at.is_(None))
+    if only is not None:
+        query = query.where(AuthSession.id == only)
+    if keep is not None:
+        query = query.where(AuthSession.id != keep)
+    ended = await session.execute(query.values(revoked_at=func.now()).returning(AuthSession.id))
+    return len(ended.all())
+
+
+async def revoke_session(session: AsyncSession, session_id: UUID) -> None:
+    """End one session, whoever's it is: for a refresh token that was used twice."""
+    await session.execute(update(AuthSession).where(AuthSession.id == session_id).values(revoked_at=func.now()))

@@ -1,0 +1,122 @@
+"""FastAPI-Users' manager, with what it lacks: user names, hashing off the loop, one transaction per request."""
+
+import secrets
+from typing import Any
+from uuid import UUID
+
+from fastapi import Request
+from fastapi_users import BaseUserManager, InvalidPasswordException, UUIDIDMixin, exceptions, schemas
+from fastapi_users_db_sqlalchemy import SQLAlchemyUserDatabase
+from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from auth.passwords import PasswordHasher
+from llama_service.errors import Conflict, ValidationFailed
+from persistence.tables import User
+
+MIN_PASSWORD = 8
+MAX_PASSWORD = 256
+
+
+class UserDatabase(SQLAlchemyUserDatabase[User, UUID]):  # type: ignore[type-var]  # our own table class
+    """FastAPI-Users' adapter, flushing where the original commits: the request is the unit of work."""
+
+    async def create(self, create_dict: dict[str, Any]) -> User:
+        """Insert an account. Raises Conflict where the name or the address is taken, also in a race."""
+        user = User(**create_dict)
+        self.session.add(user)
+        await self._flush()
+        await self.session.refresh(user)
+        return user
+
+    async def update(self, user: User, update_dict: dict[str, Any]) -> User:
+        """Change an account. Raises Conflict as `create` does."""
+        for key, value in update_dict.items():
+            setattr(user, key, value)
+        self.session.add(user)
+        await self._flush()
+        return user
+
+    async def delete(self, user: User) -> None:
+        """Delete an account and, by cascade, everything in the database that it owns."""
+        await self.session.delete(user)
+        await self.session.flush()
+
+    async def get_by_name(self, name: str) -> User | None:
+        """Return the account of this user name or e-mail address, in any case of letters."""
+        column = User.email if "@" in name else User.username
+        return (await self.session.execute(select(User).where(func.lower(column) == name.lower()))).scalar_one_or_none()
+
+    async def _flush(self) -> None:
+        try:
+            await self.session.flush()
+        except IntegrityError as error:
+            taken = "e-mail address" if "email" in str(error.orig) else "user name"
+            raise Conflict(f"This {taken} is taken.") from None
+
+
+class UserManager(UUIDIDMixin, BaseUserManager[User, UUID]):  # type: ignore[type-var]  # our own table class
+    """Creates, finds and changes accounts."""
+
+    user_db: UserDatabase
+
+    def __init__(self, session: AsyncSession, hasher: PasswordHasher) -> None:
+        super().__init__(UserDatabase(session, User))
+        self.hasher = hasher
+
+    async def validate_password(self, password: str, user: Any) -> None:
+        """Refuse passwords that are too short, too long, or the account's own name."""
+        if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
+            raise InvalidPasswordException(f"a password has {MIN_PASSWORD} to {MAX_PASSWORD} characters")
+        if password.lower() in {user.username.lower(), user.email.lower()}:
+            raise InvalidPasswordException("a password must differ from the name")
+
+    async def checked(self, password: str, user: Any, field: str = "password") -> str:
+        """Return the hash of a password that satisfies the rules. Raises ValidationFailed."""
+        try:
+            await self.validate_password(password, user)
+        except InvalidPasswordException as refused:
+            raise ValidationFailed(
+                details=[{"loc": ["body", field], "msg": str(refused.reason), "type": "value_error"}]
+            ) from None
+        return await self.hasher.hash(password)
+
+    async def create(
+        self, user_create: schemas.BaseUserCreate, safe: bool = False, request: Request | None = None
+    ) -> User:
+        """Create an account. Raises Conflict, ValidationFailed."""
+        values = user_create.create_update_dict() if safe else user_create.create_update_dict_superuser()
+        password = values.pop("password")
+        for column, taken in ((User.username, "user name"), (User.email, "e-mail address")):
+            wanted = values[column.key].lower()
+            found = await self.user_db.session.scalar(select(User.id).where(func.lower(column) == wanted))
+            if found is not None:
+                raise Conflict(f"This {taken} is taken.")
+        values["hashed_password"] = await self.checked(password, user_create)
+        user = await self.user_db.create(values)
+        await self.on_after_register(user, request)
+        return user
+
+    async def authenticate_by_name(self, name: str, password: str) -> User | None:
+        """Return the account that this name (or e-mail address) and password belong to, or None."""
+        user = await self.user_db.get_by_name(name)
+        fits, renewed = await self.hasher.verify(password, user.hashed_password if user else None)
+        if user is None or not fits:
+            return None
+        if renewed is not None:
+            await self.user_db.update(user, {"hashed_password": renewed})
+        return user
+
+    async def by_id(self, user_id: UUID) -> User | None:
+        """Return the account, or None."""
+        try:
+            return await self.get(user_id)
+        except exceptions.UserNotExists:
+            return None
+
+
+def generated_password() -> str:
+    """Return a password for a first administrator: 16 letters and digits, some 95 bits."""
+    alphabet = "abcdefghjkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+    return "".join(secrets.choice(alphabet) for _ in range(16))

@@ -1,0 +1,115 @@
+"""What the model is really sent: rules, sources, as much of the talk as fits, and the question.
+
+The head of the prompt is the same bytes in every turn of a conversation, so that servers can reuse what they have
+already read; sources stand beside the question they were found for.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+
+SYSTEM = (
+    "You are a helpful assistant. Answer in the language of the question, briefly and to the point. "
+    "Format with Markdown where it helps."
+)
+_CITE = (
+    "Answer the question from the sources above. After each statement, put the number of its source in square "
+    "brackets, like [1]. If the sources do not answer the question, say that they do not."
+)
+_NOTHING = (
+    "Nothing that fits this question was found in the user's files. Say so if the question is about them; "
+    "never invent what a file says."
+)
+# Roles and separators cost tokens too; servers differ, this is on the safe side.
+_PER_MESSAGE = 6
+
+
+@dataclass(frozen=True, slots=True)
+class SourceText:
+    """A numbered passage as the model reads it."""
+
+    n: int
+    label: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """The messages for the model, and what did not fit.
+
+    `tokens` is an estimate. `cut_messages` counts messages of the branch that were left out, oldest first.
+    """
+
+    messages: list[BaseMessage]
+    tokens: int
+    cut_messages: int = 0
+    cut_sources: list[int] = field(default_factory=list)
+
+
+def _as_message(role: str, content: str) -> BaseMessage:
+    if role == "assistant":
+        return AIMessage(content)
+    return SystemMessage(content) if role == "system" else HumanMessage(content)
+
+
+def question_with_sources(question: str, sources: Sequence[SourceText], *, nothing_found: bool) -> str:
+    """Return the last message of the prompt."""
+    if sources:
+        listed = "\n\n".join(f"[{source.n}] {source.label}\n{source.text}" for source in sources)
+        return f"Sources:\n\n{listed}\n\n{_CITE}\n\nQuestion: {question}"
+    return f"{_NOTHING}\n\nQuestion: {question}" if nothing_found else question
+
+
+def build(
+    *,
+    system_prompt: str | None,
+    history: Sequence[tuple[str, str]],
+    question: str,
+    sources: Sequence[SourceText],
+    nothing_found: bool,
+    said: str,
+    context_tokens: int,
+    answer_tokens: int,
+    count: Callable[[str], int],
+) -> Prompt:
+    """Put a prompt together that leaves `answer_tokens` of the model's `context_tokens` free.
+
+    System prompt and question always stay; then sources, best first, may take half of what is left; then the newest
+    messages of `history` ((role, content), oldest first). `said` is the beginning of an answer to go on with.
+    """
+    system = SystemMessage(system_prompt or SYSTEM)
+    room = (
+        context_tokens - answer_tokens - count(str(system.content)) - count(question) - count(said) - 4 * _PER_MESSAGE
+    )
+    kept_sources: list[SourceText] = []
+    left_for_sources = room // 2 if history else room
+    for source in sources:
+        cost = count(source.text) + count(source.label) + _PER_MESSAGE
+        if cost > left_for_sources:
+            break
+        kept_sources.append(source)
+        left_for_sources -= cost
+        room -= cost
+    last = question_with_sources(question, kept_sources, nothing_found=nothing_found)
+    room -= count(last) - count(question) - sum(count(source.text) for source in kept_sources)
+    kept: list[BaseMessage] = []
+    for role, content in reversed(history):
+        cost = count(content) + _PER_MESSAGE
+        if cost > room:
+            break
+        room -= cost
+        kept.append(_as_message(role, content))
+    # A talk that begins with an answer confuses models (and some servers refuse it).
+    while kept and isinstance(kept[-1], AIMessage):
+        kept.pop()
+    messages = [system, *reversed(kept), HumanMessage(last)]
+    if said:
+        messages.append(AIMessage(said))
+        messages.append(HumanMessage("Go on exactly where you stopped. Do not repeat anything."))
+    return Prompt(
+        messages,
+        tokens=sum(count(str(message.content)) + _PER_MESSAGE for message in messages),
+        cut_messages=len(history) - len(kept),
+        cut_sources=[source.n for source in sources[len(kept_sources) :]],
+    )

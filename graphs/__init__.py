@@ -1,0 +1,1 @@
+"""What happens in a turn: retrieve, augment, generate, persist. Knows neither the web nor SQL."""

@@ -1,0 +1,51 @@
+"""What a turn is told besides its messages, and the services that its nodes use."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+from chains.models import ModelRegistry
+from graphs.record import Generation, TurnRecord
+from persistence.search import Retrieval
+
+
+@dataclass(frozen=True, slots=True)
+class ChatContext:
+    """The parameters of a turn. Scalars only travel into checkpoints' metadata; `services` never does.
+
+    Ids are UUIDs as text. `services` is None under `langgraph dev`: the nodes then use the process's own.
+    """
+
+    user_id: str | None = None
+    conversation_id: str | None = None
+    model_source: str | None = None
+    model_name: str | None = None
+    system_prompt: str | None = None
+    use_rag: bool = True
+    top_k: int | None = None
+    temperature: float | None = None
+    max_tokens: int | None = None
+    file_ids: tuple[str, ...] = ()
+    request_id: str = "-"
+    services: Any = field(default=None, repr=False)
+
+
+@runtime_checkable
+class Services(Protocol):
+    """What the nodes need of the world outside."""
+
+    registry: ModelRegistry
+    record: TurnRecord
+    said: str
+
+    async def history(self) -> Sequence[tuple[str, str]]:
+        """Return the branch above the question as (role, content), oldest first."""
+        ...
+
+    async def retrieve(self, query: str, context: ChatContext, budget: int) -> Retrieval:
+        """Return the passages for a query within the turn's scope, `budget` in characters."""
+        ...
+
+    async def finish(self, generation: Generation) -> None:
+        """Keep the answer. Safe to repeat."""
+        ...

@@ -1,0 +1,35 @@
+"""How Alembic reaches the database: the address comes from `persistence.migrate`, or from the settings."""
+
+from alembic import context
+from sqlalchemy import create_engine
+from sqlalchemy.pool import NullPool
+
+from llama_service.settings import load_settings
+from persistence.tables import Base
+
+# Tables of LangGraph's checkpointer and of the queue, which set themselves up.
+FOREIGN_PREFIXES = ("checkpoint", "procrastinate_")
+
+
+def _ours(name: str | None, kind: str, parents: object) -> bool:
+    return not (kind == "table" and name is not None and name.startswith(FOREIGN_PREFIXES))
+
+
+def _dsn() -> str:
+    given = context.config.attributes.get("dsn")
+    return str(given) if given else load_settings().migration_dsn()
+
+
+engine = create_engine(_dsn(), poolclass=NullPool)
+with engine.connect() as connection:
+    context.configure(
+        connection=connection,
+        target_metadata=Base.metadata,
+        include_name=_ours,
+        compare_type=True,
+        compare_server_default=False,
+        transaction_per_migration=True,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+engine.dispose()

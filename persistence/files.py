@@ -1,0 +1,265 @@
+"""Files and their passages. The owner is in every query; workers, who act for the owner, name the file alone."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete, exists, func, insert, or_, select, text, tuple_, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from llama_service.errors import NotFound
+from persistence.paging import decode_cursor, encode_cursor
+from persistence.tables import Conversation, ConversationFile, File, Passage, Posting
+
+
+@dataclass(frozen=True, slots=True)
+class FileView:
+    """A file and the conversations that it is attached to."""
+
+    file: File
+    conversation_ids: list[UUID]
+
+
+async def _views(session: AsyncSession, rows: Sequence[File]) -> list[FileView]:
+    attached: dict[UUID, list[UUID]] = {row.id: [] for row in rows}
+    query = select(ConversationFile).where(ConversationFile.file_id.in_(list(attached)))
+    for link in (await session.execute(query)).scalars():
+        attached[link.file_id].append(link.conversation_id)
+    return [FileView(row, attached[row.id]) for row in rows]
+
+
+async def get(session: AsyncSession, user_id: UUID, file_id: UUID) -> FileView:
+    """Return a file of the user. Raises NotFound."""
+    query = select(File).where(File.id == file_id, File.user_id == user_id)
+    row = (await session.execute(query)).scalar_one_or_none()
+    if row is None:
+        raise NotFound
+    return (await _views(session, [row]))[0]
+
+
+async def page(
+    session: AsyncSession,
+    user_id: UUID,
+    *,
+    limit: int,
+    cursor: str | None,
+    conversation_id: UUID | None,
+    status: str | None,
+) -> tuple[list[FileView], str | None]:
+    """Return the user's files, newest first, and the cursor of the next page."""
+    query = select(File).where(File.user_id == user_id)
+    if conversation_id is not None:
+        query = query.join(ConversationFile).where(ConversationFile.conversation_id == conversation_id)
+    if status is not None:
+        query = query.where(File.status == status)
+    if cursor:
+        query = query.where(File.id < decode_cursor(cursor, (UUID,))[0])
+    rows = list((await session.execute(query.order_by(File.id.desc()).limit(limit + 1))).scalars())
+    following = encode_cursor(rows[limit - 1].id) if len(rows) > limit else None
+    return await _views(session, rows[:limit]), following
+
+
+async def same(session: AsyncSession, user_id: UUID, sha256: str, name: str) -> FileView | None:
+    """Return the user's file with the same bytes, if there is one; the same name is preferred."""
+    query = (
+        select(File)
+        .where(File.user_id == user_id, File.sha256 == sha256)
+        .order_by((File.name == name).desc(), File.id)
+        .limit(1)
+    )
+    row = (await session.execute(query)).scalar_one_or_none()
+    return (await _views(session, [row]))[0] if row is not None else None
+
+
+async def usage(session: AsyncSession, user_id: UUID) -> tuple[int, int]:
+    """Return how many files the user has and their bytes."""
+    query = select(func.count(), func.coalesce(func.sum(File.size), 0)).where(File.user_id == user_id)
+    files, size = (await session.execute(query)).one()
+    return int(files), int(size)
+
+
+async def create(session: AsyncSession, user_id: UUID, *, name: str, mime: str, size: int, sha256: str) -> File:
+    """Note an uploaded file. Its indexing is queued in the same transaction."""
+    row = File(user_id=user_id, name=name, mime=mime, size=size, sha256=sha256)
+    session.add(row)
+    await session.flush()
+    await session.refresh(row)
+    return row
+
+
+async def attach(session: AsyncSession, user_id: UUID, file_id: UUID, conversation_id: UUID) -> None:
+    """Put a file of the user at hand in a conversation of the user. Raises NotFound where either is not theirs."""
+    owned = await session.scalar(
+        select(
+            exists().where(File.id == file_id, File.user_id == user_id)
+            & exists().where(Conversation.id == conversation_id, Conversation.user_id == user_id)
+        )
+    )
+    if not owned:
+        raise NotFound
+    await session.execute(
+        upsert(ConversationFile).values(conversation_id=conversation_id, file_id=file_id).on_conflict_do_nothing()
+    )
+
+
+async def detach(session: AsyncSession, user_id: UUID, file_id: UUID, conversation_id: UUID) -> None:
+    """Take a file out of a conversation; it stays in the library."""
+    await get(session, user_id, file_id)
+    await session.execute(
+        delete(ConversationFile).where(
+            ConversationFile.file_id == file_id, ConversationFile.conversation_id == conversation_id
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """What a deletion leaves to be cleaned up outside the database; `orphaned` are hashes nobody refers to."""
+
+    file_ids: list[UUID]
+    orphaned: list[str]
+
+
+async def remove(session: AsyncSession, user_id: UUID, file_ids: Sequence[UUID]) -> Removed:
+    """Delete files of the user with their passages and postings. Raises NotFound where none of them is theirs."""
+    gone = (
+        await session.execute(
+            delete(File).where(File.id.in_(file_ids), File.user_id == user_id).returning(File.id, File.sha256)
+        )
+    ).all()
+    if not gone:
+        raise NotFound
+    hashes = {row.sha256 for row in gone}
+    kept = set((await session.execute(select(File.sha256).where(File.sha256.in_(hashes)))).scalars())
+    return Removed([row.id for row in gone], sorted(hashes - kept))
+
+
+async def only_in(session: AsyncSession, user_id: UUID, conversation_id: UUID) -> list[UUID]:
+    """Return the files that are attached to this conversation and to no other one."""
+    other = (
+        select(ConversationFile.file_id)
+        .where(ConversationFile.file_id == File.id, ConversationFile.conversation_id != conversation_id)
+        .exists()
+    )
+    query = (
+        select(File.id)
+        .join(ConversationFile)
+        .where(File.user_id == user_id, ConversationFile.conversation_id == conversation_id, ~other)
+    )
+    return list((await session.execute(query)).scalars())
+
+
+async def text_of(session: AsyncSession, user_id: UUID, file_id: UUID) -> tuple[str, list[dict[str, Any]]]:
+    """Return the extracted text and its marks (pages, headings). Raises NotFound also where nothing is extracted."""
+    query = select(File.text, File.blocks).where(File.id == file_id, File.user_id == user_id)
+    row = (await session.execute(query)).one_or_none()
+    if row is None or row.text is None:
+        raise NotFound
+    return row.text, row.blocks or []
+
+
+async def chunks(
+    session: AsyncSession, user_id: UUID, file_id: UUID, *, limit: int, cursor: str | None
+) -> tuple[list[Passage], str | None]:
+    """Return a page of a file's passages in their order."""
+    await get(session, user_id, file_id)
+    after = decode_cursor(cursor, (int,))[0] if cursor else -1
+    query = (
+        select(Passage)
+        .where(Passage.file_id == file_id, Passage.position > after)
+        .order_by(Passage.position)
+        .limit(limit + 1)
+    )
+    rows = list((await session.execute(query)).scalars())
+    following = encode_cursor(rows[limit - 1].position) if len(rows) > limit else None
+    return rows[:limit], following
+
+
+# --- for the worker -------------------------------------------------------------------------------------------------
+
+
+async def take(session: AsyncSession, file_id: UUID) -> File | None:
+    """Return a file for its worker, or None where it has been deleted."""
+    return (await session.execute(select(File).where(File.id == file_id))).scalar_one_or_none()
+
+
+async def note(session: AsyncSession, file_id: UUID, **values: Any) -> bool:
+    """Write down how far a file is; return False where it has been deleted meanwhile."""
+    changed = await session.execute(
+        update(File).where(File.id == file_id).values(**values, updated_at=func.clock_timestamp()).returning(File.id)
+    )
+    return changed.first() is not None
+
+
+async def replace_passages(
+    session: AsyncSession,
+    file_id: UUID,
+    rows: Sequence[Mapping[str, Any]],
+    postings: Mapping[str, tuple[Sequence[int], Sequence[int]]],
+) -> None:
+    """Put a file's passages and postings in the place of the ones it had; both become visible with the commit."""
+    await session.execute(delete(Passage).where(Passage.file_id == file_id))
+    await session.execute(delete(Posting).where(Posting.file_id == file_id))
+    for start in range(0, len(rows), 2000):
+        await session.execute(insert(Passage), [dict(row) for row in rows[start : start + 2000]])
+    terms = [
+        {"file_id": file_id, "term": term, "positions": list(positions), "frequencies": list(counts)}
+        for term, (positions, counts) in postings.items()
+    ]
+    for start in range(0, len(terms), 5000):
+        await session.execute(insert(Posting), terms[start : start + 5000])
+
+
+async def without_vector(session: AsyncSession, file_id: UUID, limit: int) -> list[tuple[UUID, int, str]]:
+    """Return passages that still wait for their vector: id, position, text with its heading."""
+    query = (
+        select(Passage.id, Passage.position, Passage.text, Passage.heading)
+        .where(Passage.file_id == file_id, Passage.vector.is_(None))
+        .order_by(Passage.position)
+        .limit(limit)
+    )
+    return [
+        (row.id, row.position, f"{row.heading}\n{row.text}" if row.heading else row.text)
+        for row in await session.execute(query)
+    ]
+
+
+async def set_vectors(session: AsyncSession, vectors: Mapping[UUID, bytes]) -> None:
+    """Keep the vectors of passages; a passage that was deleted meanwhile is passed over."""
+    await session.execute(
+        text(
+            "UPDATE passages SET vector = new.vector"
+            " FROM unnest(CAST(:ids AS uuid[]), CAST(:vectors AS bytea[])) AS new (id, vector)"
+            " WHERE passages.id = new.id"
+        ),
+        {"ids": list(vectors), "vectors": list(vectors.values())},
+    )
+
+
+async def vectors_after(
+    session: AsyncSession, file_id: UUID, position: int, limit: int
+) -> list[tuple[UUID, int, bytes]]:
+    """Return passages of a file that have a vector, beyond `position`: id, position, vector."""
+    query = (
+        select(Passage.id, Passage.position, Passage.vector)
+        .where(Passage.file_id == file_id, Passage.position > position, Passage.vector.is_not(None))
+        .order_by(Passage.position)
+        .limit(limit)
+    )
+    return [(row.id, row.position, row.vector) for row in await session.execute(query)]
+
+
+async def unfinished(session: AsyncSession) -> list[UUID]:
+    """Return the files that wait for a worker or are being worked on."""
+    query = select(File.id).where(or_(File.status == "pending", File.status == "processing"))
+    return list((await session.execute(query)).scalars())
+
+
+async def all_files(session: AsyncSession, after: UUID | None, limit: int) -> list[File]:
+    """Return searchable files of all owners by id, for rebuilding the index."""
+    query = select(File).where(File.searchable).order_by(File.id).limit(limit)
+    if after is not None:
+        query = query.where(tuple_(File.id) > tuple_(after))
+    return list((await session.execute(query)).scalars())

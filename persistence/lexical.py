@@ -1,0 +1,167 @@
+# ruff: noqa: RUF001, RUF002  (letters of several alphabets are this module's subject)
+"""Turn text into index terms, the same way for passages and for questions.
+
+Words are lower-cased, freed of accents and stemmed by script (Snowball: Russian for Cyrillic, English for
+Latin); identifiers, versions and dotted names are kept whole and in parts; numbers are kept; scripts without
+spaces give overlapping pairs of characters. Nothing is left out here: how much a word says is the ranking's
+affair.
+"""
+
+import re
+import unicodedata
+from array import array
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+
+import snowballstemmer
+
+Postings = Mapping[str, tuple["array[int]", "array[int]"]]
+
+_CACHED_TOKENS = 131_072
+_LONGEST_TERM = 64
+_FUNCTION_WEIGHT = 0.2
+
+_UNSPACED = (
+    "\u0e00-\u0eff"  # Thai, Lao
+    "\u1000-\u109f\u1780-\u17ff"  # Myanmar, Khmer
+    "\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"  # kana, Han
+    "\uac00-\ud7af\U00020000-\U0003134f"  # Hangul, more Han
+)
+# A run of letters and digits, which single joints may continue: snake_case, 3.14, user@host, don't,
+# well-known.
+_TOKEN = re.compile(
+    rf"[{_UNSPACED}]+|[^\W{_UNSPACED}]+(?:[.,:/@'’+\-‐‑][^\W{_UNSPACED}]+)*(?:\+\+|\#(?!\w))?", re.UNICODE
+)
+_UNSPACED_RUN = re.compile(rf"[{_UNSPACED}]")
+_JOINTS = re.compile(r"[.,:/@+\-‐‑_]+")
+_CAMEL = re.compile(r"[A-ZА-ЯЁ]+(?=[A-ZА-ЯЁ][a-zа-яё])|[A-ZА-ЯЁ]?[a-zа-яё]+|[A-ZА-ЯЁ]+|\d+|[^\W\d_]+")
+_HAS_CAMEL = re.compile(r"[a-zа-яё][A-ZА-ЯЁ]|[A-ZА-ЯЁ]{2}[a-zа-яё]{2}|[^\W\d_]\d|\d[^\W\d_]")
+_NUMBER = re.compile(r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?\Z")
+_CYRILLIC = re.compile(r"[\u0400-\u04ff]")
+_APOSTROPHE = re.compile(r"['’]")
+
+# Words that ask or join and name nothing, in English and Russian.
+_FUNCTION_WORDS = frozenset(
+    re.findall(
+        r"\S+",
+        """
+    a about according all also an and any are as at be been being between both but by can could describe did
+    do does during each explain for from give given had has have he her his how i if in into is it its itself
+    like list many me mentioned most much my no not of on one or other our out over please provided she should
+    so some such tell than that the their them then there these they this those through to under up use used
+    using was we were what when where which who whom whose why will with would you your а без был была были
+    было быть в вам вас ваш весь во вот все всего всех вы где да для до его ее ей ему если есть еще же за и из
+    или им их к как какая какие каких какого какое какой каком какому кем ко когда кого которая которого
+    которое которой которые который которых кто куда ли между меня мне мой можно мы на над нам нас наш не него
+    нее нет ни них но о об однако он она они оно от перед по под пожалуйста после почему при про расскажи с
+    сколько со так также такая такие такой там тебя тем то того тоже той только том ты у уже чего чей чем что
+    чтобы чье чья эта эти это этого этой этом этот эту я является
+    """,
+    )
+)
+
+
+def terms(text: str) -> list[str]:
+    """Return the terms of a text in order, repeated as often as they occur."""
+    found: list[str] = []
+    for token in _TOKEN.findall(unicodedata.normalize("NFKC", text)):
+        found += _token_terms(token)
+    return found
+
+
+def query_terms(text: str) -> list[str]:
+    """Return the terms of a question, each once, in the order in which they come."""
+    return list(dict.fromkeys(terms(text)))
+
+
+def postings(passages: Sequence[str]) -> tuple[dict[str, tuple["array[int]", "array[int]"]], list[int]]:
+    """Index the passages of one file.
+
+    Returns for each term the positions of the passages that hold it (ascending) with how often each does, and
+    the length of each passage in terms.
+    """
+    index: dict[str, tuple[array[int], array[int]]] = {}
+    lengths: list[int] = []
+    for position, passage in enumerate(passages):
+        found = terms(passage)
+        lengths.append(len(found))
+        for term, count in Counter(found).items():
+            entry = index.get(term)
+            if entry is None:
+                entry = index[term] = (array("i"), array("i"))
+            entry[0].append(position)
+            entry[1].append(count)
+    return index, lengths
+
+
+@lru_cache(maxsize=_CACHED_TOKENS)
+def _token_terms(token: str) -> tuple[str, ...]:
+    """Return the terms of one token; remembered, as few words make up most of any text."""
+    if _UNSPACED_RUN.match(token):
+        return tuple(token[i : i + 2] for i in range(len(token) - 1)) or (token,)
+    if token.isdecimal() or _NUMBER.match(token):
+        return (token.replace(",", ""),)
+    plain = token.isalpha()
+    if plain and not _HAS_CAMEL.search(token):
+        return (_stem(token),)
+    return _compound_terms(token)
+
+
+def _compound_terms(token: str) -> tuple[str, ...]:
+    """Return the parts of a token with joints, digits or inner capitals, and its whole where that names
+    something.
+    """
+    pieces = [piece for piece in _JOINTS.split(token) if piece]
+    parts: list[str] = []
+    named = len(pieces) > 1 and not re.fullmatch(r"[^\W\d_]+(?:[/,\-‐‑:+.'’][^\W\d_]+)+", token)
+    for piece in pieces:
+        if _HAS_CAMEL.search(piece):
+            inner = _CAMEL.findall(piece)
+            if len(inner) > 1:
+                parts.append(_fold(piece))
+                parts.extend(_stem(word) for word in inner if len(word) > 1 or word.isdigit())
+                continue
+        parts.append(_stem(piece))
+    whole = _fold(token)
+    if len(pieces) > 1:
+        if named or "." in token or "@" in token:
+            parts.append(whole)
+        elif len(pieces) == 2 and "-" in whole:
+            parts.append(_stem(whole.replace("-", "")))
+    if token[-1] in "+#":
+        parts.append(whole)
+    return tuple(part[:_LONGEST_TERM] for part in parts if part)
+
+
+def _fold(word: str) -> str:
+    """Lower-case, with ё as е and Latin letters without their accents."""
+    word = word.lower().replace("ё", "е").replace("‐", "-").replace("‑", "-")
+    if word.isascii() or _CYRILLIC.search(word):
+        return word
+    bare = "".join(c for c in unicodedata.normalize("NFKD", word) if not unicodedata.combining(c))
+    return bare.replace("ß", "ss")
+
+
+def _stem(word: str) -> str:
+    folded = _APOSTROPHE.sub("'", _fold(word))[:_LONGEST_TERM]
+    if folded[:1].isdigit():
+        return folded
+    # A stemmer keeps its word in itself: a new one for each word that the cache does not know is safe in any
+    # thread.
+    stemmer = snowballstemmer.stemmer("russian" if _CYRILLIC.match(folded) else "english")
+    stemmed = str(stemmer.stemWord(folded))
+    return _APOSTROPHE.sub("", stemmed) or folded
+
+
+def query_weights(text: str) -> dict[str, float]:
+    """Return the question's terms with their factor for the ranking: words that carry no subject count
+    little.
+    """
+    function_terms = _function_terms()
+    return {term: _FUNCTION_WEIGHT if term in function_terms else 1.0 for term in query_terms(text)}
+
+
+@lru_cache(maxsize=1)
+def _function_terms() -> frozenset[str]:
+    return frozenset(term for word in _FUNCTION_WORDS for term in _token_terms(word))

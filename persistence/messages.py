@@ -1,0 +1,146 @@
+"""Messages: reading a branch by key, siblings, feedback, and text that is still being written."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import false, or_, select, text, update
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import defer
+
+from llama_service.errors import NotFound
+from persistence.paging import decode_cursor, encode_cursor
+from persistence.tables import Conversation, Message, Run
+
+# Only keys travel up the tree; the wide rows are joined once, at the end.
+_BRANCH_IDS = text(
+    """
+    WITH RECURSIVE up AS (
+        SELECT id, parent_id, 1 AS depth FROM messages WHERE id = :leaf AND conversation_id = :conversation
+        UNION ALL
+        SELECT m.id, m.parent_id, up.depth + 1 FROM up JOIN messages m ON m.id = up.parent_id
+        WHERE up.depth < :limit
+    )
+    SELECT id FROM up ORDER BY depth
+    """
+)
+
+_PARTIAL = text(
+    """
+    SELECT e.run_id, string_agg(e.data::json ->> 'content', '' ORDER BY e.seq) AS content
+    FROM run_events e WHERE e.run_id = ANY(:runs) AND e.event = 'chunk' GROUP BY e.run_id
+    """
+)
+
+
+@dataclass(frozen=True, slots=True)
+class BranchMessage:
+    """A message of a branch, with the ids of all that stand in its place (itself too), oldest first."""
+
+    message: Message
+    sibling_ids: list[UUID]
+
+
+async def siblings(
+    session: AsyncSession, conversation_id: UUID, rows: Sequence[Message]
+) -> dict[UUID | None, list[UUID]]:
+    """Return the children's ids of each parent that occurs in `rows`, oldest first."""
+    parents = {row.parent_id for row in rows}
+    places = or_(
+        Message.parent_id.in_([parent for parent in parents if parent is not None]),
+        Message.parent_id.is_(None) if None in parents else false(),
+    )
+    found = await session.execute(
+        select(Message.parent_id, Message.id)
+        .where(Message.conversation_id == conversation_id, places)
+        .order_by(Message.created_at, Message.id)
+    )
+    children: dict[UUID | None, list[UUID]] = {}
+    for parent, child in found:
+        children.setdefault(parent, []).append(child)
+    return children
+
+
+async def _fill_streaming(session: AsyncSession, rows: Sequence[Message]) -> None:
+    """Give messages that are being written the text that is known so far; nothing of it is saved."""
+    running = {row.run_id: row for row in rows if row.status == "streaming" and row.run_id is not None}
+    if not running:
+        return
+    for row in running.values():
+        session.expunge(row)
+    for run_id, content in await session.execute(_PARTIAL, {"runs": list(running)}):
+        running[run_id].content += content
+
+
+async def branch(
+    session: AsyncSession, conversation: Conversation, *, leaf: UUID | None, limit: int, cursor: str | None
+) -> tuple[list[BranchMessage], str | None]:
+    """Return the newest `limit` messages of the branch that ends in `leaf`, in the order of the talk.
+
+    The cursor leads to the page before them. Raises NotFound for a leaf of another conversation.
+    """
+    start = decode_cursor(cursor, (UUID,))[0] if cursor else leaf or conversation.leaf_id
+    if start is None:
+        return [], None
+    found = await session.execute(_BRANCH_IDS, {"leaf": start, "conversation": conversation.id, "limit": limit + 1})
+    ids = [row.id for row in found]
+    if not ids:
+        raise NotFound
+    following = encode_cursor(ids[limit]) if len(ids) > limit else None
+    ids = ids[:limit]
+    query = select(Message).options(defer(Message.tsv)).where(Message.id.in_(ids))
+    rows = {row.id: row for row in (await session.execute(query)).scalars()}
+    ordered = [rows[id_] for id_ in reversed(ids)]
+    children = await siblings(session, conversation.id, ordered)
+    await _fill_streaming(session, ordered)
+    return [BranchMessage(row, children[row.parent_id]) for row in ordered], following
+
+
+async def get(session: AsyncSession, user_id: UUID, message_id: UUID) -> Message:
+    """Return a message of one of the user's conversations. Raises NotFound."""
+    query = (
+        select(Message)
+        .options(defer(Message.tsv))
+        .join(Conversation, Conversation.id == Message.conversation_id)
+        .where(Message.id == message_id, Conversation.user_id == user_id)
+    )
+    found = (await session.execute(query)).scalar_one_or_none()
+    if found is None:
+        raise NotFound
+    return found
+
+
+async def everything(session: AsyncSession, conversation_id: UUID) -> list[Message]:
+    """Return the whole tree of a conversation that is the caller's, parents before children."""
+    query = (
+        select(Message)
+        .options(defer(Message.tsv))
+        .where(Message.conversation_id == conversation_id)
+        .order_by(Message.created_at, Message.id)
+    )
+    rows = list((await session.execute(query)).scalars())
+    await _fill_streaming(session, rows)
+    return rows
+
+
+async def rate(session: AsyncSession, user_id: UUID, message_id: UUID, rating: str, comment: str | None) -> None:
+    """Keep the owner's opinion of an answer. Raises NotFound."""
+    mine = select(Conversation.id).where(Conversation.user_id == user_id)
+    changed = await session.execute(
+        update(Message)
+        .where(Message.id == message_id, Message.conversation_id.in_(mine))
+        .values(rating=rating, comment=comment)
+        .returning(Message.id)
+    )
+    if changed.first() is None:
+        raise NotFound
+
+
+async def trace(session: AsyncSession, user_id: UUID, message_id: UUID) -> tuple[Message, Run]:
+    """Return an answer and the newest run that made it. Raises NotFound."""
+    message = await get(session, user_id, message_id)
+    query = select(Run).where(Run.message_id == message_id).order_by(Run.created_at.desc()).limit(1)
+    run = (await session.execute(query)).scalar_one_or_none()
+    if run is None:
+        raise NotFound("This message was not made by a model here, so there is nothing to explain.")
+    return message, run

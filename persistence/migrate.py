@@ -1,0 +1,49 @@
+"""Bring a database to this version's schema: ours by Alembic, then LangGraph's and the queue's own tables."""
+
+from pathlib import Path
+
+import psycopg
+import structlog
+from alembic import command
+from alembic.config import Config
+from langgraph.checkpoint.postgres import PostgresSaver
+from procrastinate import App, PsycopgConnector, SyncPsycopgConnector
+from psycopg.rows import dict_row
+
+from llama_service.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+# Two services that start together must not migrate together. Any number will do, as long as it stays the same.
+_LOCK = 7_316_041_992
+
+
+def alembic_config(dsn: str) -> Config:
+    """Return Alembic's configuration for the database at `dsn` (SQLAlchemy form, driver psycopg)."""
+    config = Config(Path(__file__).resolve().parent.parent / "alembic.ini")
+    config.attributes["dsn"] = dsn
+    return config
+
+
+def migrate(settings: Settings) -> None:
+    """Migrate the configured database up to head. Safe to repeat and to run from several processes at once."""
+    dsn = settings.migration_dsn()
+    libpq = dsn.replace("postgresql+psycopg://", "postgresql://", 1)
+    with psycopg.connect(libpq, autocommit=True, row_factory=dict_row) as lock:
+        lock.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
+        try:
+            command.upgrade(alembic_config(dsn), "head")
+            PostgresSaver(lock).setup()
+            _set_up_queue(libpq)
+        finally:
+            lock.execute("SELECT pg_advisory_unlock(%s)", (_LOCK,))
+    log.info("migrated")
+
+
+def _set_up_queue(libpq: str) -> None:
+    with psycopg.connect(libpq) as connection:
+        found = connection.execute("SELECT to_regclass('procrastinate_jobs')").fetchone()
+    if found and found[0] is None:
+        app = App(connector=PsycopgConnector(conninfo=libpq)).with_connector(SyncPsycopgConnector(conninfo=libpq))
+        with app.open():
+            app.schema_manager.apply_schema()

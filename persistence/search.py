@@ -1,0 +1,286 @@
+"""The retriever: exact lexical ranking from Postgres and vectors from Chroma, within what the caller may see."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import structlog
+from sqlalchemy import select, tuple_
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from llama_service.errors import AppError
+from persistence import lexical, ranking
+from persistence.ranking import FilePostings, Key, Ranked
+from persistence.session import Database
+from persistence.tables import ConversationFile, File, Passage, Posting
+from persistence.vectors import VectorIndex
+
+log = structlog.get_logger(__name__)
+
+CANDIDATES = 100  # by each half; the fused list is cut to this for the trace
+_FETCHED = 60  # passages whose text is read for packing
+_VECTOR_PATIENCE = 5.0  # seconds; then the lexical half answers alone
+
+Embed = Callable[[str], Awaitable[tuple[str, Sequence[float]]]]
+"""Turns a question into (name of the embedding model, vector)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A passage that was considered, with both normalised scores and the final one."""
+
+    file_id: UUID
+    file_name: str
+    chunk_id: UUID | None
+    position: int
+    lexical: float
+    vector: float
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A passage as search gives it; offsets count characters of the file's extracted text."""
+
+    file_id: UUID
+    file_name: str
+    chunk_id: UUID
+    position: int
+    page: int | None
+    heading: str | None
+    start: int
+    end: int
+    text: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieval:
+    """What a question found. `sources` fit the character budget, neighbours joined, best first."""
+
+    query: str
+    sources: list[Found] = field(default_factory=list)
+    candidates: list[Candidate] = field(default_factory=list)
+    files: int = 0
+    pending: list[str] = field(default_factory=list)
+    gated: bool = False
+    vector_error: str | None = None
+    ms: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def searched(self) -> bool:
+        """Whether there was anything to search in."""
+        return self.files > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a search may see: given files, a conversation's, or all of the user's."""
+
+    user_id: UUID
+    conversation_id: UUID | None = None
+    file_ids: Sequence[UUID] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Ranking:
+    files: Sequence[Any]
+    ranked: list[Ranked]
+    relevant: bool
+    vector_error: str | None
+    ms: dict[str, float]
+
+
+async def files_in(session: AsyncSession, scope: Scope) -> Sequence[Any]:
+    """Return the scope's files: id, name, status, searchable, passage_lengths.
+
+    A conversation with files of its own sees those; one without sees its owner's library (files of no conversation).
+    """
+    query = select(File.id, File.name, File.status, File.searchable, File.passage_lengths).where(
+        File.user_id == scope.user_id, File.status != "failed"
+    )
+    if scope.file_ids:
+        query = query.where(File.id.in_(scope.file_ids))
+    elif scope.conversation_id is not None:
+        attached = select(ConversationFile.file_id).where(ConversationFile.conversation_id == scope.conversation_id)
+        anywhere = select(ConversationFile.file_id).where(ConversationFile.file_id == File.id).exists()
+        query = query.where(
+            File.id.in_(attached) | (~attached.exists() & ~anywhere),
+        )
+    return (await session.execute(query.order_by(File.id))).all()
+
+
+class Retriever:
+    """Finds passages. One object for the process; it holds no state of a request."""
+
+    def __init__(self, database: Database, index: VectorIndex, embed: Embed) -> None:
+        self._database = database
+        self._index = index
+        self._embed = embed
+
+    async def retrieve(self, scope: Scope, query: str, *, budget: int, wait: float = 0.0) -> Retrieval:
+        """Return the sources for a chat turn, `budget` characters of them.
+
+        Files of the scope that are still being read are waited for, up to `wait` seconds, then named in `pending`.
+        """
+        began = time.perf_counter()
+        files = await self._files(scope, wait)
+        pending = [file.name for file in files if file.status in ("pending", "processing") and not file.searchable]
+        result = await self._rank(scope, query, [file for file in files if file.searchable])
+        if not result.files:
+            return Retrieval(query, pending=pending, ms=result.ms)
+        passages = await self._read(result, with_neighbours=True)
+        names = {index: file for index, file in enumerate(result.files)}
+        candidates = self._candidates(result, passages)
+        result.ms["total"] = round((time.perf_counter() - began) * 1000, 1)
+        sources = self._pack(result, passages, budget) if result.relevant else []
+        return Retrieval(
+            query,
+            sources=sources,
+            candidates=candidates,
+            files=len(names),
+            pending=pending,
+            gated=bool(result.ranked) and not result.relevant,
+            vector_error=result.vector_error,
+            ms=result.ms,
+        )
+
+    async def search(self, scope: Scope, query: str, k: int) -> list[Found]:
+        """Return the `k` best passages, ranked exactly as `retrieve` ranks them."""
+        result = await self._rank(scope, query, [f for f in await self._files(scope, 0.0) if f.searchable])
+        result.ranked[k:] = []
+        passages = await self._read(result, with_neighbours=False)
+        return [
+            self._found(result.files[item.key[0]], [passages[item.key]], item.score)
+            for item in result.ranked
+            if item.key in passages
+        ]
+
+    async def _files(self, scope: Scope, wait: float) -> Sequence[Any]:
+        deadline = time.monotonic() + wait
+        while True:
+            async with self._database.transaction() as session:
+                files = await files_in(session, scope)
+            if all(file.searchable or file.status == "completed" for file in files):
+                return files
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return files
+            await asyncio.sleep(min(0.25, left))
+
+    async def _rank(self, scope: Scope, query: str, files: Sequence[Any]) -> _Ranking:
+        weights = lexical.query_weights(query)
+        if not files:
+            return _Ranking([], [], False, None, {})
+        ms: dict[str, float] = {}
+        vectors = asyncio.create_task(self._near(scope, query, files))
+        try:
+            began = time.perf_counter()
+            postings = await self._postings([file.id for file in files], list(weights))
+            entries = [FilePostings(file.passage_lengths or [], postings.get(file.id, {})) for file in files]
+            hits = await asyncio.to_thread(ranking.lexical_hits, entries, weights)
+            ms["lexical"] = round((time.perf_counter() - began) * 1000, 1)
+            similar, vector_error = await vectors
+            ms["vector"] = round((time.perf_counter() - began) * 1000, 1)
+        finally:
+            vectors.cancel()
+        ranked = ranking.fuse(hits.best(CANDIDATES), similar, trust=hits.trust)
+        relevant = bool(ranked) and ranking.relevant(hits, similar)
+        return _Ranking(files, ranked, relevant, vector_error, ms)
+
+    async def _postings(
+        self, file_ids: Sequence[UUID], terms: Sequence[str]
+    ) -> dict[UUID, dict[str, tuple[Sequence[int], Sequence[int]]]]:
+        found: dict[UUID, dict[str, tuple[Sequence[int], Sequence[int]]]] = {}
+        if not terms:
+            return found
+        query = select(Posting.file_id, Posting.term, Posting.positions, Posting.frequencies).where(
+            Posting.file_id.in_(file_ids), Posting.term.in_(terms)
+        )
+        async with self._database.transaction() as session:
+            for row in await session.execute(query):
+                found.setdefault(row.file_id, {})[row.term] = (row.positions, row.frequencies)
+        return found
+
+    async def _near(self, scope: Scope, query: str, files: Sequence[Any]) -> tuple[dict[Key, float], str | None]:
+        """Return cosines by key. Without vectors a turn goes on with the lexical half, and says so."""
+        places = {file.id: index for index, file in enumerate(files)}
+        everything = scope.conversation_id is None and not scope.file_ids
+        try:
+            async with asyncio.timeout(_VECTOR_PATIENCE):
+                model, vector = await self._embed(query)
+                hits = await self._index.near(
+                    model,
+                    vector,
+                    owner=scope.user_id,
+                    file_ids=None if everything else list(places),
+                    count=CANDIDATES,
+                )
+        except AppError as error:
+            return {}, error.code
+        except TimeoutError:
+            log.warning("vector_search_too_slow", seconds=_VECTOR_PATIENCE)
+            return {}, "timeout"
+        return {(places[hit.file_id], hit.position): hit.similarity for hit in hits if hit.file_id in places}, None
+
+    async def _read(self, result: _Ranking, *, with_neighbours: bool) -> dict[Key, Passage]:
+        wanted: set[Key] = set()
+        for item in result.ranked[: _FETCHED if with_neighbours else None]:
+            file, position = item.key
+            reach = (-1, 0, 1) if with_neighbours else (0,)
+            wanted |= {(file, position + step) for step in reach}
+        ids = {result.files[file].id: file for file, _ in wanted}
+        places = [(result.files[file].id, position) for file, position in wanted]
+        if not places:
+            return {}
+        query = select(Passage).where(tuple_(Passage.file_id, Passage.position).in_(places))
+        async with self._database.transaction() as session:
+            rows = (await session.execute(query)).scalars()
+            return {(ids[row.file_id], row.position): row for row in rows}
+
+    def _pack(self, result: _Ranking, passages: Mapping[Key, Passage], budget: int) -> list[Found]:
+        places = {key: ranking.Place(row.start_char, row.end_char) for key, row in passages.items()}
+        spans = ranking.pack(result.ranked[:_FETCHED], places, budget)
+        return [
+            self._found(
+                result.files[span.file],
+                [passages[span.file, at] for at in range(span.first_position, span.last_position + 1)],
+                span.score,
+            )
+            for span in spans
+        ]
+
+    @staticmethod
+    def _found(file: Any, rows: Sequence[Passage], score: float) -> Found:
+        first = rows[0]
+        text = "".join(row.text + row.gap for row in rows[:-1]) + rows[-1].text
+        return Found(
+            file.id,
+            file.name,
+            first.id,
+            first.position,
+            first.page,
+            first.heading,
+            first.start_char,
+            rows[-1].end_char,
+            text,
+            round(score, 4),
+        )
+
+    @staticmethod
+    def _candidates(result: _Ranking, passages: Mapping[Key, Passage]) -> list[Candidate]:
+        return [
+            Candidate(
+                result.files[item.key[0]].id,
+                result.files[item.key[0]].name,
+                passages[item.key].id if item.key in passages else None,
+                item.key[1],
+                round(item.lexical, 4),
+                round(item.vector, 4),
+                round(item.score, 4),
+            )
+            for item in result.ranked[:CANDIDATES]
+        ]

@@ -1,0 +1,40 @@
+"""The database engine and the one place where a transaction is committed."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import orjson
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+
+
+def _dumps(value: Any) -> str:
+    return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS, default=str).decode()
+
+
+class Database:
+    """A pool of connections. Every unit of work is one `transaction()`: all of it lands or none."""
+
+    def __init__(self, dsn: str, pool_size: int = 10) -> None:
+        self.engine: AsyncEngine = create_async_engine(
+            dsn,
+            pool_size=pool_size,
+            max_overflow=pool_size,
+            pool_timeout=10,
+            # A restarted Postgres must not cost the next caller an error.
+            pool_pre_ping=True,
+            json_serializer=_dumps,
+            json_deserializer=orjson.loads,
+            connect_args={"server_settings": {"application_name": "llama-service", "jit": "off"}},
+        )
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncSession]:
+        """Yield a session; commit when the block ends, roll back when it raises."""
+        async with AsyncSession(self.engine, expire_on_commit=False) as session:
+            yield session
+            await session.commit()
+
+    async def close(self) -> None:
+        """Close every pooled connection."""
+        await self.engine.dispose()

@@ -1,0 +1,291 @@
+"""The schema. SQL is the record: Chroma and the checkpoints can be rebuilt or dropped without losing a word."""
+
+from datetime import datetime
+from typing import Any, ClassVar
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    Computed,
+    DateTime,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    func,
+)
+from sqlalchemy import (
+    text as sql_text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from llama_service.ids import new_id
+
+
+class Base(DeclarativeBase):
+    """Common metadata: constraints get predictable names, so that migrations can name them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        datetime: DateTime(timezone=True),
+        dict[str, Any]: JSONB(none_as_null=True),
+        list[dict[str, Any]]: JSONB(none_as_null=True),
+    }
+
+
+_NOW = func.clock_timestamp()
+
+
+class User(Base):
+    """An account. `token_epoch` is in every token: raising it ends all of them at once."""
+
+    __tablename__ = "users"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    username: Mapped[str] = mapped_column(String(64))
+    email: Mapped[str] = mapped_column(String(320))
+    hashed_password: Mapped[str] = mapped_column(String(1024))
+    is_active: Mapped[bool] = mapped_column(default=True)
+    is_superuser: Mapped[bool] = mapped_column(default=False)
+    is_verified: Mapped[bool] = mapped_column(default=False)
+    token_epoch: Mapped[int] = mapped_column(default=0, server_default="0")
+    created_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+
+    __table_args__ = (
+        Index("uq_users_username_lower", sql_text("lower(username)"), unique=True),
+        Index("uq_users_email_lower", sql_text("lower(email)"), unique=True),
+    )
+
+
+class AuthSession(Base):
+    """One sign-in. Its refresh token is kept as a hash; presenting a spent one revokes the session."""
+
+    __tablename__ = "auth_sessions"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    refresh_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    user_agent: Mapped[str | None] = mapped_column(String(400))
+    ip: Mapped[str | None] = mapped_column(String(64))
+    created_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+    last_seen_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+    expires_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+
+
+class LoginFailure(Base):
+    """A failed sign-in, counted per account name and per address within the last minutes."""
+
+    __tablename__ = "login_failures"
+
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=True)
+    account: Mapped[str] = mapped_column(String(320))
+    ip: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+
+    __table_args__ = (
+        Index("ix_login_failures_account_created_at", "account", "created_at"),
+        Index("ix_login_failures_ip_created_at", "ip", "created_at"),
+    )
+
+
+class Conversation(Base):
+    """A tree of messages; `leaf_id` is the end of the branch that its owner looks at."""
+
+    __tablename__ = "conversations"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    user_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    title: Mapped[str | None] = mapped_column(String(200))
+    title_source: Mapped[str] = mapped_column(String(10), default="none", server_default="none")
+    model_source: Mapped[str | None] = mapped_column(String(20))
+    model_name: Mapped[str | None] = mapped_column(String(200))
+    system_prompt: Mapped[str | None] = mapped_column(Text)
+    archived: Mapped[bool] = mapped_column(default=False, server_default="false")
+    pinned: Mapped[bool] = mapped_column(default=False, server_default="false")
+    # No foreign key: leaf and messages would refer to each other in a circle.
+    leaf_id: Mapped[UUID | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+    updated_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+
+    __table_args__ = (
+        Index("ix_conversations_page", "user_id", "archived", sql_text("updated_at DESC"), sql_text("id DESC")),
+        Index(
+            "ix_conversations_title_trgm",
+            sql_text("lower(title)"),
+            postgresql_using="gin",
+            postgresql_ops={"lower(title)": "gin_trgm_ops"},
+        ),
+    )
+
+
+class Message(Base):
+    """A node of a conversation's tree. Siblings answer, or ask, in the same place."""
+
+    __tablename__ = "messages"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    conversation_id: Mapped[UUID] = mapped_column(ForeignKey("conversations.id", ondelete="CASCADE"))
+    parent_id: Mapped[UUID | None] = mapped_column(ForeignKey("messages.id", ondelete="CASCADE"), index=True)
+    role: Mapped[str] = mapped_column(String(10))
+    content: Mapped[str] = mapped_column(Text, default="", server_default="")
+    status: Mapped[str] = mapped_column(String(12), default="complete", server_default="complete")
+    sources: Mapped[list[dict[str, Any]] | None]
+    model_source: Mapped[str | None] = mapped_column(String(20))
+    model_name: Mapped[str | None] = mapped_column(String(200))
+    fallback_from: Mapped[str | None] = mapped_column(String(20))
+    finish_reason: Mapped[str | None] = mapped_column(String(40))
+    usage: Mapped[dict[str, Any] | None]
+    timings: Mapped[dict[str, Any] | None]
+    error: Mapped[dict[str, Any] | None]
+    rating: Mapped[str | None] = mapped_column(String(4))
+    comment: Mapped[str | None] = mapped_column(Text)
+    run_id: Mapped[UUID | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+    # `russian` stems Cyrillic words as Russian and ASCII words as English. A tsvector holds 1 MB at most.
+    tsv: Mapped[Any] = mapped_column(
+        TSVECTOR, Computed("to_tsvector('russian'::regconfig, left(content, 100000))", persisted=True)
+    )
+
+    __table_args__ = (
+        Index("ix_messages_conversation_id_parent_id", "conversation_id", "parent_id"),
+        Index("ix_messages_tsv", "tsv", postgresql_using="gin"),
+        Index(
+            "ix_messages_content_trgm",
+            sql_text("lower(left(content, 2000))"),
+            postgresql_using="gin",
+            postgresql_ops={"lower(left(content, 2000))": "gin_trgm_ops"},
+        ),
+    )
+
+
+class Run(Base):
+    """The making of one answer: who works on it until when, what was asked of it and how it went."""
+
+    __tablename__ = "runs"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    conversation_id: Mapped[UUID] = mapped_column(ForeignKey("conversations.id", ondelete="CASCADE"), index=True)
+    user_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    user_message_id: Mapped[UUID] = mapped_column(ForeignKey("messages.id", ondelete="CASCADE"))
+    message_id: Mapped[UUID] = mapped_column(ForeignKey("messages.id", ondelete="CASCADE"), index=True)
+    status: Mapped[str] = mapped_column(String(12), default="running", server_default="running")
+    worker: Mapped[UUID]
+    lease_until: Mapped[datetime]
+    cancel_requested: Mapped[bool] = mapped_column(default=False, server_default="false")
+    request: Mapped[dict[str, Any]]
+    trace: Mapped[dict[str, Any] | None]
+    error: Mapped[dict[str, Any] | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+    finished_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        Index(
+            "uq_runs_running_user_message_id",
+            "user_message_id",
+            unique=True,
+            postgresql_where=sql_text("status = 'running'"),
+        ),
+        Index("ix_runs_running_lease", "lease_until", postgresql_where=sql_text("status = 'running'")),
+        Index("ix_runs_finished_at", "finished_at"),
+    )
+
+
+class RunEvent(Base):
+    """What a run told its readers, in order; `data` is the line of JSON that went out."""
+
+    __tablename__ = "run_events"
+
+    run_id: Mapped[UUID] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    seq: Mapped[int] = mapped_column(Integer, primary_key=True)
+    event: Mapped[str] = mapped_column(String(12))
+    data: Mapped[str] = mapped_column(Text)
+
+
+class File(Base):
+    """An uploaded file and how far its indexing is. It is found by searches from `searchable` on."""
+
+    __tablename__ = "files"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    name: Mapped[str] = mapped_column(String(400))
+    mime: Mapped[str] = mapped_column(String(120))
+    size: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str] = mapped_column(String(64))
+    status: Mapped[str] = mapped_column(String(16), default="pending", server_default="pending")
+    stage: Mapped[str] = mapped_column(String(10), default="queued", server_default="queued")
+    progress: Mapped[float] = mapped_column(Float, default=0.0, server_default="0")
+    chunks_total: Mapped[int] = mapped_column(default=0, server_default="0")
+    chunks_indexed: Mapped[int] = mapped_column(default=0, server_default="0")
+    searchable: Mapped[bool] = mapped_column(default=False, server_default="false")
+    error: Mapped[dict[str, Any] | None]
+    text: Mapped[str | None] = mapped_column(Text, deferred=True)
+    blocks: Mapped[list[dict[str, Any]] | None] = mapped_column(deferred=True)
+    # Words of each passage, by position: BM25 needs the lengths of the whole scope, not its texts.
+    passage_lengths: Mapped[list[int] | None] = mapped_column(ARRAY(Integer), deferred=True)
+    embedding_model: Mapped[str | None] = mapped_column(String(200))
+    created_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+    updated_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+
+    __table_args__ = (
+        Index("ix_files_user_id_id", "user_id", sql_text("id DESC")),
+        Index("ix_files_user_id_sha256", "user_id", "sha256"),
+        Index("ix_files_sha256", "sha256"),
+    )
+
+
+class ConversationFile(Base):
+    """A file at hand in a conversation; a file of no conversation belongs to its owner's library."""
+
+    __tablename__ = "conversation_files"
+
+    conversation_id: Mapped[UUID] = mapped_column(ForeignKey("conversations.id", ondelete="CASCADE"), primary_key=True)
+    file_id: Mapped[UUID] = mapped_column(ForeignKey("files.id", ondelete="CASCADE"), primary_key=True, index=True)
+
+
+class Passage(Base):
+    """A searched piece of a file: `text` is `file.text[start_char:end_char]`."""
+
+    __tablename__ = "passages"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    file_id: Mapped[UUID] = mapped_column(ForeignKey("files.id", ondelete="CASCADE"))
+    position: Mapped[int]
+    text: Mapped[str] = mapped_column(Text)
+    start_char: Mapped[int]
+    end_char: Mapped[int]
+    context_start: Mapped[int]
+    context_end: Mapped[int]
+    page: Mapped[int | None]
+    heading: Mapped[str | None] = mapped_column(Text)
+    # The white space up to the next passage, so that neighbours join to exactly what the file says.
+    gap: Mapped[str] = mapped_column(Text, default="", server_default="")
+    # float32, little-endian, of unit length; the truth that Chroma is rebuilt from.
+    vector: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
+
+    __table_args__ = (Index("uq_passages_file_id_position", "file_id", "position", unique=True),)
+
+
+class Posting(Base):
+    """Where in a file a term stands: parallel arrays of passage positions and counts."""
+
+    __tablename__ = "postings"
+
+    file_id: Mapped[UUID] = mapped_column(ForeignKey("files.id", ondelete="CASCADE"), primary_key=True)
+    term: Mapped[str] = mapped_column(String(80), primary_key=True)
+    positions: Mapped[list[int]] = mapped_column(ARRAY(Integer))
+    frequencies: Mapped[list[int]] = mapped_column(ARRAY(Integer))

@@ -1,0 +1,192 @@
+"""The vector index in Chroma, through langchain-chroma. It can be dropped at any time: Postgres has every vector."""
+
+import asyncio
+import re
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import chromadb
+import httpx
+import structlog
+from chromadb.config import Settings as ChromaSettings
+from langchain_chroma import Chroma
+from langchain_core.embeddings import Embeddings
+
+from llama_service.errors import DependencyUnavailable
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedPassage:
+    """A passage as the index knows it."""
+
+    passage_id: UUID
+    file_id: UUID
+    owner: UUID
+    position: int
+    vector: Sequence[float]
+
+
+@dataclass(frozen=True, slots=True)
+class VectorHit:
+    """A near passage; `similarity` is the cosine."""
+
+    file_id: UUID
+    position: int
+    similarity: float
+
+
+class _Given(Embeddings):
+    """Hands the index vectors that were made elsewhere, by the passage's id."""
+
+    def __init__(self) -> None:
+        self.vectors: dict[str, list[float]] = {}
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """Return the given vectors."""
+        return [self.vectors[text] for text in texts]
+
+    def embed_query(self, text: str) -> list[float]:
+        """Return the given vector."""
+        return self.vectors[text]
+
+
+def collection_name(prefix: str, model: str, dimension: int) -> str:
+    """Return the name of the collection for a model's vectors: another model never meets them."""
+    slug = re.sub(r"[^a-z0-9]+", "-", model.lower()).strip("-")[:40]
+    return f"{prefix}-{slug}-{dimension}"
+
+
+class VectorIndex:
+    """Chroma's collection of one embedding model. Blocking calls run in threads; failures are DependencyUnavailable."""
+
+    def __init__(self, url: str, prefix: str) -> None:
+        self._url = urlsplit(url)
+        self._prefix = prefix
+        self._stores: dict[str, Chroma] = {}
+        self._client: Any = None
+        self._lock = threading.Lock()
+
+    def _connect(self) -> Any:
+        with self._lock:
+            if self._client is None:
+                self._client = chromadb.HttpClient(
+                    host=self._url.hostname or "localhost",
+                    port=self._url.port or (443 if self._url.scheme == "https" else 8000),
+                    ssl=self._url.scheme == "https",
+                    settings=ChromaSettings(anonymized_telemetry=False),
+                )
+            return self._client
+
+    def _store(self, model: str, dimension: int) -> Chroma:
+        name = collection_name(self._prefix, model, dimension)
+        client = self._connect()
+        with self._lock:
+            if name not in self._stores:
+                self._stores[name] = Chroma(
+                    collection_name=name,
+                    client=client,
+                    embedding_function=_Given(),
+                    collection_configuration={"hnsw": {"space": "cosine"}},
+                )
+            return self._stores[name]
+
+    async def _run(self, work: Any, *args: Any) -> Any:
+        try:
+            return await asyncio.to_thread(work, *args)
+        except (chromadb.errors.ChromaError, httpx.HTTPError, ValueError, OSError) as error:
+            # A restarted or rebuilt server has other collections under the same names.
+            with self._lock:
+                self._stores.clear()
+                self._client = None
+            log.warning("vector_index_failed", error=type(error).__name__)
+            raise DependencyUnavailable("The vector index can't be reached.") from error
+
+    async def add(self, model: str, passages: Sequence[IndexedPassage]) -> None:
+        """Write passages; those that are there already are overwritten."""
+        if passages:
+            await self._run(self._add, model, passages)
+
+    def _add(self, model: str, passages: Sequence[IndexedPassage]) -> None:
+        store = self._store(model, len(passages[0].vector))
+        ids = [str(passage.passage_id) for passage in passages]
+        given = store.embeddings
+        assert isinstance(given, _Given)  # noqa: S101  (set in _store)
+        vectors = {id_: list(passage.vector) for id_, passage in zip(ids, passages, strict=True)}
+        given.vectors.update(vectors)
+        try:
+            store.add_texts(
+                ids,
+                [{"file_id": str(p.file_id), "owner": str(p.owner), "position": p.position} for p in passages],
+                ids,
+            )
+        finally:
+            for id_ in ids:
+                given.vectors.pop(id_, None)
+
+    async def near(
+        self, model: str, vector: Sequence[float], *, owner: UUID, file_ids: Sequence[UUID] | None, count: int
+    ) -> list[VectorHit]:
+        """Return the passages nearest to `vector` among the owner's files, or the given ones of them."""
+        where: dict[str, Any] = {"owner": str(owner)}
+        if file_ids is not None:
+            files = {"file_id": {"$in": [str(file_id) for file_id in file_ids]}}
+            where = {"$and": [where, files]}
+        found: list[VectorHit] = await self._run(self._near, model, vector, where, count)
+        return found
+
+    def _near(self, model: str, vector: Sequence[float], where: dict[str, Any], count: int) -> list[VectorHit]:
+        store = self._store(model, len(vector))
+        pairs = store.similarity_search_by_vector_with_relevance_scores(list(vector), k=count, filter=where)
+        return [
+            VectorHit(UUID(doc.metadata["file_id"]), int(doc.metadata["position"]), 1.0 - distance)
+            for doc, distance in pairs
+        ]
+
+    async def remove_file(self, file_id: UUID) -> None:
+        """Delete a file's passages from every collection of ours."""
+        await self._run(self._remove, {"file_id": str(file_id)})
+
+    async def remove_owner(self, owner: UUID) -> None:
+        """Delete all of an account's passages."""
+        await self._run(self._remove, {"owner": str(owner)})
+
+    def _remove(self, where: dict[str, Any]) -> None:
+        for collection in self._collections():
+            collection.delete(where=where)
+
+    def _collections(self) -> list[Any]:
+        return [c for c in self._connect().list_collections() if c.name.startswith(f"{self._prefix}-")]
+
+    async def counts(self) -> dict[str, int]:
+        """Return the number of passages in each of our collections."""
+        found: dict[str, int] = await self._run(lambda: {c.name: c.count() for c in self._collections()})
+        return found
+
+    async def ids_of_file(self, file_id: UUID) -> int:
+        """Return how many passages of a file the index holds."""
+        counted: int = await self._run(
+            lambda: sum(len(c.get(where={"file_id": str(file_id)}, include=[])["ids"]) for c in self._collections())
+        )
+        return counted
+
+    async def drop(self) -> None:
+        """Delete all of our collections."""
+
+        def drop() -> None:
+            client = self._connect()
+            for collection in self._collections():
+                client.delete_collection(collection.name)
+            with self._lock:
+                self._stores.clear()
+
+        await self._run(drop)
+
+    async def ping(self) -> None:
+        """Raise DependencyUnavailable where the server does not answer."""
+        await self._run(lambda: self._connect().heartbeat())
