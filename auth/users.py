@@ -86,7 +86,8 @@ class UserManager(UUIDIDMixin, BaseUserManager[User, UUID]):  # type: ignore[typ
         self, user_create: schemas.BaseUserCreate, safe: bool = False, request: Request | None = None
     ) -> User:
         """Create an account. Raises Conflict, ValidationFailed."""
-        values = user_create.create_update_dict() if safe else user_create.create_update_dict_superuser()
+        make = user_create.create_update_dict if safe else user_create.create_update_dict_superuser
+        values: dict[str, Any] = make()  # type: ignore[no-untyped-call]  # FastAPI-Users leaves these untyped
         password = values.pop("password")
         for column, taken in ((User.username, "user name"), (User.email, "e-mail address")):
             wanted = values[column.key].lower()

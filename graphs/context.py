@@ -6,6 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from chains.models import ModelRegistry
 from graphs.record import Generation, TurnRecord
+from llama_service.settings import ModelSource, ProviderName
 from persistence.search import Retrieval
 
 
@@ -18,7 +19,7 @@ class ChatContext:
 
     user_id: str | None = None
     conversation_id: str | None = None
-    model_source: str | None = None
+    model_source: ModelSource | None = None
     model_name: str | None = None
     system_prompt: str | None = None
     use_rag: bool = True
@@ -36,7 +37,12 @@ class Services(Protocol):
 
     registry: ModelRegistry
     record: TurnRecord
+    # The beginning of an answer that is to be continued, else empty.
     said: str
+    # Characters of sources that a large model gets.
+    budget: int
+    # The provider that is expected to answer; another one may, where this one fails before its first word.
+    planned: ProviderName
 
     async def history(self) -> Sequence[tuple[str, str]]:
         """Return the branch above the question as (role, content), oldest first."""

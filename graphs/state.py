@@ -17,8 +17,9 @@ WINDOW = 20  # messages; the whole talk is in SQL
 
 def newest(left: Sequence[AnyMessage], right: Any) -> list[AnyMessage]:
     """Add messages by id and keep the newest: a checkpoint costs the same in every turn."""
-    merged = add_messages(list(left), right)
-    return list(merged)[-WINDOW:]  # type: ignore[arg-type]  # a list came in, a list comes out
+    before: list[Any] = list(left)
+    merged: Any = add_messages(before, right)
+    return list(merged)[-WINDOW:]
 
 
 class ChatInput(TypedDict):

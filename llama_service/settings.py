@@ -70,6 +70,9 @@ class Settings(BaseSettings):
     allow_anonymous_chat: bool = False
     login_attempts_per_minute: int = Field(default=5, ge=1)
     trusted_proxies: str = "127.0.0.1"
+    public_url: Url = ""
+    smtp_url: SecretStr | None = None
+    mail_from: str = "llama-service@localhost"
 
     # Models
     default_model_source: ModelSource = "ollama"
@@ -115,6 +118,7 @@ class Settings(BaseSettings):
     chunk_overlap: int = Field(default=400, ge=0)
     max_message_chars: int = Field(default=32_000, ge=1)
     retrieval_budget_chars: int = Field(default=6000, ge=500)
+    retrieval_wait_seconds: float = Field(default=10, ge=0)
     ingestion_timeout_seconds: float = Field(default=300, gt=0)
     ingestion_memory_mb: int = Field(default=2048, ge=256)
     worker_concurrency: int = Field(default=2, ge=1)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, exists, func, insert, or_, select, text, tuple_, update
+from sqlalchemy import delete, exists, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -37,6 +37,13 @@ async def get(session: AsyncSession, user_id: UUID, file_id: UUID) -> FileView:
     if row is None:
         raise NotFound
     return (await _views(session, [row]))[0]
+
+
+async def all_owned(session: AsyncSession, user_id: UUID, file_ids: Sequence[UUID]) -> bool:
+    """Whether every one of these files is the user's."""
+    wanted = set(file_ids)
+    query = select(func.count()).where(File.id.in_(wanted), File.user_id == user_id)
+    return await session.scalar(query) == len(wanted)
 
 
 async def page(
@@ -202,14 +209,20 @@ async def replace_passages(
     """Put a file's passages and postings in the place of the ones it had; both become visible with the commit."""
     await session.execute(delete(Passage).where(Passage.file_id == file_id))
     await session.execute(delete(Posting).where(Posting.file_id == file_id))
-    for start in range(0, len(rows), 2000):
-        await session.execute(insert(Passage), [dict(row) for row in rows[start : start + 2000]])
-    terms = [
-        {"file_id": file_id, "term": term, "positions": list(positions), "frequencies": list(counts)}
-        for term, (positions, counts) in postings.items()
-    ]
-    for start in range(0, len(terms), 5000):
-        await session.execute(insert(Posting), terms[start : start + 5000])
+    # COPY, in the session's transaction: some ten times faster than INSERT for these many small rows.
+    raw = await (await session.connection()).get_raw_connection()
+    connection = raw.driver_connection
+    assert connection is not None  # noqa: S101  (the session is connected)
+    if rows:
+        columns = list(rows[0])
+        await connection.copy_records_to_table(
+            "passages", records=[tuple(row[name] for name in columns) for row in rows], columns=columns
+        )
+    await connection.copy_records_to_table(
+        "postings",
+        records=[(file_id, term, positions, counts) for term, (positions, counts) in postings.items()],
+        columns=["file_id", "term", "positions", "frequencies"],
+    )
 
 
 async def without_vector(session: AsyncSession, file_id: UUID, limit: int) -> list[tuple[UUID, int, str]]:
@@ -224,6 +237,12 @@ async def without_vector(session: AsyncSession, file_id: UUID, limit: int) -> li
         (row.id, row.position, f"{row.heading}\n{row.text}" if row.heading else row.text)
         for row in await session.execute(query)
     ]
+
+
+async def count_without_vector(session: AsyncSession, file_id: UUID) -> int:
+    """Return how many passages of a file still wait for their vector."""
+    query = select(func.count()).where(Passage.file_id == file_id, Passage.vector.is_(None))
+    return int(await session.scalar(query) or 0)
 
 
 async def set_vectors(session: AsyncSession, vectors: Mapping[UUID, bytes]) -> None:
@@ -251,15 +270,57 @@ async def vectors_after(
     return [(row.id, row.position, row.vector) for row in await session.execute(query)]
 
 
-async def unfinished(session: AsyncSession) -> list[UUID]:
-    """Return the files that wait for a worker or are being worked on."""
-    query = select(File.id).where(or_(File.status == "pending", File.status == "processing"))
-    return list((await session.execute(query)).scalars())
+async def unfinished(session: AsyncSession, older_than: float) -> list[tuple[UUID, bool]]:
+    """Return files that wait for a worker since some seconds, and whether their words are indexed already."""
+    query = select(File.id, File.searchable).where(
+        or_(File.status == "pending", File.status == "processing"),
+        File.updated_at < func.clock_timestamp() - func.make_interval(0, 0, 0, 0, 0, 0, older_than),
+    )
+    return [(row.id, row.searchable) for row in await session.execute(query)]
 
 
 async def all_files(session: AsyncSession, after: UUID | None, limit: int) -> list[File]:
     """Return searchable files of all owners by id, for rebuilding the index."""
     query = select(File).where(File.searchable).order_by(File.id).limit(limit)
     if after is not None:
-        query = query.where(tuple_(File.id) > tuple_(after))
+        query = query.where(File.id > after)
     return list((await session.execute(query)).scalars())
+
+
+async def vector_counts(session: AsyncSession) -> tuple[int, int]:
+    """Return how many passages there are in searchable files, and how many of them have a vector."""
+    query = (
+        select(func.count(), func.count(Passage.vector)).join(File, File.id == Passage.file_id).where(File.searchable)
+    )
+    row = (await session.execute(query)).one()
+    return int(row[0]), int(row[1])
+
+
+async def without_vectors(session: AsyncSession) -> list[UUID]:
+    """Return finished files that have passages without a vector."""
+    query = (
+        select(File.id)
+        .join(Passage, Passage.file_id == File.id)
+        .where(File.searchable, Passage.vector.is_(None), File.status.in_(("completed", "partial_success")))
+        .distinct()
+    )
+    return list((await session.execute(query)).scalars())
+
+
+async def forget_vectors(session: AsyncSession, keep_model: str) -> int:
+    """Drop the vectors of other embedding models; return how many files have to be embedded anew."""
+    stale = select(File.id).where(File.embedding_model != keep_model)
+    await session.execute(update(Passage).where(Passage.file_id.in_(stale)).values(vector=None))
+    changed = await session.execute(
+        update(File)
+        .where(File.embedding_model != keep_model)
+        .values(embedding_model=keep_model, chunks_indexed=0)
+        .returning(File.id)
+    )
+    return len(changed.all())
+
+
+async def other_models(session: AsyncSession, model: str) -> int:
+    """Return how many files were embedded by another model than this one."""
+    query = select(func.count()).where(File.searchable, File.embedding_model != model)
+    return int(await session.scalar(query) or 0)

@@ -1,4 +1,3 @@
-# ruff: noqa: RUF001, RUF002  (letters of several alphabets are this module's subject)
 """Turn text into index terms, the same way for passages and for questions.
 
 Words are lower-cased, freed of accents and stemmed by script (Snowball: Russian for Cyrillic, English for
@@ -58,6 +57,18 @@ _FUNCTION_WORDS = frozenset(
     сколько со так также такая такие такой там тебя тем то того тоже той только том ты у уже чего чей чем что
     чтобы чье чья эта эти это этого этой этом этот эту я является
     """,
+    )
+)
+# Words by which people mean their files rather than what is in them.
+_FILE_WORDS = frozenset(
+    re.findall(
+        r"\S+",
+        """
+        article attached attachment book content contents context doc document file main page paper pdf point
+        report summary summarise summarize summarization text topic translate upload uploaded overview key
+        вложение документ документе документа книга содержание содержимое статья страница суть текст тексте текста тема
+        файл файле файла кратко краткое пересказ перескажи резюме главное основное переведи отчет
+        """,
     )
 )
 
@@ -154,6 +165,13 @@ def _stem(word: str) -> str:
     return _APOSTROPHE.sub("", stemmed) or folded
 
 
+def subjects(text: str) -> int:
+    """Count the question's terms that name what it is about, beyond function words and words for the file
+    itself.
+    """
+    return len(set(terms(text)) - _function_terms() - _terms_of(_FILE_WORDS))
+
+
 def query_weights(text: str) -> dict[str, float]:
     """Return the question's terms with their factor for the ranking: words that carry no subject count
     little.
@@ -162,6 +180,10 @@ def query_weights(text: str) -> dict[str, float]:
     return {term: _FUNCTION_WEIGHT if term in function_terms else 1.0 for term in query_terms(text)}
 
 
-@lru_cache(maxsize=1)
 def _function_terms() -> frozenset[str]:
-    return frozenset(term for word in _FUNCTION_WORDS for term in _token_terms(word))
+    return _terms_of(_FUNCTION_WORDS)
+
+
+@lru_cache(maxsize=2)
+def _terms_of(words: frozenset[str]) -> frozenset[str]:
+    return frozenset(term for word in words for term in _token_terms(word))

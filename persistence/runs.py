@@ -81,3 +81,9 @@ async def prune_anonymous(session: AsyncSession, keep_seconds: float) -> int:
         """
     )
     return int(await session.scalar(query, {"keep": keep_seconds}) or 0)
+
+
+async def is_running(session: AsyncSession, run_id: UUID) -> bool:
+    """Whether a run goes on."""
+    query = select(Run.id).where(Run.id == run_id, Run.status == "running")
+    return await session.scalar(query) is not None

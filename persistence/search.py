@@ -22,6 +22,8 @@ log = structlog.get_logger(__name__)
 
 CANDIDATES = 100  # by each half; the fused list is cut to this for the trace
 _FETCHED = 60  # passages whose text is read for packing
+# The gate's thresholds were measured with this model's cosines and say nothing about another's.
+GATED_MODEL = "multilingual-e5-small"
 _VECTOR_PATIENCE = 5.0  # seconds; then the lexical half answers alone
 
 Embed = Callable[[str], Awaitable[tuple[str, Sequence[float]]]]
@@ -133,7 +135,6 @@ class Retriever:
         if not result.files:
             return Retrieval(query, pending=pending, ms=result.ms)
         passages = await self._read(result, with_neighbours=True)
-        names = {index: file for index, file in enumerate(result.files)}
         candidates = self._candidates(result, passages)
         result.ms["total"] = round((time.perf_counter() - began) * 1000, 1)
         sources = self._pack(result, passages, budget) if result.relevant else []
@@ -141,7 +142,7 @@ class Retriever:
             query,
             sources=sources,
             candidates=candidates,
-            files=len(names),
+            files=len(result.files),
             pending=pending,
             gated=bool(result.ranked) and not result.relevant,
             vector_error=result.vector_error,
@@ -183,12 +184,14 @@ class Retriever:
             entries = [FilePostings(file.passage_lengths or [], postings.get(file.id, {})) for file in files]
             hits = await asyncio.to_thread(ranking.lexical_hits, entries, weights)
             ms["lexical"] = round((time.perf_counter() - began) * 1000, 1)
-            similar, vector_error = await vectors
+            similar, model, vector_error = await vectors
             ms["vector"] = round((time.perf_counter() - began) * 1000, 1)
         finally:
             vectors.cancel()
         ranked = ranking.fuse(hits.best(CANDIDATES), similar, trust=hits.trust)
-        relevant = bool(ranked) and ranking.relevant(hits, similar)
+        relevant = bool(ranked)
+        if ranked and model in (None, GATED_MODEL):
+            relevant = ranking.relevant(ranked, hits, similar, subjects=lexical.subjects(query))
         return _Ranking(files, ranked, relevant, vector_error, ms)
 
     async def _postings(
@@ -205,8 +208,10 @@ class Retriever:
                 found.setdefault(row.file_id, {})[row.term] = (row.positions, row.frequencies)
         return found
 
-    async def _near(self, scope: Scope, query: str, files: Sequence[Any]) -> tuple[dict[Key, float], str | None]:
-        """Return cosines by key. Without vectors a turn goes on with the lexical half, and says so."""
+    async def _near(
+        self, scope: Scope, query: str, files: Sequence[Any]
+    ) -> tuple[dict[Key, float], str | None, str | None]:
+        """Return cosines by key, the model that they are of, and an error's code. Without vectors a turn goes on with the lexical half, and says so."""
         places = {file.id: index for index, file in enumerate(files)}
         everything = scope.conversation_id is None and not scope.file_ids
         try:
@@ -220,11 +225,12 @@ class Retriever:
                     count=CANDIDATES,
                 )
         except AppError as error:
-            return {}, error.code
+            return {}, None, error.code
         except TimeoutError:
             log.warning("vector_search_too_slow", seconds=_VECTOR_PATIENCE)
-            return {}, "timeout"
-        return {(places[hit.file_id], hit.position): hit.similarity for hit in hits if hit.file_id in places}, None
+            return {}, None, "timeout"
+        cosines = {(places[hit.file_id], hit.position): hit.similarity for hit in hits if hit.file_id in places}
+        return cosines, model, None
 
     async def _read(self, result: _Ranking, *, with_neighbours: bool) -> dict[Key, Passage]:
         wanted: set[Key] = set()

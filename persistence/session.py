@@ -27,6 +27,7 @@ class Database:
             json_deserializer=orjson.loads,
             connect_args={"server_settings": {"application_name": "llama-service", "jit": "off"}},
         )
+        self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
@@ -34,6 +35,12 @@ class Database:
         async with AsyncSession(self.engine, expire_on_commit=False) as session:
             yield session
             await session.commit()
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncSession]:
+        """Yield a session for single statements: no BEGIN and COMMIT around them, nothing to roll back."""
+        async with AsyncSession(self._autocommit, expire_on_commit=False) as session:
+            yield session
 
     async def close(self) -> None:
         """Close every pooled connection."""

@@ -3,7 +3,7 @@
 Begin: lock the conversation, read the branch, write question, empty answer and run. End: text, trace and last event.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from llama_service.errors import BadRequest, Conflict, NotFound
 from llama_service.ids import new_id
 from persistence import conversations
-from persistence.tables import Conversation
+from persistence.tables import Conversation, Message
 
 LEASE_SECONDS = 10
 MAX_HISTORY = 400  # messages
@@ -190,6 +190,8 @@ async def begin(
     start_event: Callable[[Conversation, UUID, UUID, UUID], str],
     characters: int,
     new_conversation: dict[str, Any],
+    provisional_title: Callable[[str], str],
+    earlier: Sequence[tuple[str, str]] = (),
 ) -> Begun:
     """Write question, empty answer, run and first event; return them with the branch that the model shall see.
 
@@ -200,11 +202,19 @@ async def begin(
     """
     if asked.conversation_id is None:
         conversation = await conversations.create(session, user_id, **new_conversation)
+        conversation.title = provisional_title(asked.content)
+        for role, content in earlier:
+            said = Message(conversation_id=conversation.id, parent_id=conversation.leaf_id, role=role, content=content)
+            session.add(said)
+            await session.flush()
+            conversation.leaf_id = said.id
     elif user_id is None:
         raise NotFound
     else:
         conversation = await conversations.get(session, user_id, asked.conversation_id, lock=True)
     place = await _locate(session, asked, conversation, characters)
+    if place.first and conversation.title is None:
+        conversation.title = provisional_title(asked.content)
     question_id, answer_id, run_id = place.question_id or new_id(), place.answer_id or new_id(), new_id()
     values = {
         "question_id": question_id,

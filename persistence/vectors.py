@@ -20,6 +20,8 @@ from llama_service.errors import DependencyUnavailable
 
 log = structlog.get_logger(__name__)
 
+_PAGE = 5000
+
 
 @dataclass(frozen=True, slots=True)
 class IndexedPassage:
@@ -168,12 +170,22 @@ class VectorIndex:
         found: dict[str, int] = await self._run(lambda: {c.name: c.count() for c in self._collections()})
         return found
 
-    async def ids_of_file(self, file_id: UUID) -> int:
-        """Return how many passages of a file the index holds."""
-        counted: int = await self._run(
-            lambda: sum(len(c.get(where={"file_id": str(file_id)}, include=[])["ids"]) for c in self._collections())
-        )
-        return counted
+    async def file_counts(self) -> dict[UUID, int]:
+        """Return how many passages of each file the index holds."""
+
+        def count() -> dict[UUID, int]:
+            counts: dict[UUID, int] = {}
+            for collection in self._collections():
+                offset = 0
+                while rows := collection.get(include=["metadatas"], limit=_PAGE, offset=offset)["metadatas"]:
+                    for row in rows:
+                        file_id = UUID(row["file_id"])
+                        counts[file_id] = counts.get(file_id, 0) + 1
+                    offset += len(rows)
+            return counts
+
+        found: dict[UUID, int] = await self._run(count)
+        return found
 
     async def drop(self) -> None:
         """Delete all of our collections."""

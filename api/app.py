@@ -1,0 +1,58 @@
+"""The application: made by `create_app`, opened by its lifespan."""
+
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
+from starlette.middleware.cors import CORSMiddleware
+
+from api import errors, langserve, pages
+from api.lifespan import lifespan
+from api.middleware import RequestMiddleware
+from api.routes import admin, auth, chat, conversations, files, health, messages, models, search, stats, studio
+from llama_service import __version__
+from llama_service.settings import Settings
+
+PREFIX = "/api/v1"
+_DESCRIPTION = """
+Chat that answers from your own files, with citations. Sign in by `POST /api/v1/auth/login` (the Authorize button does
+it), then send the access token as `Authorization: Bearer …`. Errors come in one envelope:
+`{"error": {"code", "message", "request_id", "details"?}}`.
+"""
+
+
+def _operation_id(route: APIRoute) -> str:
+    return f"{route.tags[0] if route.tags else 'app'}_{route.name}"
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Return the application for these settings. Nothing is opened before its lifespan begins."""
+    app = FastAPI(
+        title="llama-service",
+        version=__version__,
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        generate_unique_id_function=_operation_id,
+        responses=errors.responses(),
+    )
+    app.state.settings = settings
+    errors.install(app)
+    api = APIRouter(prefix=PREFIX)
+    for module in (auth, chat, conversations, messages, files, search, models, stats, admin, studio):
+        api.include_router(module.router)
+    app.include_router(api)
+    app.include_router(health.router)
+    langserve.install(app)
+    pages.install(app, settings.ui_dir)
+    everywhere = "*" in settings.allowed_origins
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=["*"] if everywhere else settings.allowed_origins,
+        # A wildcard with credentials would hand every site the cookie's power.
+        allow_credentials=not everywhere,
+        allow_methods=["*"],
+        allow_headers=["*"],
+        expose_headers=["X-Request-ID", "Retry-After"],
+    )
+    app.add_middleware(RequestMiddleware)
+    return app

@@ -1,0 +1,71 @@
+"""Deleting for good: rows, checkpoints, vectors and bytes, in the order in which nothing can be left behind."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import delete, select
+
+from api.state import AppState
+from persistence import checkpoints, conversations, files, runs
+from persistence.files import Removed
+from persistence.tables import Conversation, File, User
+
+
+async def forget_conversation(state: AppState, user_id: UUID, conversation_id: UUID) -> None:
+    """Delete a conversation with its messages, runs, checkpoints and the files that only it has.
+
+    Its runs are stopped first. Raises NotFound.
+    """
+    async with state.database.transaction() as session:
+        await conversations.get(session, user_id, conversation_id)
+        running = await runs.running_of(session, conversation_id)
+    for run_id in running:
+        await state.runs.cancel_and_wait(run_id)
+    removed = None
+    async with state.database.transaction() as session:
+        own = await files.only_in(session, user_id, conversation_id)
+        await conversations.remove(session, user_id, conversation_id)
+        if own:
+            removed = await files.remove(session, user_id, own)
+        await checkpoints.forget(session, [str(conversation_id)])
+    if removed is not None:
+        await clean_up(state, removed)
+
+
+async def forget_file(state: AppState, user_id: UUID, file_id: UUID) -> None:
+    """Delete a file with its passages, vectors and bytes; a job that reads it ends. Raises NotFound."""
+    async with state.database.transaction() as session:
+        removed = await files.remove(session, user_id, [file_id])
+    await clean_up(state, removed)
+
+
+async def clean_up(state: AppState, removed: Removed) -> None:
+    """Delete what lies outside of the database."""
+    for file_id in removed.file_ids:
+        await state.ingestion.pipeline.forget(file_id)
+    await _remove_blobs(state, removed.orphaned)
+
+
+async def _remove_blobs(state: AppState, hashes: Sequence[str]) -> None:
+    for sha256 in hashes:
+        await state.blobs.remove(sha256)
+
+
+async def forget_account(state: AppState, user_id: UUID) -> None:
+    """Delete an account with everything that it owns."""
+    async with state.database.transaction() as session:
+        threads = list(
+            (await session.execute(select(Conversation.id).where(Conversation.user_id == user_id))).scalars()
+        )
+        own = list((await session.execute(select(File.id).where(File.user_id == user_id))).scalars())
+        running = [run for thread in threads for run in await runs.running_of(session, thread)]
+    for run_id in running:
+        await state.runs.cancel_and_wait(run_id)
+    removed = None
+    async with state.database.transaction() as session:
+        if own:
+            removed = await files.remove(session, user_id, own)
+        await checkpoints.forget(session, [str(thread) for thread in threads])
+        await session.execute(delete(User).where(User.id == user_id))
+    if removed is not None:
+        await clean_up(state, removed)

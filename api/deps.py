@@ -1,0 +1,141 @@
+"""What routes ask for, by name."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from fastapi import Depends, Query, Request
+from fastapi.security import OAuth2PasswordBearer
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api.state import AppState, state_of
+from auth.tokens import Caller
+from auth.users import UserManager
+from llama_service.errors import Forbidden, NotAuthenticated
+from persistence.tables import User
+
+COOKIE = "llama_session"
+MARK = "x-requested-with"
+MARK_VALUE = "llama-service"
+_SAFE = {"GET", "HEAD", "OPTIONS"}
+
+# For Swagger's Authorize; the header itself is read below, so that errors come in our envelope.
+_scheme = OAuth2PasswordBearer(tokenUrl="/api/v1/auth/login", auto_error=False)
+
+
+def get_state(request: Request) -> AppState:
+    """Return the application's resources."""
+    return state_of(request)
+
+
+State = Annotated[AppState, Depends(get_state)]
+
+
+async def get_session(state: State) -> AsyncIterator[AsyncSession]:
+    """Open the request's transaction; it is committed before the answer goes out."""
+    async with state.database.transaction() as session:
+        yield session
+
+
+# `function`: a stream must not hold a connection until its last byte.
+Session = Annotated[AsyncSession, Depends(get_session, scope="function")]
+
+
+def get_manager(session: Session, state: State) -> UserManager:
+    """Return FastAPI-Users' manager on the request's transaction."""
+    return UserManager(session, state.hasher)
+
+
+Users = Annotated[UserManager, Depends(get_manager)]
+
+
+def _same_origin(request: Request) -> bool:
+    """Whether a browser's request comes from a page of ours: other sites can't set these headers."""
+    if request.headers.get(MARK) == MARK_VALUE:
+        return True
+    if request.headers.get("sec-fetch-site") == "same-origin":
+        return True
+    origin = request.headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc == request.headers.get("host")
+
+
+def token_of(request: Request) -> str | None:
+    """Return the request's token: the bearer's, else the session cookie's where the request is our own page's.
+
+    Raises Forbidden for a request with the cookie that another site may have caused.
+    """
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and token:
+        return token.strip()
+    cookie = request.cookies.get(COOKIE)
+    if cookie and request.method not in _SAFE and not _same_origin(request):
+        raise Forbidden(f"A request with the session cookie needs the header X-Requested-With: {MARK_VALUE}.")
+    return cookie
+
+
+async def get_caller_or_none(
+    request: Request, state: State, _: Annotated[str | None, Depends(_scheme)]
+) -> Caller | None:
+    """Return who is calling, or None without a token. A token that is there has to be good.
+
+    One statement on a connection that is given back at once: a turn that waits for its model must not hold one.
+    """
+    token = token_of(request)
+    if token is None:
+        return None
+    async with state.database.reading() as session:
+        caller = await state.tokens.caller(session, token)
+    request.scope["state"]["user_id"] = str(caller.user.id)
+    return caller
+
+
+CallerOrNone = Annotated[Caller | None, Depends(get_caller_or_none)]
+
+
+async def get_caller(caller: CallerOrNone) -> Caller:
+    """Return who is calling. Raises NotAuthenticated."""
+    if caller is None:
+        raise NotAuthenticated
+    return caller
+
+
+CurrentCaller = Annotated[Caller, Depends(get_caller)]
+
+
+async def get_user(caller: CurrentCaller) -> User:
+    """Return the signed-in account."""
+    return caller.user
+
+
+CurrentUser = Annotated[User, Depends(get_user)]
+
+
+async def get_admin(user: CurrentUser) -> User:
+    """Return the signed-in administrator. Raises Forbidden."""
+    if not user.is_superuser:
+        raise Forbidden("Only administrators may do this.")
+    return user
+
+
+Admin = Annotated[User, Depends(get_admin)]
+
+
+async def get_chatter(caller: CallerOrNone, state: State) -> UUID | None:
+    """Return the id of who chats, None for an anonymous caller where the settings let them in."""
+    if caller is None:
+        if not state.settings.allow_anonymous_chat:
+            raise NotAuthenticated
+        return None
+    return caller.user.id
+
+
+Chatter = Annotated[UUID | None, Depends(get_chatter)]
+
+Limit = Annotated[int, Query(ge=1, le=200, description="Items of a page")]
+Cursor = Annotated[str | None, Query(max_length=400, description="`next_cursor` of the page before")]
+
+
+def client_ip(request: Request) -> str:
+    """Return the caller's address; uvicorn has put a trusted proxy's word in its place."""
+    return request.client.host if request.client else "unknown"

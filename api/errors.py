@@ -1,0 +1,107 @@
+"""One handler for everything that goes wrong: the envelope, the status, the log line."""
+
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+
+from api.schemas.common import ErrorEnvelope
+from llama_service import errors
+from llama_service.errors import AppError
+
+log = structlog.get_logger(__name__)
+
+_BY_STATUS: dict[int, type[AppError]] = {
+    400: errors.BadRequest,
+    401: errors.NotAuthenticated,
+    403: errors.Forbidden,
+    404: errors.NotFound,
+    413: errors.FileTooLarge,
+    429: errors.RateLimited,
+}
+
+
+def request_id_of(request: Request) -> str:
+    """Return the id of a request, given by the middleware."""
+    return str(request.scope.get("state", {}).get("request_id", "-"))
+
+
+def envelope(error: AppError, request_id: str) -> dict[str, Any]:
+    """Return an error as the API shows it."""
+    body: dict[str, Any] = {"code": error.code, "message": error.message, "request_id": request_id}
+    if error.details:
+        body["details"] = error.details
+    return {"error": body}
+
+
+def respond(error: AppError, request_id: str) -> Response:
+    """Return the answer for an error, with the headers that belong to it."""
+    headers = {}
+    if error.retry_after is not None or error.status in (429, 503):
+        headers["Retry-After"] = str(max(1, round(error.retry_after or 5)))
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return JSONResponse(envelope(error, request_id), status_code=error.status, headers=headers)
+
+
+def _details(invalid: RequestValidationError) -> list[dict[str, Any]]:
+    # Neither the input nor the context: a password may be among them.
+    return [{"loc": list(error["loc"]), "msg": error["msg"], "type": error["type"]} for error in invalid.errors()]
+
+
+def install(app: FastAPI) -> None:
+    """Register the handlers."""
+
+    @app.exception_handler(AppError)
+    async def known(request: Request, error: AppError) -> Response:
+        if error.status >= 500:
+            log.warning("request_failed", code=error.code, path=request.url.path)
+        return respond(error, request_id_of(request))
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        return respond(errors.ValidationFailed(details=_details(error)), request_id_of(request))
+
+    @app.exception_handler(HTTPException)
+    async def http(request: Request, error: HTTPException) -> Response:
+        if error.status_code == 405:
+            answer = respond(errors.BadRequest("This method is not allowed here."), request_id_of(request))
+            answer.status_code = 405
+            answer.headers.update(error.headers or {})
+            return answer
+        kind = _BY_STATUS.get(error.status_code, errors.BadRequest if error.status_code < 500 else AppError)
+        return respond(kind(), request_id_of(request))
+
+    @app.exception_handler(PoolTimeout)
+    @app.exception_handler(InterfaceError)
+    @app.exception_handler(OperationalError)
+    @app.exception_handler(ConnectionError)
+    async def database(request: Request, error: Exception) -> Response:
+        log.error("database_unavailable", error=type(error).__name__, path=request.url.path)
+        return respond(errors.DependencyUnavailable("The database can't be reached right now."), request_id_of(request))
+
+    @app.exception_handler(DBAPIError)
+    async def broken(request: Request, error: DBAPIError) -> Response:
+        if error.connection_invalidated:
+            return await database(request, error)
+        return await unexpected(request, error)
+
+    @app.exception_handler(Exception)
+    async def unexpected(request: Request, error: Exception) -> Response:
+        log.error("unexpected_error", path=request.url.path, exc_info=error)
+        return respond(AppError(), request_id_of(request))
+
+
+def responses(*kinds: type[AppError]) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI entries of the errors that a route may answer with."""
+    found: dict[int | str, dict[str, Any]] = {}
+    for kind in kinds:
+        codes = found.setdefault(kind.status, {"model": ErrorEnvelope, "description": ""})
+        line = f"`{kind.code}`: {(kind.__doc__ or '').strip()}"
+        codes["description"] = "\n\n".join(filter(None, [codes["description"], line]))
+    return found

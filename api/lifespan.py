@@ -1,0 +1,130 @@
+"""Birth and death of the application's resources, in order."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+
+import structlog
+from fastapi import FastAPI
+from sqlalchemy.exc import SQLAlchemyError
+
+from api.runs import RunManager
+from api.state import AppState, ProviderWatch
+from api.titles import Titles
+from auth.limits import LoginLimiter
+from auth.passwords import PasswordHasher
+from auth.tokens import TokenService
+from chains.models import ModelRegistry
+from graphs.chat import build
+from ingestion.jobs import Ingestion
+from llama_service.settings import Settings
+from persistence import checkpoints, runs
+from persistence.blobs import BlobStore
+from persistence.checkpoints import PooledSaver, checkpoint_pool
+from persistence.search import Retriever
+from persistence.session import Database
+from persistence.vectors import VectorIndex
+
+log = structlog.get_logger(__name__)
+
+HOUSEKEEPING_EVERY = 300.0  # seconds
+EVENTS_KEPT = 3600.0
+CHECKPOINTS_KEPT = 8  # of a thread: the last turn's, and the one before
+
+
+def default_chroma_url(settings: Settings) -> str:
+    """Return where Chroma is expected when nothing is set: its own default address."""
+    return settings.chroma_url or "http://localhost:8001"
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Open everything that the settings in `app.state.settings` name; close it in the reverse order."""
+    settings: Settings = app.state.settings
+    async with AsyncExitStack() as stack:
+        state = await open_state(settings, stack)
+        app.state.resources = state
+        log.info("ready", worker=str(state.runs.worker))
+        yield
+        log.info("closing", running=state.runs.running)
+
+
+async def open_state(settings: Settings, stack: AsyncExitStack) -> AppState:
+    """Open the application's resources; `stack` closes them."""
+    database = Database(settings.postgres_dsn("asyncpg"), settings.database_pool_size)
+    stack.push_async_callback(database.close)
+    pool = checkpoint_pool(settings.postgres_dsn(), settings.database_pool_size)
+    await pool.open(wait=True, timeout=30)
+    stack.push_async_callback(pool.close)
+    registry = ModelRegistry(settings)
+    await registry.start()
+    stack.push_async_callback(registry.close)
+    watch = ProviderWatch(registry)
+    await watch.start()
+    stack.push_async_callback(watch.close)
+    index = VectorIndex(default_chroma_url(settings), settings.collection_name)
+    blobs = BlobStore(settings.data_dir / "blobs")
+
+    async def embed(query: str) -> tuple[str, Sequence[float]]:
+        handle = registry.embeddings()
+        return handle.model, await handle.embeddings.aembed_query(query)
+
+    retriever = Retriever(database, index, embed)
+    ingestion = Ingestion(settings, database, blobs, index, registry.embeddings())
+    await ingestion.start(work=settings.inline_worker)
+    stack.push_async_callback(ingestion.close)
+    graph = build(PooledSaver(pool))
+    manager = RunManager(database, settings.postgres_dsn(), graph)
+    titles = Titles(database, registry)
+    manager.after_turn = titles.after_turn
+    await manager.start()
+    stack.push_async_callback(manager.close, settings.shutdown_grace_seconds)
+    keeper = asyncio.create_task(_keep_house(database), name="housekeeping")
+    stack.push_async_callback(_end, keeper)
+    return AppState(
+        settings=settings,
+        database=database,
+        checkpoint_pool=pool,
+        graph=graph,
+        registry=registry,
+        watch=watch,
+        index=index,
+        retriever=retriever,
+        blobs=blobs,
+        ingestion=ingestion,
+        runs=manager,
+        hasher=PasswordHasher(),
+        tokens=TokenService(settings),
+        limiter=LoginLimiter(database, settings.login_attempts_per_minute),
+    )
+
+
+async def _end(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+async def _keep_house(database: Database) -> None:
+    """Prune what nobody reads any more. Every process may do it; rows that are gone stay gone."""
+
+    async def events() -> None:
+        async with database.transaction() as session:
+            await runs.prune_events(session, EVENTS_KEPT)
+
+    async def anonymous() -> None:
+        async with database.transaction() as session:
+            await runs.prune_anonymous(session, EVENTS_KEPT)
+
+    async def old_checkpoints() -> None:
+        async with database.transaction() as session:
+            await checkpoints.prune(session, CHECKPOINTS_KEPT)
+
+    chores: list[Callable[[], Awaitable[None]]] = [events, anonymous, old_checkpoints]
+    while True:
+        await asyncio.sleep(HOUSEKEEPING_EVERY)
+        for chore in chores:
+            try:
+                await chore()
+            except (SQLAlchemyError, OSError) as error:
+                log.warning("housekeeping_failed", chore=chore.__name__, error=type(error).__name__)

@@ -1,0 +1,38 @@
+"""`llama-service serve`: the application under uvicorn."""
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from api.app import create_app
+from llama_service.logging import configure_logging
+from llama_service.settings import Settings, load_settings
+
+
+def serve(settings: Settings, host: str, port: int, workers: int) -> None:
+    """Serve until a signal comes. With several workers each loads the settings from the environment."""
+    config = uvicorn.Config(
+        create_app(settings) if workers == 1 else "api.main:make",
+        factory=workers > 1,
+        host=host,
+        port=port,
+        workers=workers,
+        loop="uvloop",
+        http="httptools",
+        log_config=None,
+        access_log=False,
+        proxy_headers=True,
+        forwarded_allow_ips=settings.trusted_proxies,
+        timeout_graceful_shutdown=round(settings.shutdown_grace_seconds) + 5,
+        server_header=False,
+    )
+    if workers == 1:
+        uvicorn.Server(config).run()
+        return
+    Multiprocess(config, sockets=[config.bind_socket()]).run()
+
+
+def make() -> object:
+    """Return the application of a worker process."""
+    settings = load_settings()
+    configure_logging(settings)
+    return create_app(settings)

@@ -1,0 +1,106 @@
+"""The bundled page: hashed files for ever, page routes by `index.html`, and the API's own documentation, offline."""
+
+from pathlib import Path
+
+from fastapi import FastAPI, Request
+from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
+
+from api.middleware import PAGE_POLICY
+from llama_service.errors import NotFound
+
+# The page's router knows these; anything else that is no file is not found.
+_PAGES = ("/c/", "/files", "/sign-in", "/register", "/account", "/admin", "/studio", "/reset-password", "/search")
+_FOREVER = "public, max-age=31536000, immutable"
+_ENCODINGS = (("br", ".br"), ("gzip", ".gz"))
+_TYPES = {
+    ".js": "text/javascript",
+    ".mjs": "text/javascript",
+    ".css": "text/css",
+    ".html": "text/html; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".json": "application/json",
+    ".webmanifest": "application/manifest+json",
+    ".wasm": "application/wasm",
+    ".woff2": "font/woff2",
+    ".png": "image/png",
+    ".ico": "image/x-icon",
+    ".txt": "text/plain; charset=utf-8",
+}
+
+_DOCS = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>llama-service API</title><link rel="stylesheet" href="/docs-assets/swagger-ui.css"></head>
+<body><div id="swagger"></div><script src="/docs-assets/swagger-ui-bundle.js"></script>
+<script src="/docs-assets/start.js"></script></body></html>
+"""
+_DOCS_START = (
+    'window.ui = SwaggerUIBundle({url: "/openapi.json", dom_id: "#swagger", deepLinking: true, '
+    "persistAuthorization: false, tryItOutEnabled: true});\n"
+)
+_MISSING = """<!doctype html><html lang="en"><meta charset="utf-8"><title>llama-service</title>
+<body style="font: 16px system-ui; max-width: 40em; margin: 4em auto">
+<h1>The page is not built</h1><p>Run <code>make ui</code>, then reload. The API is at <a href="/docs">/docs</a>.</p>
+"""
+
+
+def find_ui(configured: Path | None) -> Path | None:
+    """Return the folder of the built page, or None where it was not built."""
+    folder = configured or Path(__file__).resolve().parent.parent / "ui" / "dist"
+    return folder if (folder / "index.html").is_file() else None
+
+
+def _send(path: Path, request: Request, cache: str) -> Response:
+    headers = {"Cache-Control": cache, "Vary": "Accept-Encoding"}
+    kind = _TYPES.get(path.suffix, "application/octet-stream")
+    accepted = request.headers.get("accept-encoding", "")
+    for name, suffix in _ENCODINGS:
+        packed = path.with_name(path.name + suffix)
+        if name in accepted and packed.is_file():
+            return FileResponse(packed, media_type=kind, headers={**headers, "Content-Encoding": name})
+    return FileResponse(path, media_type=kind, headers=headers)
+
+
+def install(app: FastAPI, configured: Path | None) -> None:
+    """Add the routes of page and documentation. They come last: they answer what nothing else did."""
+    folder = find_ui(configured)
+    _install_docs(app, folder)
+
+    @app.get("/playground", include_in_schema=False)
+    async def playground() -> RedirectResponse:
+        return RedirectResponse("/langserve/chat/playground/")
+
+    @app.get("/{path:path}", include_in_schema=False)
+    async def files(path: str, request: Request) -> Response:
+        if path == "" or f"/{path}".startswith(_PAGES):
+            return _page(folder, request)
+        found = (folder / path).resolve() if folder is not None else None
+        if folder is None or found is None or path.startswith("."):
+            raise NotFound
+        if not found.is_file() or not found.is_relative_to(folder.resolve()):
+            raise NotFound
+        return _send(found, request, _FOREVER if path.startswith("assets/") else "no-cache")
+
+
+def _page(folder: Path | None, request: Request) -> Response:
+    if folder is None:
+        return HTMLResponse(_MISSING, status_code=503)
+    answer = _send(folder / "index.html", request, "no-cache")
+    answer.headers["Content-Security-Policy"] = PAGE_POLICY
+    return answer
+
+
+def _install_docs(app: FastAPI, folder: Path | None) -> None:
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return HTMLResponse(_DOCS, headers={"Content-Security-Policy": PAGE_POLICY})
+
+    @app.get("/docs-assets/start.js", include_in_schema=False)
+    async def docs_start() -> Response:
+        return Response(_DOCS_START, media_type="text/javascript")
+
+    @app.get("/docs-assets/{name}", include_in_schema=False)
+    async def docs_assets(name: str, request: Request) -> Response:
+        path = folder / "docs" / name if folder else None
+        if path is None or name not in ("swagger-ui.css", "swagger-ui-bundle.js") or not path.is_file():
+            raise NotFound
+        return _send(path, request, "public, max-age=86400")

@@ -1,0 +1,259 @@
+"""Conversations that leave and come back: our JSON, Markdown, and the export files of ChatGPT and Open WebUI."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api.schemas.conversations import Imported
+from llama_service.errors import BadRequest
+from llama_service.ids import new_id
+from persistence import conversations, messages
+from persistence.tables import Conversation, ConversationFile, File, Message
+
+FORMAT = "llama-service/conversation"
+VERSION = 1
+_ROLES = {"user", "assistant", "system"}
+_KEPT = (
+    "role",
+    "content",
+    "status",
+    "sources",
+    "model_source",
+    "model_name",
+    "fallback_from",
+    "finish_reason",
+    "usage",
+    "rating",
+    "comment",
+)
+
+
+@dataclass(slots=True)
+class _Node:
+    key: str
+    parent: str | None
+    values: dict[str, Any]
+
+
+@dataclass(slots=True)
+class _Tree:
+    title: str | None
+    nodes: list[_Node]
+    leaf: str | None = None
+    values: dict[str, Any] = field(default_factory=dict)
+
+
+async def as_json(session: AsyncSession, row: Conversation) -> bytes:
+    """Return a conversation with all of its branches, citations and the names of its files."""
+    rows = await messages.everything(session, row.id)
+    names = (
+        await session.execute(
+            select(File.id, File.name, File.sha256)
+            .join(ConversationFile, ConversationFile.file_id == File.id)
+            .where(ConversationFile.conversation_id == row.id)
+        )
+    ).all()
+    document = {
+        "format": FORMAT,
+        "version": VERSION,
+        "exported_at": datetime.now(UTC),
+        "conversation": {
+            "id": row.id,
+            "title": row.title,
+            "model_source": row.model_source,
+            "model_name": row.model_name,
+            "system_prompt": row.system_prompt,
+            "archived": row.archived,
+            "pinned": row.pinned,
+            "leaf_id": row.leaf_id,
+            "created_at": row.created_at,
+            "updated_at": row.updated_at,
+        },
+        "files": [{"id": file.id, "name": file.name, "sha256": file.sha256} for file in names],
+        "messages": [
+            {
+                "id": message.id,
+                "parent_id": message.parent_id,
+                "created_at": message.created_at,
+                **{name: getattr(message, name) for name in _KEPT},
+            }
+            for message in rows
+        ],
+    }
+    return await asyncio.to_thread(orjson.dumps, document, option=orjson.OPT_INDENT_2)
+
+
+async def as_markdown(session: AsyncSession, row: Conversation) -> bytes:
+    """Return the current branch, each answer with its sources."""
+    parts = [f"# {row.title or 'Conversation'}\n"]
+    cursor: str | None = None
+    pages: list[list[str]] = []
+    while True:
+        items, cursor = await messages.branch(session, row, leaf=None, limit=200, cursor=cursor)
+        pages.append([_markdown(item.message) for item in items])
+        if cursor is None:
+            break
+    for page in reversed(pages):
+        parts += page
+    return "\n".join(parts).encode()
+
+
+def _markdown(message: Message) -> str:
+    who = {"user": "You", "assistant": message.model_name or "Assistant"}.get(message.role, message.role)
+    lines = [f"## {who}\n", message.content, ""]
+    for source in message.sources or []:
+        page = f", page {source['page']}" if source.get("page") else ""
+        lines.append(f"[{source['n']}]: {source['file_name']}{page}")
+    return "\n".join(lines) + "\n"
+
+
+async def import_file(session: AsyncSession, user_id: UUID, body: bytes) -> Imported:
+    """Write every conversation of an export file under new ids. Raises BadRequest for a file that is none."""
+    trees = await asyncio.to_thread(_parse, body)
+    ids: list[UUID] = []
+    count = 0
+    for tree in trees:
+        conversation_id, written = await _write(session, user_id, tree)
+        ids.append(conversation_id)
+        count += written
+    return Imported(conversations=len(ids), messages=count, conversation_ids=ids)
+
+
+def _parse(body: bytes) -> list[_Tree]:
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise BadRequest("This file is not JSON.") from None
+    try:
+        trees = list(_trees(document))
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise BadRequest("This file is not an export of this server, of ChatGPT or of Open WebUI.") from None
+    if not trees:
+        raise BadRequest("There is no conversation in this file.")
+    return trees
+
+
+def _trees(document: Any) -> Iterator[_Tree]:
+    entries = document if isinstance(document, list) else [document]
+    for entry in entries:
+        if entry.get("format") == FORMAT:
+            yield _own(entry)
+        elif "mapping" in entry:
+            yield _chatgpt(entry)
+        elif "chat" in entry:
+            yield _open_webui(entry)
+        else:
+            raise KeyError("format")
+
+
+def _own(entry: dict[str, Any]) -> _Tree:
+    about = entry["conversation"]
+    nodes = []
+    for message in entry["messages"]:
+        values = {name: message.get(name) for name in _KEPT}
+        # An answer that was being written when it was exported is not being written here.
+        if values["status"] == "streaming":
+            values["status"] = "interrupted"
+        nodes.append(_Node(str(message["id"]), _text(message.get("parent_id")), values))
+    values = {name: about.get(name) for name in ("model_source", "model_name", "system_prompt")}
+    values |= {name: bool(about.get(name)) for name in ("archived", "pinned")}
+    return _Tree(_text(about.get("title")), nodes, _text(about.get("leaf_id")), values)
+
+
+def _text(value: object) -> str | None:
+    return str(value) if value is not None else None
+
+
+def _chatgpt(entry: dict[str, Any]) -> _Tree:
+    """Read a conversation of ChatGPT's `conversations.json`: a mapping of nodes; empty ones are passed over."""
+    mapping: dict[str, Any] = entry["mapping"]
+    kept: dict[str, _Node] = {}
+    for key, node in mapping.items():
+        message = node.get("message")
+        content = _chatgpt_text(message) if message else ""
+        role = message["author"]["role"] if message else ""
+        if role in _ROLES and content.strip():
+            name = (message.get("metadata") or {}).get("model_slug") if role == "assistant" else None
+            kept[key] = _Node(key, None, {"role": role, "content": content, "model_name": _text(name)})
+    for key, kept_node in kept.items():
+        kept_node.parent = _nearest(mapping, mapping[key].get("parent"), kept)
+    leaf = _nearest(mapping, entry.get("current_node"), kept)
+    return _Tree(_text(entry.get("title")), list(kept.values()), leaf)
+
+
+def _nearest(mapping: dict[str, Any], key: str | None, kept: dict[str, _Node]) -> str | None:
+    seen: set[str] = set()
+    while key is not None and key not in kept and key not in seen:
+        seen.add(key)
+        key = mapping.get(key, {}).get("parent")
+    return key if key in kept else None
+
+
+def _chatgpt_text(message: dict[str, Any]) -> str:
+    content = message.get("content") or {}
+    parts = content.get("parts") or []
+    return "\n".join(part for part in parts if isinstance(part, str)) or str(content.get("text") or "")
+
+
+def _open_webui(entry: dict[str, Any]) -> _Tree:
+    """Read a chat of Open WebUI's export: `chat.history` holds the tree."""
+    chat = entry["chat"]
+    history = chat["history"]
+    nodes = [
+        _Node(
+            str(key),
+            _text(message.get("parentId")),
+            {
+                "role": message["role"],
+                "content": str(message.get("content") or ""),
+                "model_name": _text(message.get("model")) if message["role"] == "assistant" else None,
+            },
+        )
+        for key, message in history["messages"].items()
+        if message["role"] in _ROLES
+    ]
+    title = entry.get("title") or chat.get("title")
+    return _Tree(_text(title), nodes, _text(history.get("currentId")), {"pinned": bool(entry.get("pinned"))})
+
+
+def _in_order(nodes: list[_Node]) -> list[_Node]:
+    """Return the nodes, parents first. Raises ValueError for a circle or a parent that is not there."""
+    children: dict[str | None, list[_Node]] = {}
+    keys = {node.key for node in nodes}
+    for node in nodes:
+        children.setdefault(node.parent if node.parent in keys else None, []).append(node)
+        if node.parent not in keys:
+            node.parent = None
+    ordered: list[_Node] = []
+    queue = list(reversed(children.get(None, [])))
+    while queue:
+        node = queue.pop()
+        ordered.append(node)
+        queue.extend(reversed(children.get(node.key, [])))
+    if len(ordered) != len(nodes):
+        raise BadRequest("The messages of this file refer to each other in a circle.")
+    return ordered
+
+
+async def _write(session: AsyncSession, user_id: UUID, tree: _Tree) -> tuple[UUID, int]:
+    title = (tree.title or "").replace("\x00", "")[:200] or None
+    row = await conversations.create(session, user_id, title=title, **tree.values)
+    ids: dict[str, UUID] = {}
+    for node in _in_order(tree.nodes):
+        ids[node.key] = new_id()
+        values = {name: value for name, value in node.values.items() if value is not None}
+        values["content"] = str(values.get("content", "")).replace("\x00", "")
+        if values.get("role") not in _ROLES:
+            raise BadRequest("A message of this file has no known role.")
+        parent = ids[node.parent] if node.parent else None
+        session.add(Message(id=ids[node.key], conversation_id=row.id, parent_id=parent, **values))
+    row.leaf_id = ids.get(tree.leaf or "") or (list(ids.values())[-1] if ids else None)
+    await session.flush()
+    return row.id, len(ids)

@@ -1,0 +1,75 @@
+"""Administration of accounts."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from sqlalchemy import func, or_, select
+
+from api.cleanup import forget_account
+from api.deps import Admin, Cursor, Limit, Session, State, Users
+from api.errors import responses
+from api.schemas.auth import UserChange
+from api.schemas.common import Page
+from auth.schemas import UserRead
+from auth.tokens import revoke
+from llama_service import errors
+from llama_service.errors import BadRequest, NotFound
+from persistence.paging import decode_cursor, encode_cursor
+from persistence.tables import User
+
+router = APIRouter(prefix="/admin", tags=["admin"])
+
+_ADMIN = responses(errors.NotAuthenticated, errors.Forbidden)
+
+
+@router.get("/users", responses=_ADMIN)
+async def list_users(
+    admin: Admin,
+    session: Session,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    q: Annotated[str | None, Query(max_length=100, description="Part of a name or address")] = None,
+) -> Page[UserRead]:
+    """List accounts, newest first."""
+    query = select(User)
+    if q:
+        part = f"%{q.lower().replace('%', '').replace('_', '')}%"
+        query = query.where(or_(func.lower(User.username).like(part), func.lower(User.email).like(part)))
+    if cursor:
+        query = query.where(User.id < decode_cursor(cursor, (UUID,))[0])
+    rows = list((await session.execute(query.order_by(User.id.desc()).limit(limit + 1))).scalars())
+    following = encode_cursor(rows[limit - 1].id) if len(rows) > limit else None
+    return Page(items=[UserRead.model_validate(row) for row in rows[:limit]], next_cursor=following)
+
+
+@router.patch("/users/{user_id}", responses=_ADMIN | responses(errors.NotFound, errors.BadRequest))
+async def change_user(user_id: UUID, body: UserChange, admin: Admin, session: Session, users: Users) -> UserRead:
+    """Switch an account on or off, make it an administrator's, set its password; its sessions end where they must."""
+    user = await users.by_id(user_id)
+    if user is None:
+        raise NotFound
+    if user.id == admin.id and (body.is_active is False or body.is_superuser is False):
+        raise BadRequest("You can't take your own rights away; let another administrator do it.")
+    changes = {
+        name: value
+        for name, value in body.model_dump(exclude_unset=True, exclude={"password"}).items()
+        if value is not None
+    }
+    if body.password is not None:
+        changes["hashed_password"] = await users.checked(body.password, user)
+    user = await users.user_db.update(user, changes)
+    if body.password is not None or body.is_active is False:
+        await revoke(session, user.id)
+    return UserRead.model_validate(user)
+
+
+@router.delete("/users/{user_id}", status_code=204, responses=_ADMIN | responses(errors.NotFound, errors.BadRequest))
+async def delete_user(user_id: UUID, admin: Admin, state: State) -> None:
+    """Delete an account with everything that it owns."""
+    if user_id == admin.id:
+        raise BadRequest("You can't delete yourself here; use your account page.")
+    async with state.database.reading() as session:
+        if await session.scalar(select(User.id).where(User.id == user_id)) is None:
+            raise NotFound
+    await forget_account(state, user_id)

@@ -1,0 +1,73 @@
+"""What can be done with an answer: explain it, judge it, try it differently."""
+
+from uuid import UUID
+
+from fastapi import APIRouter, Request
+from starlette.responses import StreamingResponse
+
+from api import turns
+from api.deps import CurrentUser, Session, State
+from api.errors import request_id_of, responses
+from api.schemas.chat import ChatRequest, Replay
+from api.schemas.conversations import Feedback, TraceRead
+from api.streaming import STREAM_RESPONSE, event_stream
+from llama_service import errors
+from persistence import messages
+
+router = APIRouter(prefix="/messages", tags=["messages"])
+
+_OWN = responses(errors.NotAuthenticated, errors.NotFound)
+
+
+@router.get("/{message_id}/trace", responses=_OWN)
+async def trace(message_id: UUID, user: CurrentUser, session: Session) -> TraceRead:
+    """Say why this answer: what each node took, gave and cost, every candidate's scores, the exact prompt."""
+    message, run = await messages.trace(session, user.id, message_id)
+    kept = run.trace or {}
+    return TraceRead(
+        message_id=message.id,
+        run_id=run.id,
+        conversation_id=message.conversation_id,
+        status=run.status,
+        request=run.request,
+        nodes=kept.get("nodes", []),
+        checkpoint_id=kept.get("checkpoint_id"),
+        timings=message.timings,
+        error=run.error,
+    )
+
+
+@router.put("/{message_id}/feedback", status_code=204, responses=_OWN)
+async def feedback(message_id: UUID, body: Feedback, user: CurrentUser, session: Session) -> None:
+    """Keep an opinion of an answer."""
+    await messages.rate(session, user.id, message_id, body.rating, body.comment)
+
+
+@router.post(
+    "/{message_id}/replay",
+    responses=_OWN | responses(errors.Conflict) | {200: STREAM_RESPONSE},
+    response_class=StreamingResponse,
+)
+async def replay(
+    message_id: UUID, body: Replay, request: Request, user: CurrentUser, state: State
+) -> StreamingResponse:
+    """Ask the same question again with something changed; the answer becomes a sibling, to be compared."""
+    async with state.database.reading() as session:
+        message, run = await messages.trace(session, user.id, message_id)
+    before = {
+        name: value for name, value in run.request.items() if name in ChatRequest.model_fields and name not in _PLACE
+    }
+    again = ChatRequest.model_validate(
+        {
+            **before,
+            **body.model_dump(exclude_unset=True),
+            "conversation_id": message.conversation_id,
+            "parent_message_id": run.user_message_id,
+            "regenerate": True,
+        }
+    )
+    services = await turns.begin(state, again, user.id, request_id_of(request))
+    return event_stream(state.runs.read(services.begun.run_id, 0))
+
+
+_PLACE = {"message", "conversation_id", "parent_message_id", "edit_of", "regenerate", "continue_message_id"}

@@ -1,0 +1,37 @@
+"""Which models there are, and who answers."""
+
+from dataclasses import asdict
+
+from fastapi import APIRouter
+
+from api.deps import CallerOrNone, State
+from api.errors import responses
+from api.schemas.models import ModelListRead, ModelRead, StatusList, StatusRead
+from llama_service import errors
+from llama_service.settings import ModelSource
+
+router = APIRouter(prefix="/models", tags=["models"])
+
+
+@router.get("/list", responses=responses(errors.ValidationFailed))
+async def list_models(mode: ModelSource, caller: CallerOrNone, state: State) -> ModelListRead:
+    """List the chat models of a source; one that can't be asked gives an empty list and says why."""
+    found = await state.registry.list_models(mode)
+    shapes = [ModelRead.model_validate(asdict(model)) for model in found.models]
+    return ModelListRead(mode=mode, models=shapes, count=len(shapes), error=found.error)
+
+
+@router.get("/status")
+async def status(caller: CallerOrNone, state: State) -> StatusList:
+    """Say which providers answer; where, and what is wrong, only to who is signed in."""
+    states = await state.registry.status()
+    shapes = {
+        name: StatusRead(
+            available=found.available,
+            latency_ms=found.latency_ms,
+            url=found.url if caller else None,
+            error=found.error if caller else None,
+        )
+        for name, found in states.items()
+    }
+    return StatusList(**shapes)

@@ -1,0 +1,55 @@
+"""Statistics: one's own, and the server's."""
+
+from uuid import UUID
+
+from fastapi import APIRouter
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api.deps import Admin, CurrentUser, Session, State
+from api.errors import responses
+from api.schemas.models import StatusRead
+from api.schemas.stats import DayUsage, IndexState, ModelUsage, SystemStats, UserStats
+from llama_service import errors
+from persistence import stats
+
+router = APIRouter(prefix="/stats", tags=["stats"])
+
+
+async def _usage(session: AsyncSession, user_id: UUID | None) -> UserStats:
+    totals = await stats.totals(session, user_id)
+    days = await stats.by_day(session, user_id)
+    models = await stats.by_model(session, user_id)
+    return UserStats(
+        **totals,
+        input_tokens=sum(row["input_tokens"] for row in models),
+        output_tokens=sum(row["output_tokens"] for row in models),
+        by_day=[DayUsage(day=row.pop("key"), **row) for row in days],
+        by_model=[ModelUsage(model=row.pop("key"), **row) for row in models],
+    )
+
+
+@router.get("/user", responses=responses(errors.NotAuthenticated))
+async def user_stats(user: CurrentUser, session: Session) -> UserStats:
+    """Return what the account has and used."""
+    return await _usage(session, user.id)
+
+
+@router.get("/system", responses=responses(errors.NotAuthenticated, errors.Forbidden))
+async def system_stats(admin: Admin, session: Session, state: State) -> SystemStats:
+    """Return the same over all accounts, and the server's own state."""
+    usage = await _usage(session, None)
+    sizes = await stats.sizes(session)
+    answers = await stats.answers(session)
+    sizes["blobs"] = await state.blobs.usage()
+    health = state.ingestion.keeper.health
+    return SystemStats(
+        **usage.model_dump(),
+        users=sizes.pop("users"),
+        running=sizes.pop("running"),
+        queue=await state.ingestion.depth(),
+        providers={name: StatusRead.model_validate(found) for name, found in state.watch.status.items()},
+        checkpoint_bytes_per_turn=sizes["checkpoints"] // answers if answers else None,
+        sizes=sizes,
+        index=IndexState.model_validate(health),
+        started_at=state.started_at,
+    )

@@ -1,0 +1,101 @@
+"""Shapes of signing in."""
+
+from datetime import datetime
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, EmailStr, Field
+
+from api.schemas.common import Shape
+from auth.schemas import UserName
+
+
+class Login(BaseModel):
+    """A user name or e-mail address, and the password."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"username": "anna", "password": "a long passphrase"}})
+
+    username: str = Field(min_length=1, max_length=320)
+    password: str = Field(min_length=1, max_length=256)
+
+
+class TokenPair(Shape):
+    """An access token for the Authorization header; `expires_in` is in seconds. The refresh token is used once."""
+
+    access_token: str
+    token_type: str = "bearer"  # noqa: S105
+    expires_in: int
+    refresh_token: str
+
+
+class Refresh(BaseModel):
+    """The refresh token to spend."""
+
+    refresh_token: str = Field(min_length=1, max_length=400)
+
+
+class Logout(BaseModel):
+    """Whether to end all sessions of the account."""
+
+    all: bool = False
+
+
+class ChangePassword(BaseModel):
+    """The password that is, and the one that shall be."""
+
+    current_password: str = Field(max_length=256)
+    new_password: str = Field(min_length=8, max_length=256)
+
+
+class ForgotPassword(BaseModel):
+    """Whose password is forgotten."""
+
+    email: EmailStr
+
+
+class ResetPassword(BaseModel):
+    """A token from the e-mail, and the new password."""
+
+    token: str = Field(max_length=2000)
+    password: str = Field(min_length=8, max_length=256)
+
+
+class ProfileChange(BaseModel):
+    """What an account's owner may change."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    username: UserName | None = None
+    email: EmailStr | None = None
+
+
+class DeleteAccount(BaseModel):
+    """The password once more, since nothing of the account will be left."""
+
+    password: str = Field(max_length=256)
+
+
+class SessionRead(Shape):
+    """A sign-in."""
+
+    id: UUID
+    user_agent: str | None
+    ip: str | None
+    created_at: datetime
+    last_seen_at: datetime
+    current: bool
+
+
+class SessionList(Shape):
+    """The account's live sessions, newest first."""
+
+    items: list[SessionRead]
+
+
+class UserChange(BaseModel):
+    """What an administrator may change of an account."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    is_active: bool | None = None
+    is_superuser: bool | None = None
+    password: str | None = Field(default=None, min_length=8, max_length=256)

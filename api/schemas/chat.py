@@ -1,0 +1,140 @@
+"""Shapes of a turn."""
+
+from typing import Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from api.schemas.common import Shape
+from llama_service.settings import ModelSource
+
+RunStatusName = Literal["running", "completed", "stopped", "failed", "interrupted"]
+
+
+class ChatRequest(BaseModel):
+    """A question, and where it stands.
+
+    `parent_message_id` answers into another branch; `edit_of` asks a question anew beside the one it names;
+    `regenerate` asks for another answer to the question at (or above) `parent_message_id`; `continue_message_id` goes
+    on with an answer that broke off. Without `conversation_id` a conversation begins.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"message": "What does the contract say about notice periods?"},
+                {"message": "And for tenants?", "conversation_id": "0199d0e4-53f2-7c3a-9d67-0c6f6d7c2b11"},
+            ]
+        }
+    )
+
+    message: str = ""
+    conversation_id: UUID | None = None
+    parent_message_id: UUID | None = None
+    edit_of: UUID | None = None
+    regenerate: bool = False
+    continue_message_id: UUID | None = None
+    model_source: ModelSource | None = None
+    model_name: str | None = Field(default=None, min_length=1, max_length=200)
+    file_ids: list[UUID] | None = Field(default=None, max_length=200)
+    use_rag: bool = True
+    top_k: int | None = Field(default=None, ge=1, le=50)
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    max_tokens: int | None = Field(default=None, ge=1, le=200_000)
+    system_prompt: str | None = Field(default=None, max_length=20_000)
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "ChatRequest":
+        again = self.regenerate or self.continue_message_id is not None
+        if not again and not self.message.strip():
+            raise ValueError("message must not be empty")
+        if again and self.conversation_id is None:
+            raise ValueError("regenerate and continue_message_id need a conversation_id")
+        if self.edit_of is not None and self.conversation_id is None:
+            raise ValueError("edit_of needs a conversation_id")
+        return self
+
+
+class Replay(BaseModel):
+    """The same question once more, with something changed; what is absent stays as it was."""
+
+    top_k: int | None = Field(default=None, ge=1, le=50)
+    model_source: ModelSource | None = None
+    model_name: str | None = Field(default=None, min_length=1, max_length=200)
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    system_prompt: str | None = Field(default=None, max_length=20_000)
+    use_rag: bool | None = None
+
+
+class SourceRead(Shape):
+    """A passage that the answer may cite as `[n]`; offsets count characters of the file's extracted text."""
+
+    n: int
+    file_id: UUID
+    file_name: str
+    chunk_id: UUID
+    page: int | None = None
+    start: int
+    end: int
+    snippet: str
+    score: float
+
+
+class UsageRead(Shape):
+    """Tokens of the call; `estimated` where the provider did not count them."""
+
+    input_tokens: int
+    output_tokens: int
+    total_tokens: int
+    estimated: bool = False
+
+
+class Timings(Shape):
+    """Milliseconds since the turn began; null for what did not happen."""
+
+    retrieve_ms: int | None = None
+    first_token_ms: int | None = None
+    total_ms: int
+
+
+class ChatResponse(Shape):
+    """A whole answer."""
+
+    conversation_id: UUID
+    message_id: UUID
+    user_message_id: UUID
+    run_id: UUID
+    response: str
+    sources: list[SourceRead]
+    model_source: str
+    model_name: str
+    fallback_from: str | None = None
+    finish_reason: str | None
+    usage: UsageRead | None
+    timings: Timings
+
+
+class ErrorRead(Shape):
+    """Why an answer broke off."""
+
+    code: str
+    message: str
+
+
+class RunRead(Shape):
+    """The state of a run."""
+
+    id: UUID
+    run_id: UUID
+    status: RunStatusName
+    conversation_id: UUID
+    user_message_id: UUID
+    message_id: UUID
+    error: ErrorRead | None = None
+
+
+class Cancelled(Shape):
+    """The run was asked to stop; what was said so far is kept."""
+
+    run_id: UUID
+    status: RunStatusName

@@ -1,0 +1,151 @@
+"""Shapes of conversations and messages."""
+
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.schemas.chat import ErrorRead, SourceRead, UsageRead
+from api.schemas.common import Shape
+from llama_service.settings import ModelSource
+from persistence.conversations import Hit
+from persistence.messages import BranchMessage
+from persistence.tables import Conversation
+
+Title = Field(default=None, max_length=200)
+
+
+class ConversationCreate(BaseModel):
+    """How a conversation begins."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"title": "Rental contract"}})
+
+    title: str | None = Title
+    model_source: ModelSource | None = None
+    model_name: str | None = Field(default=None, max_length=200)
+    system_prompt: str | None = Field(default=None, max_length=20_000)
+
+
+class ConversationChange(ConversationCreate):
+    """What may be changed; only fields that are present are. `leaf_id` makes the branch through it the current one."""
+
+    archived: bool = False
+    pinned: bool = False
+    leaf_id: UUID | None = None
+
+
+class ConversationRead(Shape):
+    """A conversation. `snippet` and `highlights` (offsets into it) are there in the results of a search."""
+
+    id: UUID
+    title: str | None
+    model_source: str | None
+    model_name: str | None
+    system_prompt: str | None
+    archived: bool
+    pinned: bool
+    leaf_id: UUID | None
+    created_at: datetime
+    updated_at: datetime
+    snippet: str | None = None
+    highlights: list[tuple[int, int]] | None = None
+
+    @classmethod
+    def of(cls, row: Conversation, hit: Hit | None = None) -> "ConversationRead":
+        """Return a row as the API shows it."""
+        shape = cls.model_validate(row)
+        if hit is not None:
+            shape.snippet, shape.highlights = hit.snippet, hit.highlights
+        return shape
+
+
+class FeedbackRead(Shape):
+    """An opinion of an answer."""
+
+    rating: Literal["up", "down"]
+    comment: str | None = None
+
+
+class Feedback(BaseModel):
+    """An opinion of an answer."""
+
+    rating: Literal["up", "down"]
+    comment: str | None = Field(default=None, max_length=4000)
+
+
+class MessageRead(Shape):
+    """A message of a branch; `sibling_ids` are all that stand in its place, itself too, oldest first."""
+
+    id: UUID
+    conversation_id: UUID
+    parent_id: UUID | None
+    sibling_ids: list[UUID]
+    role: Literal["user", "assistant", "system"]
+    content: str
+    status: Literal["complete", "streaming", "stopped", "interrupted", "failed"]
+    sources: list[SourceRead]
+    model_source: str | None
+    model_name: str | None
+    fallback_from: str | None
+    finish_reason: str | None
+    usage: UsageRead | None
+    timings: dict[str, Any] | None
+    error: ErrorRead | None
+    feedback: FeedbackRead | None
+    run_id: UUID | None
+    created_at: datetime
+
+    @classmethod
+    def of(cls, item: BranchMessage) -> "MessageRead":
+        """Return a row as the API shows it."""
+        row = item.message
+        feedback = FeedbackRead(rating=row.rating, comment=row.comment) if row.rating else None
+        values = {name: getattr(row, name) for name in _PLAIN}
+        return cls(
+            **values,
+            sibling_ids=item.sibling_ids,
+            sources=[SourceRead.model_validate(source) for source in row.sources or []],
+            usage=UsageRead.model_validate(row.usage) if row.usage else None,
+            error=ErrorRead.model_validate(row.error) if row.error else None,
+            feedback=feedback,
+        )
+
+
+_PLAIN = (
+    "id",
+    "conversation_id",
+    "parent_id",
+    "role",
+    "content",
+    "status",
+    "model_source",
+    "model_name",
+    "fallback_from",
+    "finish_reason",
+    "timings",
+    "run_id",
+    "created_at",
+)
+
+
+class TraceRead(Shape):
+    """Why this answer: the run's nodes in order, each with input, output and milliseconds."""
+
+    message_id: UUID
+    run_id: UUID
+    conversation_id: UUID
+    status: str
+    request: dict[str, Any]
+    nodes: list[dict[str, Any]]
+    checkpoint_id: str | None
+    timings: dict[str, Any] | None
+    error: dict[str, Any] | None
+
+
+class Imported(Shape):
+    """What an import brought."""
+
+    conversations: int
+    messages: int
+    conversation_ids: list[UUID]

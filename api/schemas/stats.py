@@ -1,0 +1,77 @@
+"""Shapes of statistics and of the server's state."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import Field
+
+from api.schemas.common import Shape
+from api.schemas.models import StatusRead
+
+
+class DayUsage(Shape):
+    """Answers and tokens of a day (UTC)."""
+
+    day: str
+    answers: int
+    input_tokens: int
+    output_tokens: int
+
+
+class ModelUsage(Shape):
+    """Answers and tokens of a model."""
+
+    model: str
+    answers: int
+    input_tokens: int
+    output_tokens: int
+
+
+class UserStats(Shape):
+    """What an account has and used; `bytes` are of its files, days and models of the last 90 days."""
+
+    conversations: int
+    messages: int
+    files: int
+    bytes: int
+    input_tokens: int
+    output_tokens: int
+    by_day: list[DayUsage]
+    by_model: list[ModelUsage]
+
+
+class IndexState(Shape):
+    """Postgres's passages and vectors, and how many Chroma holds (null: it can't be asked)."""
+
+    passages: int
+    vectors: int
+    indexed: int | None
+    other_model: int = Field(description="Files that were embedded by another model; `reindex` embeds them anew")
+
+
+class SystemStats(UserStats):
+    """The same over all accounts, and the server's own state. Sizes are in bytes."""
+
+    users: int
+    running: int
+    queue: dict[str, int]
+    providers: dict[str, StatusRead]
+    sizes: dict[str, int]
+    checkpoint_bytes_per_turn: int | None
+    index: IndexState
+    started_at: datetime
+
+
+class Health(Shape):
+    """The process is alive."""
+
+    status: Literal["healthy"]
+    version: str
+    timestamp: datetime
+
+
+class Readiness(Shape):
+    """Whether the server can do its work, and the state of each part that it needs."""
+
+    status: Literal["ready", "degraded", "unavailable"]
+    checks: dict[str, dict[str, Any]]

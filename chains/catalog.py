@@ -1,0 +1,93 @@
+"""Which models there are and which providers answer: asked side by side, kept for some seconds."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Generic, TypeVar
+
+import structlog
+
+from chains.providers.base import Provider
+from chains.types import ModelList, ProviderStatus
+from llama_service.errors import AppError, ProviderTimeout
+from llama_service.settings import ProviderName, Settings
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+KEPT_SECONDS = 5.0
+
+
+class Kept(Generic[T]):
+    """The last answer of a question, asked again when it is older than `seconds`; one asks, the others wait."""
+
+    def __init__(self, ask: Callable[[], Awaitable[T]], seconds: float = KEPT_SECONDS) -> None:
+        self._ask = ask
+        self._seconds = seconds
+        self._lock = asyncio.Lock()
+        self._answer: tuple[float, T] | None = None
+
+    async def get(self) -> T:
+        """Return the answer."""
+        async with self._lock:
+            now = time.monotonic()
+            if self._answer is None or now - self._answer[0] > self._seconds:
+                self._answer = (time.monotonic(), await self._ask())
+            return self._answer[1]
+
+
+class Catalog:
+    """Lists and states of the providers."""
+
+    def __init__(self, settings: Settings, providers: Mapping[ProviderName, Provider]) -> None:
+        self._timeout = settings.provider_probe_timeout
+        self._providers = providers
+        self._models = {name: Kept(self._asker(name)) for name in providers}
+        self._probes = {name: Kept(self._prober(name)) for name in providers}
+        self.last_local: ProviderName = "ollama"
+
+    async def local(self) -> ProviderName:
+        """Return what `local` means now: Ollama where it answers, else the embedded model."""
+        answers = (await self._probes["ollama"].get()).available
+        self.last_local = "ollama" if answers else "embedded"
+        return self.last_local
+
+    async def models(self, name: ProviderName) -> ModelList:
+        """Return the chat models of a provider."""
+        return await self._models[name].get()
+
+    async def status(self) -> dict[ProviderName, ProviderStatus]:
+        """Return the state of all providers."""
+        states = await asyncio.gather(*(probe.get() for probe in self._probes.values()))
+        return dict(zip(self._probes, states, strict=True))
+
+    def _asker(self, name: ProviderName) -> Callable[[], Awaitable[ModelList]]:
+        async def ask() -> ModelList:
+            provider = self._providers[name]
+            try:
+                provider.require(provider.missing())
+                return ModelList(name, await self._within(provider.list_models()))
+            except AppError as error:
+                return ModelList(name, [], error.message)
+
+        return ask
+
+    def _prober(self, name: ProviderName) -> Callable[[], Awaitable[ProviderStatus]]:
+        async def probe() -> ProviderStatus:
+            provider = self._providers[name]
+            started = time.monotonic()
+            try:
+                provider.require(provider.missing())
+                await self._within(provider.probe())
+            except AppError as error:
+                return ProviderStatus(False, None, provider.url, error.message)
+            return ProviderStatus(True, round((time.monotonic() - started) * 1000), provider.url, None)
+
+        return probe
+
+    async def _within(self, work: Awaitable[T]) -> T:
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await work
+        except TimeoutError as error:
+            raise ProviderTimeout from error

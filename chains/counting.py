@@ -1,0 +1,47 @@
+"""A fast estimate of how many tokens a text has, for usage that a provider does not tell and for cutting prompts.
+
+Characters for a token differ by script, not much by model. The figures were fitted to the tokenizer of Qwen2.5 (151,646
+entries) on prose, legal texts, code and JSON in a dozen languages; most estimates lie within a quarter of its count.
+"""
+
+import re
+from collections.abc import Sequence
+
+from langchain_core.messages import BaseMessage
+
+LETTER_CHARS = 4.2
+MARK_CHARS = 2.0
+DIGIT_CHARS = 1.0
+CYRILLIC_CHARS = 2.4
+CJK_CHARS = 1.5
+OTHER_CHARS = 1.2
+MESSAGE_TOKENS = 4
+"""What a chat template adds around each message."""
+
+_DIGITS = re.compile(r"[0-9]+")
+_MARKS = re.compile(r"[!-/:-@\[-`{-~\n\u00a0-\u00bf\u2010-\u2027]+")
+_LETTERS = re.compile(r"[A-Za-z \t\r\u00c0-\u024f]+")
+_CYRILLIC = re.compile(r"[\u0400-\u052f]+")
+_CJK = re.compile(r"[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff]+")
+
+
+def _chars(pattern: re.Pattern[str], text: str) -> int:
+    return sum(map(len, pattern.findall(text)))
+
+
+def count_tokens(text: str) -> int:
+    """Return about how many tokens `text` has; 0 for an empty text only."""
+    if not text:
+        return 0
+    digits, marks, letters = _chars(_DIGITS, text), _chars(_MARKS, text), _chars(_LETTERS, text)
+    tokens = letters / LETTER_CHARS + marks / MARK_CHARS + digits / DIGIT_CHARS
+    rest = len(text) - digits - marks - letters
+    if rest:
+        cyrillic, cjk = _chars(_CYRILLIC, text), _chars(_CJK, text)
+        tokens += cyrillic / CYRILLIC_CHARS + cjk / CJK_CHARS + (rest - cyrillic - cjk) / OTHER_CHARS
+    return max(1, round(tokens))
+
+
+def count_prompt(messages: Sequence[BaseMessage]) -> int:
+    """Return about how many tokens `messages` have as a prompt."""
+    return sum(count_tokens(str(message.text)) + MESSAGE_TOKENS for message in messages)

@@ -1,0 +1,244 @@
+"""The registry of models: a source and a name become answers, embeddings, lists and states.
+
+A new provider is one file in `chains/providers` and one line in `PROVIDER_TYPES`.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from typing import TypeAlias
+
+from langchain_core.messages import BaseMessage
+
+from chains.catalog import Catalog
+from chains.counting import count_prompt, count_tokens
+from chains.embeddings import EmbeddingsHandle
+from chains.providers.aihub import AIHubProvider
+from chains.providers.base import LeanModel, Provider
+from chains.providers.embedded import EmbeddedProvider
+from chains.providers.ollama import OllamaProvider
+from chains.providers.openai import OpenAIProvider
+from chains.providers.wire import Limits, Wire
+from chains.resilience import Policy, is_unreachable
+from chains.types import (
+    Attempt,
+    Completion,
+    End,
+    ModelList,
+    ModelParams,
+    Notice,
+    ProviderStatus,
+    StreamEnd,
+    StreamItem,
+    StreamStart,
+    Target,
+    Usage,
+)
+from llama_service.errors import AppError, ProviderBadAnswer
+from llama_service.settings import ModelSource, ProviderName, Settings
+
+PROVIDER_TYPES: Mapping[ProviderName, type[Provider]] = {
+    "embedded": EmbeddedProvider,
+    "ollama": OllamaProvider,
+    "openai": OpenAIProvider,
+    "aihub": AIHubProvider,
+}
+
+_MODELS_KEPT = 64
+
+Prompt: TypeAlias = Sequence[BaseMessage] | Callable[[Target], Sequence[BaseMessage]]
+"""Messages, or a function that makes them for the model that is going to be asked (its window may differ)."""
+
+
+class ModelRegistry:
+    """Everything that asks a model goes through here. One for a process, open between `start` and `close`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._wire = Wire(Limits.of(settings))
+        self._policy = Policy(settings)
+        self._providers = {name: kind(settings, self._wire) for name, kind in PROVIDER_TYPES.items()}
+        self._catalog = Catalog(settings, self._providers)
+        self._models: dict[tuple[ProviderName, str], LeanModel] = {}
+        self._embeddings: EmbeddingsHandle | None = None
+
+    async def start(self) -> None:
+        """Open the pool of connections. No provider is called."""
+        await self._wire.start()
+        for provider in self._providers.values():
+            provider.warn()
+
+    async def close(self) -> None:
+        """Close every connection; calls in flight end with an error."""
+        await self._wire.close()
+
+    async def resolve(self, source: ModelSource | None, name: str | None) -> Target:
+        """Return what will be asked. Only `local` and a hub without a set model need a look, which is cached.
+
+        Raises NotConfigured where the source is not set up, another AppError where the look fails.
+        """
+        requested = source or self._settings.default_model_source
+        chosen: ProviderName = await self._catalog.local() if requested == "local" else requested
+        provider = self._providers[chosen]
+        provider.require(provider.missing())
+        model = name or provider.default_model
+        if model is None:
+            models = (await self._catalog.models(chosen)).models
+            model = models[0].name if models else None
+        if model is None:
+            raise ProviderBadAnswer("The model provider lists no model; the operator has to name one.")
+        return Target(chosen, model, requested)
+
+    async def stream(
+        self,
+        messages: Prompt,
+        *,
+        source: ModelSource | None = None,
+        name: str | None = None,
+        params: ModelParams = ModelParams(),  # noqa: B008  (frozen)
+        user_id: str = "",
+        request_id: str = "",
+        attempts: list[Attempt] | None = None,
+    ) -> AsyncGenerator[StreamItem, None]:
+        """Yield a StreamStart when the first token is there, the text as it comes, then a StreamEnd.
+
+        Without a `source` the default one is asked and, where it can't be reached, the next of the fallback
+        sources with its own default model. `attempts` is filled as they happen, for callers that want them after
+        an error too. Closing the generator ends the provider's request. Raises an AppError.
+        """
+        tried: list[Attempt] = [] if attempts is None else attempts
+        first_error: AppError | None = None
+        for place, candidate in enumerate(self._candidates(source)):
+            begun = False
+            try:
+                target = await self.resolve(candidate, None if place else name)
+                answer = self._answer(target, messages, params, user_id, request_id, tried, place > 0)
+                async with aclosing(answer) as items:
+                    async for item in items:
+                        begun = True
+                        yield item
+                return
+            except AppError as error:
+                first_error = first_error or error
+                if begun or not is_unreachable(error):
+                    raise
+        if first_error is not None:
+            raise first_error
+
+    async def complete(
+        self,
+        messages: Prompt,
+        *,
+        source: ModelSource | None = None,
+        name: str | None = None,
+        params: ModelParams = ModelParams(),  # noqa: B008  (frozen)
+        user_id: str = "",
+        request_id: str = "",
+    ) -> Completion:
+        """Return a whole answer, by the rules of `stream`."""
+        parts: list[str] = []
+        start: StreamStart | None = None
+        items = self.stream(messages, source=source, name=name, params=params, user_id=user_id, request_id=request_id)
+        async with aclosing(items):
+            async for item in items:
+                if isinstance(item, str):
+                    parts.append(item)
+                elif isinstance(item, StreamStart):
+                    start = item
+                elif start is not None:
+                    return Completion("".join(parts), start, item)
+        raise ProviderBadAnswer
+
+    def embeddings(self) -> EmbeddingsHandle:
+        """Return the embeddings of `EMBEDDINGS_SOURCE`; the same object each time."""
+        if self._embeddings is None:
+            provider = self._providers[self._settings.embeddings_source]
+            self._embeddings = EmbeddingsHandle(provider, self._policy)
+        return self._embeddings
+
+    async def list_models(self, mode: ModelSource) -> ModelList:
+        """Return the chat models of a source, at most some seconds old; never raises for a provider's state."""
+        source: ProviderName = await self._catalog.local() if mode == "local" else mode
+        listed = await self._catalog.models(source)
+        return ModelList(mode, listed.models, listed.error)
+
+    async def status(self) -> dict[ProviderName, ProviderStatus]:
+        """Return the state of each provider, at most some seconds old, within the probe's time-out."""
+        return await self._catalog.status()
+
+    def context_window(self, source: ModelSource | None, name: str | None) -> int:
+        """Return how many tokens a model reads, as told or assumed, prompt and answer together."""
+        requested = source or self._settings.default_model_source
+        provider = self._providers[self._catalog.last_local if requested == "local" else requested]
+        return provider.context_window(name or provider.default_model or "")
+
+    def default_model(self, source: ProviderName) -> str | None:
+        """Return the model that a provider answers with where none is named, if the settings say so."""
+        return self._providers[source].default_model
+
+    def count_tokens(self, text: str) -> int:
+        """Return about how many tokens `text` has; see `chains.counting`."""
+        return count_tokens(text)
+
+    async def chat_model(self, target: Target) -> LeanModel:
+        """Return LangChain's model of a target, without the policy; it is kept for the next call.
+
+        Making one takes up to 0.2 s of CPU (the SDKs build their clients), so it is done in a thread.
+        """
+        key = (target.source, target.model)
+        model = self._models.get(key)
+        if model is None:
+            model = await asyncio.to_thread(self._providers[target.source].chat_model, target.model)
+            if len(self._models) >= _MODELS_KEPT:  # names come from users: no growth without end
+                self._models.clear()
+            self._models[key] = model
+        return model
+
+    def _candidates(self, source: ModelSource | None) -> list[ModelSource]:
+        if source is not None:
+            return [source]
+        first = self._settings.default_model_source
+        others = [other for other in self._settings.model_fallback_sources if other != first]
+        return [first, *others]
+
+    async def _answer(
+        self,
+        target: Target,
+        prompt: Prompt,
+        params: ModelParams,
+        user_id: str,
+        request_id: str,
+        attempts: list[Attempt],
+        is_fallback: bool,
+    ) -> AsyncGenerator[StreamItem, None]:
+        messages = prompt(target) if callable(prompt) else prompt
+        model = await self.chat_model(target)
+        fallback_from = self._settings.default_model_source if is_fallback else None
+        notices: list[str] = []
+        parts: list[str] = []
+        deltas = self._policy.stream(
+            target,
+            lambda: model.stream_deltas(messages, params, request_id=request_id),
+            user_id=user_id,
+            attempts=attempts,
+        )
+        async with aclosing(deltas):
+            async for delta in deltas:
+                if isinstance(delta, Notice):
+                    notices.append(delta.text)
+                    continue
+                if not parts:
+                    yield StreamStart(target.source, target.model, fallback_from, list(attempts), notices)
+                    parts.append("")
+                if isinstance(delta, End):
+                    usage = delta.usage or _estimate(messages, parts)
+                    reason, told = delta.finish_reason, delta.model or target.model
+                    yield StreamEnd(reason, usage, told, list(attempts), delta.tool_calls)
+                    return
+                parts.append(delta)
+                yield delta
+
+
+def _estimate(messages: Sequence[BaseMessage], parts: Sequence[str]) -> Usage:
+    given, made = count_prompt(messages), count_tokens("".join(parts))
+    return Usage(given, made, given + made, estimated=True)

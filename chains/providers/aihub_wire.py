@@ -1,0 +1,95 @@
+"""AI HUB's chat answers: whole, or as server-sent events."""
+
+from typing import Any
+
+from chains.providers.stream import ended, sse_event
+from chains.types import End, Usage
+from llama_service.errors import ContentRefused, ProviderBadAnswer
+
+_REFUSALS = {"content_filter", "CONTENT_FILTER", "ALTERNATIVE_STATUS_CONTENT_FILTER"}
+
+
+def usage_of(told: Any) -> Usage | None:
+    """Return the usage; parts that the hub does not count are 0."""
+    if not isinstance(told, dict):
+        return None
+    given = _first(told, "inputTokens", "promptTokens", "inputTextTokens")
+    made = _first(told, "outputTokens", "completionTokens")
+    total = _first(told, "totalTokens")
+    if not (given or made or total):
+        return None
+    return Usage(given, made, total or given + made)
+
+
+def _first(told: dict[str, Any], *names: str) -> int:
+    values = (told.get(name) for name in names)
+    return next((int(value) for value in values if isinstance(value, int | float | str) and str(value).isdigit()), 0)
+
+
+def text_of(event: dict[str, Any]) -> str:
+    """Return an event's text: under `text`, `message.text`, `delta.text` or `choices[0].delta.content`."""
+    text = event.get("text")
+    for name in ("message", "delta"):
+        if text is None and isinstance(event.get(name), dict):
+            text = event[name].get("text")
+    if text is None and event.get("choices"):
+        text = event["choices"][0].get("delta", {}).get("content")
+    if text is not None and not isinstance(text, str):
+        raise ProviderBadAnswer
+    return text or ""
+
+
+def whole_answer(answer: Any) -> tuple[str, End]:
+    """Return text and end of an answer that was not streamed."""
+    if not isinstance(answer, dict) or not isinstance(answer.get("message"), dict):
+        raise ProviderBadAnswer
+    text = answer["message"].get("text")
+    if not isinstance(text, str):
+        raise ProviderBadAnswer
+    reason = str(answer.get("finishReason") or "stop")
+    if reason in _REFUSALS and not text:
+        raise ContentRefused
+    return text, End(reason, usage_of(answer.get("usage")))
+
+
+class AIHubParser:
+    """Parser of one streamed answer."""
+
+    __slots__ = ("_events", "_reason", "_text", "_usage", "done", "thinking")
+
+    def __init__(self) -> None:
+        self.done = False
+        self.thinking = False
+        self._events = 0
+        self._text = False
+        self._reason: str | None = None
+        self._usage: Usage | None = None
+
+    def feed(self, line: bytes) -> str:
+        """Take a line of the stream, return the text it brings."""
+        if not line or self.done:
+            return ""
+        event = sse_event(line)
+        if event is None:
+            if line.startswith(b"data:") and b"[DONE]" in line:
+                self.done = True
+                self._reason = self._reason or "stop"
+            return ""
+        self._events += 1
+        if reason := event.get("finishReason"):
+            self._reason = str(reason)
+        if "usage" in event:
+            self._usage = usage_of(event["usage"]) or self._usage
+        try:
+            text = text_of(event)
+        except (LookupError, TypeError, AttributeError) as error:
+            raise ProviderBadAnswer from error
+        self._text = self._text or bool(text)
+        return text
+
+    def end(self) -> End:
+        """Tell how the answer ended."""
+        reason = ended(self._reason, events=self._events)
+        if reason in _REFUSALS and not self._text:
+            raise ContentRefused
+        return End(reason, self._usage)

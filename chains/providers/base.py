@@ -1,0 +1,92 @@
+"""What every provider brings; the registry knows no more of them than this."""
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Sequence
+from typing import Protocol
+
+from langchain_core.embeddings import Embeddings
+from langchain_core.messages import BaseMessage
+
+from chains.faults import NotConfigured
+from chains.providers.wire import Limits, Wire
+from chains.types import Delta, ModelInfo, ModelParams
+from llama_service.settings import ProviderName, Settings
+
+
+class LeanModel(Protocol):
+    """A chat model of LangChain that can also be read without an object for each token."""
+
+    def stream_deltas(
+        self, messages: Sequence[BaseMessage], params: ModelParams, *, request_id: str = ""
+    ) -> AsyncGenerator[Delta, None]:
+        """Yield notices, then text as it comes, then one End. Raises an AppError."""
+
+
+class Provider(ABC):
+    """One provider of models, made from the settings. Making one opens nothing."""
+
+    name: ProviderName
+
+    def __init__(self, settings: Settings, wire: Wire) -> None:
+        self.settings = settings
+        self.wire = wire
+        self.limits = Limits.of(settings)
+        self._windows: dict[str, int] = {}
+
+    @property
+    @abstractmethod
+    def url(self) -> str | None:
+        """The address that is asked, None where none is set."""
+
+    @property
+    @abstractmethod
+    def default_model(self) -> str | None:
+        """The model that answers where a request names none; None where the provider's first one does."""
+
+    @property
+    @abstractmethod
+    def embeddings_model(self) -> str | None:
+        """The model of `embeddings`."""
+
+    @abstractmethod
+    def missing(self) -> str | None:
+        """Return what the operator has to set before chat works, None where nothing is missing."""
+
+    @abstractmethod
+    def chat_model(self, name: str) -> LeanModel:
+        """Make LangChain's model of this name. It takes some milliseconds: keep it."""
+
+    @abstractmethod
+    def embeddings(self) -> Embeddings:
+        """Return LangChain's embeddings of this provider."""
+
+    @abstractmethod
+    async def list_models(self) -> list[ModelInfo]:
+        """Ask for the chat models. Raises an AppError."""
+
+    def warn(self) -> None:  # noqa: B027  (most providers have nothing to warn of)
+        """Log, once at the start, what the operator should know."""
+
+    async def probe(self) -> None:
+        """Find out whether the provider answers; raise an AppError where not."""
+        await self.list_models()
+
+    def missing_for_embeddings(self) -> str | None:
+        """Return what the operator has to set before embeddings work."""
+        return self.missing()
+
+    @property
+    def prefixes(self) -> tuple[str, str]:
+        """What the embeddings' model wants before a query and before a passage."""
+        return "", ""
+
+    def context_window(self, model: str) -> int:
+        """Return how many tokens `model` reads, as told by the provider or assumed."""
+        return self._windows.get(model, self.assumed_window)
+
+    assumed_window: int = 8192
+
+    def require(self, missing: str | None) -> None:
+        """Raise NotConfigured with a sentence about what is `missing`, if anything is."""
+        if missing:
+            raise NotConfigured(f"The model source “{self.name}” is not set up on this server: {missing}.")

@@ -1,0 +1,246 @@
+"""Ollama. Wire: https://github.com/ollama/ollama/blob/main/docs/api.md"""
+
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
+from functools import cached_property
+from typing import Any
+
+import orjson
+from langchain_core.embeddings import Embeddings
+from langchain_core.messages import BaseMessage
+from langchain_ollama import ChatOllama, OllamaEmbeddings
+from pydantic import ConfigDict, Field
+
+from chains.providers.base import Provider
+from chains.providers.reading import Lines
+from chains.providers.stream import ended, json_event, read_deltas
+from chains.providers.vectors import vectors_of
+from chains.providers.wire import Call, Refused, Wire, borrowed
+from chains.types import Capabilities, Delta, End, ModelInfo, ModelParams, ToolCall, Usage
+from llama_service.errors import ProviderBadAnswer
+from llama_service.settings import ProviderName
+
+CONTEXT_TOKENS = 8192
+"""Asked for with each chat: Ollama's own default is smaller and cuts the prompt's head without a word, and another
+value from one turn to the next makes it load the model again."""
+
+_EMBED_BATCH = 64
+
+
+class OllamaParser:
+    """Parser of one answer in lines of JSON; the last has `done`."""
+
+    __slots__ = ("_calls", "_events", "_model", "_reason", "_usage", "done", "thinking")
+
+    def __init__(self) -> None:
+        self.done = False
+        self.thinking = False
+        self._events = 0
+        self._reason: str | None = None
+        self._model: str | None = None
+        self._usage: Usage | None = None
+        self._calls: list[ToolCall] = []
+
+    def feed(self, line: bytes) -> str:
+        """Take a line of the stream, return the text it brings."""
+        if not line or line == b"\r" or self.done:
+            return ""
+        event = json_event(line)
+        self._events += 1
+        try:
+            return self._read(event)
+        except (LookupError, TypeError, AttributeError, ValueError) as error:
+            raise ProviderBadAnswer from error
+
+    def _read(self, event: dict[str, Any]) -> str:
+        message = event.get("message") or {}
+        if event.get("done"):
+            self.done = True
+            self._reason = str(event.get("done_reason") or "stop")
+            self._model = event.get("model")
+            given, made = event.get("prompt_eval_count"), event.get("eval_count")
+            if given is not None and made is not None:
+                self._usage = Usage(int(given), int(made), int(given) + int(made))
+        if calls := message.get("tool_calls"):
+            self.thinking = True
+            for call in calls:
+                function = call["function"]
+                arguments = orjson.dumps(function.get("arguments") or {}).decode()
+                number = len(self._calls) + 1
+                self._calls.append(ToolCall(f"call_{number}", str(function["name"]), arguments))
+        if message.get("thinking"):
+            self.thinking = True
+        return str(message.get("content") or "")
+
+    def end(self) -> End:
+        """Tell how the answer ended."""
+        reason = ended(self._reason, events=self._events)
+        return End(reason, self._usage, self._model, tuple(self._calls))
+
+
+class LeanChatOllama(ChatOllama):
+    """LangChain's ChatOllama, its stream read by our own pooled session."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    wire: Wire | None = Field(default=None, exclude=True, repr=False)
+
+    async def stream_deltas(
+        self, messages: Sequence[BaseMessage], params: ModelParams, *, request_id: str = ""
+    ) -> AsyncGenerator[Delta, None]:
+        """Yield the answer's text as it comes, then an End. Raises an AppError."""
+        wanted = {
+            "num_ctx": self.num_ctx,
+            "temperature": params.temperature,
+            "num_predict": params.max_tokens,
+            "stop": list(params.stop) if params.stop else None,
+        }
+        given: dict[str, Any] = {
+            "options": {name: value for name, value in wanted.items() if value is not None},
+            "stream": True,
+        }
+        if params.tools:
+            given["tools"] = list(params.tools)
+        opened = self._open(self._chat_params(list(messages), None, **given), request_id)
+        async with aclosing(read_deltas(opened, OllamaParser())) as deltas:
+            async for delta in deltas:
+                yield delta
+
+    async def _acreate_chat_stream(
+        self, messages: list[BaseMessage], stop: list[str] | None = None, **kwargs: Any
+    ) -> AsyncIterator[Mapping[str, Any] | str]:
+        params = self._chat_params(messages, stop, **{**kwargs, "stream": True})
+        reason: str | None = None
+        events = 0
+        try:
+            async with self._open(params, "") as lines:
+                while (batch := await lines.batch()) is not None:
+                    lines.alive()
+                    for line in filter(None, map(bytes.strip, batch)):
+                        event = json_event(line)
+                        events += 1
+                        reason = event.get("done_reason") or ("stop" if event.get("done") else reason)
+                        yield event
+        except Refused as refusal:
+            raise refusal.error from None
+        ended(reason, events=events)
+
+    @asynccontextmanager
+    async def _open(self, params: dict[str, Any], request_id: str) -> AsyncIterator[Lines]:
+        payload = {name: value for name, value in params.items() if value is not None}
+        headers = {"X-Request-ID": request_id} if request_id else {}
+        async with (
+            borrowed(self.wire) as wire,
+            wire.stream(Call(f"{self.base_url}/api/chat", payload, headers)) as lines,
+        ):
+            yield lines
+
+
+class LeanOllamaEmbeddings(OllamaEmbeddings):
+    """LangChain's OllamaEmbeddings; the asynchronous calls go over `wire`."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    wire: Wire | None = Field(default=None, exclude=True, repr=False)
+
+    async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
+        """Return a vector for each text, in order. Raises an AppError."""
+        vectors: list[list[float]] = []
+        async with borrowed(self.wire) as wire:
+            for begin in range(0, len(texts), _EMBED_BATCH):
+                part = texts[begin : begin + _EMBED_BATCH]
+                answer = await _json(wire, Call(f"{self.base_url}/api/embed", {"model": self.model, "input": part}))
+                vectors += vectors_of(answer.get("embeddings"), count=len(part))
+        return vectors
+
+    async def aembed_query(self, text: str) -> list[float]:
+        """Return the vector of a text. Raises an AppError."""
+        return (await self.aembed_documents([text]))[0]
+
+
+async def _json(wire: Wire, call: Call, *, within: float | None = None) -> dict[str, Any]:
+    try:
+        answer = await wire.json(call, within=within)
+    except Refused as refusal:
+        raise refusal.error from None
+    if not isinstance(answer, dict):
+        raise ProviderBadAnswer
+    return answer
+
+
+class OllamaProvider(Provider):
+    """The Ollama server at `EMBEDDINGS_BASEURL`."""
+
+    name: ProviderName = "ollama"
+    assumed_window = CONTEXT_TOKENS
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        return ssl.create_default_context()
+
+    @property
+    def url(self) -> str | None:
+        """Ollama's address."""
+        return self.settings.embeddings_baseurl
+
+    @property
+    def default_model(self) -> str | None:
+        """`OLLAMA_CHAT_MODEL`."""
+        return self.settings.ollama_chat_model
+
+    @property
+    def embeddings_model(self) -> str | None:
+        """`OLLAMA_EMBED_MODEL`."""
+        return self.settings.ollama_embed_model
+
+    def missing(self) -> str | None:
+        """Nothing: the address has a default."""
+        return None if self.url else "EMBEDDINGS_BASEURL is not set"
+
+    def chat_model(self, name: str) -> LeanChatOllama:
+        """Return the model of this name."""
+        return LeanChatOllama(
+            model=name,
+            base_url=self.url,
+            num_ctx=CONTEXT_TOKENS,
+            wire=self.wire,
+            client_kwargs={"verify": self._tls},  # or each model loads the certificates anew: 50 ms
+        )
+
+    def embeddings(self) -> Embeddings:
+        """Return embeddings of `OLLAMA_EMBED_MODEL`."""
+        return LeanOllamaEmbeddings(model=self.embeddings_model or "", base_url=self.url, wire=self.wire)
+
+    async def list_models(self) -> list[ModelInfo]:
+        """Ask for the pulled models; those that only embed are left out."""
+        call = Call(f"{self.url}/api/tags", method="GET")
+        rows = (await _json(self.wire, call, within=self.settings.provider_probe_timeout)).get("models")
+        if not isinstance(rows, list):
+            raise ProviderBadAnswer
+        infos = [self._info(row) for row in rows if isinstance(row, dict) and _chats(row)]
+        return sorted(infos, key=lambda info: (not info.default, info.name))
+
+    def _info(self, row: Mapping[str, Any]) -> ModelInfo:
+        details = row.get("details") or {}
+        told = row.get("capabilities") or ()
+        families = details.get("families") or ()
+        name = str(row["name"])
+        return ModelInfo(
+            name=name,
+            size=row.get("size"),
+            quantization=details.get("quantization_level") or None,
+            context_window=CONTEXT_TOKENS,
+            capabilities=Capabilities(
+                tools="tools" in told, vision="vision" in told or "clip" in families or "mllama" in families
+            ),
+            default=name == self.default_model,
+        )
+
+
+def _chats(row: Mapping[str, Any]) -> bool:
+    families = (row.get("details") or {}).get("families") or ()
+    told = row.get("capabilities")
+    if told:
+        return "completion" in told
+    return bool(row.get("name")) and not any("bert" in family for family in families) and "embed" not in row["name"]

@@ -1,0 +1,258 @@
+"""OpenAI, and every server that speaks its wire: vLLM, llama.cpp, LM Studio, LiteLLM and others.
+
+Wire: https://platform.openai.com/docs/api-reference/chat-streaming
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from typing import Any
+
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun
+from langchain_core.embeddings import Embeddings
+from langchain_core.messages import AIMessageChunk, BaseMessage, BaseMessageChunk
+from langchain_core.outputs import ChatGenerationChunk
+from langchain_openai import ChatOpenAI
+from pydantic import ConfigDict, Field, PrivateAttr, SecretStr
+
+from chains.faults import complaint
+from chains.providers.base import Provider
+from chains.providers.openai_embeddings import LeanOpenAIEmbeddings
+from chains.providers.openai_models import is_chat_model, known_window, model_info
+from chains.providers.openai_parser import OpenAIParser, finish_reason
+from chains.providers.reading import Lines
+from chains.providers.stream import ended, read_deltas, sse_event
+from chains.providers.wire import Call, Refused, Wire, borrowed
+from chains.types import Delta, ModelInfo, ModelParams
+from llama_service.errors import ProviderBadAnswer
+from llama_service.settings import ProviderName
+
+OFFICIAL_URL = "https://api.openai.com/v1"
+
+
+class LeanChatOpenAI(ChatOpenAI):
+    """LangChain's ChatOpenAI, its stream read by our own pooled session.
+
+    Parameters, messages, tools and usage are LangChain's. `legacy_max_tokens` sends `max_tokens`, as most servers
+    that are not OpenAI's want it. What a server refuses (usage in the stream, a parameter's name) is remembered for
+    the life of the object.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    wire: Wire | None = Field(default=None, exclude=True, repr=False)
+    legacy_max_tokens: bool = False
+    _dropped: set[str] = PrivateAttr(default_factory=set)
+    _renamed: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    @classmethod
+    def is_lc_serializable(cls) -> bool:
+        """No: a model holds the session of its process."""
+        return False
+
+    async def stream_deltas(
+        self, messages: Sequence[BaseMessage], params: ModelParams, *, request_id: str = ""
+    ) -> AsyncGenerator[Delta, None]:
+        """Yield the answer's text as it comes, then an End. Raises an AppError."""
+        wanted = {
+            "temperature": params.temperature,
+            "max_tokens": params.max_tokens,
+            "tools": list(params.tools) if params.tools else None,
+        }
+        given = {name: value for name, value in wanted.items() if value is not None}
+        stop = list(params.stop) if params.stop else None
+        payload = self._stream_payload(messages, stop, given)
+        async with aclosing(read_deltas(self._open(payload, request_id), OpenAIParser())) as deltas:
+            async for delta in deltas:
+                yield delta
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        payload = self._stream_payload(messages, stop, kwargs)
+        if "response_format" in payload:  # the SDK parses structured answers
+            async for chunk in super()._astream(messages, stop, run_manager, **kwargs):
+                yield chunk
+            return
+        try:
+            async with self._open(payload, "") as lines:
+                async for chunk in self._chunks(lines):
+                    if run_manager:
+                        await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                    yield chunk
+        except Refused as refusal:
+            raise refusal.error from None
+
+    async def _chunks(self, lines: Lines) -> AsyncIterator[ChatGenerationChunk]:
+        """Turn events into LangChain's chunks, by LangChain's own conversion."""
+        kind: type[BaseMessageChunk] = AIMessageChunk
+        reason: str | None = None
+        events = 0
+        while (batch := await lines.batch()) is not None:
+            lines.alive()
+            for line in batch:
+                event = sse_event(line)
+                if event is None:
+                    continue
+                events += 1
+                try:
+                    reason = finish_reason(event) or reason
+                    chunk = self._convert_chunk_to_generation_chunk(event, kind, None)
+                except (LookupError, TypeError, AttributeError) as error:
+                    raise ProviderBadAnswer from error
+                if chunk is not None:
+                    kind = chunk.message.__class__
+                    yield chunk
+        ended(reason, events=events)
+
+    def _stream_payload(
+        self, messages: Sequence[BaseMessage], stop: list[str] | None, given: dict[str, Any]
+    ) -> dict[str, Any]:
+        options = {"stream": True, "stream_options": {"include_usage": True}}
+        payload: dict[str, Any] = self._get_request_payload(list(messages), stop=stop, **given, **options)
+        limit = payload.pop("max_completion_tokens", None)
+        if limit is not None:
+            payload["max_tokens" if self.legacy_max_tokens else "max_completion_tokens"] = limit
+        return payload
+
+    @asynccontextmanager
+    async def _open(self, payload: dict[str, Any], request_id: str) -> AsyncIterator[Lines]:
+        """Open the stream; what the server refuses is left out or renamed, and the rest asked once more."""
+        async with borrowed(self.wire) as wire, AsyncExitStack() as stack:
+            for last in (False, False, True):
+                try:
+                    call = self._call(self._adapted(payload), request_id)
+                    lines = await stack.enter_async_context(wire.stream(call))
+                    break
+                except Refused as refusal:
+                    if last or not self._learn(refusal, payload):
+                        raise
+            yield lines
+
+    def _call(self, payload: dict[str, Any], request_id: str) -> Call:
+        headers = {"X-Request-ID": request_id} if request_id else {}
+        if isinstance(self.openai_api_key, SecretStr) and (key := self.openai_api_key.get_secret_value()):
+            headers["Authorization"] = f"Bearer {key}"
+        return Call(f"{self.openai_api_base or OFFICIAL_URL}/chat/completions", payload, headers)
+
+    def _adapted(self, payload: dict[str, Any]) -> dict[str, Any]:
+        if not self._dropped and not self._renamed:
+            return payload
+        kept = {name: value for name, value in payload.items() if name not in self._dropped}
+        return {self._renamed.get(name, name): value for name, value in kept.items()}
+
+    def _learn(self, refusal: Refused, payload: dict[str, Any]) -> bool:
+        """Note which parameter the server does not take; False where the refusal is about something else."""
+        if refusal.status not in (400, 422):
+            return False
+        words = complaint(refusal.body)
+        for name in ("stream_options", "temperature"):
+            if name in words and name in payload and name not in self._dropped:
+                self._dropped.add(name)
+                return True
+        for name, other in (("max_tokens", "max_completion_tokens"), ("max_completion_tokens", "max_tokens")):
+            if name in payload and name not in self._renamed and _names_parameter(words, name):
+                self._renamed[name] = other
+                return True
+        return False
+
+
+def _names_parameter(words: str, name: str) -> bool:
+    return name in words and any(word in words for word in ("unsupported", "unknown", "unrecognized", "extra"))
+
+
+class OpenAIProvider(Provider):
+    """OpenAI's service, or the server at `OPENAI_BASE_URL`."""
+
+    name: ProviderName = "openai"
+
+    @property
+    def url(self) -> str | None:
+        """The base address, with its version."""
+        return self.settings.openai_base_url
+
+    @property
+    def default_model(self) -> str | None:
+        """`OPENAI_MODEL`."""
+        return self.settings.openai_model
+
+    @property
+    def embeddings_model(self) -> str | None:
+        """`OPENAI_EMBED_MODEL`."""
+        return self.settings.openai_embed_model
+
+    @property
+    def is_official(self) -> bool:
+        """Whether this is OpenAI's own service, whose models and prices are known."""
+        return self.url == OFFICIAL_URL
+
+    @property
+    def api_key(self) -> SecretStr:
+        """The key; empty for a server that wants none."""
+        return self.settings.openai_api_key or SecretStr("")
+
+    def missing(self) -> str | None:
+        """OpenAI wants a key; a server of one's own may do without."""
+        if self.is_official and not self.api_key.get_secret_value():
+            return "OPENAI_API_KEY is not set"
+        return None
+
+    def chat_model(self, name: str) -> LeanChatOpenAI:
+        """Return the model of this name."""
+        return LeanChatOpenAI(
+            model=name,
+            base_url=self.url,
+            api_key=self.api_key if self.api_key.get_secret_value() else SecretStr("none"),
+            use_responses_api=False,
+            stream_usage=True,
+            max_retries=0,
+            wire=self.wire,
+            legacy_max_tokens=not self.is_official,
+        )
+
+    def embeddings(self) -> Embeddings:
+        """Return embeddings of `OPENAI_EMBED_MODEL`."""
+        return self._embeddings(self.url or OFFICIAL_URL)
+
+    def _embeddings(self, url: str) -> Embeddings:
+        return LeanOpenAIEmbeddings(
+            model=self.embeddings_model or "",
+            openai_api_base=url,
+            openai_api_key=self.api_key if self.api_key.get_secret_value() else SecretStr("none"),
+            check_embedding_ctx_length=False,  # it would download a tokenizer
+            max_retries=0,
+            chunk_size=64,
+            wire=self.wire,
+        )
+
+    async def list_models(self) -> list[ModelInfo]:
+        """Ask for the models and keep those that chat."""
+        answer = await self._ask_models()
+        rows = answer.get("data") if isinstance(answer, dict) else None
+        if not isinstance(rows, list):
+            raise ProviderBadAnswer
+        found = [row for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str)]
+        infos = [
+            model_info(row, default=self.default_model, official=self.is_official)
+            for row in found
+            if is_chat_model(row["id"], official=self.is_official)
+        ]
+        self._windows.update({info.name: info.context_window for info in infos if info.context_window})
+        return sorted(infos, key=lambda info: (not info.default, info.name))
+
+    async def _ask_models(self) -> Any:
+        headers = {}
+        if key := self.api_key.get_secret_value():
+            headers["Authorization"] = f"Bearer {key}"
+        call = Call(f"{self.url}/models", method="GET", headers=headers)
+        try:
+            return await self.wire.json(call, within=self.settings.provider_probe_timeout)
+        except Refused as refusal:
+            raise refusal.error from None
+
+    def context_window(self, model: str) -> int:
+        """Return the window that the server told, else the published one."""
+        return self._windows.get(model) or known_window(model) or self.assumed_window

@@ -1,0 +1,91 @@
+"""Reads the events of a streamed chat completion: text, tool calls, usage, and how it ended."""
+
+from typing import Any
+
+from chains.providers.stream import ended, sse_event
+from chains.types import End, ToolCall, Usage
+from llama_service.errors import ContentRefused, ProviderBadAnswer
+
+
+def finish_reason(event: dict[str, Any]) -> str | None:
+    """Return the reason that an event gives for the end, if it gives one."""
+    choices = event.get("choices")
+    reason = choices[0].get("finish_reason") if choices else None
+    return str(reason) if reason else None
+
+
+class OpenAIParser:
+    """Parser of one answer. `[DONE]` may be missing where a finish reason was given, and the other way round."""
+
+    __slots__ = ("_calls", "_events", "_model", "_reason", "_text", "_usage", "done", "thinking")
+
+    def __init__(self) -> None:
+        self.done = False
+        self.thinking = False
+        self._events = 0
+        self._text = False
+        self._reason: str | None = None
+        self._model: str | None = None
+        self._usage: Usage | None = None
+        self._calls: dict[int, list[str]] = {}
+
+    def feed(self, line: bytes) -> str:
+        """Take a line of the stream, return the text it brings."""
+        if not line or self.done:
+            return ""
+        event = sse_event(line)
+        if event is None:
+            if line.startswith(b"data:") and b"[DONE]" in line:
+                self.done = True
+                self._reason = self._reason or "stop"
+            return ""
+        self._events += 1
+        try:
+            return self._read(event)
+        except (LookupError, TypeError, AttributeError, ValueError) as error:
+            raise ProviderBadAnswer from error
+
+    def _read(self, event: dict[str, Any]) -> str:
+        if usage := event.get("usage"):
+            self._usage = _usage(usage)
+        choices = event.get("choices")
+        if not choices:
+            return ""
+        choice = choices[0]
+        if reason := choice.get("finish_reason"):
+            self._reason = str(reason)
+            self._model = event.get("model")
+        delta = choice.get("delta")
+        if not delta:
+            return ""
+        text = delta.get("content") or delta.get("refusal")
+        if text:
+            self._text = True
+            return str(text)
+        self._aside(delta)
+        return ""
+
+    def _aside(self, delta: dict[str, Any]) -> None:
+        """Take what is no text: reasoning, and pieces of tool calls."""
+        if delta.get("reasoning_content") or delta.get("reasoning"):
+            self.thinking = True
+        for piece in delta.get("tool_calls") or ():
+            self.thinking = True
+            call = self._calls.setdefault(int(piece.get("index", 0)), ["", "", ""])
+            function = piece.get("function") or {}
+            call[0] = piece.get("id") or call[0]
+            call[1] += function.get("name") or ""
+            call[2] += function.get("arguments") or ""
+
+    def end(self) -> End:
+        """Tell how the answer ended."""
+        reason = ended(self._reason, events=self._events)
+        if reason == "content_filter" and not self._text:
+            raise ContentRefused
+        calls = tuple(ToolCall(*call) for _, call in sorted(self._calls.items()))
+        return End(reason, self._usage, self._model, calls)
+
+
+def _usage(told: dict[str, Any]) -> Usage:
+    given, made = int(told.get("prompt_tokens") or 0), int(told.get("completion_tokens") or 0)
+    return Usage(given, made, int(told.get("total_tokens") or given + made))

@@ -1,0 +1,97 @@
+"""Lean reading of streams, with time-outs that need no timer per token.
+
+A stream is read as batches of lines, one batch for each piece that arrives, so tokens that came together are handed on
+together.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import aiohttp
+
+from chains.faults import BrokeOff
+from llama_service.errors import ProviderBadAnswer
+
+MAX_LINE_BYTES = 4 * 1024 * 1024
+"""No honest line of a stream is longer; more is nonsense that must not fill the memory."""
+
+_DRAIN_SECONDS = 0.05
+
+
+class Watchdog:
+    """One timer for a whole stream: it looks when the last sign of life was and goes back to sleep.
+
+    `alive` is called for each sign of life and only writes down the time.
+    """
+
+    __slots__ = ("_between", "_expire", "_handle", "_last", "_limit", "_loop")
+
+    def __init__(self, first: float, between: float, expire: Callable[[], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._last = self._loop.time()
+        self._limit = first
+        self._between = between
+        self._expire = expire
+        self._handle = self._loop.call_later(first, self._look)
+
+    def alive(self) -> None:
+        """Write down that data came."""
+        self._last = self._loop.time()
+
+    def first(self) -> None:
+        """Write down the first data: from now on the time between tokens counts."""
+        self.alive()
+        if self._limit != self._between:
+            self._limit = self._between
+            self._handle.cancel()
+            self._handle = self._loop.call_later(self._between, self._look)
+
+    def cancel(self) -> None:
+        """Stop watching."""
+        self._handle.cancel()
+
+    def _look(self) -> None:
+        left = self._last + self._limit - self._loop.time()
+        if left <= 0.001:
+            self._expire()
+        else:
+            self._handle = self._loop.call_later(left, self._look)
+
+
+class Lines:
+    """The lines of a streamed answer, in the batches in which they arrive."""
+
+    def __init__(self, response: aiohttp.ClientResponse, watchdog: Watchdog) -> None:
+        self.alive = watchdog.alive
+        self.first = watchdog.first
+        self._response = response
+        self._read = response.content.readany
+        self._rest = b""
+
+    async def batch(self) -> list[bytes] | None:
+        """Return the complete lines that came since the last call, None at the end of the answer.
+
+        Waits for data. Raises BrokeOff when the connection ends early, ProviderTimeout when nothing comes,
+        ProviderBadAnswer when a line has no end.
+        """
+        try:
+            data = await self._read()
+        except aiohttp.ClientError as error:
+            raise BrokeOff from error
+        if not data:
+            rest, self._rest = self._rest, b""
+            return [rest] if rest else None
+        lines = (self._rest + data).split(b"\n")
+        self._rest = lines.pop()
+        if len(self._rest) > MAX_LINE_BYTES:
+            raise ProviderBadAnswer
+        return lines
+
+    async def finish(self) -> None:
+        """Read the few bytes behind the end of the answer, so that the connection can be used again."""
+        try:
+            async with asyncio.timeout(_DRAIN_SECONDS):
+                while await self._read():
+                    pass
+        except (TimeoutError, aiohttp.ClientError):
+            self._response.close()

@@ -1,0 +1,287 @@
+"""The four steps of a turn."""
+
+import asyncio
+from dataclasses import asdict
+from typing import Any
+
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langgraph.config import get_stream_writer
+from langgraph.runtime import Runtime
+
+from chains import prompts
+from chains.condense import needs_context as leans_on_talk
+from chains.condense import with_context
+from chains.prompts import Prompt, SourceText
+from chains.types import ModelParams, StreamEnd, StreamStart
+from graphs.citations import CitationFilter, supporting
+from graphs.context import ChatContext, Services
+from graphs.record import Generation
+from graphs.standalone import services_of
+from graphs.state import ChatState
+from llama_service.errors import AppError
+from persistence.search import Found, Retrieval
+
+# The small model reads some 50 tokens a second: its turn gets fewer sources.
+SMALL_BUDGET = 1_600
+_SNIPPET = 300
+_ANSWER_SHARE = 4
+_PACE = 0.02  # seconds: what arrives closer together travels together
+
+
+def question_of(state: ChatState) -> str:
+    """Return the text of the last message that a human sent."""
+    for message in reversed(state["messages"]):
+        if isinstance(message, HumanMessage):
+            return str(message.text)
+    return ""
+
+
+def source_event(sources: list[Found]) -> list[dict[str, Any]]:
+    """Return sources as the API shows them, numbered from 1."""
+    return [
+        {
+            "n": number,
+            "file_id": str(source.file_id),
+            "file_name": source.file_name,
+            "chunk_id": str(source.chunk_id),
+            "page": source.page,
+            "start": source.start,
+            "end": source.end,
+            "snippet": source.text[:_SNIPPET],
+            "score": source.score,
+        }
+        for number, source in enumerate(sources, 1)
+    ]
+
+
+def _budget(services: Services, context: ChatContext) -> int:
+    if services.planned == "embedded":
+        return SMALL_BUDGET
+    # A quarter of what the model reads, at some three characters a token.
+    window = services.registry.context_window(services.planned, context.model_name)
+    return min(services.budget, max(SMALL_BUDGET, window * 3 // 4))
+
+
+async def retrieve(state: ChatState, runtime: Runtime[ChatContext]) -> dict[str, Any]:
+    """Find the passages that the question is about, within the caller's files."""
+    context, services = runtime.context, await services_of(runtime.context)
+    question = question_of(state)
+    query = question
+    with services.record.step("retrieve", query=question, use_rag=context.use_rag) as step:
+        if not context.use_rag or not question.strip():
+            return {"retrieval": Retrieval(question)}
+        history = await services.history()
+        if leans_on_talk(question, history):
+            query = with_context(question, history)
+        found = await services.retrieve(query, context, _budget(services, context))
+        if context.top_k is not None:
+            found.sources[context.top_k :] = []
+        services.record.retrieve_ms = services.record.elapsed_ms()
+        step.output = {
+            "query": query,
+            "files": found.files,
+            "candidates": [{**asdict(c), "chosen": _chosen(c, found.sources)} for c in found.candidates],
+            "sources": len(found.sources),
+            "gated": found.gated,
+            "pending": found.pending,
+            "vector_error": found.vector_error,
+            "ms": found.ms,
+        }
+    services.record.sources = source_event(found.sources)
+    if found.sources or found.pending:
+        event: dict[str, Any] = {"event": "sources", "sources": services.record.sources}
+        if found.pending:
+            event["pending"] = found.pending
+        get_stream_writer()(event)
+    return {"retrieval": found}
+
+
+def _chosen(candidate: Any, sources: list[Found]) -> bool:
+    return any(source.file_id == candidate.file_id and source.position == candidate.position for source in sources)
+
+
+def _label(source: Found) -> str:
+    parts = [source.file_name]
+    if source.page is not None:
+        parts.append(f"page {source.page}")
+    if source.heading:
+        parts.append(source.heading)
+    return ", ".join(parts)
+
+
+async def augment(state: ChatState, runtime: Runtime[ChatContext]) -> dict[str, Any]:
+    """Put the prompt together: rules, as much of the talk as the model reads, sources, question."""
+    context, services = runtime.context, await services_of(runtime.context)
+    found = state["retrieval"]
+    registry = services.registry
+    window = registry.context_window(services.planned, context.model_name)
+    answer_tokens = min(context.max_tokens or 1024, window // _ANSWER_SHARE)
+    with services.record.step("augment", context_tokens=window, answer_tokens=answer_tokens) as step:
+        sources = [SourceText(n, _label(s), s.text) for n, s in enumerate(found.sources, 1)]
+        history = await services.history() or _earlier(state)
+        prompt = prompts.build(
+            system_prompt=context.system_prompt,
+            history=history,
+            question=question_of(state),
+            sources=sources,
+            nothing_found=found.searched and not sources,
+            said=services.said,
+            context_tokens=window,
+            answer_tokens=answer_tokens,
+            count=registry.count_tokens,
+        )
+        step.output = {
+            "prompt": [{"role": _role(m), "content": str(m.content)} for m in prompt.messages],
+            "tokens": prompt.tokens,
+            "cut": {"messages": prompt.cut_messages, "sources": prompt.cut_sources},
+        }
+    return {"prompt": prompt}
+
+
+def _earlier(state: ChatState) -> list[tuple[str, str]]:
+    """Return the talk that the state itself holds, where nobody else keeps it (the studio)."""
+    return [(_role(message), str(message.text)) for message in state["messages"][:-1]]
+
+
+def _role(message: BaseMessage) -> str:
+    return {"human": "user", "ai": "assistant"}.get(message.type, message.type)
+
+
+async def generate(state: ChatState, runtime: Runtime[ChatContext]) -> dict[str, Any]:
+    """Ask the model and pass its words on as they come. A failure ends the answer, it does not lose it."""
+    context, services = runtime.context, await services_of(runtime.context)
+    record, prompt = services.record, state["prompt"]
+    params = ModelParams(temperature=context.temperature, max_tokens=context.max_tokens)
+    asked = {"source": context.model_source, "model": context.model_name}
+    with record.step("generate", **asked, temperature=params.temperature, max_tokens=params.max_tokens) as step:
+        citations = CitationFilter(len(state["retrieval"].sources)) if state["retrieval"].sources else None
+        writer = _Coalescing(get_stream_writer(), record.parts)
+        error: AppError | None = None
+        try:
+            await _speak(services, context, prompt, params, citations, writer)
+            if citations is not None:
+                writer.write(citations.end())
+                writer.write(_attributed(record.text + writer.waiting, citations, state["retrieval"]))
+        except AppError as failed:
+            error = failed
+        finally:
+            writer.close()
+            record.removed_citations = citations.removed if citations else 0
+            step.output = _generation_output(services, citations)
+    generation = Generation(record.text, record.start, record.end, error, record.removed_citations)
+    return {"generation": generation}
+
+
+async def _speak(
+    services: Services,
+    context: ChatContext,
+    prompt: Prompt,
+    params: ModelParams,
+    citations: CitationFilter | None,
+    writer: "_Coalescing",
+) -> None:
+    record = services.record
+    stream = services.registry.stream(
+        prompt.messages,
+        source=context.model_source,
+        name=context.model_name,
+        params=params,
+        user_id=context.user_id or "-",
+        request_id=context.request_id,
+    )
+    try:
+        async for item in stream:
+            if isinstance(item, str):
+                writer.write(citations.feed(item) if citations else item)
+            elif isinstance(item, StreamStart):
+                record.start = item
+                record.first_token_ms = record.elapsed_ms()
+            elif isinstance(item, StreamEnd):
+                record.end = item
+    finally:
+        await stream.aclose()
+
+
+def _attributed(answer: str, citations: CitationFilter, found: Retrieval) -> str:
+    """Return citations for an answer whose model gave none, where its words plainly come from a source."""
+    if citations.cited:
+        return ""
+    numbers = supporting(answer, [source.text for source in found.sources])
+    citations.cited.update(numbers)
+    return (" " if numbers else "") + "".join(f"[{number}]" for number in numbers)
+
+
+def _generation_output(services: Services, citations: CitationFilter | None) -> dict[str, Any]:
+    record = services.record
+    output: dict[str, Any] = {"characters": len(record.text), "first_token_ms": record.first_token_ms}
+    if record.start is not None:
+        output |= {
+            "source": record.start.source,
+            "model": record.start.model,
+            "fallback_from": record.start.fallback_from,
+            "attempts": [asdict(attempt) for attempt in record.start.attempts],
+            "notices": record.start.notices,
+        }
+    if record.end is not None:
+        output |= {"finish_reason": record.end.finish_reason, "usage": asdict(record.end.usage)}
+    if citations is not None:
+        output["citations"] = {"cited": sorted(citations.cited), "removed": citations.removed}
+    return output
+
+
+async def persist(state: ChatState, runtime: Runtime[ChatContext]) -> dict[str, Any]:
+    """Keep the answer. Runs again without harm where a turn is resumed."""
+    services = await services_of(runtime.context)
+    generation = state["generation"]
+    info = runtime.execution_info
+    services.record.checkpoint_id = info.checkpoint_id if info else None
+    with services.record.step("persist", characters=len(generation.text)) as step:
+        step.output = {"status": "failed" if generation.error else "complete"}
+        await services.finish(generation)
+    return {"messages": [AIMessage(generation.text)]}
+
+
+class _Coalescing:
+    """Passes text on at once, but what comes within a moment of it together: each piece costs the graph some time.
+
+    A timer sees to it that nothing waits for the next piece.
+    """
+
+    def __init__(self, writer: Any, parts: list[str]) -> None:
+        self._writer = writer
+        self._parts = parts
+        self._loop = asyncio.get_running_loop()
+        self._buffer: list[str] = []
+        self._next = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def waiting(self) -> str:
+        """The text that was written but not passed on yet."""
+        return "".join(self._buffer)
+
+    def write(self, text: str) -> None:
+        """Take a piece of text."""
+        if not text:
+            return
+        self._buffer.append(text)
+        if self._timer is None:
+            if self._loop.time() >= self._next:
+                self._flush()
+            else:
+                self._timer = self._loop.call_at(self._next, self._flush)
+
+    def _flush(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._buffer:
+            text = "".join(self._buffer)
+            self._buffer.clear()
+            self._parts.append(text)
+            self._writer(text)
+        self._next = self._loop.time() + _PACE
+
+    def close(self) -> None:
+        """Pass on what waits."""
+        self._flush()

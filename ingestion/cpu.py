@@ -1,0 +1,75 @@
+"""Splitting and indexing text in processes of their own: pure computation, which would hold up the event loop."""
+
+import asyncio
+import ctypes
+import multiprocessing
+import signal
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+
+from ingestion.documents import Extracted, ExtractionFailed, Passage
+from ingestion.split import split
+from persistence.lexical import postings
+
+
+@dataclass(frozen=True, slots=True)
+class Indexed:
+    """A file's passages, the white space behind each, and its postings: term → (positions, counts)."""
+
+    passages: list[Passage]
+    gaps: list[str]
+    postings: dict[str, tuple[list[int], list[int]]]
+    lengths: list[int]
+
+
+def index_text(document: Extracted, chunk_size: int, chunk_overlap: int) -> Indexed:
+    """Split a document and index its passages."""
+    passages = split(document, chunk_size, chunk_overlap)
+    starts = [passage.start for passage in passages[1:]] + [passages[-1].end if passages else 0]
+    gaps = [document.text[passage.end : start] for passage, start in zip(passages, starts, strict=True)]
+    terms, lengths = postings([passage.text for passage in passages])
+    plain = {term[:80]: (list(positions), list(counts)) for term, (positions, counts) in terms.items()}
+    return Indexed(passages, gaps, plain, lengths)
+
+
+def _begin() -> None:
+    # The terminal's Ctrl-C is the parent's affair, and the parent's death is ours.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        pdeathsig = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
+        ctypes.CDLL(None).prctl(pdeathsig, signal.SIGKILL)
+
+
+class Processes:
+    """A small pool of processes, made when first needed and again after one has died."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._pool: ProcessPoolExecutor | None = None
+
+    def _open(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(
+                self._count,
+                mp_context=multiprocessing.get_context("spawn"),
+                initializer=_begin,
+                max_tasks_per_child=200,
+            )
+        return self._pool
+
+    async def index(self, document: Extracted, chunk_size: int, chunk_overlap: int) -> Indexed:
+        """Return the passages and postings of a document. Raises ExtractionFailed where a process died of it."""
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._open(), index_text, document, chunk_size, chunk_overlap)
+        except BrokenProcessPool:
+            self._pool = None
+            raise ExtractionFailed("memory", "Indexing this file takes more memory than the server has.") from None
+
+    async def close(self) -> None:
+        """End the processes."""
+        if self._pool is not None:
+            pool, self._pool = self._pool, None
+            await asyncio.to_thread(pool.shutdown, wait=True, cancel_futures=True)

@@ -1,0 +1,113 @@
+"""Keeping Chroma true to Postgres: comparing, repairing, rebuilding."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+import numpy as np
+import structlog
+
+from chains.embeddings import EmbeddingsHandle
+from llama_service.errors import DependencyUnavailable
+from persistence import files
+from persistence.session import Database
+from persistence.tables import File
+from persistence.vectors import IndexedPassage, VectorIndex
+
+log = structlog.get_logger(__name__)
+
+_BATCH = 500  # passages a write
+_FILES = 100
+
+
+@dataclass(slots=True)
+class IndexHealth:
+    """What the last comparison saw. `passages` and `vectors` are Postgres's counts, `indexed` is Chroma's."""
+
+    passages: int = 0
+    vectors: int = 0
+    indexed: int | None = None
+    other_model: int = 0
+
+
+class IndexKeeper:
+    """Compares counts, and writes again what the index lacks."""
+
+    def __init__(self, database: Database, index: VectorIndex, embeddings: EmbeddingsHandle) -> None:
+        self._database = database
+        self._index = index
+        self._embeddings = embeddings
+        self.health = IndexHealth()
+
+    async def check(self) -> list[UUID]:
+        """Compare and repair; return files whose passages still lack a vector."""
+        async with self._database.transaction() as session:
+            self.health.passages, self.health.vectors = await files.vector_counts(session)
+            self.health.other_model = await files.other_models(session, self._embeddings.model)
+            missing = await files.without_vectors(session)
+        if self.health.other_model:
+            log.warning("embeddings_changed", files=self.health.other_model, hint="run `llama-service reindex`")
+        try:
+            self.health.indexed = sum((await self._index.counts()).values())
+            if self.health.indexed != self.health.vectors:
+                log.warning("index_differs", indexed=self.health.indexed, vectors=self.health.vectors)
+                await self.repair()
+                self.health.indexed = sum((await self._index.counts()).values())
+        except DependencyUnavailable:
+            self.health.indexed = None
+        return missing
+
+    async def repair(self) -> None:
+        """Write the files that the index does not hold whole, and drop those that are gone."""
+        known = await self._index.file_counts()
+        seen: set[UUID] = set()
+        after: UUID | None = None
+        while True:
+            async with self._database.transaction() as session:
+                batch = await files.all_files(session, after, _FILES)
+            for file in batch:
+                seen.add(file.id)
+                if known.get(file.id, 0) != file.chunks_indexed:
+                    await self._index.remove_file(file.id)
+                    await self.write(file)
+            if len(batch) < _FILES:
+                break
+            after = batch[-1].id
+        for file_id in known.keys() - seen:
+            await self._index.remove_file(file_id)
+
+    async def write(self, file: File) -> int:
+        """Write a file's vectors from Postgres into the index; return how many."""
+        position, written = -1, 0
+        while True:
+            async with self._database.transaction() as session:
+                rows = await files.vectors_after(session, file.id, position, _BATCH)
+            if not rows:
+                return written
+            passages = [
+                IndexedPassage(id_, file.id, file.user_id, at, np.frombuffer(vector, dtype="<f4").tolist())
+                for id_, at, vector in rows
+            ]
+            await self._index.add(file.embedding_model or self._embeddings.model, passages)
+            position, written = rows[-1][1], written + len(rows)
+
+    async def rebuild(self, progress: Callable[[int, int], None]) -> int:
+        """Write the whole index anew while searches go on; `progress` hears (passages done, of). Return passages.
+
+        Passages are overwritten in place, so that nothing is missing meanwhile; leftovers go at the end.
+        """
+        async with self._database.transaction() as session:
+            _, total = await files.vector_counts(session)
+        done, after = 0, None
+        progress(0, total)
+        while True:
+            async with self._database.transaction() as session:
+                batch = await files.all_files(session, after, _FILES)
+            for file in batch:
+                done += await self.write(file)
+                progress(done, total)
+            if len(batch) < _FILES:
+                break
+            after = batch[-1].id
+        await self.repair()
+        return done

@@ -1,0 +1,194 @@
+"""The durable queue, in Postgres: files survive the worker that was reading them."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import UUID
+
+import procrastinate
+import structlog
+from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
+from sqlalchemy.exc import SQLAlchemyError
+
+from chains.embeddings import EmbeddingsHandle
+from ingestion.cpu import Processes
+from ingestion.index import IndexKeeper
+from ingestion.pipeline import Pipeline
+from llama_service.errors import AppError
+from llama_service.settings import Settings
+from persistence import files
+from persistence.blobs import BlobStore
+from persistence.session import Database
+from persistence.vectors import VectorIndex
+
+log = structlog.get_logger(__name__)
+
+RETRIES = 6
+HEARTBEAT = 5.0  # seconds
+STALLED_AFTER = 15.0
+SWEEP_EVERY = 5.0
+CHECK_INDEX_EVERY = 600.0
+
+
+class _Again(Exception):
+    """Tells the queue to repeat a job, in some seconds."""
+
+    def __init__(self, seconds: int) -> None:
+        self.seconds = seconds
+        super().__init__(f"again in {seconds} s")
+
+
+class _Patience(procrastinate.BaseRetryStrategy):
+    """Repeats what asks for it, as often as it asks."""
+
+    def get_retry_decision(self, *, exception: BaseException, job: Any) -> procrastinate.RetryDecision | None:
+        """Return when the job runs again, or None."""
+        if isinstance(exception, _Again):
+            return procrastinate.RetryDecision(retry_in={"seconds": exception.seconds})
+        return None
+
+
+def _backoff(attempt: int) -> int:
+    return int(min(60, 2**attempt))
+
+
+class Ingestion:
+    """Queues files and, where it is started to work, reads and embeds them in the background."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        blobs: BlobStore,
+        index: VectorIndex,
+        embeddings: EmbeddingsHandle,
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._processes = Processes(settings.worker_concurrency)
+        self.pipeline = Pipeline(settings, database, blobs, index, embeddings, self._processes)
+        self.embedding_model = embeddings.model
+        self.keeper = IndexKeeper(database, index, embeddings)
+        connector = procrastinate.PsycopgConnector(conninfo=settings.postgres_dsn(), min_size=1, max_size=6)
+        self._queue = procrastinate.App(connector=connector)
+        self._read = self._queue.task(name="read", queue="read", pass_context=True, retry=_Patience())(self._read_file)
+        self._embed = self._queue.task(name="embed", queue="embed", pass_context=True, retry=_Patience())(
+            self._embed_file
+        )
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self, *, work: bool) -> None:
+        """Connect; with `work`, begin to take jobs and to look after files that a dead worker left."""
+        await self._queue.open_async()
+        if not work:
+            return
+        for queue, concurrency in (("read", self._settings.worker_concurrency), ("embed", 1)):
+            self._tasks.append(asyncio.create_task(self._work(queue, concurrency), name=f"worker-{queue}"))
+        self._tasks.append(asyncio.create_task(self._repeat(SWEEP_EVERY, self._sweep), name="sweep"))
+        self._tasks.append(asyncio.create_task(self._repeat(CHECK_INDEX_EVERY, self._check_index), name="index-check"))
+
+    async def close(self) -> None:
+        """Stop taking jobs; one that is cut off is taken up again by whoever comes next."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._processes.close()
+        await self._queue.close_async()
+
+    async def enqueue(self, file_id: UUID) -> None:
+        """Queue a file to be read. Does nothing where it is queued already."""
+        await self._defer(self._read, file_id)
+
+    async def _defer(self, task: Any, file_id: UUID) -> None:
+        lock = f"{task.name}-{file_id}"
+        with contextlib.suppress(AlreadyEnqueued):
+            # `lock`: never two at once on one file. `queueing_lock`: never twice in the queue.
+            await task.configure(lock=lock, queueing_lock=lock).defer_async(file_id=str(file_id))
+
+    async def depth(self) -> dict[str, int]:
+        """Return how many jobs wait or run, by queue."""
+        found = await self._queue.connector.execute_query_all_async(
+            query="SELECT queue_name, count(*) AS jobs FROM procrastinate_jobs"
+            " WHERE status IN ('todo', 'doing') GROUP BY queue_name"
+        )
+        return {str(row["queue_name"]): int(row["jobs"]) for row in found}
+
+    async def _work(self, queue: str, concurrency: int) -> None:
+        while True:
+            try:
+                await self._queue.run_worker_async(
+                    queues=[queue],
+                    concurrency=concurrency,
+                    install_signal_handlers=False,
+                    shutdown_graceful_timeout=1,
+                    update_heartbeat_interval=HEARTBEAT,
+                    stalled_worker_timeout=STALLED_AFTER,
+                    fetch_job_polling_interval=2,
+                    delete_jobs="always",
+                )
+            except (ConnectorException, OSError) as error:
+                log.warning("worker_lost", queue=queue, error=type(error).__name__)
+            await asyncio.sleep(1)
+
+    async def _repeat(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await work()
+            except (ConnectorException, SQLAlchemyError, OSError, AppError) as error:
+                log.warning("chore_failed", chore=work.__name__, error=type(error).__name__)
+            await asyncio.sleep(seconds)
+
+    async def _sweep(self) -> None:
+        """Take up what dead workers left: their jobs, and files that have no job at all."""
+        manager = self._queue.job_manager
+        for job in await manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_AFTER):
+            log.warning("job_rescued", task=job.task_name)
+            await manager.retry_job(job)
+        async with self._database.transaction() as session:
+            waiting = await files.unfinished(session, older_than=SWEEP_EVERY)
+        if not waiting:
+            return
+        queued = await self._queue.connector.execute_query_all_async(
+            query="SELECT args ->> 'file_id' AS file_id FROM procrastinate_jobs WHERE status IN ('todo', 'doing')"
+        )
+        known = {row["file_id"] for row in queued}
+        for file_id, searchable in waiting:
+            if str(file_id) not in known:
+                await self._defer(self._embed if searchable else self._read, file_id)
+
+    async def _check_index(self) -> None:
+        for file_id in await self.keeper.check():
+            await self._defer(self._embed, file_id)
+
+    async def _read_file(self, context: procrastinate.JobContext, file_id: str) -> None:
+        if await self._carefully(context, self._read, UUID(file_id), self.pipeline.read):
+            await self._defer(self._embed, UUID(file_id))
+
+    async def _embed_file(self, context: procrastinate.JobContext, file_id: str) -> None:
+        await self._carefully(context, self._embed, UUID(file_id), self.pipeline.embed)
+
+    async def _carefully(
+        self,
+        context: procrastinate.JobContext,
+        task: Any,
+        file_id: UUID,
+        work: Callable[[UUID], Awaitable[bool | None]],
+    ) -> bool:
+        """Do a job; try again later what may pass, and end in a state that a user can read in any case."""
+        try:
+            return bool(await work(file_id))
+        except AppError as error:
+            attempt = context.job.attempts
+            log.warning("job_failed", task=task.name, file_id=str(file_id), code=error.code, attempt=attempt)
+            if attempt >= RETRIES:
+                await self.pipeline.give_up_vectors(file_id, error)
+            else:
+                raise _Again(_backoff(attempt)) from None
+        except (SQLAlchemyError, OSError) as error:
+            log.warning("job_failed", task=task.name, file_id=str(file_id), error=type(error).__name__)
+            raise _Again(2) from None
+        except Exception:
+            log.exception("job_broken", task=task.name, file_id=str(file_id))
+            await self.pipeline.fail(file_id)
+        return False

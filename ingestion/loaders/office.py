@@ -1,0 +1,196 @@
+"""Word and PowerPoint files (OOXML), read straight from their XML parts."""
+
+import posixpath
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ingestion.documents import Extracted, Limits
+from ingestion.loaders.archive import Archive, open_archive
+from ingestion.loaders.builder import Builder, flat
+
+_W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
+_STRICT_W = "{http://purl.oclc.org/ooxml/wordprocessingml/main}"
+_A = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
+_R = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
+_FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
+_HEADING_NAME = re.compile(r"(?:heading|заголовок|überschrift|titre) ?([1-9])", re.IGNORECASE)
+_SLIDE = re.compile(r"ppt/slides/slide(\d+)\.xml\Z")
+
+
+def load_docx(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
+    """Read a Word file: paragraphs, headings by style, lists, tables, notes. Macros and links are never
+    followed.
+    """
+    with open_archive(path, limits) as archive:
+        document = _Word(archive, Builder(limits))
+        document.read()
+        return document.builder.build(mime)
+
+
+def load_pptx(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
+    """Read the slides in their order: title, text, tables, speaker notes."""
+    with open_archive(path, limits) as archive:
+        builder = Builder(limits)
+        slides = _slides(archive)
+        for number, part in enumerate(slides, start=1):
+            start = builder.length
+            _slide(archive, part, number, builder)
+            if builder.length > start:
+                builder.mark(start, "slide", str(number))
+        return builder.build(mime, len(slides))
+
+
+class _Word:
+    """One document; knows which styles are headings."""
+
+    def __init__(self, archive: Archive, builder: Builder) -> None:
+        self.archive, self.builder = archive, builder
+        self.levels: dict[str, int] = {}
+        self.lists: set[str] = set()
+
+    def read(self) -> None:
+        root = self.archive.required("word/document.xml")
+        self.w = _STRICT_W if root.tag.startswith(_STRICT_W) else _W
+        self.levels = self._heading_styles()
+        body = root.find(f"{self.w}body")
+        if body is not None:
+            self._content(body)
+        for part in ("word/footnotes.xml", "word/endnotes.xml"):
+            notes = self.archive.xml(part)
+            for note in notes if notes is not None else ():
+                text = flat(self._text(note))
+                if text:
+                    self.builder.add(text)
+
+    def _heading_styles(self) -> dict[str, int]:
+        styles = self.archive.xml("word/styles.xml")
+        levels: dict[str, int] = {}
+        parents: dict[str, str] = {}
+        for style in styles.iter(f"{self.w}style") if styles is not None else ():
+            identity = style.get(f"{self.w}styleId") or ""
+            label = self._value(style.find(f"{self.w}name"))
+            level = self._value(style.find(f"{self.w}pPr/{self.w}outlineLvl"))
+            if label.lower().startswith("list ") or style.find(f"{self.w}pPr/{self.w}numPr") is not None:
+                self.lists.add(identity)
+            named = _HEADING_NAME.match(label)
+            if named:
+                levels[identity] = int(named[1])
+            elif label.lower() == "title":
+                levels[identity] = 1
+            elif level.isdecimal() and int(level) < 9:
+                levels[identity] = int(level) + 1
+            parents[identity] = self._value(style.find(f"{self.w}basedOn"))
+        for identity, parent in parents.items():
+            if identity not in levels and parent in levels:
+                levels[identity] = levels[parent]
+        return levels
+
+    def _value(self, element: Any) -> str:
+        return "" if element is None else element.get(f"{self.w}val") or ""
+
+    def _content(self, parent: Any) -> None:
+        for element in parent:
+            if element.tag == f"{self.w}p":
+                self._paragraph(element)
+            elif element.tag == f"{self.w}tbl":
+                self.builder.table(self._rows(element))
+            elif element.tag in (f"{self.w}sdt", f"{self.w}sdtContent", f"{self.w}customXml"):
+                self._content(element)
+
+    def _paragraph(self, element: Any) -> None:
+        text = self._text(element).strip()
+        if not text:
+            return
+        style = self._value(element.find(f"{self.w}pPr/{self.w}pStyle"))
+        own = self._value(element.find(f"{self.w}pPr/{self.w}outlineLvl"))
+        level = int(own) + 1 if own.isdecimal() and int(own) < 9 else self.levels.get(style, 0)
+        if level and len(text) < 300:
+            self.builder.heading(text, level)
+        elif style in self.lists or element.find(f"{self.w}pPr/{self.w}numPr") is not None:
+            self.builder.add(f"- {text}", "\n")
+        else:
+            self.builder.add(text)
+
+    def _rows(self, table: Any) -> Iterator[list[str]]:
+        for row in table.iterchildren(f"{self.w}tr"):
+            yield [flat(self._text(cell)) for cell in row.iter(f"{self.w}tc") if cell.getparent() is not None]
+
+    def _text(self, element: Any) -> str:
+        return "".join(self._pieces(element))
+
+    def _pieces(self, element: Any) -> Iterator[str]:
+        for child in element:
+            tag = child.tag
+            if tag == f"{self.w}t":
+                yield child.text or ""
+            elif tag == f"{self.w}tab":
+                yield "\t"
+            elif tag in (f"{self.w}br", f"{self.w}cr"):
+                yield "\n"
+            elif tag == f"{self.w}noBreakHyphen":
+                yield "-"
+            elif tag not in (_FALLBACK, f"{self.w}pPr", f"{self.w}rPr"):
+                yield from self._pieces(child)
+                if tag == f"{self.w}p":
+                    yield "\n"
+
+
+def _slides(archive: Archive) -> list[str]:
+    """Return the slides' parts in the order of the presentation, or of their numbers where that is not told."""
+    targets = _targets(archive, "ppt/presentation.xml")
+    presentation = archive.required("ppt/presentation.xml")
+    ordered = [
+        targets[identity]
+        for entry in presentation.iter("{*}sldId")
+        if (identity := entry.get(f"{_R}id")) in targets and targets[identity] in archive.names
+    ]
+    found = sorted((int(m[1]), part) for part in archive.names if (m := _SLIDE.match(part)))
+    return ordered or [part for _, part in found]
+
+
+def _targets(archive: Archive, part: str) -> dict[str, str]:
+    folder, file = posixpath.split(part)
+    relations = archive.xml(f"{folder}/_rels/{file}.rels")
+    if relations is None:
+        return {}
+    return {
+        relation.get("Id"): posixpath.normpath(posixpath.join(folder, relation.get("Target") or ""))
+        for relation in relations
+        if relation.get("TargetMode") != "External"
+    }
+
+
+def _slide(archive: Archive, part: str, number: int, builder: Builder) -> None:
+    root = archive.required(part)
+    titles = [flat(_paragraphs(shape)) for shape in root.iter("{*}sp") if _is_title(shape)]
+    builder.heading(next(filter(None, titles), f"Slide {number}"), 1)
+    for shape in root.iter("{*}sp", "{*}graphicFrame"):
+        if shape.tag.endswith("}sp"):
+            text = "" if _is_title(shape) else _paragraphs(shape)
+            if text.strip():
+                builder.add(text)
+            continue
+        for table in shape.iter(f"{_A}tbl"):
+            rows = table.iter(f"{_A}tr")
+            builder.table([flat(_paragraphs(cell)) for cell in row.iter(f"{_A}tc")] for row in rows)
+    notes = next((t for t in _targets(archive, part).values() if "/notesSlides/" in t), None)
+    spoken = archive.xml(notes) if notes else None
+    for shape in spoken.iter("{*}sp") if spoken is not None else ():
+        kind = shape.find(".//{*}nvPr/{*}ph")
+        if kind is not None and kind.get("type") == "body" and _paragraphs(shape).strip():
+            builder.add(_paragraphs(shape))
+
+
+def _is_title(shape: Any) -> bool:
+    kind = shape.find(".//{*}nvPr/{*}ph")
+    return kind is not None and kind.get("type") in ("title", "ctrTitle")
+
+
+def _paragraphs(shape: Any) -> str:
+    lines = []
+    for paragraph in shape.iter(f"{_A}p"):
+        pieces = ("\n" if run.tag == f"{_A}br" else run.text or "" for run in paragraph.iter(f"{_A}t", f"{_A}br"))
+        lines.append("".join(pieces).strip())
+    return "\n".join(line for line in lines if line)

@@ -1,0 +1,199 @@
+"""A file's way from bytes to searchable passages. Every stage can be repeated: a killed worker's file goes on."""
+
+import asyncio
+from uuid import UUID
+
+import numpy as np
+import structlog
+
+from chains.embeddings import EmbeddingsHandle
+from ingestion.cpu import Indexed, Processes
+from ingestion.documents import Extracted, ExtractionFailed, Limits
+from ingestion.sandbox import extract
+from llama_service.errors import AppError, DependencyUnavailable, NotFound
+from llama_service.ids import new_id
+from llama_service.settings import Settings
+from persistence import files
+from persistence.blobs import BlobStore
+from persistence.session import Database
+from persistence.tables import File
+from persistence.vectors import IndexedPassage, VectorIndex
+
+log = structlog.get_logger(__name__)
+
+BATCH = 32  # passages: one call of the embeddings, one write, one step of the progress bar
+_WATCH_EVERY = 1.0  # seconds between looks whether a file was deleted while it is read
+# Of a file's progress, reading takes this part; the rest is embedding.
+_READ_SHARE = 0.2
+
+
+class Pipeline:
+    """Reads, splits, indexes and embeds files."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        blobs: BlobStore,
+        index: VectorIndex,
+        embeddings: EmbeddingsHandle,
+        processes: Processes,
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._blobs = blobs
+        self._index = index
+        self._embeddings = embeddings
+        self._processes = processes
+        self._limits = Limits(seconds=settings.ingestion_timeout_seconds, memory_mb=settings.ingestion_memory_mb)
+
+    async def _note(self, file_id: UUID, **values: object) -> bool:
+        async with self._database.transaction() as session:
+            return await files.note(session, file_id, **values)
+
+    async def read(self, file_id: UUID) -> bool:
+        """Extract, split and index a file; it is found by its words from then on. Return whether it is to be embedded.
+
+        A file that can't be read ends as `failed`, with the reason.
+        """
+        async with self._database.transaction() as session:
+            file = await files.take(session, file_id)
+        if file is None:
+            return False
+        if not await self._note(file_id, status="processing", stage="extract", progress=0.02, error=None):
+            return False
+        try:
+            document = await self._extract(file)
+            if document is None:
+                return False
+            await self._note(file_id, stage="split", progress=_READ_SHARE / 2)
+            size, overlap = self._settings.chunk_size, self._settings.chunk_overlap
+            indexed = await self._processes.index(document, size, overlap)
+            if not indexed.passages:
+                raise ExtractionFailed("no_text", "No text was found in this file.")
+        except ExtractionFailed as failed:
+            log.info("file_failed", file_id=str(file_id), code=failed.code)
+            error = {"code": failed.code, "message": failed.message}
+            await self._note(file_id, status="failed", stage="finalized", searchable=False, error=error)
+            return False
+        return await self._publish(file, document, indexed)
+
+    async def _extract(self, file: File) -> Extracted | None:
+        """Return the file's text, or None where it is deleted while it is read."""
+        try:
+            path = await self._blobs.existing(file.sha256)
+        except NotFound:
+            raise ExtractionFailed("corrupt", "The file's bytes are no longer stored; upload it again.") from None
+        work = asyncio.create_task(extract(path, file.name, file.mime, self._limits))
+        try:
+            while not (await asyncio.wait([work], timeout=_WATCH_EVERY))[0]:
+                async with self._database.transaction() as session:
+                    if await files.take(session, file.id) is None:
+                        return None
+            return work.result()
+        finally:
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+
+    async def _publish(self, file: File, document: Extracted, indexed: Indexed) -> bool:
+        rows = [
+            {
+                "id": new_id(),
+                "file_id": file.id,
+                "position": passage.position,
+                "text": passage.text,
+                "start_char": passage.start,
+                "end_char": passage.end,
+                "context_start": passage.context_start,
+                "context_end": passage.context_end,
+                "page": passage.page,
+                "heading": passage.heading,
+                "gap": gap,
+            }
+            for passage, gap in zip(indexed.passages, indexed.gaps, strict=True)
+        ]
+        blocks = [
+            {"kind": b.kind, "label": b.label, "start": b.start, "end": b.end, "level": b.level}
+            for b in document.blocks
+        ]
+        async with self._database.transaction() as session:
+            # The row is locked first: a deletion either sees nothing of this, or all.
+            alive = await files.note(
+                session,
+                file.id,
+                stage="embed",
+                progress=_READ_SHARE,
+                searchable=True,
+                chunks_total=len(rows),
+                chunks_indexed=0,
+                text=document.text,
+                blocks=blocks,
+                passage_lengths=indexed.lengths,
+                embedding_model=self._embeddings.model,
+            )
+            if alive:
+                await files.replace_passages(session, file.id, rows, indexed.postings)
+        if alive and file.searchable:
+            # It was indexed before: its old passages have other ids.
+            await self._index.remove_file(file.id)
+        return alive
+
+    async def embed(self, file_id: UUID) -> None:
+        """Give every passage of a file its vector, in Postgres and in the index; then the file is completed.
+
+        Raises an AppError where the embeddings or the index can't be reached; what was done so far is kept.
+        """
+        async with self._database.transaction() as session:
+            file = await files.take(session, file_id)
+        if file is None or not file.searchable:
+            return
+        done = file.chunks_total
+        while True:
+            async with self._database.transaction() as session:
+                waiting = await files.without_vector(session, file_id, BATCH)
+                left = await files.count_without_vector(session, file_id) if waiting else 0
+            if not waiting:
+                break
+            vectors = await self._embeddings.embeddings.aembed_documents([text for _, _, text in waiting])
+            packed = {
+                passage_id: np.asarray(vector, dtype="<f4").tobytes()
+                for (passage_id, _, _), vector in zip(waiting, vectors, strict=True)
+            }
+            indexed = [
+                IndexedPassage(passage_id, file_id, file.user_id, position, vector)
+                for (passage_id, position, _), vector in zip(waiting, vectors, strict=True)
+            ]
+            await self._index.add(self._embeddings.model, indexed)
+            done = file.chunks_total - left + len(waiting)
+            share = _READ_SHARE + (1 - _READ_SHARE) * done / max(1, file.chunks_total)
+            async with self._database.transaction() as session:
+                await files.set_vectors(session, packed)
+                alive = await files.note(
+                    session, file_id, status="processing", stage="embed", chunks_indexed=done, progress=round(share, 3)
+                )
+            if not alive:
+                await self._index.remove_file(file_id)
+                return
+        await self._note(
+            file_id, status="completed", stage="finalized", progress=1.0, chunks_indexed=file.chunks_total, error=None
+        )
+
+    async def give_up_vectors(self, file_id: UUID, error: AppError) -> None:
+        """Leave a file searchable by its words alone; the index check tries again later."""
+        message = "The file can be searched by its words; its vectors will follow when the embeddings answer again."
+        await self._note(
+            file_id, status="partial_success", stage="embed", error={"code": error.code, "message": message}
+        )
+
+    async def fail(self, file_id: UUID) -> None:
+        """End a file whose reading broke in a way that nobody foresaw; the log has the rest."""
+        message = "Reading this file failed on our side; the operator finds the reason in the log."
+        error = {"code": "corrupt", "message": message}
+        await self._note(file_id, status="failed", stage="finalized", searchable=False, error=error)
+
+    async def forget(self, file_id: UUID) -> None:
+        """Take a deleted file out of the index. A server that does not answer is cleaned up by the next check."""
+        try:
+            await self._index.remove_file(file_id)
+        except DependencyUnavailable:
+            log.warning("vectors_left_behind", file_id=str(file_id))

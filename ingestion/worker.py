@@ -1,0 +1,49 @@
+"""`llama-service worker`: read and embed files on this machine, without the API."""
+
+import asyncio
+import contextlib
+import signal
+from contextlib import AsyncExitStack
+
+import structlog
+
+from chains.models import ModelRegistry
+from ingestion.jobs import Ingestion
+from llama_service.settings import Settings
+from persistence.blobs import BlobStore
+from persistence.session import Database
+from persistence.vectors import VectorIndex
+
+log = structlog.get_logger(__name__)
+
+
+async def open_ingestion(settings: Settings, stack: AsyncExitStack) -> Ingestion:
+    """Return an Ingestion with its own connections; `stack` closes them."""
+    database = Database(settings.postgres_dsn("asyncpg"), 4)
+    stack.push_async_callback(database.close)
+    registry = ModelRegistry(settings)
+    await registry.start()
+    stack.push_async_callback(registry.close)
+    index = VectorIndex(settings.chroma_url or "http://localhost:8001", settings.collection_name)
+    blobs = BlobStore(settings.data_dir / "blobs")
+    return Ingestion(settings, database, blobs, index, registry.embeddings())
+
+
+def run(settings: Settings) -> None:
+    """Work until a signal comes."""
+    asyncio.run(_run(settings))
+
+
+async def _run(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        with contextlib.suppress(NotImplementedError):
+            loop.add_signal_handler(name, stop.set)
+    async with AsyncExitStack() as stack:
+        ingestion = await open_ingestion(settings, stack)
+        await ingestion.start(work=True)
+        stack.push_async_callback(ingestion.close)
+        log.info("worker_ready", concurrency=settings.worker_concurrency)
+        await stop.wait()
+        log.info("worker_stopping")

@@ -1,0 +1,30 @@
+"""The launcher: makes the service's packages importable, then runs the command line."""
+
+import os
+import sys
+from pathlib import Path
+
+
+def application_root() -> Path:
+    """Return the folder that holds `api`, `graphs` and the rest: inside of an installed wheel, or the checkout."""
+    package = Path(__file__).resolve().parent
+    bundled = package / "_app"
+    return bundled if bundled.is_dir() else package.parent
+
+
+def main() -> None:
+    """Run `llama-service`."""
+    root = str(application_root())
+    kernel = str(Path(__file__).resolve().parents[1])
+    sys.path[:] = [root, *(entry for entry in sys.path if entry != root)]
+    given = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    paths = dict.fromkeys([root, kernel, *given])
+    os.environ["PYTHONPATH"] = os.pathsep.join(paths)
+
+    from llama_service.cli import app
+
+    app(prog_name="llama-service")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,200 @@
+"""The command line: `llama-service up | serve | worker | migrate | create-admin | reindex`.
+
+The kernel imports nothing of the layers above it: they are called by name.
+"""
+
+import importlib
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import structlog
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from llama_service import __version__
+from llama_service.logging import configure_logging
+from llama_service.runtime.keys import (
+    ADMIN_EMAIL,
+    ADMIN_NAME,
+    admin_password_file,
+    jwt_key_overrides,
+    new_password,
+    write_secret,
+)
+from llama_service.settings import Settings, SettingsError, load_settings
+
+EXIT_SETTINGS = 2
+
+app = typer.Typer(
+    name="llama-service",
+    help="A self-hosted, multi-user chat server that answers from your own files.",
+    epilog="Settings come from the environment and from .env; .env.example lists them all.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+HostOption = Annotated[str | None, typer.Option(help="Address to listen on [HOST].", show_default=False)]
+PortOption = Annotated[int | None, typer.Option(min=1, max=65535, help="Port to listen on [PORT].", show_default=False)]
+DataDirOption = Annotated[
+    Path | None, typer.Option(help="Folder for the database, files, index and logs [DATA_DIR].", show_default=False)
+]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"llama-service {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """A self-hosted, multi-user chat server that answers from your own files."""
+
+
+@app.command()
+def up(
+    host: HostOption = None,
+    port: PortOption = None,
+    data_dir: DataDirOption = None,
+    reload: Annotated[bool, typer.Option("--reload", help="Restart the API when its code changes.")] = False,
+) -> None:
+    """Start everything: Postgres, Chroma, the models, and the service on top of them.
+
+    What you have set yourself (DATABASE_URL, CHROMA_URL, ...) is used instead of the embedded part. Ctrl-C ends it all;
+    a second Ctrl-C at once.
+    """
+    from llama_service.runtime.up import run_up
+
+    given = _given(host=host, port=port, data_dir=data_dir)
+    # The data folder must be known before the key that lies in it: any key does for a first look.
+    folder = _settings(**{"jwt_secret_key": new_password() * 3, **given}).data_dir
+    try:
+        key = jwt_key_overrides(folder)
+    except OSError as refused:
+        _fail(f"DATA_DIR={folder}: {refused.strerror}", EXIT_SETTINGS)
+    settings = _settings(**given, **key)
+    configure_logging(settings)
+    raise typer.Exit(run_up(settings, Console(highlight=False), reload=reload))
+
+
+@app.command()
+def serve(
+    host: HostOption = None,
+    port: PortOption = None,
+    workers: Annotated[int, typer.Option(min=1, help="Number of processes.")] = 1,
+) -> None:
+    """Serve the API and the web page, on a database and models that the settings name."""
+    settings = _ready(**_given(host=host, port=port))
+    _upper("api.main", "serve")(settings, settings.host, settings.port, workers)
+
+
+@app.command()
+def worker() -> None:
+    """Work off the queue: read uploaded files and index them."""
+    settings = _ready()
+    _upper("ingestion.worker", "run")(settings)
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database's schema up to date; safe to run at any time."""
+    settings = _ready()
+    _upper("persistence.migrate", "migrate")(settings)
+    typer.echo("The database is up to date.")
+
+
+@app.command("create-admin")
+def create_admin(
+    username: Annotated[str, typer.Option(help="Name to sign in with.")] = ADMIN_NAME,
+    email: Annotated[str, typer.Option(help="E-mail address.")] = ADMIN_EMAIL,
+    password: Annotated[
+        str | None,
+        typer.Option(
+            envvar="ADMIN_PASSWORD", help="Password; one is generated where it is absent.", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Create an administrator."""
+    settings = _ready()
+    chosen = password or new_password()
+    if not _upper("auth.admin", "create_admin")(settings, username, email, chosen):
+        _fail(f"there is a user {username!r} or an e-mail address {email!r} already")
+    typer.echo(f"Created the administrator {username}.")
+    if password is None:
+        typer.echo(f"Password: {chosen}  (shown only now)")
+
+
+@app.command()
+def reindex() -> None:
+    """Build the vector index anew from the database; the service may go on meanwhile."""
+    settings = _ready()
+    columns = (TextColumn("Indexing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("passages", total=None)
+
+        def advance(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        count = _upper("ingestion.reindex", "reindex")(settings, advance)
+    typer.echo(f"Indexed {count} passages.")
+
+
+@app.command(hidden=True)
+def prepare() -> None:
+    """Migrate, and make the first administrator where there is none; `up` runs this before the API."""
+    settings = _ready()
+    _upper("persistence.migrate", "migrate")(settings)
+    if _upper("auth.admin", "has_admin")(settings):
+        return
+    password = new_password()
+    write_secret(admin_password_file(settings.data_dir), password)
+    if not _upper("auth.admin", "create_admin")(settings, ADMIN_NAME, ADMIN_EMAIL, password):
+        admin_password_file(settings.data_dir).unlink()
+        structlog.get_logger(__name__).warning("admin_not_created", reason="the name is taken", name=ADMIN_NAME)
+
+
+def _given(**options: object) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _settings(**given: Any) -> Settings:
+    try:
+        return load_settings(**given)
+    except SettingsError as wrong:
+        _fail(str(wrong), EXIT_SETTINGS)
+
+
+def _ready(**given: Any) -> Settings:
+    settings = _settings(**given)
+    configure_logging(settings)
+    return settings
+
+
+def _upper(module: str, name: str) -> Callable[..., Any]:
+    """Return a function of a layer above the kernel; what it raises about settings becomes one line."""
+    function: Callable[..., Any] = getattr(importlib.import_module(module), name)
+
+    def call(*arguments: Any) -> Any:
+        try:
+            return function(*arguments)
+        except SettingsError as wrong:
+            _fail(str(wrong), EXIT_SETTINGS)
+        except KeyboardInterrupt:
+            raise typer.Exit(128 + signal.SIGINT) from None
+
+    return call
+
+
+def _fail(message: str, code: int = 1) -> NoReturn:
+    sys.stderr.write("".join(f"llama-service: {line}\n" for line in message.splitlines()))
+    raise typer.Exit(code)

@@ -1,0 +1,34 @@
+"""For developers: ends the API when a Python file changes, whereupon its supervisor starts it again."""
+
+import asyncio
+from pathlib import Path
+
+import structlog
+
+from llama_service.runtime.process import Child, package_root
+
+log = structlog.get_logger(__name__)
+
+PACKAGES = ("api", "auth", "chains", "graphs", "ingestion", "llama_service", "persistence")
+_EVERY = 0.5  # seconds between two looks
+
+
+def snapshot(root: Path) -> dict[Path, int]:
+    """Return when each Python file of our packages below `root` was last changed, in nanoseconds."""
+    files = (path for package in PACKAGES for path in (root / package).rglob("*.py"))
+    return {path: path.stat().st_mtime_ns for path in files}
+
+
+async def restart_on_change(api: Child) -> None:
+    """Look at the files until cancelled."""
+    root = package_root()
+    before = await asyncio.to_thread(snapshot, root)
+    while True:
+        await asyncio.sleep(_EVERY)
+        now = await asyncio.to_thread(snapshot, root)
+        if now == before:
+            continue
+        changed = sorted(str(path.relative_to(root)) for path, _ in before.items() ^ now.items())
+        log.info("code_changed", files=changed[:3])
+        before = now
+        await api.stop()

@@ -1,0 +1,154 @@
+"""The service itself under `up`: everything started in order, the API watched, everything ended in order."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+import time
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from llama_service.runtime.http import get
+from llama_service.runtime.process import Child, ChildFailed, ChildSpec, package_root, tail
+from llama_service.runtime.progress import Progress
+from llama_service.runtime.stack import EmbeddedStack
+from llama_service.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+_CRASHES = 5  # as many ends within `_CRASH_SECONDS` are a loop
+_CRASH_SECONDS = 60.0
+_STOP_MARGIN = 5.0  # seconds beyond the service's own grace until SIGKILL
+_API_START_SECONDS = 60.0
+ANYWHERE = ("0.0.0.0", "::", "")  # noqa: S104  (compared with, not bound)
+
+
+class PortTaken(Exception):
+    """Another program listens there; the message says what to do."""
+
+
+class CrashLoop(Exception):
+    """The API keeps ending; the message holds its last log lines."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """A started service: its address, and the sentence to show about the embedded model."""
+
+    url: str
+    stack: EmbeddedStack
+    api: Child
+
+
+def check_port(host: str, port: int) -> None:
+    """Raise PortTaken where nothing can listen on `host` and `port`."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as refused:
+            raise PortTaken(
+                f"cannot listen on {host}:{port} ({refused.strerror}): choose another port with --port or PORT"
+            ) from None
+
+
+def service_url(settings: Settings) -> str:
+    """Return the address that a browser on this machine uses."""
+    host = "127.0.0.1" if settings.host in ANYWHERE else settings.host
+    return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
+
+
+def service_environment(settings: Settings, stack: EmbeddedStack) -> dict[str, str]:
+    """Return the variables of our own commands: ours, the stack's addresses, and what was given on the command line."""
+    paths = [str(package_root()), *filter(None, [os.environ.get("PYTHONPATH")])]
+    own = {
+        "HOST": settings.host,
+        "PORT": str(settings.port),
+        "DATA_DIR": str(settings.data_dir.resolve()),
+        "JWT_SECRET_KEY": settings.jwt_secret_key.get_secret_value(),
+        "PYTHONPATH": os.pathsep.join(paths),
+        "PYTHONUNBUFFERED": "1",
+    }
+    # Names are case-insensitive for the settings, so that another spelling must not survive beside ours.
+    ours = {**own, **stack.environment}
+    kept = {name: value for name, value in os.environ.items() if name.upper() not in ours}
+    return {**kept, **ours}
+
+
+async def prepare(settings: Settings, stack: EmbeddedStack, progress: Progress) -> None:
+    """Bring the schema up to date and make the first administrator, in a process of its own.
+
+    Raises ChildFailed with the end of its log.
+    """
+    progress.begin("Database", "bringing the schema up to date")
+    child = Child(_command("prepare", ["prepare"], settings, stack))
+    await child.spawn()
+    try:
+        code = await child.wait()
+    finally:
+        await child.stop(timeout=1)
+    if code != 0:
+        raise ChildFailed(f"the database could not be prepared:\n{tail(child.spec.log_path)}")
+    progress.finish("Database")
+
+
+async def start_api(settings: Settings, stack: EmbeddedStack, progress: Progress) -> Child:
+    """Start the API and wait until it answers. Raises ChildFailed with the end of its log."""
+    progress.begin("API", "starting")
+    child = Child(_command("api", ["serve"], settings, stack))
+    try:
+        await child.start()
+    except ChildFailed as failed:
+        raise ChildFailed(f"{failed}\n{tail(child.spec.log_path)}") from None
+    progress.finish("API")
+    return child
+
+
+async def keep_running(api: Child, *, give_up: bool = True) -> None:
+    """Start the API again whenever it ends, with growing pauses.
+
+    Raises CrashLoop when it keeps ending; never without `give_up`, as a developer will mend the code.
+    """
+    ends: deque[float] = deque(maxlen=_CRASHES)
+    while True:
+        code = await api.wait()
+        ends.append(time.monotonic())
+        recent = [end for end in ends if end > ends[-1] - _CRASH_SECONDS]
+        if give_up and len(recent) == _CRASHES:
+            raise CrashLoop(
+                f"the API ended {_CRASHES} times within {_CRASH_SECONDS:g} s (exit code {code}); its last lines, "
+                f"from {api.spec.log_path}:\n{tail(api.spec.log_path)}"
+            )
+        pause = 0.25 * 2 ** (len(recent) - 1)
+        log.warning("api_died", code=code, restart_in=pause, log=str(api.spec.log_path))
+        await asyncio.sleep(pause)
+        with contextlib.suppress(ChildFailed):  # the next turn of the loop counts it
+            await api.start()
+
+
+def _command(name: str, arguments: list[str], settings: Settings, stack: EmbeddedStack) -> ChildSpec:
+    url = service_url(settings)
+
+    async def is_ready() -> bool:
+        with contextlib.suppress(OSError, TimeoutError, ValueError, asyncio.IncompleteReadError):
+            status, _ = await get(f"{url}/health")
+            return status == 200
+        return False
+
+    return ChildSpec(
+        name=name,
+        argv=[sys.executable, "-m", "llama_service", *arguments],
+        env=service_environment(settings, stack),
+        log_dir=settings.data_dir.resolve() / "logs",
+        is_ready=is_ready,
+        ready_timeout=_API_START_SECONDS,
+        stop_timeout=settings.shutdown_grace_seconds + _STOP_MARGIN,
+        death_signal=signal.SIGTERM,  # its own children are its to end
+        cwd=Path.cwd(),  # where .env lies
+    )

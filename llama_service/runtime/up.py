@@ -1,0 +1,103 @@
+"""What `llama-service up` does, seen from its terminal."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.text import Text
+
+from llama_service.runtime.keys import ADMIN_NAME, admin_password_file
+from llama_service.runtime.locks import FolderInUse
+from llama_service.runtime.process import Child, ChildFailed
+from llama_service.runtime.progress import ConsoleProgress
+from llama_service.runtime.reload import restart_on_change
+from llama_service.runtime.service import (
+    CrashLoop,
+    PortTaken,
+    check_port,
+    keep_running,
+    prepare,
+    service_url,
+    start_api,
+)
+from llama_service.runtime.stack import EmbeddedStack
+from llama_service.settings import Settings
+
+_EXIT_KILLED = 130
+
+
+def run_up(settings: Settings, console: Console, *, reload: bool = False) -> int:
+    """Run the service until a signal ends it; return the exit code: 0 after a signal, 1 where it could not go on."""
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        check_port(settings.host, settings.port)
+        asyncio.run(_up(settings, console, reload=reload))
+    except asyncio.CancelledError:
+        console.print("Stopped.")
+        return 0
+    except (ChildFailed, CrashLoop, FolderInUse, PortTaken, OSError) as failed:
+        console.print(f"llama-service: {failed}", markup=False, soft_wrap=True)
+        return 1
+    return 0
+
+
+async def _up(settings: Settings, console: Console, *, reload: bool) -> None:
+    children: list[Child] = []
+    _stop_on_signals(console, children)
+    password_file = admin_password_file(settings.data_dir.resolve())
+    known = password_file.exists()
+    with ConsoleProgress(console) as progress:
+        stack = EmbeddedStack(settings, progress)
+        await stack.start()
+        try:
+            await prepare(settings, stack, progress)
+            await stack.embeddings_ready()
+            api = await start_api(settings, stack, progress)
+            children.append(api)
+            progress.close()
+            console.print(_welcome(settings, password_file, first_start=not known))
+            watcher = asyncio.create_task(restart_on_change(api)) if reload else None
+            try:
+                await keep_running(api, give_up=not reload)
+            finally:
+                if watcher:
+                    watcher.cancel()
+        finally:
+            for child in children:
+                await child.stop()
+            await stack.stop()
+
+
+def _welcome(settings: Settings, password_file: Path, *, first_start: bool) -> Panel:
+    lines = [f"Address   {service_url(settings)}"]
+    if password_file.exists() and first_start:
+        lines += [f"Name      {ADMIN_NAME}", f"Password  {password_file.read_text().strip()}"]
+        lines.append(f"          (kept in {password_file})")
+    elif password_file.exists():
+        lines += [f"Name      {ADMIN_NAME}", f"Password  in {password_file}, unless you have changed it"]
+    lines.append(f"Logs      {settings.data_dir.resolve() / 'logs'}")
+    return Panel(Text("\n".join(lines)), title="llama-service is ready", title_align="left", expand=False)
+
+
+def _stop_on_signals(console: Console, children: list[Child]) -> None:
+    """The first signal cancels the running task, which ends everything in order; the second kills."""
+    task = asyncio.current_task()
+    loop = asyncio.get_running_loop()
+    asked = False
+
+    def on_signal() -> None:
+        nonlocal asked
+        if asked or task is None:
+            for child in children:
+                child.kill()
+            # The kernel ends the other children with us.
+            os._exit(_EXIT_KILLED)
+        asked = True
+        console.print("Stopping; once more to kill.")
+        task.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, on_signal)

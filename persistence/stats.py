@@ -1,0 +1,69 @@
+"""Counts, for an account and for the whole server."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+_TOTALS = text(
+    """
+    SELECT
+      (SELECT count(*) FROM conversations WHERE CAST(:user AS uuid) IS NULL OR user_id = :user) AS conversations,
+      (SELECT count(*) FROM messages m JOIN conversations c ON c.id = m.conversation_id
+        WHERE CAST(:user AS uuid) IS NULL OR c.user_id = :user) AS messages,
+      (SELECT count(*) FROM files WHERE CAST(:user AS uuid) IS NULL OR user_id = :user) AS files,
+      (SELECT coalesce(sum(size), 0)::bigint FROM files WHERE CAST(:user AS uuid) IS NULL OR user_id = :user) AS bytes
+    """
+)
+
+_BY = """
+    SELECT {key} AS key, count(*) AS answers,
+           coalesce(sum((m.usage ->> 'input_tokens')::bigint), 0)::bigint AS input_tokens,
+           coalesce(sum((m.usage ->> 'output_tokens')::bigint), 0)::bigint AS output_tokens
+    FROM messages m JOIN conversations c ON c.id = m.conversation_id
+    WHERE m.role = 'assistant' AND (CAST(:user AS uuid) IS NULL OR c.user_id = :user)
+      AND m.created_at > clock_timestamp() - interval '90 days'
+    GROUP BY 1 ORDER BY 1
+"""
+_BY_DAY = text(_BY.format(key="to_char(m.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD')"))
+_BY_MODEL = text(_BY.format(key="coalesce(m.model_source, '-') || '/' || coalesce(m.model_name, '-')"))
+
+
+async def totals(session: AsyncSession, user_id: UUID | None) -> dict[str, int]:
+    """Return conversations, messages, files and bytes of an account, or of all where `user_id` is None."""
+    row = (await session.execute(_TOTALS, {"user": user_id})).one()
+    return {name: int(value) for name, value in row._mapping.items()}
+
+
+async def by_day(session: AsyncSession, user_id: UUID | None) -> Sequence[dict[str, Any]]:
+    """Return answers and tokens of the last 90 days, by day."""
+    return [dict(row._mapping) for row in await session.execute(_BY_DAY, {"user": user_id})]
+
+
+async def by_model(session: AsyncSession, user_id: UUID | None) -> Sequence[dict[str, Any]]:
+    """Return answers and tokens of the last 90 days, by source and model."""
+    return [dict(row._mapping) for row in await session.execute(_BY_MODEL, {"user": user_id})]
+
+
+async def sizes(session: AsyncSession) -> dict[str, int]:
+    """Return bytes on disk: the database, its checkpoints, its lexical index."""
+    query = text(
+        """
+        SELECT pg_database_size(current_database()) AS database,
+          (SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0) FROM pg_class c
+            WHERE c.relkind = 'r' AND c.relname IN ('checkpoints', 'checkpoint_blobs', 'checkpoint_writes'))::bigint
+            AS checkpoints,
+          pg_total_relation_size('postings') AS lexical_index,
+          (SELECT count(*) FROM users) AS users,
+          (SELECT count(*) FROM runs WHERE status = 'running') AS running
+        """
+    )
+    row = (await session.execute(query)).one()
+    return {name: int(value) for name, value in row._mapping.items()}
+
+
+async def answers(session: AsyncSession) -> int:
+    """Return the number of answers, to tell bytes per turn."""
+    return int(await session.scalar(text("SELECT count(*) FROM runs")) or 0)
