@@ -44,6 +44,9 @@ def respond(error: AppError, request_id: str) -> Response:
     headers = {}
     if error.retry_after is not None or error.status in (429, 503):
         headers["Retry-After"] = str(max(1, round(error.retry_after or 5)))
+    if error.status == 413:
+        # The rest of the body is not wanted: without this it would be read to its end and thrown away.
+        headers["Connection"] = "close"
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     return JSONResponse(envelope(error, request_id), status_code=error.status, headers=headers)

@@ -65,7 +65,8 @@ class _Form:
         }
 
     def _header_end(self) -> None:
-        self._headers[self._header.decode("latin-1").lower()] = self._value.decode("utf-8", "replace")
+        # Bytes as they are: the names in them are UTF-8 and are decoded one by one.
+        self._headers[self._header.decode("latin-1").lower()] = self._value.decode("latin-1")
         self._header.clear()
         self._value.clear()
 

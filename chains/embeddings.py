@@ -8,10 +8,11 @@ from langchain_core.embeddings import Embeddings
 from chains.providers.base import Provider
 from chains.resilience import Policy
 from chains.types import Target
+from llama_service.errors import ProviderTimeout
 from llama_service.settings import ProviderName
 
-BATCH = 64
-"""Texts a call: small enough for a repeat to be cheap, large enough for a GPU."""
+QUESTION_SECONDS = 20.0
+"""A question that takes longer to embed is better searched by its words alone."""
 
 
 class EmbeddingsHandle:
@@ -44,13 +45,18 @@ class GuardedEmbeddings(Embeddings):
         """Return a vector for each passage, in order. Raises an AppError."""
         prefixed = [self._handle.passage_prefix + text for text in texts]
         vectors: list[list[float]] = []
-        for begin in range(0, len(prefixed), BATCH):
-            vectors += await self._call(prefixed[begin : begin + BATCH])
+        step = self._provider.embed_batch
+        for begin in range(0, len(prefixed), step):
+            vectors += await self._call(prefixed[begin : begin + step])
         return vectors
 
     async def aembed_query(self, text: str) -> list[float]:
         """Return the vector of a question. Raises an AppError."""
-        return (await self._call([self._handle.query_prefix + text]))[0]
+        try:
+            async with asyncio.timeout(QUESTION_SECONDS):
+                return (await self._call([self._handle.query_prefix + text]))[0]
+        except TimeoutError as error:
+            raise ProviderTimeout from error
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """Return a vector for each passage, for synchronous callers; without the policy."""

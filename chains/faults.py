@@ -36,6 +36,14 @@ class ConnectTimedOut(ProviderUnavailable):
     """The model provider does not accept connections; try again later or choose another model."""
 
 
+class ConnectFailed(ProviderUnavailable):
+    """The model provider can't be reached; try again later or choose another model."""
+
+
+class CertificateRefused(ProviderUnavailable):
+    """The model provider's TLS certificate can't be verified; the operator has to check it."""
+
+
 class CircuitOpen(ProviderUnavailable):
     """The model provider failed several times in a row and is left alone for a moment; try again soon."""
 

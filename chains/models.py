@@ -4,8 +4,10 @@ A new provider is one file in `chains/providers` and one line in `PROVIDER_TYPES
 """
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from langchain_core.messages import BaseMessage
@@ -24,6 +26,7 @@ from chains.types import (
     Attempt,
     Completion,
     End,
+    Load,
     ModelList,
     ModelParams,
     Notice,
@@ -34,7 +37,7 @@ from chains.types import (
     Target,
     Usage,
 )
-from llama_service.errors import AppError, ProviderBadAnswer
+from llama_service.errors import AppError, ModelNotFound, ProviderBadAnswer
 from llama_service.settings import ModelSource, ProviderName, Settings
 
 PROVIDER_TYPES: Mapping[ProviderName, type[Provider]] = {
@@ -46,8 +49,23 @@ PROVIDER_TYPES: Mapping[ProviderName, type[Provider]] = {
 
 _MODELS_KEPT = 64
 
+_NAME = re.compile(r"(?!\.+$)[^\x00-\x20\x7f]{1,200}")
+"""Names go into addresses too: no dots alone, nothing invisible."""
+
 Prompt: TypeAlias = Sequence[BaseMessage] | Callable[[Target], Sequence[BaseMessage]]
 """Messages, or a function that makes them for the model that is going to be asked (its window may differ)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    """One turn at one of the sources that may answer it."""
+
+    params: ModelParams
+    user_id: str
+    request_id: str
+    attempts: list[Attempt]
+    is_fallback: bool
+    has_next: bool
 
 
 class ModelRegistry:
@@ -60,6 +78,7 @@ class ModelRegistry:
         self._providers = {name: kind(settings, self._wire) for name, kind in PROVIDER_TYPES.items()}
         self._catalog = Catalog(settings, self._providers)
         self._models: dict[tuple[ProviderName, str], LeanModel] = {}
+        self._making = asyncio.Lock()
         self._embeddings: EmbeddingsHandle | None = None
 
     async def start(self) -> None:
@@ -81,6 +100,8 @@ class ModelRegistry:
         chosen: ProviderName = await self._catalog.local() if requested == "local" else requested
         provider = self._providers[chosen]
         provider.require(provider.missing())
+        if name is not None and not _NAME.fullmatch(name):
+            raise ModelNotFound
         model = name or provider.default_model
         if model is None:
             models = (await self._catalog.models(chosen)).models
@@ -108,12 +129,13 @@ class ModelRegistry:
         """
         tried: list[Attempt] = [] if attempts is None else attempts
         first_error: AppError | None = None
-        for place, candidate in enumerate(self._candidates(source)):
+        candidates = self._candidates(source)
+        for place, candidate in enumerate(candidates):
             begun = False
+            ask = _Ask(params, user_id, request_id, tried, place > 0, place + 1 < len(candidates))
             try:
                 target = await self.resolve(candidate, None if place else name)
-                answer = self._answer(target, messages, params, user_id, request_id, tried, place > 0)
-                async with aclosing(answer) as items:
+                async with aclosing(self._answer(target, messages, ask)) as items:
                     async for item in items:
                         begun = True
                         yield item
@@ -138,6 +160,7 @@ class ModelRegistry:
         """Return a whole answer, by the rules of `stream`."""
         parts: list[str] = []
         start: StreamStart | None = None
+        end: StreamEnd | None = None
         items = self.stream(messages, source=source, name=name, params=params, user_id=user_id, request_id=request_id)
         async with aclosing(items):
             async for item in items:
@@ -145,9 +168,11 @@ class ModelRegistry:
                     parts.append(item)
                 elif isinstance(item, StreamStart):
                     start = item
-                elif start is not None:
-                    return Completion("".join(parts), start, item)
-        raise ProviderBadAnswer
+                else:
+                    end = item
+        if start is None or end is None:
+            raise ProviderBadAnswer
+        return Completion("".join(parts), start, end)
 
     def embeddings(self) -> EmbeddingsHandle:
         """Return the embeddings of `EMBEDDINGS_SOURCE`; the same object each time."""
@@ -176,6 +201,10 @@ class ModelRegistry:
         """Return the model that a provider answers with where none is named, if the settings say so."""
         return self._providers[source].default_model
 
+    def load(self) -> dict[str, Load]:
+        """Return how busy each provider is, by its name, and its embeddings, by `name:embeddings`."""
+        return self._policy.load()
+
     def count_tokens(self, text: str) -> int:
         """Return about how many tokens `text` has; see `chains.counting`."""
         return count_tokens(text)
@@ -186,13 +215,15 @@ class ModelRegistry:
         Making one takes up to 0.2 s of CPU (the SDKs build their clients), so it is done in a thread.
         """
         key = (target.source, target.model)
-        model = self._models.get(key)
-        if model is None:
-            model = await asyncio.to_thread(self._providers[target.source].chat_model, target.model)
-            if len(self._models) >= _MODELS_KEPT:  # names come from users: no growth without end
-                self._models.clear()
-            self._models[key] = model
-        return model
+        if key in self._models:
+            return self._models[key]
+        async with self._making:
+            if key not in self._models:
+                model = await asyncio.to_thread(self._providers[target.source].chat_model, target.model)
+                if len(self._models) >= _MODELS_KEPT:  # names come from users: no growth without end
+                    self._models.clear()
+                self._models[key] = model
+            return self._models[key]
 
     def _candidates(self, source: ModelSource | None) -> list[ModelSource]:
         if source is not None:
@@ -201,26 +232,19 @@ class ModelRegistry:
         others = [other for other in self._settings.model_fallback_sources if other != first]
         return [first, *others]
 
-    async def _answer(
-        self,
-        target: Target,
-        prompt: Prompt,
-        params: ModelParams,
-        user_id: str,
-        request_id: str,
-        attempts: list[Attempt],
-        is_fallback: bool,
-    ) -> AsyncGenerator[StreamItem, None]:
+    async def _answer(self, target: Target, prompt: Prompt, ask: _Ask) -> AsyncGenerator[StreamItem, None]:
         messages = prompt(target) if callable(prompt) else prompt
         model = await self.chat_model(target)
-        fallback_from = self._settings.default_model_source if is_fallback else None
+        fallback_from = self._settings.default_model_source if ask.is_fallback else None
+        attempts = ask.attempts
         notices: list[str] = []
         parts: list[str] = []
         deltas = self._policy.stream(
             target,
-            lambda: model.stream_deltas(messages, params, request_id=request_id),
-            user_id=user_id,
+            lambda: model.stream_deltas(messages, ask.params, request_id=ask.request_id),
+            user_id=ask.user_id,
             attempts=attempts,
+            patient=not ask.has_next,
         )
         async with aclosing(deltas):
             async for delta in deltas:
@@ -234,7 +258,7 @@ class ModelRegistry:
                     usage = delta.usage or _estimate(messages, parts)
                     reason, told = delta.finish_reason, delta.model or target.model
                     yield StreamEnd(reason, usage, told, list(attempts), delta.tool_calls)
-                    return
+                    continue  # to the end, so that the connection can be used again
                 parts.append(delta)
                 yield delta
 

@@ -13,13 +13,15 @@ SYSTEM = (
     "You are a helpful assistant. Answer in the language of the question, briefly and to the point. "
     "Format with Markdown where it helps."
 )
+# Worded for small models too: they copy the form of the example, and need to be told what to say when it is not there.
 _CITE = (
-    "Answer the question from the sources above. After each statement, put the number of its source in square "
-    "brackets, like [1]. If the sources do not answer the question, say that they do not."
+    "Using only the numbered texts above, answer the question in full sentences and put the text's number in brackets "
+    'after each sentence, for example: "The rent is due monthly [3]." If the texts do not say it, answer that the '
+    "files do not say."
 )
 _NOTHING = (
-    "Nothing that fits this question was found in the user's files. Say so if the question is about them; "
-    "never invent what a file says."
+    "Nothing about this question was found in the user's files. If the question is about them, answer that the files "
+    "say nothing about it; never invent what a file says."
 )
 # Roles and separators cost tokens too; servers differ, this is on the safe side.
 _PER_MESSAGE = 6
@@ -57,7 +59,7 @@ def question_with_sources(question: str, sources: Sequence[SourceText], *, nothi
     """Return the last message of the prompt."""
     if sources:
         listed = "\n\n".join(f"[{source.n}] {source.label}\n{source.text}" for source in sources)
-        return f"Sources:\n\n{listed}\n\n{_CITE}\n\nQuestion: {question}"
+        return f"{listed}\n\n{_CITE}\n\nQuestion: {question}"
     return f"{_NOTHING}\n\nQuestion: {question}" if nothing_found else question
 
 

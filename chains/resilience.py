@@ -7,16 +7,17 @@ told by an error's class.
 import asyncio
 import random
 import time
-from collections import OrderedDict, deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from itertools import count
 from typing import TypeVar
 
 import structlog
 
-from chains.faults import CircuitOpen, ConnectTimedOut, NotConfigured, ServerFailed
-from chains.types import Attempt, Delta, End, Notice, Target
+from chains.faults import CertificateRefused, CircuitOpen, ConnectFailed, ConnectTimedOut, NotConfigured, ServerFailed
+from chains.gate import Gate
+from chains.types import Attempt, Delta, End, Load, Notice, Target
 from llama_service.errors import (
     AppError,
     ProviderBusy,
@@ -30,6 +31,9 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 FAILURES_TO_OPEN = 5
+SHARE_TO_OPEN = 0.6
+MEMORY_SECONDS = 30.0
+MEMORY_CALLS = 500
 FIRST_OPEN_SECONDS = 2.0
 LONGEST_OPEN_SECONDS = 60.0
 FIRST_BACKOFF_SECONDS = 0.1
@@ -51,94 +55,21 @@ def is_down(error: AppError) -> bool:
 
 def is_repeatable(error: AppError) -> bool:
     """Tell whether the same call may succeed in a moment. Time-outs are not: the wait was long enough."""
-    if isinstance(error, ConnectTimedOut | CircuitOpen | NotConfigured | ProviderBusy):
+    if isinstance(error, ConnectTimedOut | CertificateRefused | CircuitOpen | NotConfigured | ProviderBusy):
         return False
     return isinstance(error, ServerFailed | ProviderUnavailable)
 
 
-class Gate:
-    """Places for calls in flight, given to users in turn: who waits with many calls delays only himself."""
-
-    def __init__(self, places: int, max_waiting: int) -> None:
-        self._free = places
-        self._max_waiting = max_waiting
-        self._waiting = 0
-        self._queues: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
-
-    @property
-    def waiting(self) -> int:
-        """How many calls wait for a place."""
-        return self._waiting
-
-    @asynccontextmanager
-    async def place(self, user_id: str, longest: float) -> AsyncIterator[None]:
-        """Hold a place for the block; raise ProviderBusy when the queue is full or `longest` seconds pass."""
-        if self._free > 0:
-            self._free -= 1
-        else:
-            await self._wait(user_id, longest)
-        try:
-            yield
-        finally:
-            self._release()
-
-    async def _wait(self, user_id: str, longest: float) -> None:
-        if self._waiting >= self._max_waiting:
-            self._make_room(user_id)
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._queues.setdefault(user_id, deque()).append(turn)
-        self._waiting += 1
-        try:
-            async with asyncio.timeout(longest):
-                await turn
-        except BaseException as reason:
-            if turn.done() and not turn.cancelled() and turn.exception() is None:
-                self._release()  # the place came in the very moment of leaving: the next one gets it
-            else:
-                self._forget(user_id, turn)
-            if isinstance(reason, TimeoutError):
-                raise ProviderBusy(retry_after=5) from reason
-            raise
-
-    def _make_room(self, user_id: str) -> None:
-        """Send away the newest call of the user with the longest queue, or this one where that is fairer."""
-        mine = len(self._queues.get(user_id, ()))
-        greediest = max(self._queues, key=lambda user: len(self._queues[user]), default=None)
-        if greediest is None or len(self._queues[greediest]) <= mine + 1:
-            raise ProviderBusy(retry_after=5)
-        turn = self._queues[greediest][-1]
-        self._forget(greediest, turn)
-        if not turn.done():
-            turn.set_exception(ProviderBusy(retry_after=5))
-
-    def _forget(self, user_id: str, turn: asyncio.Future[None]) -> None:
-        queue = self._queues.get(user_id)
-        if queue is None or turn not in queue:
-            return
-        queue.remove(turn)
-        self._waiting -= 1
-        if not queue:
-            del self._queues[user_id]
-
-    def _release(self) -> None:
-        while self._queues:
-            user_id, queue = self._queues.popitem(last=False)
-            turn = queue.popleft()
-            self._waiting -= 1
-            if queue:
-                self._queues[user_id] = queue
-            if not turn.done():
-                turn.set_result(None)
-                return
-        self._free += 1
-
-
 class Breaker:
-    """Leave a provider alone that failed several times in a row; then let single calls see if it is back."""
+    """Leave a provider alone that mostly fails; then let single calls see if it is back.
+
+    It opens where the last seconds saw several failures that outweigh the successes: many calls at once to a provider
+    that fails now and then don't open it, whatever the order in which they end.
+    """
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._failures = 0
+        self._ends: deque[tuple[float, bool]] = deque(maxlen=MEMORY_CALLS)
         self._pause = FIRST_OPEN_SECONDS
         self._open_until: float | None = None
         self._probing = False
@@ -160,23 +91,36 @@ class Breaker:
 
     def leave(self, *, probe: bool, error: AppError | None) -> None:
         """Count how a call ended; None is a success, or an end that says nothing about the provider."""
+        failed = error is not None and is_down(error)
+        self._ends.append((time.monotonic(), failed))
         if probe:
             self._probing = False
-        if error is None or not is_down(error):
-            if self._open_until is not None:
-                log.info("circuit_closed", provider=self._name)
-            self._failures, self._open_until, self._pause = 0, None, FIRST_OPEN_SECONDS
-            return
-        self._failures += 1
-        if probe or self._failures >= FAILURES_TO_OPEN:
-            self._open_until = time.monotonic() + self._pause * random.uniform(0.8, 1.2)  # noqa: S311
-            log.warning("circuit_opened", provider=self._name, seconds=round(self._pause, 1))
-            self._pause = min(self._pause * 2, LONGEST_OPEN_SECONDS)
+            if failed:
+                self._open()
+            else:
+                self._close()
+        elif failed and self._open_until is None and self._mostly_fails():
+            self._open()
 
     def abandon(self, *, probe: bool) -> None:
         """Take back a call that its caller gave up: nothing was learnt."""
         if probe:
             self._probing = False
+
+    def _mostly_fails(self) -> bool:
+        since = time.monotonic() - MEMORY_SECONDS
+        recent = [failed for moment, failed in self._ends if moment >= since]
+        return sum(recent) >= FAILURES_TO_OPEN and sum(recent) >= SHARE_TO_OPEN * len(recent)
+
+    def _open(self) -> None:
+        self._open_until = time.monotonic() + self._pause * random.uniform(0.8, 1.2)  # noqa: S311
+        log.warning("circuit_opened", provider=self._name, seconds=round(self._pause, 1))
+        self._pause = min(self._pause * 2, LONGEST_OPEN_SECONDS)
+
+    def _close(self) -> None:
+        log.info("circuit_closed", provider=self._name)
+        self._ends.clear()
+        self._open_until, self._pause = None, FIRST_OPEN_SECONDS
 
 
 class Lane:
@@ -200,6 +144,13 @@ class Policy:
             self._lanes[name] = Lane(name, self._settings)
         return self._lanes[name]
 
+    def load(self) -> dict[str, Load]:
+        """Return how busy each lane is."""
+        return {
+            name: Load(lane.gate.in_flight, lane.gate.waiting, lane.breaker.is_open)
+            for name, lane in self._lanes.items()
+        }
+
     async def call(
         self,
         lane_name: str,
@@ -221,11 +172,15 @@ class Policy:
         *,
         user_id: str,
         attempts: list[Attempt],
+        patient: bool = True,
     ) -> AsyncGenerator[Delta, None]:
-        """Yield what `make` streams. Repeats end with the first text; later failures are raised as they are."""
+        """Yield what `make` streams. Repeats end with the first text; later failures are raised as they are.
+
+        Not `patient`: where nobody listens there is no repeat, because another provider is at hand.
+        """
         lane = self.lane(target.source)
         async with lane.gate.place(user_id, self._settings.provider_first_token_timeout):
-            head, deltas = await self._repeat(lane, target, lambda: _begin(make), attempts)
+            head, deltas = await self._repeat(lane, target, lambda: _begin(make), attempts, patient)
             async with aclosing(deltas):
                 for delta in head:
                     yield delta
@@ -237,7 +192,14 @@ class Policy:
                     log.warning("provider_stream_failed", provider=target.source, code=error.code)
                     raise
 
-    async def _repeat(self, lane: Lane, target: Target, work: Callable[[], Awaitable[T]], attempts: list[Attempt]) -> T:
+    async def _repeat(
+        self,
+        lane: Lane,
+        target: Target,
+        work: Callable[[], Awaitable[T]],
+        attempts: list[Attempt],
+        patient: bool = True,
+    ) -> T:
         for number in count():
             started = time.monotonic()
             probe = lane.breaker.enter()
@@ -248,7 +210,7 @@ class Policy:
                 attempts.append(_attempt(target, error.code, started))
                 log.warning("provider_call_failed", provider=target.source, code=error.code, attempt=number + 1)
                 wait = self._wait(number, error)
-                if wait is None or lane.breaker.is_open:
+                if wait is None or lane.breaker.is_open or (isinstance(error, ConnectFailed) and not patient):
                     raise
             except BaseException:
                 lane.breaker.abandon(probe=probe)

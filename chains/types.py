@@ -153,6 +153,15 @@ class ModelList:
 
 
 @dataclass(frozen=True, slots=True)
+class Load:
+    """How busy a provider is: calls in flight and waiting, and whether its circuit is open."""
+
+    in_flight: int
+    waiting: int
+    circuit_open: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ProviderStatus:
     """Whether a provider answers. `latency_ms` is the probe's time, None where there was no answer."""
 

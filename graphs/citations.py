@@ -3,8 +3,8 @@
 import re
 from collections.abc import Sequence
 
-# A citation follows a word or a mark at once or after a blank; `items[3]` in code is none, code is left alone.
-_MARK = re.compile(r"\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]")
+# With the blank before it, which goes too where the citation does. Code is left alone: `items[3]` cites nothing.
+_MARK = re.compile(r"([ \t]?)\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]")
 _HELD = re.compile(r"[ \t]?\[[\d,\s]{0,24}$")
 _WORD = re.compile(r"\w{3,}")
 _SHARED = 0.5
@@ -53,11 +53,11 @@ class CitationFilter:
         return "".join(parts)
 
     def _judge(self, match: re.Match[str]) -> str:
-        numbers = [int(number) for number in match[1].split(",")]
+        numbers = [int(number) for number in match[2].split(",")]
         good = [number for number in numbers if 1 <= number <= self._sources]
         self.removed += len(numbers) - len(good)
         self.cited.update(good)
-        return "".join(f"[{number}]" for number in good)
+        return (match[1] if good else "") + "".join(f"[{number}]" for number in good)
 
 
 def supporting(answer: str, sources: Sequence[str]) -> list[int]:

@@ -23,6 +23,8 @@ from persistence.search import Found, Retrieval
 
 # The small model reads some 50 tokens a second: its turn gets fewer sources.
 SMALL_BUDGET = 1_600
+# At its default of 0.8 it answers beside the point.
+SMALL_TEMPERATURE = 0.1
 _SNIPPET = 300
 _ANSWER_SHARE = 4
 _PACE = 0.02  # seconds: what arrives closer together travels together
@@ -151,7 +153,10 @@ async def generate(state: ChatState, runtime: Runtime[ChatContext]) -> dict[str,
     """Ask the model and pass its words on as they come. A failure ends the answer, it does not lose it."""
     context, services = runtime.context, await services_of(runtime.context)
     record, prompt = services.record, state["prompt"]
-    params = ModelParams(temperature=context.temperature, max_tokens=context.max_tokens)
+    temperature = context.temperature
+    if temperature is None and services.planned == "embedded":
+        temperature = SMALL_TEMPERATURE
+    params = ModelParams(temperature=temperature, max_tokens=context.max_tokens)
     asked = {"source": context.model_source, "model": context.model_name}
     with record.step("generate", **asked, temperature=params.temperature, max_tokens=params.max_tokens) as step:
         citations = CitationFilter(len(state["retrieval"].sources)) if state["retrieval"].sources else None
@@ -192,6 +197,8 @@ async def _speak(
     try:
         async for item in stream:
             if isinstance(item, str):
+                if "\x00" in item:  # Postgres can't keep it
+                    item = item.replace("\x00", "")
                 writer.write(citations.feed(item) if citations else item)
             elif isinstance(item, StreamStart):
                 record.start = item

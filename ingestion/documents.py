@@ -61,9 +61,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Extracted:
-    """A file's text (NFC, `\\n` line ends, no NUL), its marks in order of their start, and its number of
-    pages.
-    """
+    """A file's text (NFC, `\\n` line ends, no NUL), its marks in order of their start, and its number of pages."""
 
     text: str
     blocks: tuple[Block, ...]

@@ -19,6 +19,7 @@ TARGET = 450
 # How far from the target a cut may lie, as factors of it, and when a rest is too small to stand alone.
 _SHORTEST, _LONGEST, _REST = 0.55, 1.35, 0.35
 _HEADING_PATH_CHARS = 300
+_TINY = 0.3
 
 _PARAGRAPH, _SENTENCE, _LINE = 3, 2, 1
 _BREAK = re.compile(
@@ -46,11 +47,22 @@ _ABBREVIATIONS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class _Section:
-    """A range under one heading; `path` is the line of headings above it."""
+    """A range under one heading; `path` is the line of headings above it, `body` where the text after it begins."""
 
     start: int
     end: int
     path: str | None
+    body: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Edge:
+    """Where a section may begin, the headings above it, where its own text begins, and whether it stands alone."""
+
+    start: int
+    path: str | None
+    body: int
+    alone: bool
 
 
 def split(document: Extracted, chunk_size: int, chunk_overlap: int, *, target: int = TARGET) -> list[Passage]:
@@ -74,41 +86,52 @@ def split(document: Extracted, chunk_size: int, chunk_overlap: int, *, target: i
     return passages
 
 
+def searched_text(passage: Passage) -> str:
+    """Return what is indexed and embedded for a passage: its text, under the headings that it lacks."""
+    if not passage.heading or passage.heading.rpartition(" › ")[2] in passage.text:
+        return passage.text
+    return f"{passage.heading}\n{passage.text}"
+
+
 def _sections(document: Extracted, target: int) -> list[_Section]:
-    """Ranges that passages do not cross: from a heading (or sheet, slide) to the next; tiny ones join the
-    next.
+    """Cut a document where passages may not cross: at headings, sheets and slides.
+
+    A heading without text of its own joins what follows, and so does a tiny section; slides and sheets stay apart.
     """
-    marks = [b for b in document.blocks if b.kind in ("heading", "sheet", "slide")]
-    edges: list[tuple[int, str | None]] = [(0, None)]
-    path: list[tuple[int, str]] = []
-    for mark in sorted(marks, key=lambda b: (b.start, b.kind == "heading")):
-        level = max(1, mark.level) if mark.kind == "heading" else 0
-        if level == 0 and mark.kind == "slide":
-            path = []
-            edges.append((mark.start, None))
-            continue
-        while path and path[-1][0] >= level:
-            path.pop()
-        path.append((level, mark.label.strip()))
-        edges.append((mark.start, " › ".join(label for _, label in path if label)[:_HEADING_PATH_CHARS] or None))
     sections: list[_Section] = []
-    ends = [start for start, _ in edges[1:]] + [len(document.text)]
-    for (start, label), end in zip(edges, ends, strict=True):
-        if end <= start and label is None:
+    edges = _edges(document)
+    ends = [edge.start for edge in edges[1:]] + [len(document.text)]
+    alone = True
+    for edge, end in zip(edges, ends, strict=True):
+        alone = alone or edge.alone
+        if end <= edge.start:
             continue
-        previous = sections[-1] if sections else None
-        if previous and previous.end - previous.start < target * 0.3 and not _closed(document.text, previous):
-            sections[-1] = _Section(previous.start, end, label or previous.path)
+        previous = sections[-1] if sections and not alone else None
+        bare = previous is not None and not document.text[previous.body : previous.end].strip()
+        if previous and bare:
+            sections[-1] = _Section(previous.start, end, edge.path or previous.path, edge.body)
+        elif previous and previous.end - previous.start < target * _TINY:
+            sections[-1] = _Section(previous.start, end, previous.path or edge.path, edge.body)
         else:
-            sections.append(_Section(start, end, label))
+            sections.append(_Section(edge.start, end, edge.path, edge.body))
+        alone = False
     return sections
 
 
-def _closed(text: str, section: _Section) -> bool:
-    """Tell whether a short section says something of its own, so that it should not lend itself to the next
-    one.
-    """
-    return len(text[section.start : section.end].strip().splitlines()) > 2
+def _edges(document: Extracted) -> list[_Edge]:
+    marks = [b for b in document.blocks if b.kind in ("heading", "sheet", "slide")]
+    edges = [_Edge(0, None, 0, True)]
+    path: list[tuple[int, str]] = []
+    for mark in sorted(marks, key=lambda b: (b.start, b.kind == "heading")):
+        level = max(1, mark.level) if mark.kind == "heading" else 0
+        while path and path[-1][0] >= level:
+            path.pop()
+        if mark.kind != "slide":
+            path.append((level, mark.label.strip()))
+        line = " › ".join(label for _, label in path if label)[:_HEADING_PATH_CHARS] or None
+        body = mark.end if mark.kind == "heading" else mark.start
+        edges.append(_Edge(mark.start, line, body, level == 0))
+    return edges
 
 
 class _Breaks:

@@ -62,7 +62,7 @@ class BadRequest(AppError):
 
 
 class NotAuthenticated(AppError):
-    """Not authenticated"""  # noqa: D400  (the API contract's exact words)
+    """Not authenticated"""
 
     status = 401
     code = "not_authenticated"
@@ -123,7 +123,7 @@ class UnsupportedFileType(AppError):
 
 
 class ValidationFailed(AppError):
-    """Request validation failed"""  # noqa: D400  (the API contract's exact words)
+    """Request validation failed"""
 
     status = 422
     code = "validation_error"

@@ -81,7 +81,14 @@ def _last_steps(settings: Settings) -> list[Processor]:
     drop = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     for_people = settings.log_format == "console" or (settings.log_format == "auto" and sys.stderr.isatty())
     if for_people:
-        return [drop, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        return [
+            drop,
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(),
+                # Not rich's: it prints local variables, passwords and messages among them.
+                exception_formatter=structlog.dev.plain_traceback,
+            ),
+        ]
     return [drop, structlog.processors.format_exc_info, _redact_traceback, structlog.processors.JSONRenderer()]
 
 

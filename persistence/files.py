@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import delete, exists, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from llama_service.errors import NotFound
 from persistence.paging import decode_cursor, encode_cursor
@@ -145,9 +146,11 @@ async def remove(session: AsyncSession, user_id: UUID, file_ids: Sequence[UUID])
 
 async def only_in(session: AsyncSession, user_id: UUID, conversation_id: UUID) -> list[UUID]:
     """Return the files that are attached to this conversation and to no other one."""
+    elsewhere = aliased(ConversationFile)
     other = (
-        select(ConversationFile.file_id)
-        .where(ConversationFile.file_id == File.id, ConversationFile.conversation_id != conversation_id)
+        select(elsewhere.file_id)
+        .where(elsewhere.file_id == File.id, elsewhere.conversation_id != conversation_id)
+        .correlate(File)
         .exists()
     )
     query = (

@@ -77,7 +77,7 @@ def terms(text: str) -> list[str]:
     """Return the terms of a text in order, repeated as often as they occur."""
     found: list[str] = []
     for token in _TOKEN.findall(unicodedata.normalize("NFKC", text)):
-        found += _token_terms(token)
+        found += _token_terms(token) if len(token) <= _LONGEST_TERM else _split_token(token)
     return found
 
 
@@ -109,6 +109,10 @@ def postings(passages: Sequence[str]) -> tuple[dict[str, tuple["array[int]", "ar
 @lru_cache(maxsize=_CACHED_TOKENS)
 def _token_terms(token: str) -> tuple[str, ...]:
     """Return the terms of one token; remembered, as few words make up most of any text."""
+    return _split_token(token)
+
+
+def _split_token(token: str) -> tuple[str, ...]:
     if _UNSPACED_RUN.match(token):
         return tuple(token[i : i + 2] for i in range(len(token) - 1)) or (token,)
     if token.isdecimal() or _NUMBER.match(token):
@@ -120,9 +124,7 @@ def _token_terms(token: str) -> tuple[str, ...]:
 
 
 def _compound_terms(token: str) -> tuple[str, ...]:
-    """Return the parts of a token with joints, digits or inner capitals, and its whole where that names
-    something.
-    """
+    """Return the parts of a token with joints, digits or inner capitals, and its whole where that names something."""
     pieces = [piece for piece in _JOINTS.split(token) if piece]
     parts: list[str] = []
     named = len(pieces) > 1 and not re.fullmatch(r"[^\W\d_]+(?:[/,\-‐‑:+.'’][^\W\d_]+)+", token)
@@ -166,16 +168,12 @@ def _stem(word: str) -> str:
 
 
 def subjects(text: str) -> int:
-    """Count the question's terms that name what it is about, beyond function words and words for the file
-    itself.
-    """
+    """Count the question's terms that name what it is about, beyond function words and words for the file itself."""
     return len(set(terms(text)) - _function_terms() - _terms_of(_FILE_WORDS))
 
 
 def query_weights(text: str) -> dict[str, float]:
-    """Return the question's terms with their factor for the ranking: words that carry no subject count
-    little.
-    """
+    """Return the question's terms with their factor for the ranking: words that carry no subject count little."""
     function_terms = _function_terms()
     return {term: _FUNCTION_WEIGHT if term in function_terms else 1.0 for term in query_terms(text)}
 

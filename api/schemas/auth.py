@@ -3,13 +3,13 @@
 from datetime import datetime
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, EmailStr, Field
+from pydantic import ConfigDict, EmailStr, Field
 
-from api.schemas.common import Shape
+from api.schemas.common import Body, Shape
 from auth.schemas import UserName
 
 
-class Login(BaseModel):
+class Login(Body):
     """A user name or e-mail address, and the password."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"username": "anna", "password": "a long passphrase"}})
@@ -27,39 +27,39 @@ class TokenPair(Shape):
     refresh_token: str
 
 
-class Refresh(BaseModel):
+class Refresh(Body):
     """The refresh token to spend."""
 
     refresh_token: str = Field(min_length=1, max_length=400)
 
 
-class Logout(BaseModel):
+class Logout(Body):
     """Whether to end all sessions of the account."""
 
     all: bool = False
 
 
-class ChangePassword(BaseModel):
+class ChangePassword(Body):
     """The password that is, and the one that shall be."""
 
     current_password: str = Field(max_length=256)
     new_password: str = Field(min_length=8, max_length=256)
 
 
-class ForgotPassword(BaseModel):
+class ForgotPassword(Body):
     """Whose password is forgotten."""
 
     email: EmailStr
 
 
-class ResetPassword(BaseModel):
+class ResetPassword(Body):
     """A token from the e-mail, and the new password."""
 
     token: str = Field(max_length=2000)
     password: str = Field(min_length=8, max_length=256)
 
 
-class ProfileChange(BaseModel):
+class ProfileChange(Body):
     """What an account's owner may change."""
 
     model_config = ConfigDict(extra="forbid")
@@ -68,7 +68,7 @@ class ProfileChange(BaseModel):
     email: EmailStr | None = None
 
 
-class DeleteAccount(BaseModel):
+class DeleteAccount(Body):
     """The password once more, since nothing of the account will be left."""
 
     password: str = Field(max_length=256)
@@ -91,7 +91,7 @@ class SessionList(Shape):
     items: list[SessionRead]
 
 
-class UserChange(BaseModel):
+class UserChange(Body):
     """What an administrator may change of an account."""
 
     model_config = ConfigDict(extra="forbid")

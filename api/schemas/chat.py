@@ -3,15 +3,15 @@
 from typing import Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from api.schemas.common import Shape
+from api.schemas.common import Body, Shape
 from llama_service.settings import ModelSource
 
 RunStatusName = Literal["running", "completed", "stopped", "failed", "interrupted"]
 
 
-class ChatRequest(BaseModel):
+class ChatRequest(Body):
     """A question, and where it stands.
 
     `parent_message_id` answers into another branch; `edit_of` asks a question anew beside the one it names;
@@ -55,7 +55,7 @@ class ChatRequest(BaseModel):
         return self
 
 
-class Replay(BaseModel):
+class Replay(Body):
     """The same question once more, with something changed; what is absent stays as it was."""
 
     top_k: int | None = Field(default=None, ge=1, le=50)

@@ -4,10 +4,10 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from api.schemas.chat import ErrorRead, SourceRead, UsageRead
-from api.schemas.common import Shape
+from api.schemas.common import Body, Shape
 from llama_service.settings import ModelSource
 from persistence.conversations import Hit
 from persistence.messages import BranchMessage
@@ -16,7 +16,7 @@ from persistence.tables import Conversation
 Title = Field(default=None, max_length=200)
 
 
-class ConversationCreate(BaseModel):
+class ConversationCreate(Body):
     """How a conversation begins."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"title": "Rental contract"}})
@@ -67,7 +67,7 @@ class FeedbackRead(Shape):
     comment: str | None = None
 
 
-class Feedback(BaseModel):
+class Feedback(Body):
     """An opinion of an answer."""
 
     rating: Literal["up", "down"]

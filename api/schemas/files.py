@@ -4,10 +4,10 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from api.schemas.chat import ErrorRead
-from api.schemas.common import Shape
+from api.schemas.common import Body, Shape
 from persistence.files import FileView
 from persistence.search import Found
 from persistence.tables import Passage
@@ -106,13 +106,13 @@ class FileText(Shape):
         return cls(text=text, pages=pages, blocks=[TextMark.model_validate(block) for block in blocks])
 
 
-class Attach(BaseModel):
+class Attach(Body):
     """The conversation to attach a file to."""
 
     conversation_id: UUID
 
 
-class SearchRequest(BaseModel):
+class SearchRequest(Body):
     """A search over the caller's files: the given ones, those of a conversation, or all."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"query": "notice period", "k": 5}})

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import uuid4
 
 from chains.providers.aihub_token import Account, Tokens
 from chains.providers.reading import Lines
@@ -67,8 +68,6 @@ class Access:
         self.tokens.forget()
 
     def _call(self, path: str, payload: object, token: str, trace: str) -> Call:
-        headers = {"Authorization": f"Bearer {token}"}
-        if trace:
-            headers["traceId"] = trace
+        headers = {"Authorization": f"Bearer {token}", "traceId": trace or uuid4().hex}
         method = "GET" if payload is None else "POST"
         return Call(self.url(path), payload, headers, method, verify_tls=self.account.verify_tls)

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-from langchain_core.language_models import BaseChatModel, LangSmithParams
+from langchain_core.language_models import LangSmithParams
 from langchain_core.language_models.chat_models import agenerate_from_stream, generate_from_stream
 from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import UsageMetadata
@@ -18,6 +18,7 @@ from chains.providers.aihub_access import Access
 from chains.providers.aihub_limits import WireMessage, fit
 from chains.providers.aihub_token import Account, SignInFailed
 from chains.providers.aihub_wire import AIHubParser, whole_answer
+from chains.providers.base import LeanModel
 from chains.providers.own_loop import iterate_in_own_loop
 from chains.providers.stops import StopCutter
 from chains.providers.stream import read_deltas
@@ -28,7 +29,7 @@ DEFAULT_TEMPERATURE = 0.7
 DEFAULT_MAX_TOKENS = 2000
 
 
-class ChatAIHub(BaseChatModel):
+class ChatAIHub(LeanModel):
     """Chat model of an AI HUB.
 
     `stream_path` may hold `{model}`; where it is empty the answer comes as one chunk. The hub has no stop sequences

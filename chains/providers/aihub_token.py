@@ -9,6 +9,7 @@ import time
 from base64 import b64encode
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 import structlog
 
@@ -41,7 +42,7 @@ class Account:
         if self.username and self.password:
             form = {"grant_type": "password", "username": self.username, "password": self.password}
         basic = b64encode(f"{self.client_id}:{self.client_secret}".encode()).decode()
-        headers = {"Authorization": f"Basic {basic}"}
+        headers = {"Authorization": f"Basic {basic}", "traceId": uuid4().hex}
         return Call(self.token_url, headers=headers, form=form, verify_tls=self.verify_tls)
 
 

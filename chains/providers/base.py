@@ -2,9 +2,9 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Sequence
-from typing import Protocol
 
 from langchain_core.embeddings import Embeddings
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage
 
 from chains.faults import NotConfigured
@@ -13,9 +13,10 @@ from chains.types import Delta, ModelInfo, ModelParams
 from llama_service.settings import ProviderName, Settings
 
 
-class LeanModel(Protocol):
+class LeanModel(BaseChatModel):
     """A chat model of LangChain that can also be read without an object for each token."""
 
+    @abstractmethod
     def stream_deltas(
         self, messages: Sequence[BaseMessage], params: ModelParams, *, request_id: str = ""
     ) -> AsyncGenerator[Delta, None]:
@@ -85,6 +86,9 @@ class Provider(ABC):
         return self._windows.get(model, self.assumed_window)
 
     assumed_window: int = 8192
+    """Tokens that a model reads where nobody tells."""
+    embed_batch: int = 64
+    """Texts that one call embeds: small enough for a repeat to be cheap, large enough for a GPU."""
 
     def require(self, missing: str | None) -> None:
         """Raise NotConfigured with a sentence about what is `missing`, if anything is."""

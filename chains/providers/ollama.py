@@ -1,5 +1,6 @@
 """Ollama. Wire: https://github.com/ollama/ollama/blob/main/docs/api.md"""
 
+import asyncio
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
@@ -7,19 +8,22 @@ from functools import cached_property
 from typing import Any
 
 import orjson
+import structlog
 from langchain_core.embeddings import Embeddings
 from langchain_core.messages import BaseMessage
 from langchain_ollama import ChatOllama, OllamaEmbeddings
 from pydantic import ConfigDict, Field
 
-from chains.providers.base import Provider
+from chains.providers.base import LeanModel, Provider
 from chains.providers.reading import Lines
 from chains.providers.stream import ended, json_event, read_deltas
 from chains.providers.vectors import vectors_of
 from chains.providers.wire import Call, Refused, Wire, borrowed
 from chains.types import Capabilities, Delta, End, ModelInfo, ModelParams, ToolCall, Usage
-from llama_service.errors import ProviderBadAnswer
-from llama_service.settings import ProviderName
+from llama_service.errors import AppError, ProviderBadAnswer
+from llama_service.settings import ProviderName, Settings
+
+log = structlog.get_logger(__name__)
 
 CONTEXT_TOKENS = 8192
 """Asked for with each chat: Ollama's own default is smaller and cuts the prompt's head without a word, and another
@@ -79,7 +83,7 @@ class OllamaParser:
         return End(reason, self._usage, self._model, tuple(self._calls))
 
 
-class LeanChatOllama(ChatOllama):
+class LeanChatOllama(ChatOllama, LeanModel):
     """LangChain's ChatOllama, its stream read by our own pooled session."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -175,6 +179,10 @@ class OllamaProvider(Provider):
     name: ProviderName = "ollama"
     assumed_window = CONTEXT_TOKENS
 
+    def __init__(self, settings: Settings, wire: Wire) -> None:
+        super().__init__(settings, wire)
+        self._shown: dict[tuple[str, Any], dict[str, Any]] = {}
+
     @cached_property
     def _tls(self) -> ssl.SSLContext:
         return ssl.create_default_context()
@@ -218,19 +226,42 @@ class OllamaProvider(Provider):
         rows = (await _json(self.wire, call, within=self.settings.provider_probe_timeout)).get("models")
         if not isinstance(rows, list):
             raise ProviderBadAnswer
-        infos = [self._info(row) for row in rows if isinstance(row, dict) and _chats(row)]
+        chatting = [row for row in rows if isinstance(row, dict) and _chats(row)]
+        shown = await asyncio.gather(*(self._show(row) for row in chatting))
+        infos = [self._info(row, told) for row, told in zip(chatting, shown, strict=True) if _chats({**row, **told})]
+        self._windows.update({info.name: info.context_window for info in infos if info.context_window})
         return sorted(infos, key=lambda info: (not info.default, info.name))
 
-    def _info(self, row: Mapping[str, Any]) -> ModelInfo:
+    async def probe(self) -> None:
+        """Ask for the version, which costs the server nothing."""
+        call = Call(f"{self.url}/api/version", method="GET")
+        await _json(self.wire, call, within=self.settings.provider_probe_timeout)
+
+    async def _show(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a model can do; kept for as long as the model is the same. Old servers don't tell."""
+        key = (str(row["name"]), row.get("digest"))
+        if key not in self._shown:
+            call = Call(f"{self.url}/api/show", {"model": key[0]})
+            try:
+                self._shown[key] = await _json(self.wire, call, within=self.settings.provider_probe_timeout / 2)
+            except AppError as error:
+                log.info("ollama_model_not_shown", model=key[0], code=error.code)
+                return {}
+        return self._shown[key]
+
+    def _info(self, row: Mapping[str, Any], shown: Mapping[str, Any]) -> ModelInfo:
         details = row.get("details") or {}
-        told = row.get("capabilities") or ()
+        told = shown.get("capabilities") or row.get("capabilities") or ()
+        trained = next(
+            (value for key, value in (shown.get("model_info") or {}).items() if key.endswith(".context_length")), None
+        )
         families = details.get("families") or ()
         name = str(row["name"])
         return ModelInfo(
             name=name,
             size=row.get("size"),
             quantization=details.get("quantization_level") or None,
-            context_window=CONTEXT_TOKENS,
+            context_window=min(CONTEXT_TOKENS, trained) if isinstance(trained, int) else CONTEXT_TOKENS,
             capabilities=Capabilities(
                 tools="tools" in told, vision="vision" in told or "clip" in families or "mllama" in families
             ),

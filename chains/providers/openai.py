@@ -15,7 +15,7 @@ from langchain_openai import ChatOpenAI
 from pydantic import ConfigDict, Field, PrivateAttr, SecretStr
 
 from chains.faults import complaint
-from chains.providers.base import Provider
+from chains.providers.base import LeanModel, Provider
 from chains.providers.openai_embeddings import LeanOpenAIEmbeddings
 from chains.providers.openai_models import is_chat_model, known_window, model_info
 from chains.providers.openai_parser import OpenAIParser, finish_reason
@@ -29,7 +29,7 @@ from llama_service.settings import ProviderName
 OFFICIAL_URL = "https://api.openai.com/v1"
 
 
-class LeanChatOpenAI(ChatOpenAI):
+class LeanChatOpenAI(ChatOpenAI, LeanModel):
     """LangChain's ChatOpenAI, its stream read by our own pooled session.
 
     Parameters, messages, tools and usage are LangChain's. `legacy_max_tokens` sends `max_tokens`, as most servers

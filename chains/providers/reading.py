@@ -21,14 +21,16 @@ _DRAIN_SECONDS = 0.05
 class Watchdog:
     """One timer for a whole stream: it looks when the last sign of life was and goes back to sleep.
 
-    `alive` is called for each sign of life and only writes down the time.
+    `alive` is called for each sign of life and only writes down the time. While nobody is `waiting` for data the time
+    stands still: a slow reader says nothing about the provider.
     """
 
-    __slots__ = ("_between", "_expire", "_handle", "_last", "_limit", "_loop")
+    __slots__ = ("_between", "_expire", "_handle", "_last", "_limit", "_loop", "waiting")
 
     def __init__(self, first: float, between: float, expire: Callable[[], None]) -> None:
         self._loop = asyncio.get_running_loop()
         self._last = self._loop.time()
+        self.waiting = False
         self._limit = first
         self._between = between
         self._expire = expire
@@ -51,6 +53,8 @@ class Watchdog:
         self._handle.cancel()
 
     def _look(self) -> None:
+        if not self.waiting:
+            self.alive()
         left = self._last + self._limit - self._loop.time()
         if left <= 0.001:
             self._expire()
@@ -62,6 +66,7 @@ class Lines:
     """The lines of a streamed answer, in the batches in which they arrive."""
 
     def __init__(self, response: aiohttp.ClientResponse, watchdog: Watchdog) -> None:
+        self._watchdog = watchdog
         self.alive = watchdog.alive
         self.first = watchdog.first
         self._response = response
@@ -74,10 +79,13 @@ class Lines:
         Waits for data. Raises BrokeOff when the connection ends early, ProviderTimeout when nothing comes,
         ProviderBadAnswer when a line has no end.
         """
+        self._watchdog.waiting = True
         try:
             data = await self._read()
         except aiohttp.ClientError as error:
             raise BrokeOff from error
+        finally:
+            self._watchdog.waiting = False
         if not data:
             rest, self._rest = self._rest, b""
             return [rest] if rest else None

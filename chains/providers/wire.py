@@ -13,7 +13,7 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 import orjson
 
-from chains.faults import BrokeOff, ConnectTimedOut, error_for
+from chains.faults import BrokeOff, CertificateRefused, ConnectFailed, ConnectTimedOut, error_for
 from chains.providers.reading import Lines, Watchdog
 from llama_service.errors import AppError, ProviderBadAnswer, ProviderTimeout, ProviderUnavailable
 from llama_service.settings import Settings
@@ -92,7 +92,9 @@ async def _note_reuse(
 
 
 class Refused(Exception):
-    """An answer of status 400 or more. Providers look at it, then raise `error`."""
+    """An answer of status 300 or more; redirects are not followed, they would carry keys elsewhere.
+
+    Providers look at it, then raise `error`."""
 
     def __init__(self, status: int, body: object, error: AppError) -> None:
         super().__init__(status)
@@ -136,7 +138,7 @@ class Wire:
             async with asyncio.timeout(within or self.limits.first):
                 response = await self._send(call)
                 async with response:
-                    if response.status >= 400:
+                    if response.status >= 300:
                         raise await _refusal(response)
                     return parse_json(await _read_all(response))
         except TimeoutError as error:
@@ -152,10 +154,11 @@ class Wire:
         HTTP error, else an AppError.
         """
         started = time.monotonic()
+        call.headers.setdefault("Accept-Encoding", "identity")  # a compressed stream waits for full blocks
         try:
             async with asyncio.timeout(self.limits.first):
                 response = await self._send(call)
-                if response.status >= 400:
+                if response.status >= 300:
                     async with response:
                         raise await _refusal(response)
         except TimeoutError as error:
@@ -183,6 +186,10 @@ class Wire:
                 return await self._request(call, headers, body, seen)
             except aiohttp.ServerTimeoutError as error:
                 raise ConnectTimedOut from error
+            except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError) as error:
+                raise CertificateRefused from error
+            except aiohttp.ClientConnectorError as error:
+                raise ConnectFailed from error
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
                 # The server closed a connection of the pool just now: that says nothing about its health. The dead
                 # connection has left the pool, so this comes to an end.

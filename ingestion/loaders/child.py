@@ -21,9 +21,7 @@ _MIB = 1024 * 1024
 
 
 def main() -> None:
-    """Read the job from stdin, extract, write one answer: `+` and the document, or `-` and the reason as
-    JSON.
-    """
+    """Read the job from stdin, extract, write one answer: `+` and the document, or `-` and the reason as JSON."""
     answer = os.dup(1)
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 1)  # what libraries print must not get into the answer
@@ -87,13 +85,13 @@ def _confine(limits: Limits, parent: int) -> None:
     """Give up what reading a file does not need: time, memory, files, the network, outliving the parent."""
     libc = ctypes.CDLL(None, use_errno=True)
     if sys.platform == "linux":
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-        if os.getppid() != parent:  # it died before the line above
-            os._exit(1)
         # Best effort: some containers allow no namespaces; nothing here opens a connection anyway.
         if libc.unshare(_CLONE_NEWNET) != 0:
             libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET)
+        libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # last: a new user namespace clears it
+        if os.getppid() != parent:  # it died before the line above
+            os._exit(1)
     seconds = max(1, int(limits.seconds) + 1)
     _limit(resource.RLIMIT_CPU, seconds, seconds + 1)
     _limit(resource.RLIMIT_AS, limits.memory_mb * _MIB)

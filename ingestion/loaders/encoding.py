@@ -58,9 +58,7 @@ def _guess(data: bytes) -> str:
 
 
 def _russian_share(sample: bytes, encoding: str) -> float:
-    """Return the share of frequent lower-case Russian letters in what is not ASCII; 0 where there is too
-    little.
-    """
+    """Return the share of frequent lower-case Russian letters in what is not ASCII; 0 where there is too little."""
     text = sample.decode(encoding, errors="replace")
     foreign = [char for char in text if ord(char) > 127]
     if len(foreign) < 4 or len(foreign) * 5 < sum(char.isalpha() for char in text):

@@ -23,7 +23,7 @@ def load_epub(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
         for chapter in chapters:
             data = archive.read(chapter)
             if data:
-                add_html(builder, decode(data))
+                add_html(builder, decode(data), title=False)
     return builder.build(mime)
 
 

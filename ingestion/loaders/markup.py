@@ -79,8 +79,8 @@ def load_html(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
     return builder.build(mime)
 
 
-def add_html(builder: Builder, text: str, *, shift: int = 0) -> None:
-    """Append a page's visible text; heading levels are moved down by `shift`."""
+def add_html(builder: Builder, text: str, *, shift: int = 0, title: bool = True) -> None:
+    """Append a page's visible text; heading levels are moved down by `shift`, the page's title is left out on wish."""
     if not text.strip():
         return
     source = _DECLARED.sub("", clean(text)).encode()
@@ -91,7 +91,7 @@ def add_html(builder: Builder, text: str, *, shift: int = 0) -> None:
         return
     if any(entry.type_name == "ERR_RESOURCE_LIMIT" for entry in parser.error_log):
         raise ExtractionFailed("corrupt", "This page is nested too deeply to be read.")
-    _Page(builder, shift).read(root)
+    _Page(builder, shift).read(root, title)
 
 
 class _Page:
@@ -102,8 +102,8 @@ class _Page:
         self.line: list[str] = []
         self.kept: int = 0
 
-    def read(self, root: Any) -> None:
-        title = flat(root.findtext(".//head/title") or "")
+    def read(self, root: Any, titled: bool) -> None:
+        title = flat(root.findtext(".//head/title") or "") if titled else ""
         first = root.find(".//h1")
         if title and (first is None or flat(_text_of(first)) != title):
             self.builder.heading(title, 1 + self.shift)

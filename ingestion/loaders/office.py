@@ -14,15 +14,14 @@ _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _STRICT_W = "{http://purl.oclc.org/ooxml/wordprocessingml/main}"
 _A = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
 _R = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
+_MATH_TEXT = "{http://schemas.openxmlformats.org/officeDocument/2006/math}t"
 _FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
 _HEADING_NAME = re.compile(r"(?:heading|заголовок|überschrift|titre) ?([1-9])", re.IGNORECASE)
 _SLIDE = re.compile(r"ppt/slides/slide(\d+)\.xml\Z")
 
 
 def load_docx(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
-    """Read a Word file: paragraphs, headings by style, lists, tables, notes. Macros and links are never
-    followed.
-    """
+    """Read a Word file: paragraphs, headings by style, lists, tables, notes. Macros and links are never followed."""
     with open_archive(path, limits) as archive:
         document = _Word(archive, Builder(limits))
         document.read()
@@ -68,6 +67,7 @@ class _Word:
         styles = self.archive.xml("word/styles.xml")
         levels: dict[str, int] = {}
         parents: dict[str, str] = {}
+        titled = ""
         for style in styles.iter(f"{self.w}style") if styles is not None else ():
             identity = style.get(f"{self.w}styleId") or ""
             label = self._value(style.find(f"{self.w}name"))
@@ -78,12 +78,12 @@ class _Word:
             if named:
                 levels[identity] = int(named[1])
             elif label.lower() == "title":
-                levels[identity] = 1
+                levels[identity], titled = 1, identity
             elif level.isdecimal() and int(level) < 9:
                 levels[identity] = int(level) + 1
             parents[identity] = self._value(style.find(f"{self.w}basedOn"))
-        for identity, parent in parents.items():
-            if identity not in levels and parent in levels:
+        for identity, parent in parents.items():  # what is based on the title (author, date) is no heading
+            if identity not in levels and parent in levels and parent != titled:
                 levels[identity] = levels[parent]
         return levels
 
@@ -123,7 +123,7 @@ class _Word:
     def _pieces(self, element: Any) -> Iterator[str]:
         for child in element:
             tag = child.tag
-            if tag == f"{self.w}t":
+            if tag in (f"{self.w}t", _MATH_TEXT):
                 yield child.text or ""
             elif tag == f"{self.w}tab":
                 yield "\t"
@@ -191,6 +191,8 @@ def _is_title(shape: Any) -> bool:
 def _paragraphs(shape: Any) -> str:
     lines = []
     for paragraph in shape.iter(f"{_A}p"):
-        pieces = ("\n" if run.tag == f"{_A}br" else run.text or "" for run in paragraph.iter(f"{_A}t", f"{_A}br"))
+        pieces = (
+            "\n" if run.tag == f"{_A}br" else run.text or "" for run in paragraph.iter(f"{_A}t", f"{_A}br", _MATH_TEXT)
+        )
         lines.append("".join(pieces).strip())
     return "\n".join(line for line in lines if line)

@@ -12,7 +12,13 @@ _TEXT = "{urn:oasis:names:tc:opendocument:xmlns:text:1.0}"
 _TABLE = "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}"
 _DRAW = "{urn:oasis:names:tc:opendocument:xmlns:drawing:1.0}"
 _OFFICE = "{urn:oasis:names:tc:opendocument:xmlns:office:1.0}"
-_SKIPPED = {f"{_TEXT}tracked-changes", f"{_OFFICE}annotation", f"{_TEXT}sequence-decls", f"{_OFFICE}forms"}
+_SKIPPED = {
+    f"{_TEXT}note-citation",
+    f"{_TEXT}tracked-changes",
+    f"{_OFFICE}annotation",
+    f"{_TEXT}sequence-decls",
+    f"{_OFFICE}forms",
+}
 _MOST_REPEATS = 256
 
 
@@ -41,7 +47,10 @@ def _content(builder: Builder, parent: Any, sheets: bool, slides: int) -> int:
         if tag == f"{_TEXT}h":
             builder.heading(_text(element), int(element.get(f"{_TEXT}outline-level") or 1))
         elif tag == f"{_TEXT}p":
-            if text := _text(element).strip():
+            text = _text(element).strip()
+            if element.get(f"{_TEXT}style-name") == "Title":
+                builder.heading(text, 1)
+            elif text:
                 builder.add(text)
         elif tag == f"{_TEXT}list":
             _list(builder, element)
@@ -99,6 +108,8 @@ def _pieces(element: Any) -> Iterator[str]:
             yield "\t"
         elif child.tag == f"{_TEXT}line-break":
             yield "\n"
+        elif child.tag == f"{_TEXT}note-body":
+            yield " (" + " ".join(_text(p).strip() for p in child) + ")"
         elif child.tag not in _SKIPPED and isinstance(child.tag, str):
             yield from _pieces(child)
         yield child.tail or ""

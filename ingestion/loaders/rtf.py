@@ -10,7 +10,8 @@ _PART = re.compile(
     rb"\\'(?P<hex>[0-9a-fA-F]{2})|\\(?P<word>[a-zA-Z]{1,32})(?P<number>-?\d{1,10})? ?|\\(?P<sign>[^a-zA-Z])"
     rb"|(?P<brace>[{}])|(?P<text>[^\\{}\r\n]+)|[\r\n]+|\\"
 )
-_BREAKS = {"par": "\n\n", "sect": "\n\n", "page": "\n\n", "line": "\n", "row": "\n", "cell": " | ", "tab": "\t"}
+_BREAKS = {"line": "\n", "tab": "\t"}
+_ENDS = frozenset(("par", "sect", "page", "row"))
 _SIGNS = {
     "emdash": "\u2014",
     "endash": "\u2013",
@@ -36,6 +37,8 @@ _SILENT = frozenset(
 # European.
 _CHARSETS = {0: "cp1252", 128: "cp932", 129: "cp949", 134: "gb18030", 136: "big5", 161: "cp1253"}
 _CHARSETS |= {162: "cp1254", 177: "cp1255", 178: "cp1256", 186: "cp1257", 204: "cp1251", 238: "cp1250"}
+# What is heard inside a part that is left out: fonts and their character sets, and notes.
+_HEARD = frozenset(("footnote", "f", "fcharset", "u", "uc"))
 _DEEPEST = 2000
 
 
@@ -44,11 +47,12 @@ def load_rtf(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
     data = path.read_bytes()
     if not data.lstrip().startswith(b"{\\rtf"):
         raise ExtractionFailed("corrupt", "This file is not Rich Text.")
-    text = _Reader().read(data)
     builder = Builder(limits)
-    for paragraph in re.split(r"\n{2,}", text):
-        if paragraph.strip(" |\n\t"):
-            builder.add("\n".join(line.rstrip(" |\t") for line in paragraph.strip("\n").split("\n")))
+    for text, level in _Reader().read(data):
+        if level:
+            builder.heading(text, level)
+        else:
+            builder.add(text)
     return builder.build(mime)
 
 
@@ -56,7 +60,12 @@ class _Reader:
     """Follows groups, character sets and destinations."""
 
     def __init__(self) -> None:
-        self.out: list[str] = []
+        self.paragraphs: list[tuple[str, int]] = []
+        self.line: list[str] = []
+        self.row: list[str] = []
+        self.rows: list[str] = []
+        self.level = 0
+        self.in_table = False
         self.pending = bytearray()
         self.codepage = "cp1252"
         self.fonts: dict[int, str] = {}
@@ -66,7 +75,8 @@ class _Reader:
         self.font = 0
         self.in_fonts = False
 
-    def read(self, data: bytes) -> str:
+    def read(self, data: bytes) -> list[tuple[str, int]]:
+        """Return the paragraphs, each with its level as a heading (0: none)."""
         for part in _PART.finditer(data):
             kind = part.lastgroup
             if kind == "hex":
@@ -80,9 +90,9 @@ class _Reader:
             elif kind in ("word", "number"):
                 number = int(part["number"]) if part["number"] else None
                 self._word(part["word"].decode(), number)
-        self._flush()
-        # \\u writes characters beyond the first plane as two surrogates.
-        return "".join(self.out).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        self._end("par")
+        self._end_table()
+        return self.paragraphs
 
     def _bytes(self, data: bytes) -> None:
         while self.left_out and data:
@@ -92,13 +102,37 @@ class _Reader:
 
     def _flush(self) -> None:
         if self.pending:
-            self.out.append(bytes(self.pending).decode(self.encoding or self.codepage, errors="replace"))
+            self.line.append(bytes(self.pending).decode(self.encoding or self.codepage, errors="replace"))
             self.pending.clear()
 
     def _write(self, text: str) -> None:
         self._flush()
         if not self.silent:
-            self.out.append(text)
+            self.line.append(text)
+
+    def _end(self, word: str) -> None:
+        """End a paragraph, a cell or a row."""
+        self._flush()
+        # \\u writes characters beyond the first plane as two surrogates.
+        text = "".join(self.line).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").strip(" \n")
+        if word == "row":
+            self.rows.append(" | ".join(self.row + [text] * bool(text)))
+            self.row, self.line = [], []
+        elif word == "cell":
+            self.row.append(text)
+            self.line = []
+        elif self.in_table:
+            self.line = [text, " "]
+        else:
+            self._end_table()
+            if text:
+                self.paragraphs.append((text, self.level))
+            self.line = []
+
+    def _end_table(self) -> None:
+        if self.rows:
+            self.paragraphs.append(("\n".join(self.rows), 0))
+            self.rows = []
 
     def _brace(self, opens: bool) -> None:
         self._flush()
@@ -117,16 +151,25 @@ class _Reader:
             self._write("\u00a0")
         elif sign in b"\\{}":
             self._bytes(sign)
-        elif sign in b"\r\n":
-            self._write("\n\n")
+        elif sign in b"\r\n" and not self.silent:
+            self._end("par")
 
     def _word(self, word: str, number: int | None) -> None:
-        if word in _SILENT:
+        if self.silent and word not in _HEARD:
+            return
+        if word == "footnote":
+            self.silent = self.stack[-1][0] if self.stack else False
+        elif word in _SILENT:
             self._flush()
             self.silent = True
         elif word == "u" and number is not None:
             self._write(chr(number % 0x10000))
             self.left_out = self.skip
+        elif word in _ENDS or word == "cell":
+            self._end(word)
+        elif word in ("pard", "trowd", "intbl"):
+            self.level = 0
+            self.in_table = word != "pard"
         elif word in _BREAKS:
             self._write(_BREAKS[word])
         elif word in _SIGNS:
@@ -140,6 +183,8 @@ class _Reader:
             self.codepage = _known(f"cp{number}")
         elif word == "uc":
             self.skip = max(0, min(number, 8))
+        elif word == "outlinelevel" and 0 <= number < 9:
+            self.level = number + 1
         elif word == "f":
             self.font = number
             self.encoding = self.fonts.get(number, "")

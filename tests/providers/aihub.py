@@ -47,7 +47,7 @@ class AIHubServer(WireServer):
     @property
     def token_url(self) -> str:
         """The full address for tokens."""
-        return f"http://{self._host}:{self._port}{TOKEN_PATH}"
+        return f"{self.origin}{TOKEN_PATH}"
 
     def revoke(self) -> None:
         """Let the hub refuse every token that was given out."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self
@@ -81,8 +82,11 @@ class WireServer:
     kind: ClassVar[str]
     base_path: ClassVar[str] = ""
 
-    def __init__(self, *, host: str = "127.0.0.1", port: int = 0, record: bool = True) -> None:
+    def __init__(
+        self, *, host: str = "127.0.0.1", port: int = 0, record: bool = True, tls: ssl.SSLContext | None = None
+    ) -> None:
         self._host, self._port, self._record = host, port, record
+        self._tls = tls
         self._script = Script()
         self._server: asyncio.Server | None = None
         self._handlers: web.Server | None = None
@@ -102,7 +106,12 @@ class WireServer:
     @property
     def url(self) -> str:
         """The address that a setting takes."""
-        return f"http://{self._host}:{self._port}{self.base_path}"
+        return f"{self.origin}{self.base_path}"
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port."""
+        return f"{'https' if self._tls else 'http'}://{self._host}:{self._port}"
 
     @property
     def connections(self) -> int:
@@ -118,7 +127,7 @@ class WireServer:
         """Listen, at the same port as before."""
         self._handlers = web.Server(self._handle, handler_cancellation=True)
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._handlers, self._host, self._port, backlog=1024)
+        self._server = await loop.create_server(self._handlers, self._host, self._port, backlog=1024, ssl=self._tls)
         self._port = self._server.sockets[0].getsockname()[1]
 
     async def down(self) -> None:
@@ -231,7 +240,7 @@ class WireServer:
             await response.write_eof()
         except (ConnectionError, asyncio.CancelledError):
             self._gone()
-            raise
+            raise asyncio.CancelledError from None  # quiet: a client may go
         finally:
             self.streaming -= 1
         return response
@@ -242,13 +251,13 @@ class WireServer:
         assert request.transport is not None
         if fault == "drop":
             request.transport.abort()
-            raise ConnectionResetError
+            raise asyncio.CancelledError
         if fault == "malformed":
             await response.write(self.broken_frame())
         if fault == "endless_line":
             while not request.transport.is_closing():
                 await response.write(b"x" * 65536)
-            raise ConnectionResetError
+            raise asyncio.CancelledError
         if fault == "error_in_stream":
             await response.write(self.error_frame())
 

@@ -49,6 +49,13 @@ class OllamaServer(WireServer):
             return web.json_response({"models": [{"model": m["name"], **m} for m in self.models]})
         if request.path == "/api/version":
             return web.json_response({"version": "0.12.0"})
+        if request.path == "/api/show":
+            model = next((m for m in self.models if m["name"] == body["model"]), None)
+            if model is None:
+                return self.error(404, "not_found", f"model '{body['model']}' not found")
+            vision = ["vision"] if "clip" in model["details"]["families"] else []
+            window = {"general.architecture": "llama", "llama.context_length": 131072}
+            return web.json_response({"capabilities": ["completion", "tools", *vision], "model_info": window})
         if request.path == "/api/embed":
             texts = [body["input"]] if isinstance(body["input"], str) else body["input"]
             return web.json_response({"model": body["model"], "embeddings": [vector_of(text) for text in texts]})

@@ -1,0 +1,213 @@
+"""The conversation on the page: asking, streaming, citing, stopping, branching, coming back."""
+
+import asyncio
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.e2e.asking import WARRANTY, answered, answers, ask, attach, message, ready
+from tests.e2e.conftest import OpenPage, shot
+from tests.providers import OpenAIServer
+from tests.support import PASSWORD, Person
+
+pytestmark = pytest.mark.e2e
+
+LONG = [f"word{number} " for number in range(400)]
+
+
+async def test_from_registration_to_signing_out(open_page: OpenPage, openai: OpenAIServer) -> None:
+    page = await open_page()
+    await page.get_by_role("button", name="Create one").click()
+    await page.get_by_label("Username", exact=True).fill("Grace Hopper".replace(" ", ""))
+    await page.get_by_label("E-mail").fill("grace@example.com")
+    await page.get_by_label("Password").fill(PASSWORD)
+    await page.get_by_role("button", name="Create account").click()
+
+    await expect(message(page)).to_be_visible()
+    await attach(page, "warranty.md", WARRANTY.encode())
+    await page.wait_for_url("**/c/*")
+    await ready(page, "warranty.md")
+    openai.script(reply="The warranty lasts **two years** [1].")
+    await ask(page, "How long does the warranty last?")
+    answer = await answered(page)
+    await expect(answer.locator("strong")).to_have_text("two years")
+
+    await answer.get_by_role("button", name="Source 1", exact=True).click()
+    document = page.get_by_role("complementary", name="Document")
+    await expect(document.locator("mark")).to_contain_text("The warranty lasts two years")
+    await shot(page, "citation-1280-light")
+    await document.get_by_role("button", name="Close").click()
+
+    await page.reload()
+    answer = await answered(page)
+    await expect(answer.get_by_role("button", name="Source 1", exact=True)).to_be_visible()
+    await expect(page.get_by_text("How long does the warranty last?").first).to_be_visible()
+    await expect(page.get_by_role("listitem").filter(has_text="warranty.md").first).to_be_visible()
+
+    await page.get_by_role("button", name="Account menu").click()
+    await page.get_by_role("menuitem", name="Sign out").click()
+    await page.wait_for_url("**/sign-in")
+    await page.goto("/")
+    await page.wait_for_url("**/sign-in")
+
+
+async def test_wrong_password_says_so(open_page: OpenPage, anna: Person) -> None:
+    page = await open_page()
+    await page.get_by_label("Username or e-mail").fill(anna.name)
+    await page.get_by_label("Password").fill("something else")
+    await page.get_by_role("button", name="Sign in", exact=True).click()
+    await expect(page.get_by_role("alert")).to_contain_text("wrong")
+
+
+async def test_the_page_asked_for_comes_after_signing_in(open_page: OpenPage, anna: Person) -> None:
+    page = await open_page(path="/account")
+    await page.wait_for_url("**/sign-in?*")
+    await page.get_by_label("Username or e-mail").fill(anna.name)
+    await page.get_by_label("Password").fill(anna.password)
+    await page.get_by_role("button", name="Sign in", exact=True).click()
+    await page.wait_for_url("**/account")
+
+
+async def test_stop_keeps_what_was_said_and_continue_goes_on(
+    open_page: OpenPage, anna: Person, openai: OpenAIServer
+) -> None:
+    page = await open_page(anna)
+    openai.script(tokens=LONG, delay=0.05)
+    await ask(page, "Count, please")
+    await expect(answers(page).first).to_contain_text("word5 ")
+    await page.get_by_role("button", name="Stop", exact=True).click()
+    answer = await answered(page)
+    await expect(answer).to_contain_text("You stopped this answer")
+    said = await answer.locator(".md").inner_text()
+    assert "word5" in said
+    assert "word399" not in said
+
+    openai.script(reply="and so on.")
+    await answer.get_by_role("button", name="Continue").click()
+    await expect(answers(page).first.locator(".md")).to_contain_text("and so on.")
+    whole = await (await answered(page)).locator(".md").inner_text()
+    assert whole.startswith(said.strip())
+    await page.reload()
+    await expect((await answered(page)).locator(".md")).to_have_text(whole)
+
+
+async def test_edit_and_regenerate_make_versions(open_page: OpenPage, anna: Person, openai: OpenAIServer) -> None:
+    page = await open_page(anna)
+    openai.script(reply="First answer.")
+    await ask(page, "First question")
+    await answered(page)
+    openai.script(reply="Second answer.")
+    await page.get_by_role("button", name="Regenerate").click()
+    answer = answers(page).first
+    await expect(answer).to_contain_text("Second answer.")
+    await expect(answer).to_contain_text("2 of 2")
+    await answer.get_by_role("button", name="Previous version").click()
+    await expect(answers(page).first).to_contain_text("First answer.")
+
+    openai.script(reply="Edited answer.")
+    await page.get_by_role("button", name="Edit", exact=True).click()
+    await page.get_by_role("textbox", name="Edit the message").fill("Edited question")
+    await page.get_by_role("button", name="Send edited").click()
+    await expect(answers(page).first).to_contain_text("Edited answer.")
+    question = page.get_by_role("article", name="You")
+    await expect(question).to_contain_text("Edited question")
+    await answered(page)
+    await question.get_by_role("button", name="Previous version").click()
+    await expect(page.get_by_role("article", name="You")).to_contain_text("First question")
+    await page.reload()
+    await expect(page.get_by_role("article", name="You")).to_contain_text("First question")
+
+
+async def test_reload_in_the_middle_loses_nothing(open_page: OpenPage, anna: Person, openai: OpenAIServer) -> None:
+    page = await open_page(anna)
+    openai.script(tokens=LONG[:120], delay=0.03)
+    await ask(page, "Count, please")
+    await expect(answers(page).first).to_contain_text("word10 ")
+    await page.reload()
+    await expect(page.get_by_role("button", name="Stop", exact=True)).to_be_visible()
+    answer = await answered(page)
+    await expect(answer.locator(".md")).to_have_text("".join(LONG[:120]).strip())
+
+
+async def test_a_lost_network_loses_nothing(open_page: OpenPage, anna: Person, openai: OpenAIServer) -> None:
+    page = await open_page(anna)
+    openai.script(tokens=LONG[:150], delay=0.03)
+    await ask(page, "Count, please")
+    await expect(answers(page).first).to_contain_text("word10 ")
+    await cut_off(page)
+    await expect(page.get_by_text("Connection lost")).to_be_visible()
+    await page.context.set_offline(False)
+    answer = await answered(page)
+    await expect(answer.locator(".md")).to_have_text("".join(LONG[:150]).strip())
+
+
+async def cut_off(page: Page) -> None:
+    """Take the network away, connections that are open included."""
+    session = await page.context.new_cdp_session(page)
+    await page.context.set_offline(True)
+    await session.send("Network.enable")
+    offline = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
+    await session.send("Network.emulateNetworkConditions", offline)
+    await session.send("Network.emulateNetworkConditions", offline)
+    await session.detach()
+
+
+async def test_a_second_tab_shows_the_same(open_page: OpenPage, anna: Person, openai: OpenAIServer) -> None:
+    page = await open_page(anna)
+    openai.script(reply="One.")
+    await ask(page, "First")
+    await answered(page)
+    other = await page.context.new_page()
+    await other.goto(page.url)
+    await answered(other)
+    openai.script(tokens=LONG[:80], delay=0.03)
+    await ask(page, "Second")
+    await expect(answers(other).nth(1)).to_contain_text("word10 ")
+    for tab in (page, other):
+        await expect((await answered(tab, 2)).locator(".md")).to_have_text("".join(LONG[:80]).strip())
+
+
+async def test_a_failing_model_is_told_and_can_be_asked_again(
+    open_page: OpenPage, anna: Person, openai: OpenAIServer
+) -> None:
+    page = await open_page(anna)
+    openai.script(fault="500")
+    await ask(page, "Anybody there?")
+    await expect(answers(page).first.get_by_role("alert")).to_be_visible()
+    openai.script(reply="Here I am.")
+    await answers(page).first.get_by_role("button", name="Try again").click()
+    await expect(answers(page).first).to_contain_text("Here I am.")
+
+
+async def test_a_draft_waits_for_its_conversation(open_page: OpenPage, anna: Person, openai: OpenAIServer) -> None:
+    page = await open_page(anna)
+    openai.script(reply="Yes.")
+    await ask(page, "One")
+    await answered(page)
+    await message(page).fill("half a thought")
+    await page.get_by_role("button", name="New chat").click()
+    await expect(message(page)).to_have_value("")
+    await page.go_back()
+    await expect(message(page)).to_have_value("half a thought")
+
+
+async def test_why_this_answer_and_side_by_side(open_page: OpenPage, anna: Person, openai: OpenAIServer) -> None:
+    page = await open_page(anna)
+    await attach(page, "warranty.md", WARRANTY.encode())
+    await ready(page, "warranty.md")
+    openai.script(reply="Two years [1].")
+    await ask(page, "How long does the warranty last?")
+    await (await answered(page)).get_by_role("button", name="Why this answer").click()
+    panel = page.get_by_role("complementary", name="Why this answer")
+    for node in ("Retrieve", "Augment", "Generate", "Persist"):
+        await expect(panel.get_by_text(node, exact=True)).to_be_visible()
+    await expect(panel.get_by_text("warranty.md").first).to_be_visible()
+    await expect(panel.locator(".prompt pre").last).to_contain_text("How long does the warranty last?")
+    await shot(page, "why-1280-light")
+
+    openai.script(reply="Two years, once more [1].")
+    await panel.get_by_role("spinbutton", name="Temperature").fill("0.2")
+    await panel.get_by_role("button", name="Try again", exact=True).click()
+    both = page.get_by_role("dialog", name="Side by side")
+    await expect(both.get_by_text("Two years, once more")).to_be_visible()
+    await asyncio.gather(expect(both.get_by_text("This answer")).to_be_visible())

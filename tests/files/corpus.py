@@ -1,0 +1,249 @@
+"""Every format once, with the text, pages and marks that reading it has to give, and every reason for a failure."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ingestion.detect import (
+    CSV,
+    DOC,
+    DOCX,
+    EML,
+    EPUB,
+    HTML,
+    JSON,
+    JSONL,
+    MARKDOWN,
+    MSG,
+    ODP,
+    ODS,
+    ODT,
+    PDF,
+    PPTX,
+    RTF,
+    SOURCE,
+    TEXT,
+    TSV,
+    XLS,
+    XLSX,
+    XML,
+)  # fmt: skip
+from ingestion.documents import FailureCode
+from tests.files import broken, office
+from tests.files.compound import compound
+from tests.files.pdf import pdf, scan
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A file and what is expected: parts of its text in order, pages, labels of marks by kind, or a reason."""
+
+    name: str
+    make: Callable[[], bytes]
+    mime: str | None
+    text: tuple[str, ...] = ()
+    pages: int | None = None
+    marks: tuple[tuple[str, str], ...] = ()
+    failure: FailureCode | None = None
+
+    def __str__(self) -> str:
+        return self.name
+
+
+_RTF = (
+    rb"{\rtf1\ansi\ansicpg1251{\fonttbl{\f0\fcharset204 Arial;}}{\*\generator hidden;}"
+    rb"\f0 \'cf\'f0\'e8\'e2\'e5\'f2 \u8212? world\par second {\b bold} \u-10179?\u-8704? line\par}"
+)
+_HTML = """<!doctype html><html><head><meta charset="utf-8"><title>Title</title><script>hidden()</script></head><body>
+<h1>Main</h1><p>Hello <b>bold</b> text<br>next line</p><p hidden>invisible</p><ul><li>one</li><li>two</li></ul>
+<table><tr><th>name</th><th>age</th></tr><tr><td>Ann</td><td>5</td></tr></table><pre>x = 1\n  y = 2</pre>
+</body></html>"""
+_XML = (
+    b'<?xml version="1.0"?><root a="1"><item id="2"><name>Foo</name><d>text <b>bold</b> tail</d></item>'
+    b"<item><name>Bar</name></item></root>"
+)
+_PYTHON = b"import os\n\nclass A:\n    def f(self):\n        pass\n\n\ndef g():\n    return 1\n"
+_MARKDOWN = "# Title\n\ntext\n\n```\n# not a heading\n```\n\nSub\n---\n\nmore, \u0451\u0436\n".encode()
+_ODT = (
+    '<text:h text:outline-level="2">Head</text:h><text:p>One<text:s text:c="3"/>two</text:p>'
+    "<text:list><text:list-item><text:p>entry</text:p></text:list-item></text:list>"
+)
+_ODS = (
+    '<table:table table:name="Plan"><table:table-row><table:table-cell><text:p>city</text:p></table:table-cell>'
+    "<table:table-cell><text:p>size</text:p></table:table-cell></table:table-row><table:table-row>"
+    "<table:table-cell><text:p>Oslo</text:p></table:table-cell><table:table-cell><text:p>7</text:p></table:table-cell>"
+    '<table:table-cell table:number-columns-repeated="16000"/></table:table-row>'
+    '<table:table-row table:number-rows-repeated="1048000"><table:table-cell/></table:table-row></table:table>'
+)
+_RUSSIAN = "Это русский текст, который хранится в старой кодировке и должен читаться без вопросов."
+
+GOOD = (
+    Sample(
+        "two-pages.pdf",
+        lambda: pdf(["Page one.\nSecond line (x).", "Chapter Two\nMore here."], outline=[("Chapter Two", 1)]),
+        PDF,
+        ("Page one.\nSecond line (x).", "Chapter Two\nMore here."),
+        2,
+        (("page", "1"), ("page", "2"), ("heading", "Chapter Two")),
+    ),
+    Sample(
+        "report.docx",
+        lambda: office.docx(
+            [
+                ("Heading 1", "Intro"),
+                ("Normal", "Some text."),
+                ("List Bullet", "item"),
+                ("Heading 2", "Под"),
+                ("Normal", "Мир"),
+            ],
+            [["Name", "Age"], ["Ann", "5"]],
+        ),
+        DOCX,
+        ("Intro", "Some text.", "- item", "Под", "Мир", "Name | Age\nAnn | 5"),
+        None,
+        (("heading", "Intro"), ("heading", "Под"), ("table", "")),
+    ),
+    Sample(
+        "book.xlsx",
+        lambda: office.xlsx({"People": [["Name", "Age"], ["Ann", 5], ["Bob", 6.5]], "Empty": [], "More": [["x"]]}),
+        XLSX,
+        ("People", "Name | Age\nAnn | 5\nBob | 6.5", "More", "x"),
+        None,
+        (("sheet", "People"), ("sheet", "More")),
+    ),
+    Sample(
+        "deck.pptx",
+        lambda: office.pptx([("First", "body text", "a note"), ("Second", "more", "")]),
+        PPTX,
+        ("First", "body text", "a note", "Second", "more"),
+        2,
+        (("slide", "1"), ("slide", "2"), ("heading", "First"), ("heading", "Second")),
+    ),
+    Sample(
+        "a.odt",
+        lambda: office.opendocument("text", _ODT),
+        ODT,
+        ("Head", "One   two", "- entry"),
+        None,
+        (("heading", "Head"),),
+    ),
+    Sample(
+        "a.ods",
+        lambda: office.opendocument("spreadsheet", _ODS),
+        ODS,
+        ("city | size\nOslo | 7",),
+        None,
+        (("sheet", "Plan"),),
+    ),
+    Sample(
+        "a.odp",
+        lambda: office.opendocument(
+            "presentation", "<draw:page><text:p>one</text:p></draw:page><draw:page><text:p>two</text:p></draw:page>"
+        ),
+        ODP,
+        ("one", "two"),
+        2,
+        (("slide", "1"), ("slide", "2")),
+    ),
+    Sample(
+        "novel.epub",
+        lambda: office.epub([("Chapter 1", "It was dark."), ("Глава 2", "Стало светло.")]),
+        EPUB,
+        ("Chapter 1", "It was dark.", "Глава 2", "Стало светло."),
+        None,
+        (("heading", "Chapter 1"), ("heading", "Глава 2")),
+    ),
+    Sample(
+        "old.doc", lambda: office.doc("First paragraph.\nВторой абзац.\n"), DOC, ("First paragraph.\n\nВторой абзац.",)
+    ),
+    Sample(
+        "old.xls",
+        lambda: office.xls("Sheet A", [["Name", "Age"], ["Ann", 5.0], ["Борис", 6.5]]),
+        XLS,
+        ("Name | Age\nAnn | 5\nБорис | 6.5",),
+        None,
+        (("sheet", "Sheet A"),),
+    ),
+    Sample(
+        "mail.eml",
+        lambda: office.eml("Отчёт", "Dear Bob,\nsee this.", html="<p>html</p>", attachment="data.csv"),
+        EML,
+        ("Отчёт", "From: Ann Example <ann@example.com>", "Dear Bob,\nsee this.", "Attachments: data.csv"),
+        None,
+        (("heading", "Отчёт"),),
+    ),
+    Sample("mail.msg", lambda: office.msg("Subject line", "The body of it."), MSG, ("Subject line", "The body of it.")),
+    Sample("note.rtf", lambda: _RTF, RTF, ("Привет \u2014 world", "second bold \U0001f600 line")),
+    Sample(
+        "page.html",
+        lambda: _HTML.encode(),
+        HTML,
+        ("Title", "Main", "Hello bold text\nnext line", "- one\n- two", "name | age\nAnn | 5", "x = 1\n  y = 2"),
+        None,
+        (("heading", "Title"), ("heading", "Main"), ("table", "")),
+    ),
+    Sample("data.xml", lambda: _XML, XML, ("root.a: 1", "item.id: 2\nname: Foo\nd: text bold tail", "name: Bar")),
+    Sample(
+        "rows.csv",
+        lambda: "Имя;Возраст\nАнна;5\nБорис;6\n".encode("cp1251"),
+        CSV,
+        ("Имя | Возраст\nАнна | 5\nБорис | 6",),
+    ),
+    Sample("rows.tsv", lambda: b"a\tb\n1\t2\n", TSV, ("a | b\n1 | 2",)),
+    Sample(
+        "a.json", lambda: b'{"a": {"b": [1, 2, {"c": "d"}]}, "e": null, "f": [1, 2]}', JSON, ("a.b[2].c: d", "f: 1, 2")
+    ),
+    Sample("a.jsonl", lambda: b'{"a": 1}\n{"a": 2}\n', JSONL, ("a: 1", "a: 2")),
+    Sample(
+        "code.py", lambda: _PYTHON, SOURCE, (_PYTHON.decode(),), None, (("heading", "class A"), ("heading", "def g"))
+    ),
+    Sample(
+        "read.md", lambda: _MARKDOWN, MARKDOWN, (_MARKDOWN.decode(),), None, (("heading", "Title"), ("heading", "Sub"))
+    ),
+    Sample("utf8.txt", lambda: "\ufeffcafe\u0301 \u2014 ёж\r\nline".encode(), TEXT, ("caf\xe9 \u2014 ёж\nline",)),
+    Sample("koi8.txt", lambda: _RUSSIAN.encode("koi8-r"), TEXT, (_RUSSIAN,)),
+    Sample("cp1251.txt", lambda: _RUSSIAN.encode("cp1251"), TEXT, (_RUSSIAN,)),
+    Sample("cp866.txt", lambda: _RUSSIAN.encode("cp866"), TEXT, (_RUSSIAN,)),
+    Sample("utf16.txt", lambda: _RUSSIAN.encode("utf-16"), TEXT, (_RUSSIAN,)),
+    Sample("utf16be.txt", lambda: "Hello plain world".encode("utf-16-be"), TEXT, ("Hello plain world",)),
+    Sample(
+        "latin1.txt",
+        lambda: "Les \xe9l\xe8ves \xe9taient tr\xe8s fatigu\xe9s apr\xe8s la f\xeate.".encode("latin-1"),
+        TEXT,
+        ("Les \xe9l\xe8ves",),
+    ),
+    Sample("renamed.txt", lambda: pdf(["A PDF under another name."]), PDF, ("A PDF under another name.",), 1),
+    Sample(
+        "renamed.xls", lambda: b"<html><body><p>A page that says it is a workbook.</p></body></html>", HTML, ("A page",)
+    ),
+    Sample("tricky.docx", broken.path_trick, DOCX, ("harmless",)),
+)
+
+BAD = (
+    Sample("empty.txt", lambda: b"", TEXT, failure="empty"),
+    Sample("empty.pdf", lambda: b"", TEXT, failure="empty"),
+    Sample("blank.txt", lambda: b" \n\t\n ", TEXT, failure="no_text"),
+    Sample("scan.pdf", scan, PDF, failure="no_text"),
+    Sample("locked.pdf", lambda: pdf(["secret"], password="pw"), PDF, failure="encrypted"),
+    Sample("locked.doc", lambda: office.doc("x", encrypted=True), DOC, failure="encrypted"),
+    Sample(
+        "locked.docx",
+        lambda: compound({"EncryptedPackage": b"x", "EncryptionInfo": b"x"}),
+        DOCX,
+        failure="encrypted",
+    ),
+    Sample("half.pdf", lambda: b"%PDF-1.7\n%garbage\n1 0 obj <<", PDF, failure="corrupt"),
+    Sample("half.docx", lambda: office.docx([("Normal", "text")])[:2000], DOCX, failure="corrupt"),
+    Sample("half.json", lambda: b'{"a": [1, 2', JSON, failure="corrupt"),
+    Sample("half.xml", lambda: b'<?xml version="1.0"?><a><b>', XML, failure="corrupt"),
+    Sample("bomb.docx", broken.docx_bomb, DOCX, failure="too_large"),
+    Sample("lying.docx", broken.lying_docx, DOCX, failure="corrupt"),
+    Sample("laughs.xml", broken.billion_laughs, XML, failure="corrupt"),
+    Sample("deep.xml", broken.deep_xml, XML, failure="corrupt"),
+    Sample("deep.html", broken.deep_html, HTML, failure="corrupt"),
+    Sample("deep.json", broken.deep_json, JSON, failure="corrupt"),
+    Sample("deep.rtf", broken.deep_rtf, RTF, failure="corrupt"),
+    Sample("program.txt", lambda: b"\x7fELF\x02\x01\x01" + bytes(100), None, failure="unsupported"),
+    Sample("archive.zip", lambda: office.archive({"a.txt": "hello"}), None, failure="unsupported"),
+    Sample("archive.docx", lambda: office.archive({"a.txt": "hello"}), None, failure="unsupported"),
+    Sample("noise.txt", lambda: bytes(range(256)) * 8, None, failure="unsupported"),
+)

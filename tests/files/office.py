@@ -1,0 +1,168 @@
+"""Makes office files, books and e-mails: by the usual libraries where they write, by hand elsewhere."""
+
+import email.message
+import io
+import struct
+import zipfile
+from collections.abc import Mapping, Sequence
+
+from tests.files.compound import Tree, compound
+
+
+def archive(parts: Mapping[str, str | bytes], *, stored: str | None = None) -> bytes:
+    """Return a zip file; the part `stored` comes first and uncompressed, as OpenDocument and EPUB want it."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as file:
+        if stored is not None:
+            file.writestr(zipfile.ZipInfo("mimetype"), stored)
+        for name, data in parts.items():
+            file.writestr(name, data)
+    return out.getvalue()
+
+
+def docx(paragraphs: Sequence[tuple[str, str]], table: Sequence[Sequence[str]] = ()) -> bytes:
+    """Return a Word file of (style, text) paragraphs, then a table."""
+    from docx import Document
+
+    document = Document()
+    for style, text in paragraphs:
+        document.add_paragraph(text, style=style)
+    if table:
+        grid = document.add_table(rows=0, cols=len(table[0]))
+        for row in table:
+            cells = grid.add_row().cells
+            for cell, text in zip(cells, row, strict=True):
+                cell.text = text
+    out = io.BytesIO()
+    document.save(out)
+    return out.getvalue()
+
+
+def xlsx(sheets: Mapping[str, Sequence[Sequence[object]]]) -> bytes:
+    """Return a workbook."""
+    from openpyxl import Workbook
+
+    book = Workbook()
+    book.remove(book.worksheets[0])
+    for title, rows in sheets.items():
+        sheet = book.create_sheet(title)
+        for row in rows:
+            sheet.append(list(row))
+    out = io.BytesIO()
+    book.save(out)
+    return out.getvalue()
+
+
+def pptx(slides: Sequence[tuple[str, str, str]]) -> bytes:
+    """Return a presentation of (title, body, notes) slides."""
+    from pptx import Presentation
+
+    deck = Presentation()
+    for title, body, notes in slides:
+        slide = deck.slides.add_slide(deck.slide_layouts[1])
+        slide.shapes.title.text = title
+        slide.placeholders[1].text = body
+        if notes:
+            slide.notes_slide.notes_text_frame.text = notes
+    out = io.BytesIO()
+    deck.save(out)
+    return out.getvalue()
+
+
+_ODF = " ".join(
+    f'xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{kind}:1.0"'
+    for name, kind in (("office", "office"), ("text", "text"), ("table", "table"), ("draw", "drawing"))
+)
+
+
+def opendocument(kind: str, body: str) -> bytes:
+    """Return an OpenDocument file; `kind` is text, spreadsheet or presentation."""
+    content = (
+        f'<?xml version="1.0"?><office:document-content {_ODF}><office:body><office:{kind}>{body}'
+        f"</office:{kind}></office:body></office:document-content>"
+    )
+    manifest = '<?xml version="1.0"?><manifest/>'
+    parts = {"content.xml": content, "META-INF/manifest.xml": manifest}
+    return archive(parts, stored=f"application/vnd.oasis.opendocument.{kind}")
+
+
+def epub(chapters: Sequence[tuple[str, str]]) -> bytes:
+    """Return a book of (title, paragraph) chapters."""
+    items = "".join(
+        f'<item id="c{i}" href="text/c{i}.xhtml" media-type="application/xhtml+xml"/>' for i in range(len(chapters))
+    )
+    spine = "".join(f'<itemref idref="c{i}"/>' for i in range(len(chapters)))
+    parts = {
+        "META-INF/container.xml": '<container><rootfiles><rootfile full-path="OPS/book.opf"/></rootfiles></container>',
+        "OPS/book.opf": f"<package><manifest>{items}</manifest><spine>{spine}</spine></package>",
+    }
+    for index, (title, text) in enumerate(chapters):
+        page = f'<html xmlns="http://www.w3.org/1999/xhtml"><body><h1>{title}</h1><p>{text}</p></body></html>'
+        parts[f"OPS/text/c{index}.xhtml"] = page
+    return archive(parts, stored="application/epub+zip")
+
+
+def doc(text: str, *, encrypted: bool = False) -> bytes:
+    """Return a Word 97 file with one piece of UTF-16 text ([MS-DOC] 2.5.1 FibBase, 2.9.177 Pcd)."""
+    data = text.replace("\n", "\r").encode("utf-16-le")
+    first = 2048
+    main = bytearray(first)
+    struct.pack_into("<HH", main, 0, 0xA5EC, 0x00C1)
+    struct.pack_into("<H", main, 0x0A, 0x0200 | (0x0100 if encrypted else 0))
+    struct.pack_into("<i", main, 0x4C, len(data) // 2)
+    plc = struct.pack("<IIHIH", 0, len(data) // 2, 0, first, 0)
+    clx = b"\x02" + struct.pack("<I", len(plc)) + plc
+    struct.pack_into("<II", main, 0x01A2, 0, len(clx))
+    return compound({"WordDocument": bytes(main) + data, "1Table": clx})
+
+
+def xls(sheet: str, rows: Sequence[Sequence[str | float]]) -> bytes:
+    """Return an Excel 97 workbook with one sheet ([MS-XLS]: BOF, BoundSheet8, Label, Number, EOF)."""
+
+    def record(kind: int, data: bytes) -> bytes:
+        return struct.pack("<HH", kind, len(data)) + data
+
+    def begin(kind: int) -> bytes:
+        return record(0x0809, struct.pack("<HHHHII", 0x0600, kind, 0x0DBB, 0x07CC, 0, 6))
+
+    cells = b""
+    for r, row in enumerate(rows):
+        for c, value in enumerate(row):
+            if isinstance(value, str):
+                encoded = value.encode("utf-16-le")
+                cells += record(0x0204, struct.pack("<HHHHB", r, c, 0, len(value), 1) + encoded)
+            else:
+                cells += record(0x0203, struct.pack("<HHHd", r, c, 0, value))
+    body = begin(0x0010) + cells + record(0x000A, b"")
+    name = struct.pack("<BB", len(sheet), 0) + sheet.encode("ascii")
+    head = begin(0x0005) + record(0x0042, struct.pack("<H", 1200))
+    offset = len(head) + 4 + 6 + len(name) + 4
+    bound = record(0x0085, struct.pack("<IBB", offset, 0, 0) + name)
+    return compound({"Workbook": head + bound + record(0x000A, b"") + body})
+
+
+def eml(subject: str, body: str, *, html: str | None = None, attachment: str | None = None) -> bytes:
+    """Return an e-mail."""
+    message = email.message.EmailMessage()
+    message["From"], message["To"] = "Ann Example <ann@example.com>", "bob@example.com"
+    message["Subject"], message["Date"] = subject, "Mon, 02 Feb 2026 10:00:00 +0000"
+    message.set_content(body)
+    if html is not None:
+        message.add_alternative(html, subtype="html")
+    if attachment is not None:
+        message.add_attachment(b"1,2", maintype="text", subtype="csv", filename=attachment)
+    return message.as_bytes()
+
+
+def msg(subject: str, body: str) -> bytes:
+    """Return an Outlook message with its subject and body ([MS-OXMSG] 2.4)."""
+    values = {0x001A: "IPM.Note", 0x0037: subject, 0x1000: body}
+    streams: Tree = {}
+    entries = b""
+    for tag, text in values.items():
+        data = text.encode("utf-16-le")
+        streams[f"__substg1.0_{tag:04X}001F"] = data
+        entries += struct.pack("<HHIII", 0x001F, tag, 6, len(data) + 2, 0)
+    streams["__properties_version1.0"] = struct.pack("<8sIIII8s", b"\0" * 8, 0, 0, 0, 0, b"\0" * 8) + entries
+    streams["__nameid_version1.0"] = {"__substg1.0_00020102": b"", "__substg1.0_00030102": b""}
+    return compound(streams)

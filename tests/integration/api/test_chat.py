@@ -1,0 +1,413 @@
+"""A turn: its answer, its events, its record, its tree, its limits."""
+
+import asyncio
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from tests.conftest import Database
+from tests.integration.api.test_auth import envelope
+from tests.providers import AIHubServer, OllamaServer, OpenAIServer
+from tests.support import Event, Person, Server, events_of, eventually
+
+RESPONSE = {
+    "conversation_id",
+    "message_id",
+    "user_message_id",
+    "run_id",
+    "response",
+    "sources",
+    "model_source",
+    "model_name",
+    "fallback_from",
+    "finish_reason",
+    "usage",
+    "timings",
+}
+
+
+# NUL, and half of a surrogate pair: both can be said in JSON, neither can be kept by Postgres.
+ODD = b'{"message": "before\\u0000after \\ud800"}'
+
+
+async def messages(person: Person, conversation_id: str, **params: Any) -> list[dict[str, Any]]:
+    page = await person.get(f"/conversations/{conversation_id}/messages", **params)
+    items: list[dict[str, Any]] = page["items"]
+    return items
+
+
+async def test_an_answer_has_all_that_the_contract_names(anna: Person, openai: OpenAIServer) -> None:
+    openai.script(reply="The answer is forty-two.")
+    answer = await anna.ask("What is the answer?")
+    assert set(answer) == RESPONSE
+    assert answer["response"] == "The answer is forty-two."
+    assert (answer["model_source"], answer["model_name"], answer["fallback_from"]) == ("openai", "gpt-4", None)
+    assert answer["usage"]["total_tokens"] == answer["usage"]["input_tokens"] + answer["usage"]["output_tokens"]
+    assert set(answer["timings"]) == {"retrieve_ms", "first_token_ms", "total_ms"}
+    question, reply = await messages(anna, answer["conversation_id"])
+    assert (question["role"], question["content"], question["parent_id"]) == ("user", "What is the answer?", None)
+    assert (reply["role"], reply["content"], reply["status"]) == ("assistant", answer["response"], "complete")
+    assert (reply["parent_id"], reply["id"]) == (question["id"], answer["message_id"])
+    assert reply["sibling_ids"] == [reply["id"]]
+
+
+async def test_events_come_in_order_and_are_numbered(anna: Person, openai: OpenAIServer) -> None:
+    openai.script(tokens=["One ", "two ", "three."], delay=0.05)
+    events = await anna.stream("Count, please.")
+    assert [event.id for event in events] == list(range(1, len(events) + 1))
+    names = [event.name for event in events]
+    assert names[0] == "start"
+    assert names[-1] == "done"
+    assert set(names[1:-1]) == {"chunk"}
+    assert "".join(event.data["content"] for event in events if event.name == "chunk") == "One two three."
+    start, done = events[0].data, events[-1].data
+    assert {"run_id", "conversation_id", "user_message_id", "message_id", "model_source", "model_name"} <= set(start)
+    assert set(done) == (RESPONSE - {"response"}) | {"type"}
+    run = await anna.get(f"/chat/runs/{start['run_id']}")
+    assert run["status"] == "completed"
+
+
+@pytest.mark.parametrize("source", ["openai", "ollama", "aihub"])
+async def test_every_provider_answers_streamed_and_not(
+    source: str, anna: Person, openai: OpenAIServer, ollama: OllamaServer, aihub: AIHubServer
+) -> None:
+    answer = await anna.ask("Say something about rivers.", model_source=source)
+    assert answer["model_source"] == source
+    assert "rivers" in answer["response"]
+    events = await anna.stream("Say something about mountains.", model_source=source)
+    text = "".join(event.data["content"] for event in events if event.name == "chunk")
+    assert "mountains" in text
+    assert events[-1].data["usage"]["output_tokens"] > 0
+
+
+async def test_the_talk_goes_on_and_the_model_sees_it(anna: Person, openai: OpenAIServer) -> None:
+    first = await anna.ask("My dog is called Rex.")
+    await anna.ask("What is my dog called?", conversation_id=first["conversation_id"])
+    bodies = [request.body for request in openai.requests if "What is my dog called?" in str(request.body)]
+    sent = bodies[-1]["messages"]
+    assert [message["role"] for message in sent][-3:] == ["user", "assistant", "user"]
+    assert sent[-3]["content"] == "My dog is called Rex."
+
+
+async def test_parameters_reach_the_model(anna: Person, openai: OpenAIServer) -> None:
+    marker = uuid4().hex
+    await anna.ask(marker, temperature=0.3, max_tokens=77, system_prompt="Speak like a sailor.", model_name="gpt-4o")
+    body = next(request.body for request in openai.requests if marker in str(request.body))
+    assert body["temperature"] == 0.3
+    assert 77 in (body.get("max_tokens"), body.get("max_completion_tokens"))
+    assert body["model"] == "gpt-4o"
+    assert body["messages"][0] == {"role": "system", "content": "Speak like a sailor."}
+
+
+async def test_regenerate_edit_and_switch(anna: Person) -> None:
+    first = await anna.ask("What is a fjord?")
+    thread = first["conversation_id"]
+    again = await anna.ask("", conversation_id=thread, regenerate=True)
+    assert again["user_message_id"] == first["user_message_id"]
+    assert again["message_id"] != first["message_id"]
+    branch = await messages(anna, thread)
+    assert branch[-1]["id"] == again["message_id"]
+    assert branch[-1]["sibling_ids"] == [first["message_id"], again["message_id"]]
+    edited = await anna.ask("What is a glacier?", conversation_id=thread, edit_of=first["user_message_id"])
+    branch = await messages(anna, thread)
+    assert branch[0]["content"] == "What is a glacier?"
+    assert branch[0]["sibling_ids"] == [first["user_message_id"], edited["user_message_id"]]
+    switched = await anna.http.patch(f"/conversations/{thread}", json={"leaf_id": first["user_message_id"]})
+    assert switched.json()["leaf_id"] == again["message_id"]
+    assert (await messages(anna, thread))[0]["content"] == "What is a fjord?"
+    other = await messages(anna, thread, leaf=edited["message_id"])
+    assert other[0]["content"] == "What is a glacier?"
+
+
+async def test_a_question_can_go_into_another_branch(anna: Person, openai: OpenAIServer) -> None:
+    first = await anna.ask("Tell me about lakes.")
+    thread = first["conversation_id"]
+    await anna.ask("And about seas?", conversation_id=thread)
+    branched = await anna.ask("And about ponds?", conversation_id=thread, parent_message_id=first["message_id"])
+    branch = await messages(anna, thread)
+    assert [message["content"] for message in branch if message["role"] == "user"] == [
+        "Tell me about lakes.",
+        "And about ponds?",
+    ]
+    assert branch[-1]["id"] == branched["message_id"]
+
+
+async def test_bad_questions(anna: Person, server: Server) -> None:
+    long = "x" * (server.settings.max_message_chars + 1)
+    for body in (
+        {"message": ""},
+        {"message": "   "},
+        {"message": long},
+        {"message": "x", "model_source": "nonsense"},
+        {"message": "x", "conversation_id": "nonsense"},
+        {"message": "x", "temperature": 9},
+        {},
+    ):
+        for path in ("/chat", "/chat/stream"):
+            answer = await anna.http.post(path, json=body)
+            assert answer.status_code == 422, body
+            assert envelope(answer)["code"] == "validation_error"
+    broken = await anna.http.post("/chat", content=b'{"message": ', headers={"content-type": "application/json"})
+    assert broken.status_code == 422
+    absent = await anna.http.post("/chat", json={"message": "x", "conversation_id": str(uuid4())})
+    assert (absent.status_code, envelope(absent)["code"]) == (404, "not_found")
+    odd = await anna.http.post("/chat", content=ODD, headers={"content-type": "application/json"})
+    assert odd.status_code == 200, odd.text
+
+
+async def test_strangers_find_nothing(anna: Person, boris: Person) -> None:
+    answer = await anna.ask("This is mine.")
+    thread, message, run = answer["conversation_id"], answer["message_id"], answer["run_id"]
+    for method, path, body in (
+        ("GET", f"/conversations/{thread}", None),
+        ("PATCH", f"/conversations/{thread}", {"title": "stolen"}),
+        ("DELETE", f"/conversations/{thread}", None),
+        ("GET", f"/conversations/{thread}/messages", None),
+        ("GET", f"/conversations/{thread}/export", None),
+        ("GET", f"/conversations/{thread}/checkpoints", None),
+        ("GET", f"/chat/runs/{run}", None),
+        ("GET", f"/chat/runs/{run}/stream", None),
+        ("POST", f"/chat/runs/{run}/cancel", None),
+        ("GET", f"/messages/{message}/trace", None),
+        ("PUT", f"/messages/{message}/feedback", {"rating": "up"}),
+        ("POST", f"/messages/{message}/replay", {}),
+        ("POST", "/chat", {"message": "x", "conversation_id": thread}),
+        ("POST", "/chat/stream", {"message": "x", "conversation_id": thread}),
+        ("POST", "/search", {"query": "x", "conversation_id": thread}),
+        ("GET", f"/files?conversation_id={thread}", None),
+    ):
+        stolen = await boris.http.request(method, path, json=body)
+        assert stolen.status_code == 404, (method, path, stolen.text)
+        assert envelope(stolen)["code"] == "not_found"
+    own = await boris.ask("Mine too.")
+    for place in ("parent_message_id", "edit_of", "continue_message_id"):
+        body = {"message": "x", "conversation_id": own["conversation_id"], place: message}
+        assert (await boris.http.post("/chat", json=body)).status_code == 404, place
+    assert len(await messages(anna, thread)) == 2
+
+
+async def test_one_run_per_branch_and_several_side_by_side(anna: Person, openai: OpenAIServer) -> None:
+    first = await anna.ask("Begin.")
+    thread = first["conversation_id"]
+    openai.script(tokens=["a "] * 40, delay=0.05)
+    running = asyncio.create_task(anna.ask("Go on slowly.", conversation_id=thread))
+
+    async def begun() -> dict[str, Any] | None:
+        last = (await messages(anna, thread))[-1]
+        return last if last["status"] == "streaming" else None
+
+    streaming = await eventually(begun)
+    refused = await anna.http.post("/chat", json={"message": "Me too!", "conversation_id": thread})
+    assert refused.status_code == 409
+    assert envelope(refused)["details"] == [{"run_id": streaming["run_id"]}]
+    again = {"message": "", "conversation_id": thread, "regenerate": True}
+    assert (await anna.http.post("/chat", json=again)).status_code == 409
+    side = {"conversation_id": thread, "parent_message_id": first["message_id"]}
+    beside, other = await asyncio.gather(anna.ask("Beside.", **side), anna.ask("Another talk."))
+    assert beside["finish_reason"] == other["finish_reason"] == (await running)["finish_reason"]
+
+
+async def test_many_at_once_in_one_place_give_one_run(anna: Person, openai: OpenAIServer) -> None:
+    thread = (await anna.http.post("/conversations", json={})).json()["id"]
+    openai.script(tokens=["a "] * 10, delay=0.05)
+    bodies = [{"message": f"Race {n}", "conversation_id": thread} for n in range(5)]
+    codes = sorted([a.status_code for a in await asyncio.gather(*(anna.http.post("/chat", json=b) for b in bodies))])
+    assert codes == [200, 409, 409, 409, 409]
+    assert len(await messages(anna, thread)) == 2
+
+
+async def test_a_client_that_leaves_loses_nothing(anna: Person, openai: OpenAIServer) -> None:
+    openai.script(tokens=[f"w{n} " for n in range(30)], delay=0.03)
+    seen: list[Event] = []
+    async with anna.http.stream("POST", "/chat/stream", json={"message": "Tell me a lot."}) as response:
+        async for event in events_of(response):
+            seen.append(event)
+            if len(seen) == 4:
+                break
+    run = seen[0].data["run_id"]
+    headers = {"Last-Event-ID": str(seen[-1].id)}
+    async with anna.http.stream("GET", f"/chat/runs/{run}/stream", headers=headers) as response:
+        seen += [event async for event in events_of(response)]
+    assert [event.id for event in seen] == list(range(1, len(seen) + 1))
+    text = "".join(event.data["content"] for event in seen if event.name == "chunk")
+    assert text == "".join(f"w{n} " for n in range(30))
+    assert seen[-1].name == "done"
+    last = (await messages(anna, seen[0].data["conversation_id"]))[-1]
+    assert (last["content"], last["status"]) == (text, "complete")
+
+
+async def test_two_readers_see_the_same(anna: Person, openai: OpenAIServer) -> None:
+    openai.script(tokens=["x "] * 20, delay=0.03)
+    first: list[Event] = []
+    second: list[Event] = []
+    async with anna.http.stream("POST", "/chat/stream", json={"message": "For both."}) as response:
+        reading = events_of(response)
+        first.append(await anext(reading))
+
+        async def follow() -> None:
+            async with anna.http.stream("GET", f"/chat/runs/{first[0].data['run_id']}/stream") as other:
+                second.extend([event async for event in events_of(other)])
+
+        following = asyncio.create_task(follow())
+        first += [event async for event in reading]
+        await following
+    assert first == second
+
+
+async def test_stop_keeps_what_was_said_and_ends_the_providers_request(anna: Person, openai: OpenAIServer) -> None:
+    openai.script(tokens=["tick "] * 400, delay=0.02)
+    seen: list[Event] = []
+    async with anna.http.stream("POST", "/chat/stream", json={"message": "Never stop."}) as response:
+        async for event in events_of(response):
+            seen.append(event)
+            if len(seen) == 3:
+                run = seen[0].data["run_id"]
+                assert (await anna.http.post(f"/chat/runs/{run}/cancel")).status_code == 202
+    assert seen[-1].name == "done"
+    assert seen[-1].data["finish_reason"] == "stopped"
+    last = (await messages(anna, seen[0].data["conversation_id"]))[-1]
+    assert last["status"] == "stopped"
+    assert last["content"].startswith("tick tick")
+    assert len(last["content"]) < 400
+    assert (await anna.get(f"/chat/runs/{run}"))["status"] == "stopped"
+    openai.script(reply="and here is the rest.")
+    thread = seen[0].data["conversation_id"]
+    rest = await anna.stream("", conversation_id=thread, continue_message_id=last["id"])
+    assert rest[0].data["message_id"] == last["id"]
+    whole = (await messages(anna, thread))[-1]
+    assert whole["content"] == last["content"] + "and here is the rest."
+    assert whole["status"] == "complete"
+
+
+async def test_a_failure_before_the_first_token(anna: Person, openai: OpenAIServer) -> None:
+    openai.script(fault="500")
+    answer = await anna.http.post("/chat", json={"message": "Will this work?"})
+    assert answer.status_code in (502, 503)
+    openai.script(fault="500")
+    events = await anna.stream("And this?")
+    assert [event.name for event in events] == ["start", "error"]
+    assert set(events[-1].data["error"]) == {"code", "message", "request_id"}
+    thread = events[0].data["conversation_id"]
+    question, reply = await messages(anna, thread)
+    assert question["content"] == "And this?"
+    assert (reply["status"], reply["content"]) == ("failed", "")
+    openai.script()
+    again = await anna.ask("", conversation_id=thread, regenerate=True)
+    assert again["response"]
+
+
+async def test_a_failure_after_the_first_token_keeps_the_text(anna: Person, openai: OpenAIServer) -> None:
+    openai.script(tokens=["Half ", "of ", "it ", "all"], fault="drop", delay=0.02)
+    events = await anna.stream("Tell me all.")
+    assert events[-1].name == "error"
+    text = "".join(event.data["content"] for event in events if event.name == "chunk")
+    assert text
+    last = (await messages(anna, events[0].data["conversation_id"]))[-1]
+    assert (last["status"], last["content"]) == ("failed", text)
+    assert last["error"]["code"] == events[-1].data["error"]["code"]
+
+
+async def test_the_title_comes_from_the_first_exchange_and_never_over_a_users(
+    anna: Person, openai: OpenAIServer
+) -> None:
+    openai.script(reply="Норвежские фьорды")
+    answer = await anna.ask("Расскажи про фьорды Норвегии, пожалуйста")
+    thread = answer["conversation_id"]
+
+    async def titled() -> bool:
+        return bool((await anna.get(f"/conversations/{thread}"))["title"] == "Норвежские фьорды")
+
+    await eventually(titled)
+    named = await anna.http.patch(f"/conversations/{thread}", json={"title": "My own"})
+    assert named.json()["title"] == "My own"
+    own = (await anna.http.post("/conversations", json={"title": "Kept"})).json()
+    await anna.ask("Hello?", conversation_id=own["id"])
+    assert (await anna.get(f"/conversations/{own['id']}"))["title"] == "Kept"
+
+
+async def test_the_trace_explains(anna: Person) -> None:
+    answer = await anna.ask("Explain yourself.", temperature=0.5)
+    trace = await anna.get(f"/messages/{answer['message_id']}/trace")
+    nodes = {node["node"]: node for node in trace["nodes"]}
+    assert list(nodes) == ["retrieve", "augment", "generate", "persist"]
+    assert all(node["ms"] is not None for name, node in nodes.items() if name != "persist")
+    assert nodes["augment"]["output"]["prompt"][-1] == {"role": "user", "content": "Explain yourself."}
+    generate = nodes["generate"]
+    assert (generate["output"]["source"], generate["output"]["model"]) == ("openai", "gpt-4")
+    assert generate["input"]["temperature"] == 0.5
+    assert generate["output"]["attempts"][0]["outcome"] == "ok"
+    assert trace["checkpoint_id"]
+    assert trace["run_id"] == answer["run_id"]
+
+
+async def test_replay_gives_a_sibling(anna: Person, openai: OpenAIServer) -> None:
+    answer = await anna.ask("Compare this.", temperature=0.1)
+    async with anna.http.stream(
+        "POST", f"/messages/{answer['message_id']}/replay", json={"temperature": 1.5, "model_name": "gpt-4o"}
+    ) as response:
+        events = [event async for event in events_of(response)]
+    assert events[-1].name == "done"
+    assert events[0].data["user_message_id"] == answer["user_message_id"]
+    last = (await messages(anna, answer["conversation_id"]))[-1]
+    assert last["sibling_ids"] == [answer["message_id"], last["id"]]
+    assert last["model_name"] == "gpt-4o"
+
+
+async def test_feedback(anna: Person) -> None:
+    answer = await anna.ask("Rate me.")
+    path = f"/messages/{answer['message_id']}/feedback"
+    assert (await anna.http.put(path, json={"rating": "down", "comment": "meh"})).status_code == 204
+    last = (await messages(anna, answer["conversation_id"]))[-1]
+    assert last["feedback"] == {"rating": "down", "comment": "meh"}
+    assert (await anna.http.put(path, json={"rating": "sideways"})).status_code == 422
+
+
+async def test_deleting_a_conversation_stops_its_run_and_leaves_no_row(
+    anna: Person, openai: OpenAIServer, database: Database
+) -> None:
+    openai.script(tokens=["tick "] * 400, delay=0.02)
+    async with anna.http.stream("POST", "/chat/stream", json={"message": "Long."}) as response:
+        start = await anext(events_of(response))
+        thread, run = start.data["conversation_id"], start.data["run_id"]
+        assert (await anna.http.delete(f"/conversations/{thread}")).status_code == 204
+    assert (await anna.http.get(f"/conversations/{thread}")).status_code == 404
+    for table, column, value in (
+        ("messages", "conversation_id", thread),
+        ("runs", "conversation_id", thread),
+        ("run_events", "run_id", run),
+        ("checkpoints", "thread_id", thread),
+        ("checkpoint_blobs", "thread_id", thread),
+        ("checkpoint_writes", "thread_id", thread),
+    ):
+        row = database.execute(
+            f"SELECT count(*) FROM {table} WHERE {column}::text = %s", (thread if value == thread else run,)
+        ).fetchone()
+        assert row == (0,), table
+
+
+async def test_statements_of_a_turn_do_not_grow(server: Server, anna: Person) -> None:
+    from sqlalchemy import event
+
+    engine = server.app.state.resources.database.engine.sync_engine
+    count = 0
+
+    def counted(*_: object) -> None:
+        nonlocal count
+        count += 1
+
+    answer = await anna.ask("Warm up.")
+    thread = answer["conversation_id"]
+    await asyncio.sleep(0.3)
+    log = server.app.state.resources.runs.events
+    event.listen(engine, "before_cursor_execute", counted)
+    try:
+        seen = []
+        for n in range(6):
+            before, batches = count, log.batches
+            await anna.ask(f"Turn {n}.", conversation_id=thread)
+            seen.append(count - before + log.batches - batches)
+    finally:
+        event.remove(engine, "before_cursor_execute", counted)
+    # The heartbeat may add its two in one of the turns.
+    assert sorted(seen)[2] <= 8, seen

@@ -1,0 +1,54 @@
+import json
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from llama_service.runtime.chroma import EmbeddedChroma
+from llama_service.runtime.http import get
+
+COLLECTIONS = "/api/v2/tenants/default_tenant/databases/default_database/collections"
+
+
+def call(url: str, body: dict[str, Any]) -> Any:
+    request = urllib.request.Request(url, json.dumps(body).encode(), {"content-type": "application/json"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return json.load(answer)
+
+
+def set_aside(folder: Path) -> list[Path]:
+    return sorted(folder.glob("index.corrupt-*"))
+
+
+async def names(server: EmbeddedChroma) -> list[str]:
+    status, body = await get(server.url + COLLECTIONS)
+    assert status == 200
+    return [collection["name"] for collection in json.loads(body)]
+
+
+async def test_what_is_written_is_there_after_a_restart(tmp_path: Path) -> None:
+    async with EmbeddedChroma(tmp_path / "index", tmp_path / "logs") as server:
+        made = call(server.url + COLLECTIONS, {"name": "documents-e5"})
+        call(f"{server.url}{COLLECTIONS}/{made['id']}/add", {"ids": ["a"], "embeddings": [[1.0, 0.0]]})
+    async with EmbeddedChroma(tmp_path / "index", tmp_path / "logs") as server:
+        assert await names(server) == ["documents-e5"]
+        assert server.url.startswith("http://127.0.0.1:")
+
+
+async def test_a_corrupt_folder_is_moved_aside(tmp_path: Path) -> None:
+    async with EmbeddedChroma(tmp_path / "index", tmp_path / "logs") as server:
+        call(server.url + COLLECTIONS, {"name": "documents-e5"})
+    (tmp_path / "index" / "chroma.sqlite3").write_bytes(b"no database at all" * 1000)
+    async with EmbeddedChroma(tmp_path / "index", tmp_path / "logs") as server:
+        assert await names(server) == []
+    (aside,) = set_aside(tmp_path)
+    assert (aside / "chroma.sqlite3").read_bytes().startswith(b"no database")
+
+
+def test_only_a_few_corrupt_folders_are_kept(tmp_path: Path) -> None:
+    for year in range(2020, 2025):
+        (tmp_path / f"index.corrupt-{year}0101T000000").mkdir()
+    (tmp_path / "index").mkdir()
+    EmbeddedChroma(tmp_path / "index", tmp_path / "logs").move_aside()
+    left = set_aside(tmp_path)
+    assert len(left) == 2
+    assert left[0].name == "index.corrupt-20240101T000000"

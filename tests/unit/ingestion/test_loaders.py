@@ -1,0 +1,130 @@
+"""Details that single loaders promise: headers repeated, changes accepted, what is hidden left out."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ingestion.detect import CSV, DOCX, EML, HTML, RTF, SOURCE, TEXT, XLSX, XML
+from ingestion.documents import Extracted, ExtractionFailed, Limits
+from ingestion.loaders.builder import Builder
+from ingestion.loaders.child import read
+from ingestion.loaders.encoding import decode
+from ingestion.split import split
+from tests.files import office
+
+_W = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
+
+
+def loaded(folder: Path, name: str, data: bytes, mime: str) -> Extracted:
+    path = folder / name
+    path.write_bytes(data)
+    return read(path, name, mime, Limits())
+
+
+def test_every_passage_of_a_table_carries_the_header(tmp_path: Path) -> None:
+    rows = "\n".join(f"person {i},{i % 90},city {i % 7}" for i in range(500))
+    found = loaded(tmp_path, "a.csv", f"name,age,city\n{rows}\n".encode(), CSV)
+    passages = split(found, 2000, 400)
+    assert len(passages) > 20
+    assert all(p.text.startswith("name | age | city\nperson") for p in passages)
+    assert sum(p.text.count("person") for p in passages) == 500
+
+
+def test_wide_rows_name_each_value(tmp_path: Path) -> None:
+    columns = [f"a long column name {i}" for i in range(20)]
+    rows = [columns, *([f"value {r} {c}" for c in range(20)] for r in range(5))]
+    found = loaded(tmp_path, "a.xlsx", office.xlsx({"Wide": rows}), XLSX)
+    assert "a long column name 7: value 3 7; a long column name 8: value 3 8" in found.text
+    assert [b.label for b in found.blocks if b.kind == "sheet"] == ["Wide"]
+
+
+def test_tracked_changes_are_read_as_accepted(tmp_path: Path) -> None:
+    body = (
+        f"<w:document {_W}><w:body><w:p><w:r><w:t xml:space='preserve'>We pay </w:t></w:r>"
+        "<w:del><w:r><w:delText>ten</w:delText></w:r></w:del><w:ins><w:r><w:t>twelve</w:t></w:r></w:ins>"
+        "<w:r><w:tab/><w:t>euros</w:t><w:br/><w:t>a day</w:t></w:r></w:p></w:body></w:document>"
+    )
+    found = loaded(tmp_path, "a.docx", office.archive({"word/document.xml": body}), DOCX)
+    assert found.text.strip() == "We pay twelve\teuros\na day"
+
+
+def test_an_html_mail_is_read_like_a_page(tmp_path: Path) -> None:
+    raw = b"From: a@b.c\r\nSubject: S\r\nContent-Type: text/html; charset=koi8-r\r\n\r\n<h1>H</h1><p>" + (
+        "Привет, мир".encode("koi8-r") + b"</p><script>no</script>"
+    )
+    found = loaded(tmp_path, "a.eml", raw, EML)
+    assert "Привет, мир" in found.text
+    assert "no" not in found.text.split()
+
+
+def test_a_mail_with_an_unknown_charset_is_read_all_the_same(tmp_path: Path) -> None:
+    raw = b"From: a@b.c\r\nSubject: S\r\nContent-Type: text/plain; charset=x-nobody\r\n\r\nplain words\r\n"
+    assert "plain words" in loaded(tmp_path, "a.eml", raw, EML).text
+
+
+def test_namespaces_do_not_show(tmp_path: Path) -> None:
+    raw = b'<a:r xmlns:a="urn:x"><a:item a:id="7"><a:name>N</a:name></a:item></a:r>'
+    assert loaded(tmp_path, "a.xml", raw, XML).text.strip() == "item.id: 7\nname: N"
+
+
+def test_pages_say_their_own_charset(tmp_path: Path) -> None:
+    page = '<html><head><meta charset="windows-1251"></head><body><p>Слово</p></body></html>'
+    assert loaded(tmp_path, "a.html", page.encode("cp1251"), HTML).text.strip() == "Слово"
+
+
+def test_layout_tables_are_text(tmp_path: Path) -> None:
+    page = b"<table><tr><td><p>left</p></td></tr></table><table><tr><td><table></table>x</td></tr></table>"
+    found = loaded(tmp_path, "a.html", page, HTML)
+    assert found.text.split() == ["left", "x"]
+    assert not found.blocks
+
+
+def test_rtf_tables_and_headings(tmp_path: Path) -> None:
+    raw = (
+        rb"{\rtf1{\pard\outlinelevel0 Head\par}{\pard plain\par}"
+        rb"\trowd{\pard\intbl a\cell}{\pard\intbl b\par c\cell}\row\pard after\par}"
+    )
+    found = loaded(tmp_path, "a.rtf", raw, RTF)
+    assert found.text.strip() == "Head\n\nplain\n\na | b c\n\nafter"
+    assert [(b.kind, b.label) for b in found.blocks] == [("heading", "Head")]
+
+
+def test_code_headings_reach_the_passages(tmp_path: Path) -> None:
+    code = "\n\n".join(f"def function_{i}(a, b):\n" + "    total = a + b\n" * 20 for i in range(4))
+    passages = split(loaded(tmp_path, "a.py", code.encode(), SOURCE), 2000, 400)
+    assert [p.heading for p in passages] == [f"def function_{i}" for i in range(4)]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32", "cp1251", "koi8-r", "cp866"])
+def test_russian_in_any_encoding(encoding: str) -> None:
+    text = "Съешь же ещё этих мягких французских булок, да выпей чаю."
+    assert decode(text.encode(encoding)).lstrip("\ufeff") == text
+
+
+def test_a_damaged_byte_does_not_change_the_encoding(tmp_path: Path) -> None:
+    text = "Обычный русский текст в кодировке, которую все ждут. " * 20
+    data = bytearray(text.encode())
+    data[501] = 0xFF
+    found = loaded(tmp_path, "a.txt", bytes(data), TEXT)
+    assert found.text.count("Обычный русский текст") >= 19
+
+
+def test_the_builder_stops_at_its_limit() -> None:
+    builder = Builder(Limits(output_chars=100))
+    builder.add("words " * 15)
+    with pytest.raises(ExtractionFailed) as failed:
+        builder.add("words " * 15)
+    assert failed.value.code == "too_large"
+
+
+def test_pictures_are_read_by_tesseract(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "bin" / "tesseract"
+    program.parent.mkdir()
+    answer = 'case "$1" in --list-langs) printf "eng\\nrus\\n";; *) printf "%s" "seen with $4";; esac'
+    program.write_text(f"#!/bin/sh\n{answer}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+    found = loaded(tmp_path, "a.png", b"\x89PNG\r\n\x1a\n", "image/png")
+    assert found.text.strip() == "seen with eng+rus"
+    assert found.pages == 1

@@ -1,0 +1,89 @@
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from llama_service.logging import configure_logging, redact
+from llama_service.settings import load_settings
+
+
+@pytest.fixture
+def _restore() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    showwarning = warnings.showwarning
+    yield
+    logging.captureWarnings(False)
+    warnings.showwarning = showwarning
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+
+
+def _configure(log_format: str, level: str = "INFO") -> None:
+    configure_logging(load_settings(jwt_secret_key="k" * 40, log_format=log_format, log_level=level))
+
+
+@pytest.mark.usefixtures("_restore")
+def test_json_lines_carry_context_level_and_time(capsys: pytest.CaptureFixture[str]) -> None:
+    _configure("json")
+    structlog.contextvars.bind_contextvars(request_id="r-1")
+    structlog.get_logger("mine").info("turn_done", tokens=3, input_tokens=2, password="hunter2")
+    logging.getLogger("uvicorn.error").warning("hello %s", "there")
+    logging.getLogger("uvicorn.access").info("GET / 200")
+    structlog.get_logger("mine").debug("too_fine")
+    first, second = (json.loads(line) for line in capsys.readouterr().err.splitlines())
+    assert first["event"] == "turn_done"
+    assert first["level"] == "info"
+    assert first["request_id"] == "r-1"
+    assert first["password"] == "***"
+    assert (first["tokens"], first["input_tokens"]) == (3, 2)
+    assert first["timestamp"].endswith("Z")
+    assert (second["event"], second["logger"], second["request_id"]) == ("hello there", "uvicorn.error", "r-1")
+
+
+@pytest.mark.usefixtures("_restore")
+def test_console_lines_are_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    _configure("console")
+    structlog.get_logger("mine").warning("child_died", child="chroma")
+    line = capsys.readouterr().err
+    assert "child_died" in line
+    assert "child=chroma" in line
+
+
+@pytest.mark.usefixtures("_restore")
+def test_tracebacks_are_cleaned_too(capsys: pytest.CaptureFixture[str]) -> None:
+    _configure("json")
+    try:
+        raise RuntimeError("cannot reach postgresql://llama:hunter2@db/llama")
+    except RuntimeError:
+        structlog.get_logger("mine").exception("boom")
+    (entry,) = (json.loads(line) for line in capsys.readouterr().err.splitlines())
+    assert "RuntimeError" in entry["exception"]
+    assert "hunter2" not in json.dumps(entry)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "shown"),
+    [
+        ("password", "x", "***"),
+        ("access_token", "x", "***"),
+        ("Authorization", "Bearer x", "***"),
+        ("client_secret", "x", "***"),
+        ("api_key", "x", "***"),
+        ("openai-api-key", "x", "***"),
+        ("set-cookie", "x", "***"),
+        ("password", None, None),
+        ("total_tokens", 7, 7),
+        ("dsn", "postgresql://u:p@h/d", "postgresql://***@h/d"),
+        ("note", "sent Bearer abc.def", "sent Bearer ***"),
+        ("headers", {"cookie": "a=b", "accept": "*/*"}, {"cookie": "***", "accept": "*/*"}),
+        ("list", [{"token": "x"}], [{"token": "***"}]),
+    ],
+)
+def test_redaction(key: str, value: object, shown: object) -> None:
+    assert redact(None, "info", {key: value}) == {key: shown}
