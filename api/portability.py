@@ -87,7 +87,7 @@ async def as_json(session: AsyncSession, row: Conversation) -> bytes:
             for message in rows
         ],
     }
-    return await asyncio.to_thread(orjson.dumps, document, option=orjson.OPT_INDENT_2)
+    return await asyncio.to_thread(orjson.dumps, document, default=str, option=orjson.OPT_INDENT_2)
 
 
 async def as_markdown(session: AsyncSession, row: Conversation) -> bytes:

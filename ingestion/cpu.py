@@ -10,15 +10,16 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 
 from ingestion.documents import Extracted, ExtractionFailed, Passage
-from ingestion.split import split
+from ingestion.split import searched_text, split
 from persistence.lexical import postings
 
 
 @dataclass(frozen=True, slots=True)
 class Indexed:
-    """A file's passages, the white space behind each, and its postings: term → (positions, counts)."""
+    """A file's passages, what is searched of each, the white space behind it, and postings: term → (where, counts)."""
 
     passages: list[Passage]
+    searched: list[str]
     gaps: list[str]
     postings: dict[str, tuple[list[int], list[int]]]
     lengths: list[int]
@@ -29,9 +30,10 @@ def index_text(document: Extracted, chunk_size: int, chunk_overlap: int) -> Inde
     passages = split(document, chunk_size, chunk_overlap)
     starts = [passage.start for passage in passages[1:]] + [passages[-1].end if passages else 0]
     gaps = [document.text[passage.end : start] for passage, start in zip(passages, starts, strict=True)]
-    terms, lengths = postings([passage.text for passage in passages])
+    searched = [searched_text(passage) for passage in passages]
+    terms, lengths = postings(searched)
     plain = {term[:80]: (list(positions), list(counts)) for term, (positions, counts) in terms.items()}
-    return Indexed(passages, gaps, plain, lengths)
+    return Indexed(passages, searched, gaps, plain, lengths)
 
 
 def _begin() -> None:

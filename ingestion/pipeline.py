@@ -108,9 +108,10 @@ class Pipeline:
                 "context_end": passage.context_end,
                 "page": passage.page,
                 "heading": passage.heading,
+                "searched": None if searched == passage.text else searched,
                 "gap": gap,
             }
-            for passage, gap in zip(indexed.passages, indexed.gaps, strict=True)
+            for passage, searched, gap in zip(indexed.passages, indexed.searched, indexed.gaps, strict=True)
         ]
         blocks = [
             {"kind": b.kind, "label": b.label, "start": b.start, "end": b.end, "level": b.level}

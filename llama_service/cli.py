@@ -76,10 +76,9 @@ def up(
     from llama_service.runtime.up import run_up
 
     given = _given(host=host, port=port, data_dir=data_dir)
-    # The data folder must be known before the key that lies in it: any key does for a first look.
-    folder = _settings(**{"jwt_secret_key": new_password() * 3, **given}).data_dir
+    folder = _first_look(given).data_dir
     try:
-        key = jwt_key_overrides(folder)
+        key = jwt_key_overrides(folder, create=True)
     except OSError as refused:
         _fail(f"DATA_DIR={folder}: {refused.strerror}", EXIT_SETTINGS)
     settings = _settings(**given, **key)
@@ -174,8 +173,18 @@ def _settings(**given: Any) -> Settings:
         _fail(str(wrong), EXIT_SETTINGS)
 
 
+def _first_look(given: dict[str, Any]) -> Settings:
+    """Return the settings as far as they are known without what lies in the data folder: any key does for that."""
+    return _settings(**{"jwt_secret_key": new_password() * 3, **given})
+
+
 def _ready(**given: Any) -> Settings:
-    settings = _settings(**given)
+    """Return the settings; what they lack comes from an `up` that runs on the same data folder, if one does."""
+    from llama_service.runtime.running import found_parts
+
+    first = _first_look(given)
+    kept = jwt_key_overrides(first.data_dir, create=False)
+    settings = _settings(**given, **kept, **found_parts(first))
     configure_logging(settings)
     return settings
 

@@ -107,7 +107,7 @@ _SEARCH = text(
                OR (updated_at, id) < (CAST(:at AS timestamptz), CAST(:id AS uuid)))
     ), by_title AS (
         SELECT id FROM mine
-        WHERE lower(title) LIKE :like ESCAPE '\\' OR word_similarity(:lowered, lower(title)) >= 0.6
+        WHERE lower(title) LIKE :like ESCAPE '\\' OR word_similarity(:lowered, lower(title)) >= 0.4
     ), by_stem AS (
         SELECT DISTINCT m.conversation_id AS id FROM messages m JOIN mine ON mine.id = m.conversation_id
         WHERE m.tsv @@ websearch_to_tsquery('russian', :q)
@@ -121,6 +121,9 @@ _SEARCH = text(
     ORDER BY mine.updated_at DESC, mine.id DESC LIMIT :limit
     """
 )
+
+# How like a word has to be for `<%`, in this transaction; the default of 0.6 forgives hardly a typo.
+_LIKENESS = text("SET LOCAL pg_trgm.word_similarity_threshold = 0.45")
 
 _SNIPPETS = text(
     """
@@ -159,6 +162,7 @@ async def search(
     key = decode_cursor(cursor, (datetime, UUID)) if cursor else [None, None]
     escaped = q.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     words = {"q": q, "lowered": q.lower()}
+    await session.execute(_LIKENESS)
     found = await session.execute(
         _SEARCH,
         {

@@ -229,17 +229,14 @@ async def replace_passages(
 
 
 async def without_vector(session: AsyncSession, file_id: UUID, limit: int) -> list[tuple[UUID, int, str]]:
-    """Return passages that still wait for their vector: id, position, text with its heading."""
+    """Return passages that still wait for their vector: id, position, text to embed."""
     query = (
-        select(Passage.id, Passage.position, Passage.text, Passage.heading)
+        select(Passage.id, Passage.position, func.coalesce(Passage.searched, Passage.text).label("searched"))
         .where(Passage.file_id == file_id, Passage.vector.is_(None))
         .order_by(Passage.position)
         .limit(limit)
     )
-    return [
-        (row.id, row.position, f"{row.heading}\n{row.text}" if row.heading else row.text)
-        for row in await session.execute(query)
-    ]
+    return [(row.id, row.position, row.searched) for row in await session.execute(query)]
 
 
 async def count_without_vector(session: AsyncSession, file_id: UUID) -> int:

@@ -211,7 +211,10 @@ class Retriever:
     async def _near(
         self, scope: Scope, query: str, files: Sequence[Any]
     ) -> tuple[dict[Key, float], str | None, str | None]:
-        """Return cosines by key, the model that they are of, and an error's code. Without vectors a turn goes on with the lexical half, and says so."""
+        """Return cosines by key, the model that they are of, and an error's code.
+
+        Without vectors a turn goes on with the lexical half, and says so.
+        """
         places = {file.id: index for index, file in enumerate(files)}
         everything = scope.conversation_id is None and not scope.file_ids
         try:

@@ -272,6 +272,8 @@ class Passage(Base):
     context_end: Mapped[int]
     page: Mapped[int | None]
     heading: Mapped[str | None] = mapped_column(Text)
+    # What is embedded where it is not the text itself: the text under the heading that it lacks.
+    searched: Mapped[str | None] = mapped_column(Text, deferred=True)
     # The white space up to the next passage, so that neighbours join to exactly what the file says.
     gap: Mapped[str] = mapped_column(Text, default="", server_default="")
     # float32, little-endian, of unit length; the truth that Chroma is rebuilt from.

@@ -1,5 +1,6 @@
 """Files: upload, state, content, passages."""
 
+import asyncio
 from typing import Annotated
 from uuid import UUID
 
@@ -78,11 +79,9 @@ async def _keep(state: AppState, user_id: UUID, given: Upload, response: Respons
                 await files.attach(session, user_id, known.file.id, conversation_id)
             response.status_code = 200
             return FileRead.of(await files.get(session, user_id, known.file.id))
-    mime = detect.detect(received.head, given.name, received.size)
+    mime = await asyncio.to_thread(detect.detect_file, received.path, given.name)
     if mime is None:
         raise UnsupportedFileType(detect.refusal(received.head, given.name))
-    if mime == "application/zip" or "officedocument" in mime:
-        mime = detect.detect_file(received.path, given.name) or mime
     await state.blobs.keep(received)
     async with state.database.transaction() as session:
         await _check_quota(state, session, user_id, received.size)
@@ -124,6 +123,11 @@ async def list_files(
 
 
 @router.get("/status/{file_id}", responses=_OWN)
+async def get_status(file_id: UUID, user: CurrentUser, session: Session) -> FileRead:
+    """Return how far a file's indexing is, with the file."""
+    return FileRead.of(await files.get(session, user.id, file_id))
+
+
 @router.get("/{file_id}", responses=_OWN)
 async def get_file(file_id: UUID, user: CurrentUser, session: Session) -> FileRead:
     """Return a file and how far its indexing is."""

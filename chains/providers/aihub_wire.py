@@ -65,6 +65,11 @@ class AIHubParser:
         self._reason: str | None = None
         self._usage: Usage | None = None
 
+    @property
+    def complete(self) -> bool:
+        """Whether a reason for the end was given."""
+        return self._reason is not None
+
     def feed(self, line: bytes) -> str:
         """Take a line of the stream, return the text it brings."""
         if not line or self.done:

@@ -46,6 +46,11 @@ class OllamaParser:
         self._usage: Usage | None = None
         self._calls: list[ToolCall] = []
 
+    @property
+    def complete(self) -> bool:
+        """Whether a reason for the end was given."""
+        return self._reason is not None
+
     def feed(self, line: bytes) -> str:
         """Take a line of the stream, return the text it brings."""
         if not line or line == b"\r" or self.done:

@@ -3,6 +3,7 @@
 Wire: https://platform.openai.com/docs/api-reference/chat-streaming
 """
 
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import Any
@@ -27,6 +28,9 @@ from llama_service.errors import ProviderBadAnswer
 from llama_service.settings import ProviderName
 
 OFFICIAL_URL = "https://api.openai.com/v1"
+
+
+_NOT_TAKEN = re.compile(r"unsupported|not support|unknown|unrecognized|unexpected|extra|not (permitted|allowed)")
 
 
 class LeanChatOpenAI(ChatOpenAI, LeanModel):
@@ -150,7 +154,7 @@ class LeanChatOpenAI(ChatOpenAI, LeanModel):
             return False
         words = complaint(refusal.body)
         for name in ("stream_options", "temperature"):
-            if name in words and name in payload and name not in self._dropped:
+            if name in payload and name not in self._dropped and _names_parameter(words, name):
                 self._dropped.add(name)
                 return True
         for name, other in (("max_tokens", "max_completion_tokens"), ("max_completion_tokens", "max_tokens")):
@@ -161,7 +165,7 @@ class LeanChatOpenAI(ChatOpenAI, LeanModel):
 
 
 def _names_parameter(words: str, name: str) -> bool:
-    return name in words and any(word in words for word in ("unsupported", "unknown", "unrecognized", "extra"))
+    return name in words and _NOT_TAKEN.search(words) is not None
 
 
 class OpenAIProvider(Provider):

@@ -29,6 +29,11 @@ class OpenAIParser:
         self._usage: Usage | None = None
         self._calls: dict[int, list[str]] = {}
 
+    @property
+    def complete(self) -> bool:
+        """Whether a reason for the end was given."""
+        return self._reason is not None
+
     def feed(self, line: bytes) -> str:
         """Take a line of the stream, return the text it brings."""
         if not line or self.done:

@@ -15,6 +15,9 @@ from llama_service.errors import ProviderBadAnswer
 MAX_LINE_BYTES = 4 * 1024 * 1024
 """No honest line of a stream is longer; more is nonsense that must not fill the memory."""
 
+AFTERMATH_SECONDS = 2.0
+"""How long usage and end mark may take after the answer's last word; some servers never send them."""
+
 _DRAIN_SECONDS = 0.05
 
 
@@ -48,6 +51,12 @@ class Watchdog:
             self._handle.cancel()
             self._handle = self._loop.call_later(self._between, self._look)
 
+    def hurry(self) -> None:
+        """Wait for a moment only: what is still to come is not needed."""
+        self._limit = AFTERMATH_SECONDS
+        self._handle.cancel()
+        self._handle = self._loop.call_later(AFTERMATH_SECONDS, self._look)
+
     def cancel(self) -> None:
         """Stop watching."""
         self._handle.cancel()
@@ -69,6 +78,7 @@ class Lines:
         self._watchdog = watchdog
         self.alive = watchdog.alive
         self.first = watchdog.first
+        self.hurry = watchdog.hurry
         self._response = response
         self._read = response.content.readany
         self._rest = b""

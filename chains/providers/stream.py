@@ -10,7 +10,7 @@ from chains.faults import BrokeOff, error_in_stream
 from chains.providers.reading import Lines
 from chains.providers.wire import Refused
 from chains.types import End
-from llama_service.errors import AppError, ProviderBadAnswer
+from llama_service.errors import AppError, ProviderBadAnswer, ProviderTimeout
 
 MAX_ANSWER_CHARS = 1_000_000
 """An answer that grows beyond this is cut with the reason `length`: no model means to say so much."""
@@ -23,6 +23,10 @@ class Parser(Protocol):
     """Whether the provider said that the answer is complete."""
     thinking: bool
     """Whether data came that is no text of the answer; the reader sets it back."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether the last word was said, though usage or an end mark may follow."""
 
     def feed(self, line: bytes) -> str:
         """Take a line, return the text it brings; raise an AppError where it tells one or makes no sense."""
@@ -61,7 +65,7 @@ async def read_deltas(opened: AbstractAsyncContextManager[Lines], parser: Parser
     length = 0
     try:
         async with opened as lines:
-            while (batch := await lines.batch()) is not None:
+            while (batch := await _next(lines, parser)) is not None:
                 text, trouble = _text_of(batch, parser)
                 if text:
                     if length:
@@ -80,10 +84,22 @@ async def read_deltas(opened: AbstractAsyncContextManager[Lines], parser: Parser
                     raise trouble
                 if parser.done:
                     break
+                if parser.complete:
+                    lines.hurry()
             yield parser.end()
             await lines.finish()
     except Refused as refusal:
         raise refusal.error from None
+
+
+async def _next(lines: Lines, parser: Parser) -> list[bytes] | None:
+    """Return the next lines, None at the end; a bad end of a complete answer is an end."""
+    try:
+        return await lines.batch()
+    except (BrokeOff, ProviderTimeout):
+        if parser.complete:
+            return None
+        raise
 
 
 def _text_of(batch: list[bytes], parser: Parser) -> tuple[str, AppError | None]:

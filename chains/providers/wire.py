@@ -94,7 +94,8 @@ async def _note_reuse(
 class Refused(Exception):
     """An answer of status 300 or more; redirects are not followed, they would carry keys elsewhere.
 
-    Providers look at it, then raise `error`."""
+    Providers look at it, then raise `error`.
+    """
 
     def __init__(self, status: int, body: object, error: AppError) -> None:
         super().__init__(status)
@@ -114,7 +115,7 @@ class Wire:
     async def start(self) -> None:
         """Open the pool of connections. The number of calls is limited by the policy, not here."""
         self._proxies = getproxies()
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=self.limits.connect)
+        timeout = aiohttp.ClientTimeout(total=None, connect=self.limits.connect)
         connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=60, keepalive_timeout=30)
         traces = aiohttp.TraceConfig()
         traces.on_connection_reuseconn.append(_note_reuse)

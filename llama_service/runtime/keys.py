@@ -20,11 +20,16 @@ class _Configured(BaseSettings):
     jwt_secret_key: SecretStr | None = None
 
 
-def jwt_key_overrides(data_dir: Path) -> dict[str, str]:
-    """Return nothing where `JWT_SECRET_KEY` is set; else the kept key of `data_dir`, made on the first call."""
+def jwt_key_overrides(data_dir: Path, *, create: bool) -> dict[str, str]:
+    """Return nothing where `JWT_SECRET_KEY` is set; else the kept key of `data_dir`.
+
+    Where none is kept yet, `create` makes one; without it there is nothing to return.
+    """
     if _Configured().jwt_secret_key is not None:
         return {}
     path = data_dir / "secrets" / "jwt"
+    if not path.exists() and not create:
+        return {}
     if not path.exists():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_secret(path, secrets.token_urlsafe(48))

@@ -40,6 +40,16 @@ class FileLock:
         os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
         self.fd = fd
 
+    def is_held(self) -> bool:
+        """Whether somebody holds the lock now."""
+        if not self.path.exists():
+            return False
+        fd = os.open(self.path, os.O_RDWR)
+        try:
+            return not self._try(fd)
+        finally:
+            os.close(fd)
+
     def release(self) -> None:
         """Let go; a child that inherited the descriptor goes on holding the lock."""
         if self.fd >= 0:

@@ -14,6 +14,7 @@ from llama_service.runtime.locks import FolderInUse
 from llama_service.runtime.process import Child, ChildFailed, package_root
 from llama_service.runtime.progress import ConsoleProgress
 from llama_service.runtime.reload import restart_on_change, snapshot
+from llama_service.runtime.running import announce, withdraw
 from llama_service.runtime.service import (
     CrashLoop,
     PortTaken,
@@ -54,8 +55,10 @@ async def _up(settings: Settings, console: Console, *, reload: bool) -> None:
         stack = EmbeddedStack(settings, progress)
         await stack.start()
         try:
+            withdraw(settings.data_dir)  # what a killed predecessor left
             await prepare(settings, stack, progress)
             await stack.embeddings_ready()
+            announce(settings.data_dir, stack.environment)
             code = snapshot(package_root()) if reload else {}
             api = await start_api(settings, stack, progress)
             children.append(api)
@@ -68,6 +71,7 @@ async def _up(settings: Settings, console: Console, *, reload: bool) -> None:
                 if watcher:
                     watcher.cancel()
         finally:
+            withdraw(settings.data_dir)
             for child in children:
                 await child.stop()
             await stack.stop()

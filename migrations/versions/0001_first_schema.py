@@ -248,6 +248,7 @@ def upgrade() -> None:
         sa.Column("context_end", sa.Integer(), nullable=False),
         sa.Column("page", sa.Integer(), nullable=True),
         sa.Column("heading", sa.Text(), nullable=True),
+        sa.Column("searched", sa.Text(), nullable=True),
         sa.Column("gap", sa.Text(), server_default="", nullable=False),
         sa.Column("vector", sa.LargeBinary(), nullable=True),
         sa.ForeignKeyConstraint(

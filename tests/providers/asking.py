@@ -1,6 +1,6 @@
 """Short ways for tests to set up a registry and to ask it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
@@ -18,7 +18,7 @@ EXPECTED = "You asked 33 characters, backwards: sea the over blue sky the is Why
 
 
 async def ask(
-    registry: ModelRegistry, prompt: list[BaseMessage] | None = None, **how: Any
+    registry: ModelRegistry, prompt: Sequence[BaseMessage] | None = None, **how: Any
 ) -> tuple[StreamStart, str, StreamEnd]:
     """Return the parts of a whole answer, having checked their order."""
     items = [item async for item in registry.stream(prompt or PROMPT, **how)]

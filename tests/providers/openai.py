@@ -34,6 +34,7 @@ class OpenAIServer(WireServer):
         self.models = models or [{"id": "gpt-4"}, {"id": "gpt-4o-mini"}, {"id": "text-embedding-3-small"}]
         self.key = key
         self.rejects: set[str] = set()
+        self.complains = ""
 
     def is_chat(self, path: str) -> bool:
         return path.endswith("/chat/completions")
@@ -73,6 +74,8 @@ class OpenAIServer(WireServer):
             return refused
         for name in self.rejects & set(body):
             return self.error(400, "unsupported_parameter", f"Unsupported parameter: '{name}' is not supported.")
+        if self.complains:
+            return self.error(400, "invalid_value", self.complains)
         messages = [{"role": m["role"], "text": _text(m.get("content"))} for m in body["messages"]]
         if not body.get("stream"):
             return self._whole(body, messages, fault)

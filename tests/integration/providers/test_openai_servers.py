@@ -1,12 +1,13 @@
 """Servers that speak OpenAI's wire each a little differently."""
 
+import time
 from typing import Any
 
 import pytest
 from aiohttp import web
 
 from chains.types import ModelParams
-from llama_service.errors import ContentRefused, ProviderBadAnswer, ProviderUnavailable
+from llama_service.errors import ContentRefused, ProviderBadAnswer, ProviderError, ProviderUnavailable
 from tests.providers import OpenAIServer
 from tests.providers.asking import EXPECTED, Open, ask
 from tests.providers.base import Fault
@@ -73,6 +74,38 @@ async def test_odd_but_understood(registry_with: Open, raw: bytes, text: str) ->
         server.raw = raw
         registry = await registry_with(openai_base_url=server.url)
         assert (await ask(registry, source="openai"))[1] == text
+
+
+@pytest.mark.parametrize("how", ["hang", "cut"])
+async def test_complete_answer_without_a_proper_end(registry_with: Open, how: str) -> None:
+    class Endless(OpenAIServer):
+        async def chat_with(self, request: web.BaseRequest, body: Any, fault: Fault | None) -> web.StreamResponse:
+            response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+            await response.prepare(request)
+            await response.write(DELTA % (b"a", b'"stop"'))
+            assert request.transport is not None
+            if how == "cut":
+                request.transport.abort()
+            await self.hang()
+            return response
+
+    async with Endless() as server:
+        registry = await registry_with(openai_base_url=server.url, provider_between_tokens_timeout=30)
+        begun = time.monotonic()
+        _, text, end = await ask(registry, source="openai")
+        assert (text, end.finish_reason) == ("a", "stop")
+        assert time.monotonic() - begun < 2.5
+
+
+async def test_wrong_value_is_told_and_not_learnt(openai: OpenAIServer, registry_with: Open) -> None:
+    openai.complains = "temperature must be less than or equal to 2"
+    registry = await registry_with(openai_base_url=openai.url)
+    with pytest.raises(ProviderError):
+        await ask(registry, source="openai", params=ALL)
+    openai.complains = ""
+    await ask(registry, source="openai", params=ALL)
+    assert openai.chats[-1].body["temperature"] == 0.5
+    assert len(openai.chats) == 2
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The registry against servers that speak the real wires."""
 
 import asyncio
+import socket
 import time
 from contextlib import aclosing
 from typing import Any
@@ -183,6 +184,19 @@ async def test_cancel_before_the_first_token_ends_the_request(openai: OpenAIServ
         task.cancel()
         await openai.left.wait()
     assert (await asyncio.gather(task, return_exceptions=True))[0].__class__ is asyncio.CancelledError
+
+
+async def test_address_that_swallows_connections(registry_with: Open) -> None:
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        address = full.getsockname()
+        with socket.create_connection(address):
+            registry = await registry_with(openai_base_url=f"http://127.0.0.1:{address[1]}/v1")
+            begun = time.monotonic()
+            with pytest.raises(ProviderUnavailable, match="does not accept connections"):
+                await ask(registry, source="openai")
+            assert 0.4 < time.monotonic() - begun < 0.5 + 0.3
 
 
 async def test_connections_are_used_again(openai: OpenAIServer, registry_with: Open) -> None:

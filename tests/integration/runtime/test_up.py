@@ -167,6 +167,24 @@ def test_kill_9_leaves_no_orphan_and_the_next_start_works(start: Starter) -> Non
         assert service.end()[0] == 0
 
 
+def test_other_commands_find_the_running_parts(start: Starter) -> None:
+    with start() as service:
+        wait_until_ready(service)
+        command = ("-m", "llama_service", "create-admin", "--username", "second")
+        with supervisor(*command, cwd=start.folder, path=start.checkout, DATA_DIR="data") as other:
+            code, shown = other.end()
+        assert code == 0
+        assert "Created the administrator second." in shown
+        with psycopg.connect(database(start.port)) as connection:
+            assert connection.execute("SELECT count(*) FROM admins").fetchone() == (2,)
+        service.signal(signal.SIGINT)
+        assert service.end()[0] == 0
+    with supervisor(*command, cwd=start.folder, path=start.checkout, DATA_DIR="data") as other:
+        code, shown = other.end()
+    assert code == 2
+    assert shown.startswith("llama-service: DATABASE_URL is not set")
+
+
 def test_an_api_that_dies_comes_back(start: Starter) -> None:
     with start() as service:
         wait_until_ready(service)

@@ -1,0 +1,59 @@
+# Everything on a machine that has Python 3.11+ and make. `make` alone lists the targets.
+PYTHON ?= python3
+PY := .venv/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help run dev check test bench chaos migrate studio lock openapi ui clean env-run env-dev env-studio
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+env-run:
+	@$(PYTHON) scripts/bootstrap.py run
+env-dev:
+	@$(PYTHON) scripts/bootstrap.py dev
+env-studio:
+	@$(PYTHON) scripts/bootstrap.py studio
+
+ui: env-run ## Build the web page where its sources have changed
+	@$(PY) scripts/build_ui.py
+
+run: ui ## Start everything (HOST=127.0.0.1 PORT=8000 DATA_DIR=.data)
+	@$(PY) -m llama_service up
+
+dev: env-dev ui ## The same, with the API reloaded and the page rebuilt as you edit
+	@$(PY) scripts/dev.py
+
+migrate: env-run ## Bring the database of DATABASE_URL up to date
+	@$(PY) -m llama_service migrate
+
+check: env-dev ## Lint, format, types, import rules, migrations, page, API description
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	.venv/bin/lint-imports
+	$(PY) scripts/check_migrations.py
+	$(PY) scripts/build_ui.py --check
+	$(PY) scripts/openapi.py --check
+
+test: env-dev ui ## All tests, in a real browser too (ARGS="tests/unit -q" for some)
+	$(PY) -m pytest $(ARGS)
+
+bench: env-dev ui ## Measure (ARGS names a benchmark)
+	$(PY) -m bench $(ARGS)
+
+chaos: env-dev ui ## Kill parts of a running service and count what is lost
+	$(PY) -m bench.chaos $(ARGS)
+
+studio: env-studio ## Open the chat graph in LangGraph's studio
+	.venv/bin/langgraph dev --config langgraph.json --no-browser $(ARGS)
+
+openapi: env-dev ## Write the API description and the page's client
+	$(PY) scripts/openapi.py
+
+lock: env-dev ## Resolve the requirements anew
+	sh scripts/lock.sh
+
+clean: ## Remove what was built; .data and .venv stay
+	rm -rf ui/dist dist build .mypy_cache .ruff_cache .pytest_cache
+	find . -name __pycache__ -type d -not -path './.venv/*' -not -path './ui/node_modules/*' -prune -exec rm -rf {} +

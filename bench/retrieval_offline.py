@@ -1,0 +1,182 @@
+"""Measure retrieval in process, without a server: split, index, rank, pack; one line of JSON for each set.
+
+    python bench/retrieval_offline.py --sets FOLDER [--only xquad-en] [--cache FILE] [--embeddings URL --key KEY]
+
+FOLDER holds `harness.py` and `datasets.py` (SETS: name to documents and questions with gold spans). Vectors come
+from an OpenAI-wire server and are kept in FILE; without either, the lexical half is measured alone. `--gate N` asks
+N questions with and without their own document in the scope, and prints the share that the gate turns away.
+"""
+
+import argparse
+import hashlib
+import importlib
+import json
+import random
+import sqlite3
+import sys
+import time
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from ingestion.documents import Extracted, Passage, clean
+from ingestion.split import split
+from persistence.lexical import postings, query_weights, subjects
+from persistence.ranking import FilePostings, Key, Place, Ranked, fuse, lexical_hits, pack, relevant
+
+CANDIDATES = 100
+BATCH = 64
+
+
+class Vectors:
+    """Embeddings by text, from a cache file first, then from a server."""
+
+    def __init__(self, cache: str, url: str | None, key: str) -> None:
+        self.store = sqlite3.connect(cache)
+        self.store.execute("create table if not exists v(k text primary key, b blob)")
+        self.url, self.key = url, key
+
+    def get(self, texts: Sequence[str]) -> np.ndarray[Any, np.dtype[np.float32]] | None:
+        """Return one row for each text, or None where one is neither cached nor to be had."""
+        names = [hashlib.sha1(text.encode()).hexdigest() for text in texts]
+        missing = [
+            (name, text)
+            for name, text in zip(names, texts, strict=True)
+            if self.store.execute("select 1 from v where k=?", (name,)).fetchone() is None
+        ]
+        if missing and self.url is None:
+            return None
+        for first in range(0, len(missing), BATCH):
+            self._fetch(missing[first : first + BATCH])
+        rows = [self.store.execute("select b from v where k=?", (name,)).fetchone()[0] for name in names]
+        return np.stack([np.frombuffer(row, np.float32) for row in rows])
+
+    def _fetch(self, batch: Sequence[tuple[str, str]]) -> None:
+        body = json.dumps({"model": "multilingual-e5-small", "input": [text for _, text in batch]}).encode()
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self.key}"}
+        request = urllib.request.Request(f"{self.url}/embeddings", data=body, headers=headers)
+        with urllib.request.urlopen(request, timeout=600) as answer:
+            data = json.loads(answer.read())["data"]
+        for (name, _), row in zip(batch, data, strict=True):
+            blob = np.asarray(row["embedding"], np.float32).tobytes()
+            self.store.execute("insert or replace into v values(?,?)", (name, blob))
+        self.store.commit()
+
+
+class System:
+    """The retrieval of the service behind the harness's interface."""
+
+    def __init__(self, chunk: type[Any], vectors: Vectors | None, budget: int) -> None:
+        self.chunk, self.source, self.budget = chunk, vectors, budget
+
+    def index(self, docs: Sequence[Any]) -> None:
+        self.docs = docs
+        self.passages: list[list[Passage]] = []
+        self.postings = []
+        for doc in docs:
+            found = split(Extracted(doc.text, (), "text/plain"), 2000, 400)
+            self.passages.append(found)
+            self.postings.append(postings([p.text for p in found]))
+        self.keys: list[Key] = [(f, p.position) for f, found in enumerate(self.passages) for p in found]
+        texts = ["passage: " + p.text for found in self.passages for p in found]
+        self.matrix = self.source.get(texts) if self.source else None
+
+    def retrieve(self, query: str, k: int) -> list[Any]:
+        ranked = self.rank(query)
+        places = {r.key: Place(*self._range(r.key)) for r in ranked}
+        if not self.budget:
+            return [self.chunk(self.docs[r.key[0]].id, *self._range(r.key), r.score) for r in ranked[:k]]
+        spans = pack(ranked, places, self.budget)
+        return [self.chunk(self.docs[s.file].id, s.start, s.end, s.score) for s in spans][:k]
+
+    def _range(self, key: Key) -> tuple[int, int]:
+        passage = self.passages[key[0]][key[1]]
+        return passage.start, passage.end
+
+    def rank(self, query: str) -> list[Ranked]:
+        """Return the passages for a question, best first."""
+        return self.judge(query, range(len(self.docs)))[0]
+
+    def judge(self, query: str, scope: Sequence[int]) -> tuple[list[Ranked], bool]:
+        """Return the passages of some documents for a question, best first, and whether any fits."""
+        weights = query_weights(query)
+        postings_of = [self.postings[file] for file in scope]
+        files = [FilePostings(lengths, {t: index[t] for t in weights if t in index}) for index, lengths in postings_of]
+        hits = lexical_hits(files, weights)
+        near = {(scope.index(f), p): cosine for (f, p), cosine in self._near(query, set(scope)).items()}
+        found = fuse(hits.best(CANDIDATES), near, trust=hits.trust)
+        fits = relevant(found, hits, near, subjects=subjects(query))
+        return [Ranked((scope[r.key[0]], r.key[1]), r.score, r.lexical, r.vector) for r in found], fits
+
+    def _near(self, query: str, scope: set[int]) -> dict[Key, float]:
+        row = self.source.get(["query: " + query]) if self.source and self.matrix is not None else None
+        if row is None or self.matrix is None:
+            return {}
+        cosine = self.matrix @ row[0]
+        inside = [i for i in np.argsort(-cosine) if self.keys[i][0] in scope][:CANDIDATES]
+        return {self.keys[i]: float(cosine[i]) for i in inside}
+
+
+def gate(system: System, questions: Sequence[Any], count: int) -> dict[str, float]:
+    """Return the share of questions turned away, with the own document in the scope and without it."""
+    chance = random.Random(7)
+    number = {doc.id: index for index, doc in enumerate(system.docs)}
+    asked = chance.sample(list(questions), min(count, len(questions)))
+    turned: dict[str, list[bool]] = {}
+    for question in asked:
+        own = number[question.refs[0][0]]
+        others = [index for index in range(len(system.docs)) if index != own]
+        few = chance.sample(others, min(4, len(others)))
+        scopes = {"all": [own, *others], "own": [own], "without own": others, "4 others": few, "1 other": few[:1]}
+        for label, scope in scopes.items():
+            turned.setdefault(label, []).append(not system.judge(question.text, scope)[1])
+    return {label: round(sum(values) / len(values), 4) for label, values in turned.items()}
+
+
+def main() -> None:
+    """Measure the sets that the command line names."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sets", required=True)
+    parser.add_argument("--only", nargs="*")
+    parser.add_argument("--cache", default=":memory:")
+    parser.add_argument("--embeddings")
+    parser.add_argument("--key", default="")
+    parser.add_argument("--budget", type=int, default=0, help="pack into this many characters; 0: passages")
+    parser.add_argument("--gate", type=int, default=0)
+    args = parser.parse_args()
+    sys.path.insert(0, args.sets)
+    harness, sets = importlib.import_module("harness"), importlib.import_module("datasets").SETS
+    wanted = (
+        "n",
+        "hit@1",
+        "hit@5",
+        "MRR@10",
+        "cov@5",
+        "cov@3000c",
+        "cov@6000c",
+        "query_ms",
+        "index_s_per_MB",
+    )
+    use_vectors = args.embeddings or args.cache != ":memory:"
+    source = Vectors(args.cache, args.embeddings, args.key) if use_vectors else None
+    for name in args.only or sets:
+        docs, questions = sets[name]()
+        for doc in docs:
+            doc.text = doc.text if len(clean(doc.text)) != len(doc.text) else clean(doc.text)
+        started = time.perf_counter()
+        system = System(harness.Chunk, source, args.budget)
+        figures, _, _ = harness.run(system, docs, questions, k=30)
+        shown = {key: round(figures[key], 4) for key in wanted}
+        spent = round(time.perf_counter() - started, 1)
+        print(json.dumps({"set": name, "vectors": system.matrix is not None, **shown, "seconds": spent}))
+        if args.gate:
+            print(json.dumps({"set": name, "turned away": gate(system, questions, args.gate)}))
+
+
+if __name__ == "__main__":
+    main()
