@@ -63,7 +63,7 @@ async def open_state(settings: Settings, stack: AsyncExitStack) -> AppState:
     await watch.start()
     stack.push_async_callback(watch.close)
     index = VectorIndex(default_chroma_url(settings), settings.collection_name)
-    blobs = BlobStore(settings.data_dir / "blobs")
+    blobs = BlobStore(settings.blobs_dir)
 
     async def embed(query: str) -> tuple[str, Sequence[float]]:
         handle = registry.embeddings()

@@ -25,7 +25,7 @@ async def open_ingestion(settings: Settings, stack: AsyncExitStack) -> Ingestion
     await registry.start()
     stack.push_async_callback(registry.close)
     index = VectorIndex(settings.chroma_url or "http://localhost:8001", settings.collection_name)
-    blobs = BlobStore(settings.data_dir / "blobs")
+    blobs = BlobStore(settings.blobs_dir)
     return Ingestion(settings, database, blobs, index, registry.embeddings())
 
 

@@ -4,6 +4,8 @@ The kernel imports nothing of the layers above it: they are called by name.
 """
 
 import importlib
+import json
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -91,10 +93,15 @@ def serve(
     host: HostOption = None,
     port: PortOption = None,
     workers: Annotated[int, typer.Option(min=1, help="Number of processes.")] = 1,
+    gate: Annotated[bool, typer.Option("--gate", hidden=True)] = False,
 ) -> None:
     """Serve the API and the web page, on a database and models that the settings name."""
+    run = _upper("api.main", "serve")
+    if gate:
+        # `up` has us load the code while it starts the parts below, and then sends their addresses.
+        os.environ.update(json.loads(sys.stdin.read() or "{}"))
     settings = _ready(**_given(host=host, port=port))
-    _upper("api.main", "serve")(settings, settings.host, settings.port, workers)
+    run(settings, settings.host, settings.port, workers)
 
 
 @app.command()

@@ -15,9 +15,7 @@ ProviderName = Literal["embedded", "ollama", "openai", "aihub"]
 PROVIDERS: tuple[ProviderName, ...] = get_args(ProviderName)
 
 _PLACEHOLDERS = {"changeme", "change-me", "secret", "your-secret-key", "please-change-me"}
-_DEFAULT_ORIGINS = [
-    f"http://{host}:{port}" for host in ("localhost", "127.0.0.1") for port in (3000, 5173, 8000)
-]
+_DEFAULT_ORIGINS = [f"http://{host}:{port}" for host in ("localhost", "127.0.0.1") for port in (3000, 5173, 8000)]
 
 
 def _no_trailing_slash(url: str) -> str:
@@ -58,7 +56,7 @@ class Settings(BaseSettings):
     chroma_url: Url | None = None
     vectordb_path: Path = Path(".chromadb")
     collection_name: str = Field(default="documents", pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]{1,40}[a-zA-Z0-9]$")
-    blob_url: str | None = None
+    blob_dir: Path | None = None
 
     # Accounts
     jwt_secret_key: SecretStr
@@ -168,6 +166,11 @@ class Settings(BaseSettings):
     def vectordb_dir(self) -> Path:
         """Where the embedded Chroma keeps its index; a relative `VECTORDB_PATH` lies in the data folder."""
         return self.data_dir / self.vectordb_path
+
+    @property
+    def blobs_dir(self) -> Path:
+        """Where uploaded bytes lie: `BLOB_DIR`, or a folder in the data folder."""
+        return self.blob_dir or self.data_dir / "blobs"
 
     def postgres_dsn(self, driver: Literal["asyncpg", "psycopg"] | None = None) -> str:
         """Return the database's address for SQLAlchemy (`driver` given) or for libpq (none).

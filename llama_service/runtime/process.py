@@ -29,6 +29,7 @@ class ChildSpec:
     """How to run a child.
 
     `death_signal` is what the kernel sends it when we die; `as_user` holds options of `_launch.py`; times in seconds.
+    A `gated` child reads its standard input to the end before it does anything that matters: see `Child.open_gate`.
     """
 
     name: str
@@ -43,6 +44,7 @@ class ChildSpec:
     as_user: Sequence[str] = field(default_factory=tuple)
     keep_fds: Sequence[int] = field(default_factory=tuple)
     cwd: Path | None = None
+    gated: bool = False
 
     @property
     def log_path(self) -> Path:
@@ -129,7 +131,7 @@ class Child:
         with spec.log_path.open("wb") as output:
             self._process = await asyncio.create_subprocess_exec(
                 *launcher_argv(spec.death_signal, spec.as_user, spec.argv),
-                stdin=asyncio.subprocess.DEVNULL,
+                stdin=asyncio.subprocess.PIPE if spec.gated else asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=asyncio.subprocess.STDOUT,
                 env=dict(spec.env),
@@ -138,6 +140,16 @@ class Child:
                 pass_fds=tuple(spec.keep_fds),
             )
         log.debug("child_started", child=spec.name, pid=self._process.pid)
+
+    async def open_gate(self, message: bytes) -> None:
+        """Send a gated child what it waits for. That it has ended meanwhile is for `wait_ready` to tell."""
+        if self._process is None or self._process.stdin is None:
+            raise ChildFailed(f"{self.spec.name} was not started with a gate")
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self._process.stdin.write(message)
+            await self._process.stdin.drain()
+            self._process.stdin.close()
+            await self._process.stdin.wait_closed()
 
     async def wait_ready(self) -> None:
         """Wait until the probe says yes. Raises ChildFailed as `start` does."""

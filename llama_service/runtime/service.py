@@ -2,13 +2,15 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import socket
 import sys
 import time
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -36,15 +38,6 @@ class CrashLoop(Exception):
     """The API keeps ending; the message holds its last log lines."""
 
 
-@dataclass(frozen=True)
-class Running:
-    """A started service: its address, and the sentence to show about the embedded model."""
-
-    url: str
-    stack: EmbeddedStack
-    api: Child
-
-
 def check_port(host: str, port: int) -> None:
     """Raise PortTaken where nothing can listen on `host` and `port`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -64,8 +57,8 @@ def service_url(settings: Settings) -> str:
     return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
 
 
-def service_environment(settings: Settings, stack: EmbeddedStack) -> dict[str, str]:
-    """Return the variables of our own commands: ours, the stack's addresses, and what was given on the command line."""
+def service_environment(settings: Settings, parts: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of our own commands: ours, the addresses of `parts`, what the command line gave."""
     paths = [str(package_root()), *filter(None, [os.environ.get("PYTHONPATH")])]
     own = {
         "HOST": settings.host,
@@ -76,7 +69,7 @@ def service_environment(settings: Settings, stack: EmbeddedStack) -> dict[str, s
         "PYTHONUNBUFFERED": "1",
     }
     # Names are case-insensitive for the settings, so that another spelling must not survive beside ours.
-    ours = {**own, **stack.environment}
+    ours = {**own, **parts}
     kept = {name: value for name, value in os.environ.items() if name.upper() not in ours}
     return {**kept, **ours}
 
@@ -87,7 +80,7 @@ async def prepare(settings: Settings, stack: EmbeddedStack, progress: Progress) 
     Raises ChildFailed with the end of its log.
     """
     progress.begin("Database", "bringing the schema up to date")
-    child = Child(_command("prepare", ["prepare"], settings, stack))
+    child = Child(_command("prepare", ["prepare"], settings, stack.environment))
     await child.spawn()
     try:
         code = await child.wait()
@@ -98,16 +91,28 @@ async def prepare(settings: Settings, stack: EmbeddedStack, progress: Progress) 
     progress.finish("Database")
 
 
-async def start_api(settings: Settings, stack: EmbeddedStack, progress: Progress) -> Child:
-    """Start the API and wait until it answers. Raises ChildFailed with the end of its log."""
+async def begin_api(settings: Settings) -> Child:
+    """Start the API's process, which loads its code and then waits: its packages take longer than the stack below."""
+    spec = _command("api", ["serve", "--gate"], settings, {})
+    child = Child(replace(spec, gated=True))
+    await child.spawn()
+    return child
+
+
+async def start_api(child: Child, settings: Settings, stack: EmbeddedStack, progress: Progress) -> None:
+    """Let the API go, with the stack's addresses, and wait until it answers.
+
+    Raises ChildFailed with the end of its log.
+    """
     progress.begin("API", "starting")
-    child = Child(_command("api", ["serve"], settings, stack))
+    await child.open_gate(json.dumps(stack.environment).encode())
+    # When it has to be started again, the addresses are known.
+    child.spec = replace(child.spec, gated=False, env=service_environment(settings, stack.environment))
     try:
-        await child.start()
+        await child.wait_ready()
     except ChildFailed as failed:
         raise ChildFailed(f"{failed}\n{tail(child.spec.log_path)}") from None
     progress.finish("API")
-    return child
 
 
 async def keep_running(api: Child, *, give_up: bool = True) -> None:
@@ -132,7 +137,7 @@ async def keep_running(api: Child, *, give_up: bool = True) -> None:
             await api.start()
 
 
-def _command(name: str, arguments: list[str], settings: Settings, stack: EmbeddedStack) -> ChildSpec:
+def _command(name: str, arguments: list[str], settings: Settings, parts: Mapping[str, str]) -> ChildSpec:
     url = service_url(settings)
 
     async def is_ready() -> bool:
@@ -144,7 +149,7 @@ def _command(name: str, arguments: list[str], settings: Settings, stack: Embedde
     return ChildSpec(
         name=name,
         argv=[sys.executable, "-m", "llama_service", *arguments],
-        env=service_environment(settings, stack),
+        env=service_environment(settings, parts),
         log_dir=settings.data_dir.resolve() / "logs",
         is_ready=is_ready,
         ready_timeout=_API_START_SECONDS,

@@ -81,9 +81,14 @@ class EmbeddedStack:
     ) -> None:
         await self.stop()
 
-    async def start(self) -> None:
-        """Start every part and wait for Postgres and Chroma."""
+    async def acquire(self) -> None:
+        """Take the data folder for ourselves. Raises FolderInUse."""
         await self._lock.acquire()
+
+    async def start(self) -> None:
+        """Start every part and wait for Postgres and Chroma; `acquire` is a part of it where it was not called."""
+        if self._lock.fd < 0:
+            await self.acquire()
         try:
             if self._embedder:
                 self._embedder_task = self._spawn(self._start_embedder(self._embedder))

@@ -18,6 +18,7 @@ from llama_service.runtime.running import announce, withdraw
 from llama_service.runtime.service import (
     CrashLoop,
     PortTaken,
+    begin_api,
     check_port,
     keep_running,
     prepare,
@@ -53,15 +54,17 @@ async def _up(settings: Settings, console: Console, *, reload: bool) -> None:
     known = password_file.exists()
     with ConsoleProgress(console) as progress:
         stack = EmbeddedStack(settings, progress)
-        await stack.start()
+        await stack.acquire()
         try:
             withdraw(settings.data_dir)  # what a killed predecessor left
+            code = snapshot(package_root()) if reload else {}
+            api = await begin_api(settings)
+            children.append(api)
+            await stack.start()
             await prepare(settings, stack, progress)
             await stack.embeddings_ready()
             announce(settings.data_dir, stack.environment)
-            code = snapshot(package_root()) if reload else {}
-            api = await start_api(settings, stack, progress)
-            children.append(api)
+            await start_api(api, settings, stack, progress)
             progress.close()
             console.print(_welcome(settings, password_file, first_start=not known))
             watcher = asyncio.create_task(restart_on_change(api, code)) if reload else None
