@@ -32,9 +32,9 @@ check: env-dev ## Lint, format, types, import rules, migrations, page, API descr
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	.venv/bin/lint-imports
-	$(PY) scripts/check_migrations.py
+	$(PY) -m scripts.check_migrations
 	$(PY) scripts/build_ui.py --check
-	$(PY) scripts/openapi.py --check
+	$(PY) -m scripts.openapi --check
 
 test: env-dev ui ## All tests, in a real browser too (ARGS="tests/unit -q" for some)
 	$(PY) -m pytest $(ARGS)
@@ -46,10 +46,10 @@ chaos: env-dev ui ## Kill parts of a running service and count what is lost
 	$(PY) -m bench.chaos $(ARGS)
 
 studio: env-studio ## Open the chat graph in LangGraph's studio
-	.venv/bin/langgraph dev --config langgraph.json --no-browser $(ARGS)
+	$(PY) -m scripts.studio $(ARGS)
 
 openapi: env-dev ## Write the API description and the page's client
-	$(PY) scripts/openapi.py
+	$(PY) -m scripts.openapi
 
 lock: env-dev ## Resolve the requirements anew
 	sh scripts/lock.sh

@@ -112,7 +112,11 @@ def check(ui: Path = UI) -> None:
     """
     install(ui)
     schema = ui / "node_modules" / ".schema.d.ts"
-    _run(_tool(ui, "openapi-typescript", "openapi.json", "--default-non-nullable=false", "-o", str(schema)), ui, quiet=True)
+    _run(
+        _tool(ui, "openapi-typescript", "openapi.json", "--default-non-nullable=false", "-o", str(schema)),
+        ui,
+        quiet=True,
+    )
     if schema.read_bytes() != (ui / "src/shared/api/schema.d.ts").read_bytes():
         raise SystemExit("src/shared/api/schema.d.ts is not what openapi.json says: run `npm run api`")
     _run(_tool(ui, "eslint", "."), ui)

@@ -5,8 +5,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 from alembic import command
 from alembic.util import CommandError
 

@@ -154,6 +154,7 @@ def _command(name: str, arguments: list[str], settings: Settings, parts: Mapping
         is_ready=is_ready,
         ready_timeout=_API_START_SECONDS,
         stop_timeout=settings.shutdown_grace_seconds + _STOP_MARGIN,
-        death_signal=signal.SIGTERM,  # its own children are its to end
+        # Without its database it couldn't end in order anyway; what it started notices the closed pipes.
+        death_signal=signal.SIGKILL,
         cwd=Path.cwd(),  # where .env lies
     )

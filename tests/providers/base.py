@@ -279,7 +279,7 @@ class WireServer:
 
     async def paced(self, tokens: list[str], fault: Fault | None) -> AsyncIterator[str]:
         """Yield the tokens at the script's pace, on a schedule that does not drift."""
-        delay = self._script.delay or (0.05 if fault == "slow" else 0)
+        delay = self._script.delay or (0.03 if fault == "slow" else 0)
         loop = asyncio.get_running_loop()
         started = loop.time()
         for number, token in enumerate(tokens):

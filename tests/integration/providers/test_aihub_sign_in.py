@@ -52,7 +52,7 @@ async def test_token_is_kept_while_it_is_good(hub: AIHubServer, registry_with: O
 
 
 async def test_token_is_renewed_before_its_end(hub: AIHubServer, registry_with: Open) -> None:
-    hub.expires_in = 1
+    hub.expires_in = 0.6
     registry = await registry_with(**hub_settings(hub))
     await ask(registry, source="aihub")
     async with asyncio.timeout(3):

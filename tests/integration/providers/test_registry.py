@@ -192,7 +192,9 @@ async def test_address_that_swallows_connections(registry_with: Open) -> None:
         full.listen(0)
         address = full.getsockname()
         with socket.create_connection(address):
-            registry = await registry_with(openai_base_url=f"http://127.0.0.1:{address[1]}/v1")
+            registry = await registry_with(
+                openai_base_url=f"http://127.0.0.1:{address[1]}/v1", provider_first_token_timeout=5
+            )
             begun = time.monotonic()
             with pytest.raises(ProviderUnavailable, match="does not accept connections"):
                 await ask(registry, source="openai")

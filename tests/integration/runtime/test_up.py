@@ -103,7 +103,7 @@ class Starter:
     def api(self) -> psutil.Process:
         """Return the process that listens."""
         for process in psutil.Process().children(recursive=True):
-            if process.cmdline()[-2:] == ["llama_service", "serve"]:
+            if "serve" in process.cmdline():
                 return process
         raise AssertionError("there is no API")
 
