@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+from typing import Any
 
 from langgraph_sdk import get_client
 
@@ -9,13 +10,14 @@ from langgraph_sdk import get_client
 async def ask(url: str, question: str, source: str | None) -> str:
     """Print the answer while it comes; return it whole."""
     parts: list[str] = []
+    turn: Any = {"messages": [{"role": "user", "content": question}]}
     async with get_client(url=url) as client:
         assistant = (await client.assistants.search(graph_id="chat"))[0]
         thread = await client.threads.create()
         async for part in client.runs.stream(
             thread["thread_id"],
             assistant["assistant_id"],
-            input={"messages": [{"role": "user", "content": question}]},
+            input=turn,
             context={"model_source": source},
             stream_mode="custom",
         ):

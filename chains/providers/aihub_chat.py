@@ -82,15 +82,13 @@ class ChatAIHub(LeanModel):
                     if rest := stops.rest():
                         yield rest
                     yield self._completed(part, told)
-                elif text := stops.feed(part):
+                elif isinstance(part, str) and (text := stops.feed(part)):
                     yield text
                 if stops.hit:
                     yield End("stop")
                     return
 
-    async def _answer(
-        self, told: list[WireMessage], params: ModelParams, trace: str
-    ) -> AsyncGenerator[str | End, None]:
+    async def _answer(self, told: list[WireMessage], params: ModelParams, trace: str) -> AsyncGenerator[Delta, None]:
         if not self.stream_path:
             body = self._body(told, params, stream=False)
             text, end = whole_answer(
@@ -115,7 +113,7 @@ class ChatAIHub(LeanModel):
                     raise
                 self._used().tokens.forget()
 
-    def _stream_once(self, told: list[WireMessage], params: ModelParams, trace: str) -> AsyncGenerator[str | End, None]:
+    def _stream_once(self, told: list[WireMessage], params: ModelParams, trace: str) -> AsyncGenerator[Delta, None]:
         path = self.stream_path.replace("{model}", quote(self.model, safe=""))
         opened = self._used().stream(path, self._body(told, params, stream=True), trace=trace)
         return read_deltas(opened, AIHubParser())

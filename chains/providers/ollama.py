@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from functools import cached_property
 from typing import Any
 
@@ -95,7 +95,7 @@ class LeanChatOllama(ChatOllama, LeanModel):
 
     wire: Wire | None = Field(default=None, exclude=True, repr=False)
 
-    async def stream_deltas(
+    def stream_deltas(
         self, messages: Sequence[BaseMessage], params: ModelParams, *, request_id: str = ""
     ) -> AsyncGenerator[Delta, None]:
         """Yield the answer's text as it comes, then an End. Raises an AppError."""
@@ -111,10 +111,7 @@ class LeanChatOllama(ChatOllama, LeanModel):
         }
         if params.tools:
             given["tools"] = list(params.tools)
-        opened = self._open(self._chat_params(list(messages), None, **given), request_id)
-        async with aclosing(read_deltas(opened, OllamaParser())) as deltas:
-            async for delta in deltas:
-                yield delta
+        return read_deltas(self._open(self._chat_params(list(messages), None, **given), request_id), OllamaParser())
 
     async def _acreate_chat_stream(
         self, messages: list[BaseMessage], stop: list[str] | None = None, **kwargs: Any

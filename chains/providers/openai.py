@@ -5,7 +5,7 @@ Wire: https://platform.openai.com/docs/api-reference/chat-streaming
 
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun
@@ -53,7 +53,7 @@ class LeanChatOpenAI(ChatOpenAI, LeanModel):
         """No: a model holds the session of its process."""
         return False
 
-    async def stream_deltas(
+    def stream_deltas(
         self, messages: Sequence[BaseMessage], params: ModelParams, *, request_id: str = ""
     ) -> AsyncGenerator[Delta, None]:
         """Yield the answer's text as it comes, then an End. Raises an AppError."""
@@ -65,9 +65,7 @@ class LeanChatOpenAI(ChatOpenAI, LeanModel):
         given = {name: value for name, value in wanted.items() if value is not None}
         stop = list(params.stop) if params.stop else None
         payload = self._stream_payload(messages, stop, given)
-        async with aclosing(read_deltas(self._open(payload, request_id), OpenAIParser())) as deltas:
-            async for delta in deltas:
-                yield delta
+        return read_deltas(self._open(payload, request_id), OpenAIParser())
 
     async def _astream(
         self,

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import aiohttp
 
 from chains.faults import BrokeOff
-from llama_service.errors import ProviderBadAnswer
+from llama_service.errors import ProviderBadAnswer, ProviderTimeout
 
 MAX_LINE_BYTES = 4 * 1024 * 1024
 """No honest line of a stream is longer; more is nonsense that must not fill the memory."""
@@ -111,5 +111,5 @@ class Lines:
             async with asyncio.timeout(_DRAIN_SECONDS):
                 while await self._read():
                     pass
-        except (TimeoutError, aiohttp.ClientError):
+        except (TimeoutError, aiohttp.ClientError, ProviderTimeout):
             self._response.close()

@@ -9,7 +9,7 @@ import orjson
 from chains.faults import BrokeOff, error_in_stream
 from chains.providers.reading import Lines
 from chains.providers.wire import Refused
-from chains.types import End
+from chains.types import Delta, End
 from llama_service.errors import AppError, ProviderBadAnswer, ProviderTimeout
 
 MAX_ANSWER_CHARS = 1_000_000
@@ -60,7 +60,7 @@ def json_event(line: bytes) -> dict[str, Any]:
     return event
 
 
-async def read_deltas(opened: AbstractAsyncContextManager[Lines], parser: Parser) -> AsyncGenerator[str | End, None]:
+async def read_deltas(opened: AbstractAsyncContextManager[Lines], parser: Parser) -> AsyncGenerator[Delta, None]:
     """Yield the text as it comes, then an End. Closing the generator ends the provider's request."""
     length = 0
     try:

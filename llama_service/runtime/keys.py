@@ -20,7 +20,7 @@ class _Configured(BaseSettings):
     jwt_secret_key: SecretStr | None = None
 
 
-def jwt_key_overrides(data_dir: Path, *, create: bool) -> dict[str, str]:
+def jwt_key_overrides(data_dir: Path, *, create: bool = True) -> dict[str, str]:
     """Return nothing where `JWT_SECRET_KEY` is set; else the kept key of `data_dir`.
 
     Where none is kept yet, `create` makes one; without it there is nothing to return.

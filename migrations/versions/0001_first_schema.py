@@ -32,9 +32,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_login_failures")),
     )
-    op.create_index(
-        "ix_login_failures_account_created_at", "login_failures", ["account", "created_at"], unique=False
-    )
+    op.create_index("ix_login_failures_account_created_at", "login_failures", ["account", "created_at"], unique=False)
     op.create_index("ix_login_failures_ip_created_at", "login_failures", ["ip", "created_at"], unique=False)
     op.create_table(
         "users",
@@ -157,9 +155,7 @@ def upgrade() -> None:
             server_default=sa.text("clock_timestamp()"),
             nullable=False,
         ),
-        sa.ForeignKeyConstraint(
-            ["user_id"], ["users.id"], name=op.f("fk_files_user_id_users"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_files_user_id_users"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_files")),
     )
     op.create_index("ix_files_sha256", "files", ["sha256"], unique=False)
@@ -231,9 +227,7 @@ def upgrade() -> None:
         postgresql_using="gin",
         postgresql_ops={"lower(left(content, 2000))": "gin_trgm_ops"},
     )
-    op.create_index(
-        "ix_messages_conversation_id_parent_id", "messages", ["conversation_id", "parent_id"], unique=False
-    )
+    op.create_index("ix_messages_conversation_id_parent_id", "messages", ["conversation_id", "parent_id"], unique=False)
     op.create_index(op.f("ix_messages_parent_id"), "messages", ["parent_id"], unique=False)
     op.create_index("ix_messages_tsv", "messages", ["tsv"], unique=False, postgresql_using="gin")
     op.create_table(
@@ -251,9 +245,7 @@ def upgrade() -> None:
         sa.Column("searched", sa.Text(), nullable=True),
         sa.Column("gap", sa.Text(), server_default="", nullable=False),
         sa.Column("vector", sa.LargeBinary(), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["file_id"], ["files.id"], name=op.f("fk_passages_file_id_files"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["file_id"], ["files.id"], name=op.f("fk_passages_file_id_files"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_passages")),
     )
     op.create_index("uq_passages_file_id_position", "passages", ["file_id", "position"], unique=True)
@@ -263,9 +255,7 @@ def upgrade() -> None:
         sa.Column("term", sa.String(length=80), nullable=False),
         sa.Column("positions", postgresql.ARRAY(sa.Integer()), nullable=False),
         sa.Column("frequencies", postgresql.ARRAY(sa.Integer()), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["file_id"], ["files.id"], name=op.f("fk_postings_file_id_files"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["file_id"], ["files.id"], name=op.f("fk_postings_file_id_files"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("file_id", "term", name=op.f("pk_postings")),
     )
     op.create_table(
@@ -298,9 +288,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["message_id"], ["messages.id"], name=op.f("fk_runs_message_id_messages"), ondelete="CASCADE"
         ),
-        sa.ForeignKeyConstraint(
-            ["user_id"], ["users.id"], name=op.f("fk_runs_user_id_users"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_runs_user_id_users"), ondelete="CASCADE"),
         sa.ForeignKeyConstraint(
             ["user_message_id"],
             ["messages.id"],
@@ -332,18 +320,14 @@ def upgrade() -> None:
         sa.Column("seq", sa.Integer(), nullable=False),
         sa.Column("event", sa.String(length=12), nullable=False),
         sa.Column("data", sa.Text(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["run_id"], ["runs.id"], name=op.f("fk_run_events_run_id_runs"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["run_id"], ["runs.id"], name=op.f("fk_run_events_run_id_runs"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("run_id", "seq", name=op.f("pk_run_events")),
     )
 
 
 def downgrade() -> None:
     op.drop_table("run_events")
-    op.drop_index(
-        "uq_runs_running_user_message_id", table_name="runs", postgresql_where=sa.text("status = 'running'")
-    )
+    op.drop_index("uq_runs_running_user_message_id", table_name="runs", postgresql_where=sa.text("status = 'running'"))
     op.drop_index("ix_runs_running_lease", table_name="runs", postgresql_where=sa.text("status = 'running'"))
     op.drop_index(op.f("ix_runs_message_id"), table_name="runs")
     op.drop_index("ix_runs_finished_at", table_name="runs")

@@ -1,11 +1,13 @@
 """A browser, and pages that watch what they may not do."""
 
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 from playwright.async_api import Browser, BrowserContext, Page, Request, async_playwright
 
@@ -15,18 +17,15 @@ from tests.support import Person, Server
 SHOTS = ROOT / ".artifacts" / "screenshots"
 PATIENCE_MS = 20_000
 
+Database = psycopg.Connection[Any]
 OpenPage = Callable[..., Awaitable[Page]]
+Figures = Callable[[str], None]
 
 
 @pytest.fixture(scope="session")
 def built_page() -> Path:
     """The folder of the built page; builds it where its sources have changed."""
-    sys.path.insert(0, str(ROOT / "scripts"))
-    try:
-        import build_ui
-    finally:
-        sys.path.remove(str(ROOT / "scripts"))
-    build_ui.build()
+    subprocess.run([sys.executable, str(ROOT / "scripts" / "build_ui.py")], check=True, stdout=subprocess.DEVNULL)
     return ROOT / "ui" / "dist"
 
 
@@ -42,8 +41,8 @@ async def browser(built_page: Path) -> AsyncIterator[Browser]:
 class Watch:
     """What a page has asked the network for, and what went wrong in it."""
 
-    def __init__(self, origin: str) -> None:
-        self.origin = origin
+    def __init__(self) -> None:
+        self.origins: set[str] = set()
         self.strangers: list[str] = []
         self.failures: list[str] = []
         self.requests: list[str] = []
@@ -55,14 +54,15 @@ class Watch:
 
     def _request(self, request: Request) -> None:
         self.requests.append(request.url)
-        if urlsplit(request.url).scheme in ("http", "https") and not request.url.startswith(self.origin):
+        address = urlsplit(request.url)
+        if address.scheme in ("http", "https") and f"{address.scheme}://{address.netloc}" not in self.origins:
             self.strangers.append(request.url)
 
 
 @pytest.fixture
-def watch(server: Server) -> Watch:
+def watch() -> Watch:
     """What the test's pages do."""
-    return Watch(server.url)
+    return Watch()
 
 
 @pytest.fixture
@@ -76,7 +76,9 @@ async def open_page(browser: Browser, server: Server, watch: Watch) -> AsyncIter
     async def make(person: Person | None = None, path: str = "/", **options: Any) -> Page:
         options.setdefault("locale", "en-US")
         options.setdefault("viewport", {"width": 1280, "height": 800})
-        context = await browser.new_context(base_url=server.url, **options)
+        options.setdefault("base_url", server.url)
+        watch.origins.add(options["base_url"])
+        context = await browser.new_context(**options)
         contexts.append(context)
         context.set_default_timeout(PATIENCE_MS)
         if person is not None:
@@ -107,3 +109,17 @@ async def shot(page: Page, name: str) -> None:
     """Keep a picture of the page."""
     SHOTS.mkdir(parents=True, exist_ok=True)
     await page.screenshot(path=SHOTS / f"{name}.png", animations="disabled")
+
+
+@pytest.fixture(scope="session")
+def figures() -> Figures:
+    """Keep a measured figure, in `.artifacts/ui-speed.txt`."""
+    path = ROOT / ".artifacts" / "ui-speed.txt"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("")
+
+    def keep(line: str) -> None:
+        with path.open("a") as file:
+            file.write(f"{line}\n")
+
+    return keep

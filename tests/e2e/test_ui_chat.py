@@ -1,14 +1,13 @@
 """The conversation on the page: asking, streaming, citing, stopping, branching, coming back."""
 
-import asyncio
-
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import expect
 
 from tests.e2e.asking import WARRANTY, answered, answers, ask, attach, message, ready
 from tests.e2e.conftest import OpenPage, shot
+from tests.e2e.relay import Relay
 from tests.providers import OpenAIServer
-from tests.support import PASSWORD, Person
+from tests.support import PASSWORD, Person, Server
 
 pytestmark = pytest.mark.e2e
 
@@ -129,27 +128,19 @@ async def test_reload_in_the_middle_loses_nothing(open_page: OpenPage, anna: Per
     await expect(answer.locator(".md")).to_have_text("".join(LONG[:120]).strip())
 
 
-async def test_a_lost_network_loses_nothing(open_page: OpenPage, anna: Person, openai: OpenAIServer) -> None:
-    page = await open_page(anna)
-    openai.script(tokens=LONG[:150], delay=0.03)
-    await ask(page, "Count, please")
-    await expect(answers(page).first).to_contain_text("word10 ")
-    await cut_off(page)
-    await expect(page.get_by_text("Connection lost")).to_be_visible()
-    await page.context.set_offline(False)
-    answer = await answered(page)
-    await expect(answer.locator(".md")).to_have_text("".join(LONG[:150]).strip())
-
-
-async def cut_off(page: Page) -> None:
-    """Take the network away, connections that are open included."""
-    session = await page.context.new_cdp_session(page)
-    await page.context.set_offline(True)
-    await session.send("Network.enable")
-    offline = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
-    await session.send("Network.emulateNetworkConditions", offline)
-    await session.send("Network.emulateNetworkConditions", offline)
-    await session.detach()
+async def test_a_lost_network_loses_nothing(
+    open_page: OpenPage, server: Server, anna: Person, openai: OpenAIServer
+) -> None:
+    async with Relay(int(server.url.rpartition(":")[2])) as network:
+        page = await open_page(anna, base_url=network.url)
+        openai.script(tokens=LONG[:150], delay=0.03)
+        await ask(page, "Count, please")
+        await expect(answers(page).first).to_contain_text("word10 ")
+        await network.cut()
+        await expect(page.get_by_text("Connection lost")).to_be_visible()
+        await network.mend()
+        answer = await answered(page)
+        await expect(answer.locator(".md")).to_have_text("".join(LONG[:150]).strip())
 
 
 async def test_a_second_tab_shows_the_same(open_page: OpenPage, anna: Person, openai: OpenAIServer) -> None:
@@ -210,4 +201,4 @@ async def test_why_this_answer_and_side_by_side(open_page: OpenPage, anna: Perso
     await panel.get_by_role("button", name="Try again", exact=True).click()
     both = page.get_by_role("dialog", name="Side by side")
     await expect(both.get_by_text("Two years, once more")).to_be_visible()
-    await asyncio.gather(expect(both.get_by_text("This answer")).to_be_visible())
+    await expect(both.get_by_text("This answer")).to_be_visible()

@@ -1,6 +1,7 @@
 """LangServe: the same turns by another door, with the same guard."""
 
 import asyncio
+from typing import Any
 
 import httpx
 import pytest
@@ -14,7 +15,7 @@ from tests.support import Person, Server
 PATH = "/langserve/chat"
 
 
-def remote(server: Server, person: Person) -> RemoteRunnable[dict[str, object], str]:
+def remote(server: Server, person: Person) -> RemoteRunnable[Any, str]:
     headers = {"Authorization": f"Bearer {person.tokens['access_token']}"}
     return RemoteRunnable(f"{server.url}{PATH}", headers=headers)
 

@@ -1,0 +1,43 @@
+import { QueryClientProvider, type QueryClient } from "@tanstack/react-query";
+import { Tooltip } from "radix-ui";
+import { useEffect, type ReactNode } from "react";
+import { LiveRunsContext } from "@/features/chat/live/context";
+import type { LiveRuns } from "@/features/chat/live/LiveRuns";
+import { onSignedOut } from "@/shared/api/client";
+import { keys } from "@/shared/api/keys";
+import { I18nProvider } from "@/shared/i18n";
+import { LinkGuard } from "@/shared/markdown/LinkGuard";
+import { ToastProvider } from "@/shared/ui/Toasts";
+
+interface ProvidersProps {
+  queries: QueryClient;
+  runs: LiveRuns;
+  onSignedOut: () => void;
+  children: ReactNode;
+}
+
+/** Everything that the pages find around them. */
+export function Providers({ queries, runs, onSignedOut: leave, children }: ProvidersProps) {
+  useEffect(
+    () =>
+      onSignedOut(() => {
+        if (queries.getQueryData(keys.me) === undefined) return;
+        queries.clear();
+        leave();
+      }),
+    [queries, leave],
+  );
+  return (
+    <QueryClientProvider client={queries}>
+      <I18nProvider>
+        <Tooltip.Provider delayDuration={350} skipDelayDuration={150}>
+          <ToastProvider>
+            <LiveRunsContext value={runs}>
+              <LinkGuard>{children}</LinkGuard>
+            </LiveRunsContext>
+          </ToastProvider>
+        </Tooltip.Provider>
+      </I18nProvider>
+    </QueryClientProvider>
+  );
+}

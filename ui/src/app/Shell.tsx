@@ -1,0 +1,74 @@
+import { Link, Outlet, useNavigate, useParams, useRouterState } from "@tanstack/react-router";
+import { useEffect, useMemo, useRef, useState } from "react";
+import { ConversationList } from "@/features/conversations/ConversationList";
+import { useT } from "@/shared/i18n";
+import { IconButton } from "@/shared/ui/controls";
+import { Icon } from "@/shared/ui/Icon";
+import { Logo } from "@/shared/ui/Logo";
+import { KeyboardHelp } from "./KeyboardHelp";
+import { ShellContext } from "./shellContext";
+import { UserMenu } from "./UserMenu";
+import { useEscape } from "@/shared/hooks/useEscape";
+import { useShortcuts } from "./useShortcuts";
+import "./shell.css";
+
+/** The frame of every page: the conversations at the side, the page beside them. */
+export function Shell() {
+  const t = useT();
+  const navigate = useNavigate();
+  const { id } = useParams({ strict: false });
+  const pathname = useRouterState({ select: (state) => state.location.pathname });
+  const [open, setOpen] = useState(false);
+  const [help, setHelp] = useState(false);
+  const search = useRef<HTMLInputElement>(null);
+  const currentId = pathname.startsWith("/c/") ? (id ?? null) : null;
+
+  useEffect(() => setOpen(false), [pathname]);
+  const newChat = () => {
+    setOpen(false);
+    void navigate({ to: "/" });
+  };
+  const goTo = (conversationId: string) => void navigate({ to: "/c/$id", params: { id: conversationId } });
+  useShortcuts({
+    newChat,
+    search: () => {
+      setOpen(true);
+      search.current?.focus();
+    },
+    help: () => setHelp(true),
+    currentId,
+    goTo,
+  });
+  useEscape(open, () => setOpen(false));
+  const frame = useMemo(() => ({ openMenu: () => setOpen(true) }), []);
+
+  return (
+    <ShellContext value={frame}>
+      <a className="skip" href="#main">
+        {t("app.skip")}
+      </a>
+      <div className={`shell ${open ? "shell--open" : ""}`}>
+        <nav className="sidebar" aria-label={t("app.navigation")}>
+          <div className="sidebar__head">
+            <Link to="/" className="sidebar__name">
+              <Logo />
+              {t("app.name")}
+            </Link>
+            <IconButton className="sidebar__close" icon="close" label={t("app.closeMenu")} onClick={() => setOpen(false)} />
+          </div>
+          <button type="button" className="sidebar__new" onClick={newChat}>
+            <Icon name="plus" size={18} />
+            {t("conversations.new")}
+          </button>
+          <ConversationList currentId={currentId} search={search} onOpen={goTo} onGone={newChat} />
+          <UserMenu onHelp={() => setHelp(true)} />
+        </nav>
+        {open && <button type="button" className="shell__veil" aria-label={t("app.closeMenu")} onClick={() => setOpen(false)} />}
+        <main id="main" className="shell__page" tabIndex={-1}>
+          <Outlet />
+        </main>
+      </div>
+      {help && <KeyboardHelp onClose={() => setHelp(false)} />}
+    </ShellContext>
+  );
+}

@@ -1,0 +1,22 @@
+import { StrictMode } from "react";
+import { createRoot } from "react-dom/client";
+import { RouterProvider } from "@tanstack/react-router";
+import { LiveRuns } from "@/features/chat/live/LiveRuns";
+import { createQueries } from "./queries";
+import { Providers } from "./Providers";
+import { createAppRouter } from "./router";
+import "./base.css";
+
+const root = document.getElementById("root");
+if (!root) throw new Error("index.html has no #root");
+
+const queries = createQueries();
+const router = createAppRouter(queries);
+
+createRoot(root).render(
+  <StrictMode>
+    <Providers queries={queries} runs={new LiveRuns(queries)} onSignedOut={() => void router.invalidate()}>
+      <RouterProvider router={router} />
+    </Providers>
+  </StrictMode>,
+);

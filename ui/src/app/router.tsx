@@ -1,0 +1,74 @@
+import type { QueryClient } from "@tanstack/react-query";
+import {
+  createRootRouteWithContext,
+  createRoute,
+  createRouter,
+  lazyRouteComponent,
+  redirect,
+} from "@tanstack/react-router";
+import { ApiError } from "@/shared/api/errors";
+import { meQuery } from "@/shared/api/me";
+import { ErrorPage, NotFoundPage } from "./fallbacks";
+import { ConversationScreen } from "./ConversationScreen";
+import { Shell } from "./Shell";
+import { SignInScreen } from "./SignInScreen";
+
+interface Context {
+  queries: QueryClient;
+}
+
+const rootRoute = createRootRouteWithContext<Context>()({
+  errorComponent: ErrorPage,
+  notFoundComponent: NotFoundPage,
+});
+
+const signInRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: "/sign-in",
+  validateSearch: (search: Record<string, unknown>): { to?: string } =>
+    typeof search["to"] === "string" && /^\/(?![/\\])/.test(search["to"]) ? { to: search["to"] } : {},
+  component: SignInScreen,
+});
+
+/** Everything but the sign-in page needs somebody who is signed in. */
+const shellRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  id: "shell",
+  beforeLoad: async ({ context, location }) => {
+    try {
+      await context.queries.ensureQueryData(meQuery);
+    } catch (error) {
+      if (!(error instanceof ApiError) || error.status !== 401) throw error;
+      const to = location.href === "/" ? undefined : location.href;
+      // TanStack Router redirects by what is thrown.
+      // eslint-disable-next-line @typescript-eslint/only-throw-error
+      throw redirect({ to: "/sign-in", search: { to } });
+    }
+  },
+  component: Shell,
+});
+
+const page = <Path extends string>(path: Path, component: ReturnType<typeof lazyRouteComponent>) =>
+  createRoute({ getParentRoute: () => shellRoute, path, component });
+
+const newChatRoute = createRoute({ getParentRoute: () => shellRoute, path: "/", component: ConversationScreen });
+const chatRoute = createRoute({ getParentRoute: () => shellRoute, path: "/c/$id", component: ConversationScreen });
+const filesRoute = page("/files", lazyRouteComponent(() => import("./FilesScreen"), "FilesScreen"));
+const accountRoute = page("/account", lazyRouteComponent(() => import("./AccountScreen"), "AccountScreen"));
+const adminRoute = page("/admin", lazyRouteComponent(() => import("./AdminScreen"), "AdminScreen"));
+const studioRoute = page("/studio/{-$id}", lazyRouteComponent(() => import("./StudioScreen"), "StudioScreen"));
+
+const routeTree = rootRoute.addChildren([
+  signInRoute,
+  shellRoute.addChildren([newChatRoute, chatRoute, filesRoute, accountRoute, adminRoute, studioRoute]),
+]);
+
+export function createAppRouter(queries: QueryClient) {
+  return createRouter({ routeTree, context: { queries }, defaultPreload: false });
+}
+
+declare module "@tanstack/react-router" {
+  interface Register {
+    router: ReturnType<typeof createAppRouter>;
+  }
+}

@@ -1,0 +1,95 @@
+import { useQuery } from "@tanstack/react-query";
+import type { ReactNode } from "react";
+import { useMe } from "@/shared/api/me";
+import { LANGUAGES, useI18n, useT, type Language } from "@/shared/i18n";
+import { useFormats } from "@/shared/i18n/format";
+import { StatsView } from "@/shared/stats/StatsView";
+import { setTheme, THEMES, useTheme } from "@/shared/theme";
+import { statsQuery } from "./api";
+import { Data } from "./Data";
+import { Password } from "./Password";
+import { Sessions } from "./Sessions";
+import "./account.css";
+
+/** Who one is here, how the page looks, one's sessions, figures and data. */
+export function AccountPage({ onLeft }: { onLeft: () => void }) {
+  const t = useT();
+  const { data: stats } = useQuery(statsQuery);
+  return (
+    <div className="account">
+      <Section title={t("account.profile")}>
+        <Profile />
+      </Section>
+      <Section title={t("account.appearance")}>
+        <Appearance />
+      </Section>
+      <Section title={t("account.changePassword")}>
+        <Password />
+      </Section>
+      <Section title={t("account.sessions")}>
+        <Sessions onLeft={onLeft} />
+      </Section>
+      {stats && (
+        <Section title={t("account.usage")}>
+          <StatsView stats={stats} />
+        </Section>
+      )}
+      <Section title={t("account.data")}>
+        <Data onLeft={onLeft} />
+      </Section>
+    </div>
+  );
+}
+
+function Section({ title, children }: { title: string; children: ReactNode }) {
+  return (
+    <section className="account__section">
+      <h2>{title}</h2>
+      <div className="account__content">{children}</div>
+    </section>
+  );
+}
+
+function Profile() {
+  const t = useT();
+  const me = useMe();
+  const { date } = useFormats();
+  if (!me) return null;
+  return (
+    <p>
+      <strong>{me.username}</strong>
+      {me.is_superuser && <span className="badge"> {t("admin.superuser")}</span>}
+      <br />
+      {me.email}
+      <br />
+      <small>{t("account.since", { date: date(me.created_at) })}</small>
+    </p>
+  );
+}
+
+function Appearance() {
+  const { t, chosen, setLanguage } = useI18n();
+  const theme = useTheme();
+  return (
+    <>
+      <fieldset className="choices">
+        <legend>{t("account.theme")}</legend>
+        {THEMES.map((value) => (
+          <label key={value} className="choice">
+            <input type="radio" name="theme" checked={theme === value} onChange={() => setTheme(value)} />
+            {t(`theme.${value}`)}
+          </label>
+        ))}
+      </fieldset>
+      <fieldset className="choices">
+        <legend>{t("account.language")}</legend>
+        {(Object.keys(LANGUAGES) as Language[]).map((value) => (
+          <label key={value} className="choice" lang={value}>
+            <input type="radio" name="language" checked={chosen === value} onChange={() => setLanguage(value)} />
+            {LANGUAGES[value]}
+          </label>
+        ))}
+      </fieldset>
+    </>
+  );
+}

@@ -1,0 +1,77 @@
+import { useState, type FormEvent } from "react";
+import { useT } from "@/shared/i18n";
+import { Button, Field } from "@/shared/ui/controls";
+import { ErrorNotice } from "@/shared/ui/ErrorNotice";
+import { Modal } from "@/shared/ui/Modal";
+import { collectData, useDeleteAccount } from "./api";
+
+/** Take everything along, or have it deleted. */
+export function Data({ onLeft }: { onLeft: () => void }) {
+  const t = useT();
+  const [count, setCount] = useState<number | null>(null);
+  const [error, setError] = useState<unknown>(null);
+  const [deleting, setDeleting] = useState(false);
+
+  async function exportAll() {
+    setError(null);
+    setCount(0);
+    try {
+      save("llama-service.json", await collectData(setCount));
+    } catch (failure) {
+      setError(failure);
+    } finally {
+      setCount(null);
+    }
+  }
+
+  return (
+    <>
+      {error !== null && <ErrorNotice error={error} />}
+      <p>{t("account.exportHint")}</p>
+      <div className="account__buttons">
+        <Button icon="download" disabled={count !== null} onClick={() => void exportAll()}>
+          {count === null ? t("account.export") : t("account.exporting", { count })}
+        </Button>
+        <Button kind="danger" onClick={() => setDeleting(true)}>
+          {t("account.delete")}
+        </Button>
+      </div>
+      {deleting && <DeleteDialog onClose={() => setDeleting(false)} onLeft={onLeft} />}
+    </>
+  );
+}
+
+function save(name: string, data: object): void {
+  const address = URL.createObjectURL(new Blob([JSON.stringify(data, null, 2)], { type: "application/json" }));
+  const link = document.createElement("a");
+  link.href = address;
+  link.download = name;
+  link.click();
+  URL.revokeObjectURL(address);
+}
+
+function DeleteDialog({ onClose, onLeft }: { onClose: () => void; onLeft: () => void }) {
+  const t = useT();
+  const remove = useDeleteAccount();
+
+  function submit(event: FormEvent<HTMLFormElement>) {
+    event.preventDefault();
+    const password = new FormData(event.currentTarget).get("password");
+    if (typeof password === "string") remove.mutate(password, { onSuccess: onLeft });
+  }
+
+  return (
+    <Modal title={t("account.delete")} text={t("account.deleteExplain")} onClose={onClose}>
+      <form className="account__form" onSubmit={submit}>
+        {remove.error && <ErrorNotice error={remove.error} />}
+        <Field label={t("auth.password")} name="password" type="password" autoComplete="current-password" required />
+        <div className="dialog__actions">
+          <Button onClick={onClose}>{t("app.cancel")}</Button>
+          <Button type="submit" kind="danger" disabled={remove.isPending}>
+            {t("account.delete")}
+          </Button>
+        </div>
+      </form>
+    </Modal>
+  );
+}

@@ -1,0 +1,68 @@
+import { queryOptions, useMutation, useQueryClient } from "@tanstack/react-query";
+import { allPages } from "@/shared/api/all";
+import { api, take } from "@/shared/api/client";
+import { keys } from "@/shared/api/keys";
+
+const PAGE = 100;
+
+export const sessionsQuery = queryOptions({
+  queryKey: keys.sessions,
+  queryFn: ({ signal }) => take(api.GET("/api/v1/auth/sessions", { signal })),
+});
+
+export const statsQuery = queryOptions({
+  queryKey: keys.stats("user"),
+  queryFn: ({ signal }) => take(api.GET("/api/v1/stats/user", { signal })),
+});
+
+export const useChangePassword = () =>
+  useMutation({
+    mutationFn: (body: { current_password: string; new_password: string }) =>
+      take(api.POST("/api/v1/auth/change-password", { body })),
+  });
+
+export function useEndSession() {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: (id: string) => take(api.DELETE("/api/v1/auth/sessions/{session_id}", { params: { path: { session_id: id } } })),
+    onSettled: () => queries.invalidateQueries({ queryKey: keys.sessions }),
+  });
+}
+
+/** End every session of the account, this one too. */
+export function useEndAllSessions() {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: () => take(api.POST("/api/v1/auth/logout", { body: { all: true } })),
+    onSuccess: () => queries.clear(),
+  });
+}
+
+export function useDeleteAccount() {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: (password: string) => take(api.DELETE("/api/v1/auth/me", { body: { password } })),
+    onSuccess: () => queries.clear(),
+  });
+}
+
+/** Collect everything that is the user's: profile, list of files, every conversation as its export has it. */
+export async function collectData(onCount: (conversations: number) => void): Promise<object> {
+  const profile = await take(api.GET("/api/v1/auth/me", {}));
+  const files = await allPages((cursor) =>
+    take(api.GET("/api/v1/files", { params: { query: { limit: PAGE, cursor } } })),
+  );
+  const list = await allPages((cursor) =>
+    take(api.GET("/api/v1/conversations", { params: { query: { limit: PAGE, cursor, include_archived: true } } })),
+  );
+  const conversations: unknown[] = [];
+  for (const { id } of list) {
+    conversations.push(
+      await take(
+        api.GET("/api/v1/conversations/{conversation_id}/export", { params: { path: { conversation_id: id }, query: { format: "json" } } }),
+      ),
+    );
+    onCount(conversations.length);
+  }
+  return { profile, files, conversations };
+}

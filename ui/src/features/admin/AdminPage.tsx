@@ -1,0 +1,31 @@
+import { useQuery } from "@tanstack/react-query";
+import { useMe } from "@/shared/api/me";
+import { useT } from "@/shared/i18n";
+import { ErrorNotice } from "@/shared/ui/ErrorNotice";
+import { StatsView } from "@/shared/stats/StatsView";
+import { systemQuery } from "./api";
+import { Health } from "./Health";
+import { Users } from "./Users";
+import "./admin.css";
+
+/** Users, the system's figures and its health; for administrators. */
+export function AdminPage() {
+  const t = useT();
+  const me = useMe();
+  const { data, error } = useQuery({ ...systemQuery, enabled: me?.is_superuser === true });
+  if (me && !me.is_superuser) return <p className="page-message">{t("admin.forbidden")}</p>;
+  return (
+    <div className="admin">
+      <section aria-label={t("admin.users")}>
+        <h2>{t("admin.users")}</h2>
+        <Users />
+      </section>
+      <section aria-label={t("admin.system")}>
+        <h2>{t("admin.system")}</h2>
+        {error && <ErrorNotice error={error} />}
+        {data && <Health stats={data} />}
+        {data && <StatsView stats={data} users={data.users} />}
+      </section>
+    </div>
+  );
+}

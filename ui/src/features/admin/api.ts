@@ -1,0 +1,43 @@
+import { infiniteQueryOptions, keepPreviousData, queryOptions, useMutation, useQueryClient } from "@tanstack/react-query";
+import { api, take } from "@/shared/api/client";
+import { keys } from "@/shared/api/keys";
+
+const PAGE = 50;
+const REFRESH_MS = 10_000;
+
+export const systemQuery = queryOptions({
+  queryKey: keys.stats("system"),
+  queryFn: ({ signal }) => take(api.GET("/api/v1/stats/system", { signal })),
+  refetchInterval: REFRESH_MS,
+});
+
+export const usersQuery = (q: string) =>
+  infiniteQueryOptions({
+    queryKey: keys.users(q),
+    queryFn: ({ pageParam, signal }) =>
+      take(
+        api.GET("/api/v1/admin/users", {
+          params: { query: { limit: PAGE, cursor: pageParam, q: q || undefined } },
+          signal,
+        }),
+      ),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (page) => page.next_cursor ?? undefined,
+    placeholderData: keepPreviousData,
+  });
+
+export interface UserPatch {
+  id: string;
+  is_active?: boolean;
+  is_superuser?: boolean;
+  password?: string;
+}
+
+export function usePatchUser() {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: ({ id, ...body }: UserPatch) =>
+      take(api.PATCH("/api/v1/admin/users/{user_id}", { params: { path: { user_id: id } }, body })),
+    onSuccess: () => queries.invalidateQueries({ queryKey: ["users"] }),
+  });
+}

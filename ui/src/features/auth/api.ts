@@ -1,0 +1,36 @@
+import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { api, take } from "@/shared/api/client";
+
+/** Sign in; the server answers with an HttpOnly cookie, and the tokens in the body are left alone. */
+export function useSignIn() {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: (body: { username: string; password: string }) => take(api.POST("/api/v1/auth/login", { body })),
+    onSuccess: () => queries.clear(),
+  });
+}
+
+/** Create an account and sign in to it. */
+export function useSignUp() {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: async (body: { username: string; email: string; password: string }) => {
+      await take(api.POST("/api/v1/auth/register", { body }));
+      const { username, password } = body;
+      await take(api.POST("/api/v1/auth/login", { body: { username, password } }));
+    },
+    onSuccess: () => queries.clear(),
+  });
+}
+
+/** End this session and forget everything the page has read, drafts included. */
+export function useSignOut() {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: () => take(api.POST("/api/v1/auth/logout", {})),
+    onSuccess: () => {
+      for (const name of Object.keys(localStorage)) if (name.startsWith("draft:")) localStorage.removeItem(name);
+      queries.clear();
+    },
+  });
+}

@@ -1,0 +1,208 @@
+import { useQuery } from "@tanstack/react-query";
+import { useEffect, useRef, useState, type ReactNode } from "react";
+import type { ChatRequest, Conversation, Message, Source } from "@/shared/api/types";
+import { useEscape } from "@/shared/hooks/useEscape";
+import { useStored } from "@/shared/hooks/useStored";
+import { useT } from "@/shared/i18n";
+import { IconButton, Spinner } from "@/shared/ui/controls";
+import { ErrorNotice } from "@/shared/ui/ErrorNotice";
+import { useFeedback, messagesQuery, useSwitchBranch } from "./api";
+import { Composer } from "./composer/Composer";
+import { SettingsButton } from "./composer/SettingsButton";
+import { Welcome } from "./Welcome";
+import { useLiveRuns, useRunsOf } from "./live/context";
+import type { Asked } from "./live/LiveRun";
+import { useParameters } from "./parameters";
+import { ActionsContext, type MessageActions } from "./thread/actions";
+import { AssistantMessage } from "./thread/AssistantMessage";
+import { LiveRegion } from "./thread/LiveRegion";
+import { rowsOf, type Row } from "./thread/rows";
+import { Thread } from "./thread/Thread";
+import { UserMessage } from "./thread/UserMessage";
+import "./chat.css";
+
+export interface ChatViewProps {
+  conversation: Conversation | null;
+  conversationId: string | null;
+  /** The model chosen for a conversation that does not exist yet. */
+  firstModel: Pick<ChatRequest, "model_source" | "model_name">;
+  onStarted: (conversationId: string) => void;
+  onExplain: (answer: Message) => void;
+  onFiles: (files: File[]) => void;
+  citation: (source: Source, look: "number" | "name") => ReactNode;
+  attachments: ReactNode;
+  modelPicker: ReactNode;
+}
+
+const NO_MESSAGES: Message[] = [];
+
+/** One conversation: its thread, and the composer below. */
+export function ChatView(props: ChatViewProps) {
+  const { conversationId, conversation, onFiles } = props;
+  const t = useT();
+  const query = useQuery({ ...messagesQuery(conversationId ?? ""), enabled: conversationId !== null });
+  const branch = query.data ?? NO_MESSAGES;
+  const runs = useRunsOf(conversationId);
+  useJoin(branch);
+  const rows = rowsOf(branch, runs);
+  const current = runs.find((run) => run.now.phase !== "over") ?? null;
+  const store = useLiveRuns();
+
+  const field = useRef<HTMLTextAreaElement>(null);
+  const picker = useRef<HTMLInputElement>(null);
+  const [draft, setDraft] = useStored(`draft:${conversationId ?? "new"}`, "");
+  const [parameters, setParameters] = useParameters(conversationId);
+  const { actions, ask, refused } = useChat(props, branch, current !== null, parameters, setDraft);
+  useFocusOnOpen(field);
+  const stop = () => current && void store.cancel(current);
+  useEscape(current !== null, stop);
+
+  function send(text: string) {
+    setDraft("");
+    ask(text);
+  }
+
+  function editLast() {
+    const last = branch.findLast((message) => message.role === "user");
+    if (last && !actions.busy) actions.setEditing(last.id);
+  }
+
+  return (
+    <ActionsContext value={actions}>
+      <div className="chat">
+        <LiveRegion run={current} />
+        {query.isLoading ? (
+          <div className="page-message">
+            <Spinner label={t("app.loading")} />
+          </div>
+        ) : rows.length > 0 ? (
+          <Thread rows={rows} renderRow={renderRow} />
+        ) : (
+          <Welcome onPick={(text) => {
+            setDraft(text);
+            field.current?.focus();
+          }} />
+        )}
+        <div className="chat__foot">
+          {query.error && <ErrorNotice error={query.error} />}
+          {refused !== null && <ErrorNotice error={refused} />}
+          <Composer
+            field={field}
+            text={draft}
+            onText={setDraft}
+            running={current !== null}
+            onSend={() => send(draft.trim())}
+            onStop={stop}
+            onEditLast={editLast}
+            onFiles={onFiles}
+            attachments={props.attachments}
+            tools={
+              <>
+                <IconButton icon="clip" label={t("chat.attach")} onClick={() => picker.current?.click()} />
+                <input
+                  ref={picker}
+                  type="file"
+                  multiple
+                  hidden
+                  tabIndex={-1}
+                  onChange={(event) => {
+                    onFiles([...(event.target.files ?? [])]);
+                    event.target.value = "";
+                  }}
+                />
+                <SettingsButton conversation={conversation} parameters={parameters} onParameters={setParameters} />
+                <span className="composer__space" />
+                {props.modelPicker}
+              </>
+            }
+          />
+        </div>
+      </div>
+    </ActionsContext>
+  );
+}
+
+const renderRow = (row: Row): ReactNode =>
+  row.message.role === "user" ? <UserMessage message={row.message} /> : <AssistantMessage row={row} />;
+
+/** Take up the runs that the server says are going on and that this page does not show yet. */
+function useJoin(branch: Message[]): void {
+  const store = useLiveRuns();
+  useEffect(() => {
+    for (const message of branch) if (message.status === "streaming" && message.run_id) store.join(message);
+  }, [branch, store]);
+}
+
+/** Put the cursor into the composer, where there is a keyboard and nobody is typing somewhere else. */
+function useFocusOnOpen(field: React.RefObject<HTMLTextAreaElement | null>): void {
+  useEffect(() => {
+    const typing = document.activeElement?.matches("input, textarea") ?? false;
+    if (!typing && matchMedia("(hover: hover)").matches) field.current?.focus();
+  }, [field]);
+}
+
+/** Everything that asks for an answer: a new question, an edited one, the same one again, the rest of an answer. */
+function useChat(
+  { conversationId, firstModel, onStarted, onExplain, citation }: ChatViewProps,
+  branch: Message[],
+  busy: boolean,
+  parameters: Partial<ChatRequest>,
+  setDraft: (text: string) => void,
+): { actions: MessageActions; ask: (text: string) => void; refused: unknown } {
+  const store = useLiveRuns();
+  const { mutate: show } = useSwitchBranch(conversationId ?? "");
+  const { mutate: rate } = useFeedback(conversationId ?? "");
+  const [refused, setRefused] = useState<unknown>(null);
+  const [editing, setEditing] = useState<string | null>(null);
+
+  function start(asked: Partial<Asked>, request: Partial<ChatRequest>) {
+    setRefused(null);
+    const full: Asked = { conversationId, after: null, question: null, continues: null, ...asked };
+    store.ask(
+      full,
+      { message: full.question ?? "", ...parameters, conversation_id: conversationId, ...request },
+      {
+        onStart: (id) => conversationId === null && onStarted(id),
+        onRefused: (error) => {
+          setRefused(error);
+          if (full.question !== null) setDraft(full.question);
+        },
+      },
+    );
+  }
+
+  const questionOf = (answer: Message): string =>
+    branch.find((message) => message.id === answer.parent_id)?.content ?? "";
+
+  return {
+    refused,
+    ask: (text) => {
+      const last = branch.at(-1)?.id ?? null;
+      const model = conversationId === null ? firstModel : {};
+      start({ question: text, after: last }, { ...model, parent_message_id: last });
+    },
+    actions: {
+      busy,
+      editing,
+      setEditing,
+      citation,
+      explain: onExplain,
+      show: (id) => show(id),
+      rate: (answer, rating) => rate({ id: answer.id, rating }),
+      edit: (message, text) =>
+        start(
+          { question: text, after: message.parent_id ?? null },
+          message.parent_id
+            ? { parent_message_id: message.parent_id }
+            : { parent_message_id: null, edit_of: message.id },
+        ),
+      regenerate: (answer) =>
+        start(
+          { after: answer.parent_id ?? null },
+          { message: questionOf(answer), parent_message_id: answer.parent_id, regenerate: true },
+        ),
+      continueAnswer: (answer) =>
+        start({ continues: answer, after: answer.parent_id ?? null }, { continue_message_id: answer.id }),
+    },
+  };
+}

@@ -1,0 +1,58 @@
+import { queryOptions, useMutation, useQueryClient } from "@tanstack/react-query";
+import { allPages } from "@/shared/api/all";
+import { api, take } from "@/shared/api/client";
+import { keys } from "@/shared/api/keys";
+import type { Message, Rating } from "@/shared/api/types";
+import { inOrder } from "./live/branch";
+
+const PAGE = 200;
+
+/** The shown branch of a conversation, root first. */
+export const messagesQuery = (conversationId: string) =>
+  queryOptions({
+    queryKey: keys.messages(conversationId),
+    queryFn: async ({ signal }): Promise<Message[]> =>
+      inOrder(
+        await allPages((cursor) =>
+          take(
+            api.GET("/api/v1/conversations/{conversation_id}/messages", {
+              params: { path: { conversation_id: conversationId }, query: { limit: PAGE, cursor } },
+              signal,
+            }),
+          ),
+        ),
+      ),
+  });
+
+/** Show the branch that goes through another version of a message. */
+export function useSwitchBranch(conversationId: string) {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: (messageId: string) =>
+      take(
+        api.PATCH("/api/v1/conversations/{conversation_id}", {
+          params: { path: { conversation_id: conversationId } },
+          body: { leaf_id: messageId },
+        }),
+      ),
+    onSuccess: (conversation) => {
+      queries.setQueryData(keys.conversation(conversationId), conversation);
+      return queries.invalidateQueries({ queryKey: keys.messages(conversationId) });
+    },
+  });
+}
+
+/** Say whether an answer was good. */
+export function useFeedback(conversationId: string) {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: ({ id, rating }: { id: string; rating: Rating }) =>
+      take(api.PUT("/api/v1/messages/{message_id}/feedback", { params: { path: { message_id: id } }, body: { rating } })),
+    onMutate: ({ id, rating }) => {
+      queries.setQueryData<Message[]>(keys.messages(conversationId), (branch) =>
+        branch?.map((message) => (message.id === id ? { ...message, feedback: { rating } } : message)),
+      );
+    },
+    onError: () => queries.invalidateQueries({ queryKey: keys.messages(conversationId) }),
+  });
+}

@@ -1,0 +1,112 @@
+import { useEffect, useRef, type ClipboardEvent, type KeyboardEvent, type ReactNode, type RefObject } from "react";
+import { useT } from "@/shared/i18n";
+import { Icon } from "@/shared/ui/Icon";
+import { Tip } from "@/shared/ui/controls";
+
+interface ComposerProps {
+  field: RefObject<HTMLTextAreaElement | null>;
+  text: string;
+  onText: (text: string) => void;
+  running: boolean;
+  onSend: () => void;
+  onStop: () => void;
+  onEditLast: () => void;
+  onFiles: (files: File[]) => void;
+  /** What is attached, above the text. */
+  attachments: ReactNode;
+  /** Controls left of the send button. */
+  tools: ReactNode;
+}
+
+/** Where the message is written: Enter sends, Shift+Enter breaks the line. */
+export function Composer(props: ComposerProps) {
+  const { field, text, onText, running, onSend, onStop, onEditLast, onFiles, attachments, tools } = props;
+  const t = useT();
+  const empty = text.trim() === "";
+  useGrowing(field, text);
+
+  function onKeyDown(event: KeyboardEvent) {
+    if (event.nativeEvent.isComposing) return;
+    if (event.key === "Enter" && !event.shiftKey && !event.altKey) {
+      event.preventDefault();
+      if (!empty && !running) onSend();
+    } else if (event.key === "ArrowUp" && text === "") {
+      event.preventDefault();
+      onEditLast();
+    }
+  }
+
+  function onPaste(event: ClipboardEvent) {
+    const files = [...event.clipboardData.files];
+    if (files.length === 0) return;
+    event.preventDefault();
+    onFiles(files);
+  }
+
+  return (
+    <form
+      className="composer"
+      onSubmit={(event) => {
+        event.preventDefault();
+        if (!empty && !running) onSend();
+      }}
+    >
+      {attachments}
+      <textarea
+        ref={field}
+        className="composer__text"
+        aria-label={t("chat.message")}
+        placeholder={t("chat.placeholder")}
+        rows={1}
+        value={text}
+        onChange={(event) => onText(event.target.value)}
+        onKeyDown={onKeyDown}
+        onPaste={onPaste}
+      />
+      <div className="composer__tools">
+        {tools}
+        {running ? (
+          <RoundButton label={t("chat.stop")} icon="stop" onClick={onStop} />
+        ) : (
+          <RoundButton label={t("chat.send")} icon="send" submit disabled={empty} />
+        )}
+      </div>
+    </form>
+  );
+}
+
+interface RoundButtonProps {
+  label: string;
+  icon: "stop" | "send";
+  submit?: boolean;
+  disabled?: boolean;
+  onClick?: () => void;
+}
+
+function RoundButton({ label, icon, submit = false, disabled = false, onClick }: RoundButtonProps) {
+  return (
+    <Tip text={label}>
+      <button
+        key={icon}
+        type={submit ? "submit" : "button"}
+        className="composer__send"
+        aria-label={label}
+        disabled={disabled}
+        onClick={onClick}
+      >
+        <Icon name={icon} size={18} />
+      </button>
+    </Tip>
+  );
+}
+
+/** Let the field grow with its text, for browsers without `field-sizing`. */
+function useGrowing(field: RefObject<HTMLTextAreaElement | null>, text: string): void {
+  const native = useRef(CSS.supports("field-sizing", "content"));
+  useEffect(() => {
+    const element = field.current;
+    if (!element || native.current) return;
+    element.style.height = "auto";
+    element.style.height = `${element.scrollHeight}px`;
+  }, [field, text]);
+}

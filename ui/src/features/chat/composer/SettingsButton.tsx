@@ -1,0 +1,112 @@
+import { Popover } from "radix-ui";
+import { useId, useState } from "react";
+import type { Conversation } from "@/shared/api/types";
+import { usePatchConversation } from "@/shared/api/conversation";
+import { useT } from "@/shared/i18n";
+import { Button, Field, IconButton } from "@/shared/ui/controls";
+import { PRESETS, type ChatParameters } from "../parameters";
+
+interface SettingsProps {
+  conversation: Conversation | null;
+  parameters: ChatParameters;
+  onParameters: (parameters: ChatParameters) => void;
+}
+
+const numberOf = (text: string): number | undefined => (text === "" ? undefined : Number(text));
+
+const without = (parameters: ChatParameters): ChatParameters =>
+  Object.fromEntries(Object.entries(parameters).filter(([, value]) => value !== undefined));
+
+/** System prompt and parameters of this conversation. */
+export function SettingsButton({ conversation, parameters, onParameters }: SettingsProps) {
+  const t = useT();
+  const id = useId();
+  const set = (part: ChatParameters) => onParameters(without({ ...parameters, ...part }));
+  return (
+    <Popover.Root>
+      <Popover.Trigger asChild>
+        <IconButton icon="sliders" label={t("chat.settings")} />
+      </Popover.Trigger>
+      <Popover.Portal>
+        <Popover.Content className="popover settings" side="top" align="start" sideOffset={8} collisionPadding={8} aria-label={t("chat.settings")}>
+          <label className="check">
+            <input
+              type="checkbox"
+              checked={parameters.use_rag ?? true}
+              onChange={(event) => set({ use_rag: event.target.checked ? undefined : false })}
+            />
+            {t("chat.useFiles")}
+          </label>
+          <div className="settings__presets" role="group" aria-label={t("chat.presets")}>
+            {(Object.keys(PRESETS) as (keyof typeof PRESETS)[]).map((preset) => (
+              <Button
+                key={preset}
+                aria-pressed={parameters.temperature === PRESETS[preset].temperature}
+                onClick={() => set(PRESETS[preset])}
+              >
+                {t(`chat.preset.${preset}`)}
+              </Button>
+            ))}
+          </div>
+          <div className="settings__row">
+            <Field
+              label={t("chat.temperature")}
+              type="number"
+              min={0}
+              max={2}
+              step={0.1}
+              placeholder={t("chat.default")}
+              value={parameters.temperature ?? ""}
+              onChange={(event) => set({ temperature: numberOf(event.target.value) })}
+            />
+            <Field
+              label={t("chat.topK")}
+              type="number"
+              min={1}
+              max={50}
+              placeholder={t("chat.default")}
+              value={parameters.top_k ?? ""}
+              onChange={(event) => set({ top_k: numberOf(event.target.value) })}
+            />
+          </div>
+          <Field
+            label={t("chat.maxTokens")}
+            type="number"
+            min={1}
+            placeholder={t("chat.default")}
+            value={parameters.max_tokens ?? ""}
+            onChange={(event) => set({ max_tokens: numberOf(event.target.value) })}
+          />
+          {conversation && <SystemPrompt key={conversation.id} id={id} conversation={conversation} />}
+        </Popover.Content>
+      </Popover.Portal>
+    </Popover.Root>
+  );
+}
+
+function SystemPrompt({ id, conversation }: { id: string; conversation: Conversation }) {
+  const t = useT();
+  const patch = usePatchConversation();
+  const [text, setText] = useState(conversation.system_prompt ?? "");
+  return (
+    <div className="field">
+      <label className="field__label" htmlFor={id}>
+        {t("chat.systemPrompt")}
+      </label>
+      <textarea
+        id={id}
+        className="input"
+        rows={3}
+        placeholder={t("chat.systemPromptHint")}
+        value={text}
+        onChange={(event) => setText(event.target.value)}
+      />
+      <Button
+        disabled={patch.isPending || text === (conversation.system_prompt ?? "")}
+        onClick={() => patch.mutate({ id: conversation.id, system_prompt: text || null })}
+      >
+        {t("app.save")}
+      </Button>
+    </div>
+  );
+}

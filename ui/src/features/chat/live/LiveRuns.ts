@@ -1,0 +1,163 @@
+import type { QueryClient } from "@tanstack/react-query";
+import { send } from "@/shared/api/client";
+import { ApiError } from "@/shared/api/errors";
+import { keys } from "@/shared/api/keys";
+import type { ChatRequest, Message, ReplayRequest } from "@/shared/api/types";
+import type { RunEvent } from "./events";
+import { follow } from "./follow";
+import { finished, opened } from "./branch";
+import { LiveRun, type Asked } from "./LiveRun";
+
+const CHANNEL = "llama-service.runs";
+
+/** All runs that this page is showing, and what they do to the query cache when they begin and end. */
+export class LiveRuns {
+  private runs: readonly LiveRun[] = [];
+  private readonly listeners = new Set<() => void>();
+  private readonly channel = new BroadcastChannel(CHANNEL);
+  private readonly queries: QueryClient;
+
+  constructor(queries: QueryClient) {
+    this.queries = queries;
+    // Another tab has begun or ended a run: what this one shows of that conversation is stale.
+    this.channel.onmessage = ({ data }: MessageEvent<unknown>) => {
+      if (typeof data === "string") void this.refresh(data);
+    };
+  }
+
+  readonly subscribe = (listener: () => void): (() => void) => {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  };
+
+  readonly snapshot = (): readonly LiveRun[] => this.runs;
+
+  /** Ask; `onStart` hears the conversation's id, `onRefused` an error that came before anything was written. */
+  ask(
+    asked: Asked,
+    request: ChatRequest,
+    hooks: { onStart?: (conversationId: string) => void; onRefused?: (error: unknown) => void } = {},
+  ): LiveRun {
+    return this.open(asked, "/api/v1/chat/stream", request, hooks);
+  }
+
+  /** Answer a message's question again under other settings. */
+  replay(asked: Asked, messageId: string, request: ReplayRequest): LiveRun {
+    return this.open(asked, `/api/v1/messages/${messageId}/replay`, request, {});
+  }
+
+  /** Take up a run that is going on: after a reload, or one that another tab has started. */
+  join(message: Message): void {
+    if (!message.run_id || this.runs.some((run) => run.now.messageId === message.id)) return;
+    const asked: Asked = { conversationId: message.conversation_id, after: message.parent_id ?? null, question: null, continues: null };
+    const run = new LiveRun(asked, {
+      phase: message.content ? "writing" : "searching",
+      messageId: message.id,
+      text: message.content,
+      runId: message.run_id,
+      modelSource: message.model_source,
+      modelName: message.model_name ?? null,
+      sources: message.sources ?? [],
+    });
+    this.add(run);
+    void this.pump(run, { runId: message.run_id }, {});
+  }
+
+  /** Stop a run; what has been said stays. */
+  async cancel(run: LiveRun): Promise<void> {
+    const { runId } = run.now;
+    if (!runId) return run.abort.abort();
+    await send(`/api/v1/chat/runs/${runId}/cancel`, { method: "POST" });
+  }
+
+  private open(
+    asked: Asked,
+    path: string,
+    body: object,
+    hooks: { onStart?: (conversationId: string) => void; onRefused?: (error: unknown) => void },
+  ): LiveRun {
+    const run = new LiveRun(asked);
+    this.add(run);
+    const open = (signal: AbortSignal): Promise<Response> =>
+      send(path, {
+        method: "POST",
+        headers: { "Content-Type": "application/json", Accept: "text/event-stream" },
+        body: JSON.stringify(body),
+        signal,
+      });
+    void this.pump(run, { open }, hooks);
+    return run;
+  }
+
+  private async pump(
+    run: LiveRun,
+    from: { open?: (signal: AbortSignal) => Promise<Response>; runId?: string },
+    hooks: { onStart?: (conversationId: string) => void; onRefused?: (error: unknown) => void },
+  ): Promise<void> {
+    const { signal } = run.abort;
+    try {
+      const events = follow({ ...from, signal, onConnection: (connected) => run.change({ connected }) });
+      for await (const event of events) {
+        run.take(event);
+        if (event.type === "start" && from.open) await this.began(run, event, hooks.onStart);
+        if (event.type === "done") this.ended(run, event);
+      }
+    } catch (error) {
+      if (!run.now.messageId && !signal.aborted) hooks.onRefused?.(error);
+      run.change({ phase: "over", error: error instanceof ApiError ? error : null });
+    } finally {
+      await this.settle(run);
+    }
+  }
+
+  private async began(
+    run: LiveRun,
+    event: RunEvent & { type: "start" },
+    onStart?: (id: string) => void,
+  ): Promise<void> {
+    const id = event.conversation_id;
+    // A read that was on its way before the run began would take its question out of the branch again.
+    await this.queries.cancelQueries({ queryKey: keys.messages(id) });
+    this.queries.setQueryData<Message[]>(keys.messages(id), (branch) => opened(branch ?? [], run.asked, event));
+    this.channel.postMessage(id);
+    this.runs = [...this.runs];
+    this.tell();
+    onStart?.(id);
+    void this.queries.invalidateQueries({ queryKey: ["conversations", "list"] });
+  }
+
+  private ended(run: LiveRun, event: RunEvent & { type: "done" }): void {
+    const { conversationId, text } = run.now;
+    if (!conversationId) return;
+    this.queries.setQueryData<Message[]>(keys.messages(conversationId), (branch) =>
+      branch && finished(branch, event, text),
+    );
+  }
+
+  /** Show what the server has recorded, and only then let go of the live text. */
+  private async settle(run: LiveRun): Promise<void> {
+    const { conversationId } = run.now;
+    if (conversationId) {
+      this.channel.postMessage(conversationId);
+      await this.refresh(conversationId);
+    }
+    this.runs = this.runs.filter((other) => other !== run);
+    this.tell();
+  }
+
+  private async refresh(conversationId: string): Promise<void> {
+    await Promise.all([
+      this.queries.invalidateQueries({ queryKey: keys.messages(conversationId) }),
+      this.queries.invalidateQueries({ queryKey: keys.conversations }),
+    ]);
+  }
+
+  private add(run: LiveRun): void {
+    this.runs = [...this.runs, run];
+    this.tell();
+  }
+
+  private tell(): void {
+    for (const listener of this.listeners) listener();
+  }
+}

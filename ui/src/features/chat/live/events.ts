@@ -1,0 +1,29 @@
+import type { Message, Source, Usage } from "@/shared/api/types";
+
+/** What the server streams during a run, as api.md lists it. */
+export type RunEvent =
+  | {
+      type: "start";
+      run_id: string;
+      conversation_id: string;
+      user_message_id: string;
+      message_id: string;
+      model_source: string;
+      model_name: string;
+      fallback_from?: string | null;
+    }
+  | { type: "sources"; sources: Source[]; pending?: string[] }
+  | { type: "chunk"; content: string }
+  | {
+      type: "done";
+      message_id: string;
+      sources?: Source[] | null;
+      model_source: string;
+      model_name: string;
+      fallback_from?: string | null;
+      finish_reason?: string | null;
+      status?: Message["status"];
+      usage?: Usage | null;
+      timings?: Message["timings"];
+    }
+  | { type: "error"; error: { code: string; message: string; request_id?: string | null } };

@@ -1,0 +1,87 @@
+import { send } from "@/shared/api/client";
+import { ApiError, readError } from "@/shared/api/errors";
+import { readEvents } from "@/shared/api/sse";
+import type { RunEvent } from "./events";
+
+const FIRST_WAIT_MS = 500;
+const LONGEST_WAIT_MS = 10_000;
+
+export interface FollowOptions {
+  /** Opens the run; absent where it is followed from `runId`. */
+  open?: (signal: AbortSignal) => Promise<Response>;
+  runId?: string;
+  signal: AbortSignal;
+  /** Called when the connection is lost, and again when events flow once more. */
+  onConnection: (connected: boolean) => void;
+}
+
+/**
+ * Yield a run's events, each once and in order, over as many connections as it takes.
+ *
+ * The server numbers the events; after a lost connection the rest is asked for by `Last-Event-ID`. Ends after `done` or
+ * `error`. Throws ApiError where the server refuses, or where the connection fails before the run has a name.
+ */
+export async function* follow({ open, runId, signal, onConnection }: FollowOptions): AsyncGenerator<RunEvent> {
+  let lastId = 0;
+  let failures = 0;
+  for (;;) {
+    try {
+      for await (const { id, event } of connection(runId ? resume(runId, lastId, signal) : open?.(signal))) {
+        if (id <= lastId) continue;
+        if (failures > 0) onConnection(true);
+        failures = 0;
+        lastId = id;
+        if (event.type === "start") runId = event.run_id;
+        yield event;
+        if (isLast(event)) return;
+      }
+    } catch (failure) {
+      if (signal.aborted || !worthTrying(failure)) throw failure;
+    }
+    if (!runId) throw new ApiError(0, "network", "The answer's stream ended before it began.");
+    onConnection(false);
+    await pause(failures++, signal);
+  }
+}
+
+const isLast = ({ type }: RunEvent): boolean => type === "done" || type === "error";
+
+/** The numbered events of one connection. Throws ApiError where the server refuses it. */
+async function* connection(opened: Promise<Response> | undefined): AsyncGenerator<{ id: number; event: RunEvent }> {
+  const response = await opened;
+  if (!response?.body) throw new Error("A run is followed by its id, or opened.");
+  if (!response.ok) throw await readError(response);
+  for await (const { id, data } of readEvents(response.body)) {
+    if (id !== null) yield { id, event: JSON.parse(data) as RunEvent };
+  }
+}
+
+/** What the network did may pass, and so may a server that restarts; what the server refuses stays refused. */
+function worthTrying(failure: unknown): boolean {
+  if (failure instanceof ApiError) return failure.status === 0 || failure.status >= 500 || failure.status === 429;
+  return failure instanceof TypeError; // a body that breaks off
+}
+
+const resume = (runId: string, lastId: number, signal: AbortSignal): Promise<Response> =>
+  send(`/api/v1/chat/runs/${runId}/stream`, {
+    headers: { Accept: "text/event-stream", ...(lastId > 0 ? { "Last-Event-ID": String(lastId) } : {}) },
+    signal,
+  });
+
+/** Wait longer after each failure, but no longer than until the browser says that it is online again. */
+function pause(failures: number, signal: AbortSignal): Promise<void> {
+  const wait = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** failures);
+  return new Promise((resolve, reject) => {
+    const end = (finish: () => void) => () => {
+      clearTimeout(timer);
+      removeEventListener("online", online);
+      signal.removeEventListener("abort", abort);
+      finish();
+    };
+    const online = end(resolve);
+    const abort = end(() => reject(new DOMException("Stopped", "AbortError")));
+    const timer = setTimeout(online, wait);
+    addEventListener("online", online);
+    signal.addEventListener("abort", abort);
+  });
+}

@@ -1,0 +1,36 @@
+import { useMemo } from "react";
+import { useStored } from "@/shared/hooks/useStored";
+import type { ChatRequest } from "@/shared/api/types";
+
+/** How the model is to answer in one conversation; what is absent is the server's default. */
+export interface ChatParameters {
+  use_rag?: boolean;
+  temperature?: number;
+  top_k?: number;
+  max_tokens?: number;
+}
+
+export const PRESETS = {
+  precise: { temperature: 0.1 },
+  balanced: { temperature: 0.7 },
+  creative: { temperature: 1.1 },
+} as const satisfies Record<string, ChatParameters>;
+
+/** The parameters of a conversation, kept in this browser. */
+export function useParameters(conversationId: string | null): [ChatParameters, (next: ChatParameters) => void] {
+  const [stored, store] = useStored(`parameters:${conversationId ?? "new"}`, "");
+  const parameters = useMemo(() => parse(stored), [stored]);
+  return [parameters, (next) => store(Object.keys(next).length > 0 ? JSON.stringify(next) : "")];
+}
+
+function parse(stored: string): ChatParameters {
+  if (stored === "") return {};
+  try {
+    return JSON.parse(stored) as ChatParameters;
+  } catch {
+    return {};
+  }
+}
+
+/** The fields of a request that the parameters set. */
+export const requestOf = (parameters: ChatParameters): Partial<ChatRequest> => parameters;

@@ -1,0 +1,130 @@
+import { useMemo } from "react";
+import { ApiError } from "@/shared/api/errors";
+import { sourceName } from "@/shared/api/sources";
+import type { Message, Source } from "@/shared/api/types";
+import { useT } from "@/shared/i18n";
+import { CitationContext } from "@/shared/markdown/context";
+import { Markdown } from "@/shared/markdown/Markdown";
+import { Button } from "@/shared/ui/controls";
+import { useErrorText } from "@/shared/ui/ErrorNotice";
+import { Icon } from "@/shared/ui/Icon";
+import { useLiveState } from "../live/context";
+import type { LiveState } from "../live/LiveRun";
+import { AnswerFooter } from "./AnswerFooter";
+import { useActions } from "./actions";
+import type { Row } from "./rows";
+
+export function AssistantMessage({ row: { message, run } }: { row: Row }) {
+  const t = useT();
+  const { citation } = useActions();
+  const live = useLiveState(run);
+  const writing = live !== null && live.phase !== "over";
+  const text = live ? live.text : message.content;
+  const sources = live ? live.sources : message.sources;
+  const cite = useMemo(() => citesFrom(sources, citation), [sources, citation]);
+
+  return (
+    <article className="message message--answer" aria-label={t("chat.assistant")} aria-busy={writing}>
+      <Fallback message={message} />
+      <Pending count={live?.pending ?? 0} />
+      <CitationContext value={cite}>
+        <Markdown text={text} growing={writing} />
+      </CitationContext>
+      {writing && <Progress live={live} />}
+      {!writing && <Outcome message={message} live={live} />}
+      {!writing && sources.length > 0 && <Sources sources={sources} />}
+      {!writing && message.status !== "streaming" && <AnswerFooter message={message} />}
+    </article>
+  );
+}
+
+function citesFrom(sources: Source[], citation: (source: Source, look: "number") => React.ReactNode) {
+  const byNumber = new Map(sources.map((source) => [source.n, source]));
+  return {
+    cite: (n: number) => {
+      const source = byNumber.get(n);
+      return source ? citation(source, "number") : null;
+    },
+  };
+}
+
+function Sources({ sources }: { sources: Source[] }) {
+  const t = useT();
+  const { citation } = useActions();
+  return (
+    <ul className="sources" aria-label={t("chat.sources")}>
+      {sources.map((source) => (
+        <li key={source.n}>{citation(source, "name")}</li>
+      ))}
+    </ul>
+  );
+}
+
+function Progress({ live }: { live: LiveState }) {
+  const t = useT();
+  if (!live.connected)
+    return (
+      <p className="progress progress--lost" role="status">
+        <Icon name="warn" size={16} />
+        {t("chat.reconnecting")}
+      </p>
+    );
+  if (live.phase === "writing") return null;
+  return (
+    <p className="progress">
+      <span className="progress__dots" aria-hidden="true">
+        <i />
+        <i />
+        <i />
+      </span>
+      {live.sources.length > 0 || live.phase === "sending" ? t("chat.thinking") : t("chat.searching")}
+    </p>
+  );
+}
+
+/** How an answer ended, where it did not simply end. */
+function Outcome({ message, live }: { message: Message; live: LiveState | null }) {
+  const t = useT();
+  const say = useErrorText();
+  const { continueAnswer, regenerate, busy } = useActions();
+  const error = live?.error ?? (message.error ? new ApiError(500, message.error.code, message.error.message) : null);
+  if (message.status === "failed" || error) {
+    return (
+      <div className="outcome outcome--failed" role="alert">
+        <span>{error ? say(error) : t("error.internal_error")}</span>
+        <Button icon="refresh" disabled={busy} onClick={() => regenerate(message)}>
+          {t("app.retry")}
+        </Button>
+      </div>
+    );
+  }
+  if (message.status === "complete" && message.content.trim() === "") return <p className="progress">{t("chat.empty")}</p>;
+  if (message.status !== "stopped" && message.status !== "interrupted") return null;
+  return (
+    <div className="outcome">
+      <span>{t(`chat.${message.status}`)}</span>
+      <Button disabled={busy} onClick={() => continueAnswer(message)}>
+        {t("chat.continue")}
+      </Button>
+    </div>
+  );
+}
+
+function Pending({ count }: { count: number }) {
+  const t = useT();
+  return count > 0 && <p className="fallback">{t("chat.pending", { count })}</p>;
+}
+
+function Fallback({ message }: { message: Message }) {
+  const t = useT();
+  if (!message.fallback_from || !message.model_source) return null;
+  return (
+    <p className="fallback">
+      <Icon name="warn" size={14} />
+      {t("chat.fallback", {
+        from: sourceName(t, message.fallback_from),
+        to: sourceName(t, message.model_source),
+      })}
+    </p>
+  );
+}

@@ -1,0 +1,92 @@
+import { useVirtualizer } from "@tanstack/react-virtual";
+import { useCallback, useLayoutEffect, useRef, useState, type ReactNode } from "react";
+import { useT } from "@/shared/i18n";
+import { IconButton } from "@/shared/ui/controls";
+import type { Row } from "./rows";
+
+/** Closer to the end than this, the thread follows what is being written. */
+const FOLLOW_WITHIN_PX = 96;
+const ESTIMATED_ROW_PX = 180;
+
+interface ThreadProps {
+  rows: Row[];
+  renderRow: (row: Row) => ReactNode;
+}
+
+/** The messages, of which only those near the window are in the document. */
+export function Thread({ rows, renderRow }: ThreadProps) {
+  const t = useT();
+  const scroller = useRef<HTMLDivElement>(null);
+  const following = useRef(true);
+  const lastTop = useRef(0);
+  const [away, setAway] = useState(false);
+
+  const virtual = useVirtualizer({
+    count: rows.length,
+    getScrollElement: () => scroller.current,
+    estimateSize: () => ESTIMATED_ROW_PX,
+    getItemKey: (index) => rows[index]?.key ?? index,
+    overscan: 2,
+    paddingStart: 24,
+    paddingEnd: 24,
+  });
+  const height = virtual.getTotalSize();
+
+  const toEnd = useCallback(() => {
+    const element = scroller.current;
+    if (element) element.scrollTop = element.scrollHeight;
+  }, []);
+
+  useLayoutEffect(() => {
+    if (following.current) toEnd();
+  }, [height, rows.length, toEnd]);
+
+  function onScroll() {
+    const element = scroller.current;
+    if (!element) return;
+    const left = element.scrollHeight - element.scrollTop - element.clientHeight;
+    // Only the reader's own scrolling upwards ends following; growth of the content does not.
+    if (left < FOLLOW_WITHIN_PX) following.current = true;
+    else if (element.scrollTop < lastTop.current) following.current = false;
+    lastTop.current = element.scrollTop;
+    setAway(!following.current && left > element.clientHeight / 2);
+  }
+
+  return (
+    <div className="thread">
+      {/* A scrolling region has to be reachable by keyboard. */}
+      {/* eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex */}
+      <div className="thread__scroll" ref={scroller} onScroll={onScroll} tabIndex={0} role="region" aria-label={t("chat.thread")}>
+        <div className="thread__space" style={{ height }}>
+          {virtual.getVirtualItems().map((item) => {
+            const row = rows[item.index];
+            return (
+              row && (
+                <div
+                  key={item.key}
+                  ref={virtual.measureElement}
+                  data-index={item.index}
+                  className="thread__row"
+                  style={{ transform: `translateY(${item.start}px)` }}
+                >
+                  {renderRow(row)}
+                </div>
+              )
+            );
+          })}
+        </div>
+      </div>
+      {away && (
+        <IconButton
+          className="thread__down"
+          icon="chevron"
+          label={t("chat.scrollDown")}
+          onClick={() => {
+            following.current = true;
+            toEnd();
+          }}
+        />
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,65 @@
+import { useState, type KeyboardEvent } from "react";
+import type { Message } from "@/shared/api/types";
+import { useT } from "@/shared/i18n";
+import { Button, IconButton } from "@/shared/ui/controls";
+import { CopyButton } from "@/shared/ui/CopyButton";
+import { useActions } from "./actions";
+import { Versions } from "./Versions";
+
+export function UserMessage({ message }: { message: Message }) {
+  const t = useT();
+  const { editing, setEditing, busy } = useActions();
+  if (editing === message.id) return <Editor message={message} />;
+  return (
+    <article className="message message--user" aria-label={t("chat.you")}>
+      <div className="message__bubble">{message.content}</div>
+      <div className="message__actions">
+        <Versions message={message} />
+        <CopyButton text={message.content} label={t("chat.copy")} />
+        <IconButton
+          small
+          icon="pencil"
+          label={t("chat.edit")}
+          disabled={busy}
+          onClick={() => setEditing(message.id)}
+        />
+      </div>
+    </article>
+  );
+}
+
+function Editor({ message }: { message: Message }) {
+  const t = useT();
+  const { edit, setEditing } = useActions();
+  const [text, setText] = useState(message.content);
+
+  function send() {
+    if (text.trim() === "") return;
+    setEditing(null);
+    edit(message, text.trim());
+  }
+
+  function onKeyDown(event: KeyboardEvent) {
+    if (event.key === "Escape") setEditing(null);
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) send();
+  }
+
+  return (
+    <div className="editor">
+      <textarea
+        className="input editor__text"
+        aria-label={t("chat.editLabel")}
+        value={text}
+        onChange={(event) => setText(event.target.value)}
+        onKeyDown={onKeyDown}
+        ref={(element) => element?.focus()}
+      />
+      <div className="dialog__actions">
+        <Button onClick={() => setEditing(null)}>{t("app.cancel")}</Button>
+        <Button kind="primary" disabled={text.trim() === ""} onClick={send}>
+          {t("chat.saveEdit")}
+        </Button>
+      </div>
+    </div>
+  );
+}

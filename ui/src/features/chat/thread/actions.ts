@@ -1,0 +1,25 @@
+import { createContext, useContext, type ReactNode } from "react";
+import type { Message, Rating, Source } from "@/shared/api/types";
+
+/** What can be done with a message; given by the view, so that rows stay the same objects while it changes. */
+export interface MessageActions {
+  busy: boolean;
+  edit: (message: Message, text: string) => void;
+  regenerate: (answer: Message) => void;
+  continueAnswer: (answer: Message) => void;
+  show: (messageId: string) => void;
+  rate: (answer: Message, rating: Rating) => void;
+  explain: (answer: Message) => void;
+  editing: string | null;
+  setEditing: (messageId: string | null) => void;
+  /** Draws the button of a source: as a number in the text, or by its name in the list below. */
+  citation: (source: Source, look: "number" | "name") => ReactNode;
+}
+
+export const ActionsContext = createContext<MessageActions | null>(null);
+
+export function useActions(): MessageActions {
+  const actions = useContext(ActionsContext);
+  if (!actions) throw new Error("useActions needs an ActionsContext above it");
+  return actions;
+}

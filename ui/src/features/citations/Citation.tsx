@@ -1,0 +1,52 @@
+import type { Source } from "@/shared/api/types";
+import { useT } from "@/shared/i18n";
+import { Tip } from "@/shared/ui/controls";
+import type { Place } from "./place";
+import "./citations.css";
+
+const TIP_CHARACTERS = 420;
+
+export const placeOf = (source: Source): Place => ({
+  fileId: source.file_id,
+  fileName: source.file_name,
+  page: source.page ?? null,
+  start: source.start,
+  end: source.end,
+  snippet: source.snippet,
+});
+
+interface CitationProps {
+  source: Source;
+  look: "number" | "name";
+  onOpen: (place: Place) => void;
+}
+
+/** The button of a source; hovering shows the passage, a click opens it in its document. */
+export function Citation({ source, look, onOpen }: CitationProps) {
+  const t = useT();
+  const name = t("citation.source", { n: source.n });
+  const page = source.page ? t("citation.page", { page: source.page }) : null;
+  const tip = (
+    <span className="citation-tip">
+      <strong>{[source.file_name, page].filter(Boolean).join(" · ")}</strong>
+      {source.snippet.slice(0, TIP_CHARACTERS)}
+      {source.snippet.length > TIP_CHARACTERS && "…"}
+    </span>
+  );
+  return (
+    <Tip text={tip}>
+      <button
+        type="button"
+        className={`citation citation--${look}`}
+        onClick={() => onOpen(placeOf(source))}
+      >
+        <span className="visually-hidden">{look === "name" ? `${name}: ` : name}</span>
+        <span className="citation__number" aria-hidden="true">
+          {source.n}
+        </span>
+        {look === "name" && <span className="citation__file">{source.file_name}</span>}
+        {look === "name" && page && <span className="citation__page">{page}</span>}
+      </button>
+    </Tip>
+  );
+}

@@ -1,0 +1,117 @@
+import { useQuery } from "@tanstack/react-query";
+import { lazy, Suspense, useEffect, useRef, useState } from "react";
+import { ApiError } from "@/shared/api/errors";
+import type { FileText } from "@/shared/api/types";
+import { useT } from "@/shared/i18n";
+import { Button, IconButton, Spinner } from "@/shared/ui/controls";
+import { ErrorNotice } from "@/shared/ui/ErrorNotice";
+import { Icon } from "@/shared/ui/Icon";
+import { fileQuery, fileTextQuery } from "./api";
+import { windowAround, type Place } from "./place";
+
+const PdfPages = lazy(() => import("./PdfPages"));
+const REACH = 12_000;
+
+/** A document beside the chat, at the place that an answer cites. */
+export function DocumentPanel({ place, onClose }: { place: Place; onClose: () => void }) {
+  const t = useT();
+  const heading = useRef<HTMLHeadingElement>(null);
+  useEffect(() => heading.current?.focus(), [place]);
+  return (
+    <aside className="panel" aria-label={t("citation.panel")}>
+      <header className="panel__head">
+        <h2 ref={heading} tabIndex={-1} className="panel__title">
+          {place.fileName}
+        </h2>
+        <a
+          className="icon-button"
+          href={`/api/v1/files/${place.fileId}/content`}
+          download={place.fileName}
+          aria-label={t("citation.openFile")}
+        >
+          <Icon name="download" />
+        </a>
+        <IconButton icon="close" label={t("app.close")} onClick={onClose} />
+      </header>
+      <Content key={`${place.fileId} ${place.start}`} place={place} />
+    </aside>
+  );
+}
+
+function Content({ place }: { place: Place }) {
+  const t = useT();
+  const file = useQuery(fileQuery(place.fileId));
+  const text = useQuery(fileTextQuery(place.fileId));
+  const [asText, setAsText] = useState(false);
+  const isPdf = file.data?.mime === "application/pdf";
+
+  if (text.error instanceof ApiError && text.error.status === 404) return <Gone place={place} />;
+  if (text.error) return <ErrorNotice error={text.error} />;
+  if (!text.data || file.isLoading)
+    return (
+      <div className="page-message">
+        <Spinner label={t("app.loading")} />
+      </div>
+    );
+  if (!isPdf) return <TextContent text={text.data} place={place} />;
+  return (
+    <>
+      <div className="panel__tabs" role="group">
+        <Button aria-pressed={!asText} onClick={() => setAsText(false)}>
+          {t("citation.asPages")}
+        </Button>
+        <Button aria-pressed={asText} onClick={() => setAsText(true)}>
+          {t("citation.asText")}
+        </Button>
+      </div>
+      {asText ? (
+        <TextContent text={text.data} place={place} />
+      ) : (
+        <Suspense fallback={<Spinner label={t("app.loading")} />}>
+          <PdfPages place={place} />
+        </Suspense>
+      )}
+    </>
+  );
+}
+
+function Gone({ place }: { place: Place }) {
+  const t = useT();
+  return (
+    <div className="panel__body">
+      <p className="notice">{t("citation.gone")}</p>
+      <div className="document">
+        <mark>{place.snippet}</mark>
+      </div>
+    </div>
+  );
+}
+
+function TextContent({ text: { text, pages }, place }: { text: FileText; place: Place }) {
+  const t = useT();
+  const [reach, setReach] = useState(REACH);
+  const mark = useRef<HTMLElement>(null);
+  const { before, marked, after, cutBefore, cutAfter } = windowAround(text, place.start, place.end, reach);
+  const page = place.page ?? pages.find(({ start, end }) => start <= place.start && place.start < end)?.page;
+
+  useEffect(() => mark.current?.scrollIntoView({ block: "center" }), []);
+
+  return (
+    // The document scrolls, so the keyboard has to reach it.
+    // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex
+    <div className="panel__body" tabIndex={0} role="region" aria-label={place.fileName}>
+      {page !== undefined && pages.length > 0 && <p className="panel__page">{t("citation.page", { page })}</p>}
+      {cutBefore > 0 && <Button onClick={() => setReach(reach * 4)}>{t("app.more")}</Button>}
+      <div className="document">
+        {before}
+        {marked && (
+          <mark ref={mark} aria-label={t("citation.passage")}>
+            {marked}
+          </mark>
+        )}
+        {after}
+      </div>
+      {cutAfter > 0 && <Button onClick={() => setReach(reach * 4)}>{t("app.more")}</Button>}
+    </div>
+  );
+}

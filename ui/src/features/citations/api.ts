@@ -1,0 +1,19 @@
+import { queryOptions } from "@tanstack/react-query";
+import { api, take } from "@/shared/api/client";
+import { keys } from "@/shared/api/keys";
+
+/** The extracted text of a file, to which the offsets of passages refer. */
+export const fileTextQuery = (id: string) =>
+  queryOptions({
+    queryKey: keys.fileText(id),
+    queryFn: ({ signal }) => take(api.GET("/api/v1/files/{file_id}/text", { params: { path: { file_id: id } }, signal })),
+    staleTime: Infinity,
+    retry: false,
+  });
+
+export const fileQuery = (id: string) =>
+  queryOptions({
+    queryKey: [...keys.files, "one", id],
+    queryFn: ({ signal }) => take(api.GET("/api/v1/files/{file_id}", { params: { path: { file_id: id } }, signal })),
+    retry: false,
+  });

@@ -1,0 +1,49 @@
+/** A place in a file: a passage's, or its beginning. */
+export interface Place {
+  fileId: string;
+  fileName: string;
+  page: number | null;
+  start: number;
+  end: number;
+  /** The passage's own words, in case that the file has gone. */
+  snippet: string;
+}
+
+export interface Window {
+  before: string;
+  marked: string;
+  after: string;
+  /** How many characters lie outside, on either side. */
+  cutBefore: number;
+  cutAfter: number;
+}
+
+/**
+ * The part of a text around a passage, `reach` characters to either side, cut at line ends where there are some.
+ *
+ * Offsets count code points, as the server's do; JavaScript's count UTF-16 units, so they are translated first.
+ */
+export function windowAround(text: string, start: number, end: number, reach: number): Window {
+  const from = unitOffset(text, start);
+  const to = Math.max(from, unitOffset(text, end));
+  const lineBefore = text.lastIndexOf("\n", Math.max(0, from - reach)) + 1;
+  const lineAfter = text.indexOf("\n", Math.min(text.length, to + reach));
+  const left = from - lineBefore > 2 * reach ? from - reach : lineBefore;
+  const right = lineAfter < 0 || lineAfter - to > 2 * reach ? Math.min(text.length, to + reach) : lineAfter;
+  return {
+    before: text.slice(left, from),
+    marked: text.slice(from, to),
+    after: text.slice(to, right),
+    cutBefore: left,
+    cutAfter: text.length - right,
+  };
+}
+
+/** Where the n-th code point of a text begins, in UTF-16 units. */
+export function unitOffset(text: string, codePoints: number): number {
+  let unit = 0;
+  for (let count = 0; count < codePoints && unit < text.length; count += 1) {
+    unit += (text.codePointAt(unit) ?? 0) > 0xffff ? 2 : 1;
+  }
+  return unit;
+}

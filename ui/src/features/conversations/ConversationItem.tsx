@@ -1,0 +1,125 @@
+import { memo, useState, type FormEvent, type MouseEvent } from "react";
+import { usePatchConversation } from "@/shared/api/conversation";
+import type { Conversation } from "@/shared/api/types";
+import { useT } from "@/shared/i18n";
+import { Icon } from "@/shared/ui/Icon";
+import { Menu, MenuItem, MenuLine } from "@/shared/ui/Menu";
+import { exportAddress } from "./api";
+import { pieces } from "./highlight";
+
+interface ConversationItemProps {
+  conversation: Conversation;
+  current: boolean;
+  onOpen: (id: string) => void;
+  onDelete: (conversation: Conversation) => void;
+}
+
+export const ConversationItem = memo(function ConversationItem(props: ConversationItemProps) {
+  const { conversation, current, onOpen } = props;
+  const t = useT();
+  const [renaming, setRenaming] = useState(false);
+  const title = conversation.title || t("conversations.untitled");
+
+  function open(event: MouseEvent) {
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    onOpen(conversation.id);
+  }
+
+  if (renaming) return <Rename conversation={conversation} onDone={() => setRenaming(false)} />;
+  return (
+    <div className={`conversation ${current ? "conversation--current" : ""}`}>
+      <a
+        className="conversation__link"
+        href={`/c/${conversation.id}`}
+        aria-current={current ? "page" : undefined}
+        onClick={open}
+      >
+        <span className="conversation__title">{title}</span>
+        {conversation.snippet && <Snippet text={conversation.snippet} hits={conversation.highlights ?? []} />}
+      </a>
+      <ItemMenu {...props} title={title} onRename={() => setRenaming(true)} />
+    </div>
+  );
+});
+
+function Snippet({ text, hits }: { text: string; hits: number[][] }) {
+  return (
+    <span className="conversation__snippet">
+      {pieces(text, hits).map((piece, index) =>
+        piece.hit ? <mark key={index}>{piece.text}</mark> : <span key={index}>{piece.text}</span>,
+      )}
+    </span>
+  );
+}
+
+type ItemMenuProps = ConversationItemProps & { title: string; onRename: () => void };
+
+function ItemMenu({ conversation, title, onDelete, onRename }: ItemMenuProps) {
+  const t = useT();
+  const patch = usePatchConversation();
+  const { id, pinned, archived } = conversation;
+  return (
+    <Menu
+      align="start"
+      trigger={
+        <button
+          type="button"
+          className="icon-button icon-button--small conversation__menu"
+          aria-label={t("conversations.actions", { title })}
+        >
+          <Icon name="dots" size={16} />
+        </button>
+      }
+    >
+      <MenuItem icon="pin" onSelect={() => patch.mutate({ id, pinned: !pinned })}>
+        {t(pinned ? "conversations.unpin" : "conversations.pin")}
+      </MenuItem>
+      <MenuItem icon="pencil" onSelect={onRename}>
+        {t("conversations.rename")}
+      </MenuItem>
+      <MenuItem icon="archive" onSelect={() => patch.mutate({ id, archived: !archived })}>
+        {t(archived ? "conversations.unarchive" : "conversations.archive")}
+      </MenuItem>
+      <MenuLine />
+      <MenuItem icon="download" onSelect={() => location.assign(exportAddress(id, "json"))}>
+        {t("conversations.exportJson")}
+      </MenuItem>
+      <MenuItem icon="download" onSelect={() => location.assign(exportAddress(id, "markdown"))}>
+        {t("conversations.exportMarkdown")}
+      </MenuItem>
+      <MenuLine />
+      <MenuItem icon="trash" danger onSelect={() => onDelete(conversation)}>
+        {t("app.delete")}
+      </MenuItem>
+    </Menu>
+  );
+}
+
+function Rename({ conversation, onDone }: { conversation: Conversation; onDone: () => void }) {
+  const t = useT();
+  const patch = usePatchConversation();
+  const [title, setTitle] = useState(conversation.title ?? "");
+
+  function save(event?: FormEvent) {
+    event?.preventDefault();
+    const wanted = title.trim();
+    if (wanted && wanted !== conversation.title) patch.mutate({ id: conversation.id, title: wanted });
+    onDone();
+  }
+
+  return (
+    <form className="conversation conversation--renaming" onSubmit={save}>
+      <input
+        className="input"
+        aria-label={t("conversations.renameLabel")}
+        value={title}
+        maxLength={200}
+        onChange={(event) => setTitle(event.target.value)}
+        onBlur={() => save()}
+        onKeyDown={(event) => event.key === "Escape" && onDone()}
+        ref={(element) => element?.focus()}
+      />
+    </form>
+  );
+}

@@ -1,0 +1,96 @@
+import { useQuery } from "@tanstack/react-query";
+import type { StoredFile } from "@/shared/api/types";
+import { useT } from "@/shared/i18n";
+import { IconButton, ProgressBar } from "@/shared/ui/controls";
+import { useErrorText } from "@/shared/ui/ErrorNotice";
+import { Icon } from "@/shared/ui/Icon";
+import { filesQuery, inWork, useDetachFile, useProcessFile } from "./api";
+import type { Upload, Uploads } from "./useUploads";
+import "./files.css";
+
+interface AttachmentsProps {
+  conversationId: string | null;
+  uploads: Uploads;
+  onPreview: (file: StoredFile) => void;
+}
+
+/** The files of a conversation above its composer: on their way, in work, ready or failed. */
+export function Attachments({ conversationId, uploads, onPreview }: AttachmentsProps) {
+  const t = useT();
+  const { data: files = [] } = useQuery({ ...filesQuery(conversationId), enabled: conversationId !== null });
+  if ((conversationId === null ? 0 : files.length) + uploads.uploads.length === 0) return null;
+  return (
+    <ul className="attachments" aria-label={t("files.inConversation")}>
+      {uploads.uploads.map((upload) => (
+        <Sending key={upload.key} upload={upload} conversationId={conversationId} uploads={uploads} />
+      ))}
+      {conversationId !== null &&
+        files.map((file) => (
+          <Attached key={file.id} file={file} conversationId={conversationId} onPreview={onPreview} />
+        ))}
+    </ul>
+  );
+}
+
+function Sending({ upload, conversationId, uploads }: { upload: Upload; conversationId: string | null; uploads: Uploads }) {
+  const t = useT();
+  const say = useErrorText();
+  const { name } = upload.file;
+  const failed = upload.error !== null;
+  return (
+    <li className={`attachment ${failed ? "attachment--failed" : ""}`}>
+      <Icon name={failed ? "warn" : "file"} size={16} />
+      <span className="attachment__text">
+        <span className="attachment__name">{name}</span>
+        <small>{failed ? say(upload.error) : t("files.sending")}</small>
+        {!failed && <ProgressBar share={upload.sent} label={t("files.progress", { name })} />}
+      </span>
+      {failed && (
+        <IconButton small icon="refresh" label={t("app.retry")} onClick={() => uploads.retry(upload, conversationId)} />
+      )}
+      {failed && (
+        <IconButton small icon="close" label={t("files.remove", { name })} onClick={() => uploads.dismiss(upload.key)} />
+      )}
+    </li>
+  );
+}
+
+interface AttachedProps {
+  file: StoredFile;
+  conversationId: string;
+  onPreview: (file: StoredFile) => void;
+}
+
+function Attached({ file, conversationId, onPreview }: AttachedProps) {
+  const t = useT();
+  const { mutate: detach } = useDetachFile();
+  const { mutate: again } = useProcessFile();
+  const failed = file.status === "failed";
+  const { name } = file;
+  return (
+    <li className={`attachment ${failed ? "attachment--failed" : ""}`} data-status={file.status}>
+      <Icon name={failed ? "warn" : "file"} size={16} />
+      <span className="attachment__text">
+        <button type="button" className="attachment__name" onClick={() => onPreview(file)}>
+          {name}
+        </button>
+        <FileState file={file} />
+        {inWork(file) && <ProgressBar share={file.progress} label={t("files.progress", { name })} />}
+      </span>
+      {failed && <IconButton small icon="refresh" label={t("app.retry")} onClick={() => again(file.id)} />}
+      <IconButton small icon="close" label={t("files.remove", { name })} onClick={() => detach({ id: file.id, conversationId })} />
+    </li>
+  );
+}
+
+/** Where a file stands: its stage while it is in work, its reason where it failed. */
+export function FileState({ file }: { file: StoredFile }) {
+  const t = useT();
+  if (file.status === "failed") return <small className="file-state--failed">{file.error?.message ?? t("file.failed")}</small>;
+  if (inWork(file)) return <small>{t(`stage.${file.stage}`)}</small>;
+  return (
+    <small title={file.error?.message}>
+      {t(`file.${file.status}`)} · {t("files.passages", { count: file.chunks_indexed })}
+    </small>
+  );
+}

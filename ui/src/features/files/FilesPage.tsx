@@ -1,0 +1,110 @@
+import { useQuery } from "@tanstack/react-query";
+import { useRef, useState } from "react";
+import type { StoredFile } from "@/shared/api/types";
+import { useT } from "@/shared/i18n";
+import { useFormats } from "@/shared/i18n/format";
+import { Button } from "@/shared/ui/controls";
+import { ErrorNotice } from "@/shared/ui/ErrorNotice";
+import { Modal } from "@/shared/ui/Modal";
+import { useToast } from "@/shared/ui/Toasts";
+import { filesQuery, useDeleteFile } from "./api";
+import { Attachments } from "./Attachments";
+import { AttachDialog } from "./AttachDialog";
+import { DropZone } from "./DropZone";
+import { FileRow } from "./FileRow";
+import { useUploads } from "./useUploads";
+import "./files.css";
+
+interface FilesPageProps {
+  onPreview: (file: StoredFile) => void;
+  onOpenConversation: (id: string) => void;
+}
+
+/** All of one's files: add, look at, attach to a conversation, index again, delete. */
+export function FilesPage({ onPreview, onOpenConversation }: FilesPageProps) {
+  const t = useT();
+  const { data: files = [], error, isSuccess } = useQuery(filesQuery(null));
+  const uploads = useUploads();
+  const picker = useRef<HTMLInputElement>(null);
+  const [attaching, setAttaching] = useState<StoredFile | null>(null);
+  const [deleting, setDeleting] = useState<StoredFile | null>(null);
+  const add = (list: File[]) => uploads.add(list, null);
+
+  return (
+    <div className="files-page">
+      <div className="files-page__bar">
+        <Usage files={files} />
+        <Button kind="primary" icon="upload" onClick={() => picker.current?.click()}>
+          {t("files.upload")}
+        </Button>
+        <input
+          ref={picker}
+          type="file"
+          multiple
+          hidden
+          tabIndex={-1}
+          onChange={(event) => {
+            add([...(event.target.files ?? [])]);
+            event.target.value = "";
+          }}
+        />
+      </div>
+      {error && <ErrorNotice error={error} />}
+      <Attachments conversationId={null} uploads={uploads} onPreview={onPreview} />
+      {isSuccess && files.length === 0 && <p className="files-page__empty">{t("files.empty")}</p>}
+      {files.length > 0 && (
+        <ul className="file-list" aria-label={t("files.title")}>
+          {files.map((file) => (
+            <FileRow
+              key={file.id}
+              file={file}
+              onPreview={onPreview}
+              onAttach={() => setAttaching(file)}
+              onDelete={() => setDeleting(file)}
+            />
+          ))}
+        </ul>
+      )}
+      {attaching && (
+        <AttachDialog file={attaching} onClose={() => setAttaching(null)} onOpenConversation={onOpenConversation} />
+      )}
+      {deleting && <DeleteDialog file={deleting} onClose={() => setDeleting(null)} />}
+      <DropZone onFiles={add} />
+    </div>
+  );
+}
+
+function Usage({ files }: { files: StoredFile[] }) {
+  const t = useT();
+  const { bytes } = useFormats();
+  const used = files.reduce((sum, file) => sum + file.size, 0);
+  return (
+    <p className="files-page__usage">
+      {t("files.count", { count: files.length })} · {t("files.used", { used: bytes(used) })}
+    </p>
+  );
+}
+
+function DeleteDialog({ file, onClose }: { file: StoredFile; onClose: () => void }) {
+  const t = useT();
+  const toast = useToast();
+  const remove = useDeleteFile();
+  const confirm = () =>
+    remove.mutate(file.id, {
+      onSuccess: () => {
+        toast({ text: t("files.deleted") });
+        onClose();
+      },
+    });
+  return (
+    <Modal title={t("files.deleteTitle", { name: file.name })} text={t("files.deleteExplain")} onClose={onClose}>
+      {remove.error && <ErrorNotice error={remove.error} />}
+      <div className="dialog__actions">
+        <Button onClick={onClose}>{t("app.cancel")}</Button>
+        <Button kind="danger" disabled={remove.isPending} onClick={confirm}>
+          {t("app.delete")}
+        </Button>
+      </div>
+    </Modal>
+  );
+}

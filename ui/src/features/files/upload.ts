@@ -1,0 +1,38 @@
+import { ApiError, errorOf } from "@/shared/api/errors";
+import type { StoredFile } from "@/shared/api/types";
+
+/**
+ * Send one file; `onSent` hears the share of its bytes that has gone out.
+ *
+ * By XMLHttpRequest, because `fetch` can't tell how far a body has been sent.
+ */
+export function upload(
+  file: File,
+  conversationId: string | null,
+  onSent: (share: number) => void,
+): Promise<StoredFile> {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open("POST", "/api/v1/files/upload");
+    request.setRequestHeader("X-Requested-With", "llama-service");
+    request.upload.onprogress = ({ loaded, total }) => onSent(total > 0 ? loaded / total : 1);
+    request.onerror = () => reject(new ApiError(0, "network", "The server can't be reached."));
+    request.onload = () => {
+      const body = parsed(request.responseText);
+      if (request.status < 300) resolve(body as StoredFile);
+      else reject(errorOf(new Response(null, { status: request.status, statusText: request.statusText }), body));
+    };
+    const form = new FormData();
+    form.append("file", file);
+    if (conversationId) form.append("conversation_id", conversationId);
+    request.send(form);
+  });
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}

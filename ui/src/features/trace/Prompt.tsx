@@ -1,0 +1,53 @@
+import { useT } from "@/shared/i18n";
+import { CopyButton } from "@/shared/ui/CopyButton";
+import { cutOf, promptOf, type Trace } from "./types";
+
+/** The exact prompt that the model was sent, and what did not fit into it. */
+export function Prompt({ trace }: { trace: Trace }) {
+  const t = useT();
+  const messages = promptOf(trace);
+  const cut = cutOf(trace);
+  return (
+    <section>
+      {cut.length > 0 && (
+        <>
+          <h3>{t("trace.cutTitle")}</h3>
+          <ul className="trace__list">
+            {cut.map(([kind, count]) => (
+              <li key={kind}>
+                {kind}: {count}
+              </li>
+            ))}
+          </ul>
+        </>
+      )}
+      <div className="trace__head">
+        <h3>{t("trace.prompt")}</h3>
+        <CopyButton text={messages.map(({ role, content }) => `${role}:\n${content}`).join("\n\n")} label={t("chat.copy")} />
+      </div>
+      {messages.map(({ role, content }, index) => (
+        <details key={index} className="prompt" open={index === messages.length - 1}>
+          <summary>{role}</summary>
+          <pre>{content}</pre>
+        </details>
+      ))}
+    </section>
+  );
+}
+
+/** Everything else that a run has recorded, as it stands. */
+export function Details({ trace }: { trace: Trace }) {
+  const t = useT();
+  const generate = trace.nodes.find(({ node }) => node === "generate");
+  return (
+    <section>
+      <h3>{t("trace.parameters")}</h3>
+      <pre className="trace__json">{JSON.stringify({ ...generate?.input, ...generate?.output }, null, 2)}</pre>
+      {trace.checkpoint_id && (
+        <p className="trace__note">
+          {t("trace.checkpoint")}: <code>{trace.checkpoint_id}</code>
+        </p>
+      )}
+    </section>
+  );
+}

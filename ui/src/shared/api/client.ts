@@ -1,0 +1,46 @@
+import createClient from "openapi-fetch";
+import { ApiError, errorOf } from "./errors";
+import type { paths } from "./schema";
+
+/** A form of another site can't set this header, which is what guards the session cookie against forgery. */
+const GUARD = { "X-Requested-With": "llama-service" };
+
+type Listener = () => void;
+const signedOut = new Set<Listener>();
+
+/** Call `listener` whenever the server says that nobody is signed in; returns how to stop that. */
+export function onSignedOut(listener: Listener): () => void {
+  signedOut.add(listener);
+  return () => signedOut.delete(listener);
+}
+
+/** `fetch` with the guard header, the session cookie, and failures of the network as `ApiError`. */
+export async function send(input: RequestInfo | URL, init: RequestInit = {}): Promise<Response> {
+  const headers = new Headers(init.headers ?? (input instanceof Request ? input.headers : undefined));
+  for (const [name, value] of Object.entries(GUARD)) headers.set(name, value);
+  let response: Response;
+  try {
+    response = await fetch(input, { ...init, headers, credentials: "same-origin" });
+  } catch (failure) {
+    if (failure instanceof DOMException && failure.name === "AbortError") throw failure;
+    throw new ApiError(0, "network", "The server can't be reached.");
+  }
+  if (response.status === 401) for (const listener of signedOut) listener();
+  return response;
+}
+
+/** The API, typed by `ui/openapi.json`, which the server itself writes. */
+export const api = createClient<paths>({ fetch: (request) => send(request) });
+
+interface Answer<Data> {
+  data?: Data;
+  error?: unknown;
+  response: Response;
+}
+
+/** Return an answer's data, or throw its error. */
+export async function take<Data>(answer: Promise<Answer<Data>>): Promise<Data> {
+  const { data, error, response } = await answer;
+  if (!response.ok) throw errorOf(response, error);
+  return data as Data;
+}

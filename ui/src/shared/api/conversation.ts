@@ -1,0 +1,46 @@
+import { queryOptions, useMutation, useQueryClient } from "@tanstack/react-query";
+import { api, take } from "./client";
+import { keys } from "./keys";
+import type { Conversation, ConversationPatch } from "./types";
+
+const YOUNG_MS = 60_000;
+const TITLE_POLL_MS = 3000;
+
+/** Asks again for a while after a conversation's beginning: its title is made once its first answer is there. */
+export const untilTitled = (conversation: Conversation | undefined): number | false =>
+  conversation && Date.now() - Date.parse(conversation.created_at) < YOUNG_MS ? TITLE_POLL_MS : false;
+
+/** One conversation. */
+export const conversationQuery = (id: string) =>
+  queryOptions({
+    queryKey: keys.conversation(id),
+    queryFn: ({ signal }) => take(api.GET("/api/v1/conversations/{conversation_id}", { params: { path: { conversation_id: id } }, signal })),
+    refetchInterval: ({ state }) => untilTitled(state.data),
+  });
+
+/** Change one conversation; the list and the open one follow. */
+export function usePatchConversation() {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: ({ id, ...body }: ConversationPatch & { id: string }) =>
+      take(api.PATCH("/api/v1/conversations/{conversation_id}", { params: { path: { conversation_id: id } }, body })),
+    onSuccess: (conversation) => {
+      queries.setQueryData(keys.conversation(conversation.id), conversation);
+      return queries.invalidateQueries({ queryKey: ["conversations", "list"] });
+    },
+  });
+}
+
+/** Start an empty conversation, for files that come before the first question. */
+export function useCreateConversation() {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: (body: { model_source?: ConversationPatch["model_source"]; model_name?: string | null }) =>
+      take(api.POST("/api/v1/conversations", { body })),
+    onSuccess: (conversation) => {
+      queries.setQueryData(keys.conversation(conversation.id), conversation);
+      queries.setQueryData(keys.messages(conversation.id), []);
+      return queries.invalidateQueries({ queryKey: ["conversations", "list"] });
+    },
+  });
+}

@@ -1,0 +1,43 @@
+/** What the server's error envelope says, or what kept the request from reaching it (`code` `network`). */
+export class ApiError extends Error {
+  readonly status: number;
+  readonly code: string;
+  readonly requestId: string | null;
+  readonly retryAfter: number | null;
+
+  constructor(status: number, code: string, message: string, requestId?: string | null, retryAfter?: number | null) {
+    super(message);
+    this.name = "ApiError";
+    this.status = status;
+    this.code = code;
+    this.requestId = requestId ?? null;
+    this.retryAfter = retryAfter ?? null;
+  }
+}
+
+interface Envelope {
+  error: { code: string; message: string; request_id?: string | null };
+}
+
+const isEnvelope = (body: unknown): body is Envelope =>
+  typeof body === "object" && body !== null && "error" in body && typeof body.error === "object";
+
+/** Turn an answer that is not 2xx into the error to throw. */
+export function errorOf(response: Response, body: unknown): ApiError {
+  const retryAfter = Number(response.headers.get("Retry-After")) || null;
+  if (isEnvelope(body)) {
+    const { code, message, request_id } = body.error;
+    return new ApiError(response.status, code, message, request_id, retryAfter);
+  }
+  return new ApiError(response.status, "internal_error", response.statusText, null, retryAfter);
+}
+
+/** Read the body of an answer that is not 2xx and return the error to throw. */
+export async function readError(response: Response): Promise<ApiError> {
+  const text = await response.text();
+  try {
+    return errorOf(response, JSON.parse(text) as unknown);
+  } catch {
+    return errorOf(response, null);
+  }
+}

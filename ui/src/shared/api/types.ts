@@ -1,0 +1,31 @@
+import type { components } from "./schema";
+
+type Schemas = components["schemas"];
+
+export type User = Schemas["UserRead"];
+export type Session = Schemas["SessionRead"];
+/** The client reads tuples as plain arrays, so the pairs of `highlights` are said here. */
+export type Conversation = Omit<Schemas["ConversationRead"], "highlights"> & { highlights?: number[][] | null };
+export type ConversationPatch = Partial<Schemas["ConversationChange"]>;
+export type Message = Schemas["MessageRead"];
+export type Rating = Schemas["Feedback"]["rating"];
+export type Source = Schemas["SourceRead"];
+export type Usage = Schemas["UsageRead"];
+export type StoredFile = Schemas["FileRead"];
+export type FileText = Schemas["FileText"];
+export type ChatRequest = Partial<Schemas["ChatRequest"]>;
+export type ReplayRequest = Schemas["Replay"];
+export type ModelList = Schemas["ModelListRead"];
+export type ModelSource = ModelList["mode"];
+export type ModelStatus = Schemas["StatusList"];
+export type Trace = Schemas["TraceRead"];
+export type Graph = Schemas["GraphRead"];
+export type Checkpoint = Schemas["CheckpointRead"];
+export type Imported = Schemas["Imported"];
+export type UserStats = Schemas["UserStats"];
+export type SystemStats = Schemas["SystemStats"];
+
+export interface Page<Item> {
+  items: Item[];
+  next_cursor?: string | null;
+}

@@ -1,0 +1,107 @@
+import type { Token, Tokens } from "marked";
+import { Fragment, lazy, Suspense } from "react";
+import { useT } from "@/shared/i18n";
+import { Icon } from "@/shared/ui/Icon";
+import { useCitations } from "./context";
+import { useLinkGuard } from "./LinkGuard";
+import type { CitationToken, MathToken } from "./syntax";
+import { decodeEntities, safeAddress } from "./text";
+
+const Formula = lazy(() => import("./Formula"));
+
+export function Inline({ tokens }: { tokens: Token[] | undefined }) {
+  return tokens?.map((token, index) => <InlineToken key={index} token={token} />);
+}
+
+function InlineToken({ token }: { token: Token }) {
+  switch (token.type) {
+    case "strong":
+      return (
+        <strong>
+          <Inline tokens={(token as Tokens.Strong).tokens} />
+        </strong>
+      );
+    case "em":
+      return (
+        <em>
+          <Inline tokens={(token as Tokens.Em).tokens} />
+        </em>
+      );
+    case "del":
+      return (
+        <del>
+          <Inline tokens={(token as Tokens.Del).tokens} />
+        </del>
+      );
+    case "codespan":
+      return <code>{decodeEntities((token as Tokens.Codespan).text)}</code>;
+    case "br":
+      return <br />;
+    case "link":
+      return <Link token={token as Tokens.Link} />;
+    case "image":
+      return <Image token={token as Tokens.Image} />;
+    case "citation":
+      return <Citations token={token as CitationToken} />;
+    case "math":
+      return <MathInline token={token as MathToken} />;
+    case "checkbox":
+      return <input type="checkbox" disabled checked={(token as Tokens.Checkbox).checked} readOnly />;
+    default:
+      return <PlainText token={token} />;
+  }
+}
+
+/** Everything else is shown as it stands; HTML in particular is text here, whatever it says. */
+function PlainText({ token }: { token: Token }) {
+  if ("tokens" in token && token.tokens) return <Inline tokens={token.tokens} />;
+  if (token.type === "html") return /^<br\s*\/?>$/i.test(token.raw) ? <br /> : token.raw;
+  const text = "text" in token ? String(token.text) : token.raw;
+  return token.type === "escape" ? text : decodeEntities(text);
+}
+
+function Link({ token }: { token: Tokens.Link }) {
+  const ask = useLinkGuard();
+  const address = safeAddress(token.href);
+  if (!address) return <Inline tokens={token.tokens} />;
+  return (
+    <button type="button" className="md-link" title={address} aria-haspopup="dialog" onClick={() => ask(address)}>
+      <Inline tokens={token.tokens} />
+    </button>
+  );
+}
+
+/** Pictures of other hosts would tell them who reads; the address is shown instead. */
+function Image({ token }: { token: Tokens.Image }) {
+  const ask = useLinkGuard();
+  const t = useT();
+  const address = safeAddress(token.href);
+  const label = t("chat.image", { address: token.text || token.href });
+  return (
+    <button
+      type="button"
+      className="md-image"
+      title={token.href}
+      disabled={!address}
+      onClick={() => address && ask(address)}
+    >
+      <Icon name="image" size={16} />
+      <span>{label}</span>
+    </button>
+  );
+}
+
+function Citations({ token }: { token: CitationToken }) {
+  const { cite } = useCitations();
+  const drawn = token.numbers.map((n) => ({ n, node: cite(n) }));
+  if (drawn.every(({ node }) => node === null)) return token.raw;
+  return drawn.map(({ n, node }) => <Fragment key={n}>{node ?? `[${n}]`}</Fragment>);
+}
+
+function MathInline({ token }: { token: MathToken }) {
+  return (
+    <Suspense fallback={<code>{token.text}</code>}>
+      <Formula text={token.text} block={false} />
+    </Suspense>
+  );
+}

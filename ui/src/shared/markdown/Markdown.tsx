@@ -1,0 +1,116 @@
+import type { Token, Tokens } from "marked";
+import { useT } from "@/shared/i18n";
+import { createElement, lazy, memo, Suspense, useState } from "react";
+import { BlockLexer, type Block } from "./blocks";
+import { CodeBlock } from "./CodeBlock";
+import { Inline } from "./Inline";
+import type { MathToken } from "./syntax";
+import "./markdown.css";
+
+const Formula = lazy(() => import("./Formula"));
+
+/**
+ * A Markdown text as elements. While `growing`, only the block at its end is read and drawn anew.
+ *
+ * Nothing here becomes HTML by itself: tags in the text are shown as text, pictures and links ask before they load.
+ */
+export function Markdown({ text, growing = false }: { text: string; growing?: boolean }) {
+  const [lexer] = useState(() => new BlockLexer());
+  const blocks = lexer.update(text);
+  const last = blocks.findLastIndex((block) => block.token.type !== "space");
+  return (
+    <div className="md">
+      {blocks.map((block, index) => (
+        <TopBlock key={block.start} block={block} growing={growing && index === last} />
+      ))}
+    </div>
+  );
+}
+
+const TopBlock = memo(function TopBlock({ block, growing }: { block: Block; growing: boolean }) {
+  return <BlockToken token={block.token} growing={growing} />;
+});
+
+function Blocks({ tokens, growing }: { tokens: Token[]; growing: boolean }) {
+  return tokens.map((token, index) => <BlockToken key={index} token={token} growing={growing} />);
+}
+
+function BlockToken({ token, growing }: { token: Token; growing: boolean }) {
+  switch (token.type) {
+    case "space":
+    case "def":
+      return null;
+    case "heading": {
+      // The page's own headings come first: an answer's begin one level below the message's.
+      const { depth, tokens } = token as Tokens.Heading;
+      return createElement(`h${Math.min(6, depth + 2)}`, { className: `md-h${depth}` }, <Inline tokens={tokens} />);
+    }
+    case "code": {
+      const { text, lang } = token as Tokens.Code;
+      return <CodeBlock code={text} language={(lang ?? "").split(/\s/)[0] ?? ""} growing={growing} />;
+    }
+    case "list":
+      return <List token={token as Tokens.List} growing={growing} />;
+    case "table":
+      return <Table token={token as Tokens.Table} />;
+    case "blockquote":
+      return (
+        <blockquote>
+          <Blocks tokens={(token as Tokens.Blockquote).tokens} growing={growing} />
+        </blockquote>
+      );
+    case "hr":
+      return <hr />;
+    case "mathBlock":
+      return (
+        <Suspense fallback={<pre>{(token as MathToken).text}</pre>}>
+          <Formula text={(token as MathToken).text} block />
+        </Suspense>
+      );
+    case "html":
+      return <p className="md-raw">{token.raw.trim()}</p>;
+    case "text":
+      return <Inline tokens={"tokens" in token && token.tokens ? token.tokens : [token]} />;
+    default:
+      return (
+        <p>
+          <Inline tokens={"tokens" in token ? token.tokens : [token]} />
+        </p>
+      );
+  }
+}
+
+function List({ token, growing }: { token: Tokens.List; growing: boolean }) {
+  const items = token.items.map((item, index) => (
+    <li key={index} className={item.task ? "md-task" : undefined}>
+      <Blocks tokens={item.tokens} growing={growing && index === token.items.length - 1} />
+    </li>
+  ));
+  return token.ordered ? <ol start={Number(token.start) || 1}>{items}</ol> : <ul>{items}</ul>;
+}
+
+function Table({ token }: { token: Tokens.Table }) {
+  const t = useT();
+  const cell = (tag: "th" | "td") => (entry: Tokens.TableCell, index: number) =>
+    createElement(
+      tag,
+      { key: index, style: entry.align ? { textAlign: entry.align } : undefined },
+      <Inline tokens={entry.tokens} />,
+    );
+  return (
+    // Wide tables scroll, so the keyboard has to reach them.
+    // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex
+    <div className="md-table" tabIndex={0} role="region" aria-label={t("chat.table")}>
+      <table>
+        <thead>
+          <tr>{token.header.map(cell("th"))}</tr>
+        </thead>
+        <tbody>
+          {token.rows.map((row, index) => (
+            <tr key={index}>{row.map(cell("td"))}</tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}

@@ -1,0 +1,80 @@
+import { Tooltip } from "radix-ui";
+import { useId, type ComponentProps, type ReactNode } from "react";
+import { Icon, type IconName } from "./Icon";
+import "./ui.css";
+
+type ButtonProps = ComponentProps<"button"> & { kind?: "primary" | "danger" | "quiet"; icon?: IconName };
+
+export function Button({ kind, icon, className = "", children, ...rest }: ButtonProps) {
+  return (
+    <button type="button" className={`button ${kind ? `button--${kind}` : ""} ${className}`} {...rest}>
+      {icon && <Icon name={icon} size={16} />}
+      {children}
+    </button>
+  );
+}
+
+type IconButtonProps = Omit<ComponentProps<"button">, "children"> & { icon: IconName; label: string; small?: boolean };
+
+/** A button that shows an icon; its name is what assistive technology reads and the tooltip shows. */
+export function IconButton({ icon, label, small = false, className = "", ...rest }: IconButtonProps) {
+  return (
+    <Tip text={label}>
+      <button
+        type="button"
+        aria-label={label}
+        className={`icon-button ${small ? "icon-button--small" : ""} ${className}`}
+        {...rest}
+      >
+        <Icon name={icon} size={small ? 16 : 18} />
+      </button>
+    </Tip>
+  );
+}
+
+export function Tip({ text, children }: { text: ReactNode; children: ReactNode }) {
+  return (
+    <Tooltip.Root>
+      <Tooltip.Trigger asChild>{children}</Tooltip.Trigger>
+      <Tooltip.Portal>
+        <Tooltip.Content className="tooltip" sideOffset={6} collisionPadding={8}>
+          {text}
+        </Tooltip.Content>
+      </Tooltip.Portal>
+    </Tooltip.Root>
+  );
+}
+
+type FieldProps = Omit<ComponentProps<"input">, "id"> & { label: string; hint?: string };
+
+/** A labelled input. */
+export function Field({ label, hint, ...rest }: FieldProps) {
+  const id = useId();
+  return (
+    <div className="field">
+      <label className="field__label" htmlFor={id}>
+        {label}
+      </label>
+      <input id={id} className="input" aria-describedby={hint ? `${id}-hint` : undefined} {...rest} />
+      {hint && (
+        <span className="field__hint" id={`${id}-hint`}>
+          {hint}
+        </span>
+      )}
+    </div>
+  );
+}
+
+/** A bar of a share between 0 and 1, with a name for assistive technology. */
+export function ProgressBar({ share, label }: { share: number; label: string }) {
+  const percent = Math.round(Math.min(1, Math.max(0, share)) * 100);
+  return (
+    <div className="bar" role="progressbar" aria-label={label} aria-valuenow={percent} aria-valuemin={0} aria-valuemax={100}>
+      <div className="bar__fill" style={{ width: `${percent}%` }} />
+    </div>
+  );
+}
+
+export function Spinner({ label }: { label: string }) {
+  return <span className="spinner" role="status" aria-label={label} />;
+}
