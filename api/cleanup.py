@@ -21,6 +21,8 @@ async def forget_conversation(state: AppState, user_id: UUID, conversation_id: U
         running = await runs.running_of(session, conversation_id)
     for run_id in running:
         await state.runs.cancel_and_wait(run_id)
+    # What was noted of its checkpoints must not be written behind the deletion.
+    await state.saver.drain()
     removed = None
     async with state.database.transaction() as session:
         own = await files.only_in(session, user_id, conversation_id)
@@ -61,6 +63,8 @@ async def forget_account(state: AppState, user_id: UUID) -> None:
         running = [run for thread in threads for run in await runs.running_of(session, thread)]
     for run_id in running:
         await state.runs.cancel_and_wait(run_id)
+    # What was noted of its checkpoints must not be written behind the deletion.
+    await state.saver.drain()
     removed = None
     async with state.database.transaction() as session:
         if own:

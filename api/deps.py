@@ -24,7 +24,7 @@ _SAFE = {"GET", "HEAD", "OPTIONS"}
 _scheme = OAuth2PasswordBearer(tokenUrl="/api/v1/auth/login", auto_error=False)
 
 
-def get_state(request: Request) -> AppState:
+async def get_state(request: Request) -> AppState:
     """Return the application's resources."""
     return state_of(request)
 
@@ -42,7 +42,7 @@ async def get_session(state: State) -> AsyncIterator[AsyncSession]:
 Session = Annotated[AsyncSession, Depends(get_session, scope="function")]
 
 
-def get_manager(session: Session, state: State) -> UserManager:
+async def get_manager(session: Session, state: State) -> UserManager:
     """Return FastAPI-Users' manager on the request's transaction."""
     return UserManager(session, state.hasher)
 

@@ -17,6 +17,7 @@ from auth.tokens import TokenService
 from chains.models import ModelRegistry
 from graphs.chat import build
 from ingestion.jobs import Ingestion
+from llama_service.errors import AppError
 from llama_service.settings import Settings
 from persistence import checkpoints, runs
 from persistence.blobs import BlobStore
@@ -73,18 +74,20 @@ async def open_state(settings: Settings, stack: AsyncExitStack) -> AppState:
     ingestion = Ingestion(settings, database, blobs, index, registry.embeddings())
     await ingestion.start(work=settings.inline_worker)
     stack.push_async_callback(ingestion.close)
-    graph = build(PooledSaver(pool))
+    saver = PooledSaver(pool)
+    stack.push_async_callback(saver.drain)
+    graph = build(saver)
     manager = RunManager(database, settings.postgres_dsn(), graph)
     titles = Titles(database, registry)
     manager.after_turn = titles.after_turn
     await manager.start()
     stack.push_async_callback(manager.close, settings.shutdown_grace_seconds)
-    keeper = asyncio.create_task(_keep_house(database), name="housekeeping")
-    stack.push_async_callback(_end, keeper)
+    for work, name in ((_keep_house(database), "housekeeping"), (_warm_up(registry, watch), "warm-up")):
+        stack.push_async_callback(_end, asyncio.create_task(work, name=name))
     return AppState(
         settings=settings,
         database=database,
-        checkpoint_pool=pool,
+        saver=saver,
         graph=graph,
         registry=registry,
         watch=watch,
@@ -103,6 +106,16 @@ async def _end(task: "asyncio.Task[None]") -> None:
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
+
+
+async def _warm_up(registry: ModelRegistry, watch: ProviderWatch) -> None:
+    """Make the objects of the providers that answer: the first turn must not wait for certificates to be read."""
+    for source, status in watch.status.items():
+        if status.available:
+            try:
+                await registry.chat_model(await registry.resolve(source, None))
+            except AppError as error:
+                log.info("not_warmed_up", provider=source, code=error.code)
 
 
 async def _keep_house(database: Database) -> None:

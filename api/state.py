@@ -19,7 +19,7 @@ from graphs.chat import Graph
 from ingestion.jobs import Ingestion
 from llama_service.settings import ProviderName, Settings
 from persistence.blobs import BlobStore
-from persistence.checkpoints import Pool
+from persistence.checkpoints import PooledSaver
 from persistence.search import Retriever
 from persistence.session import Database
 from persistence.vectors import VectorIndex
@@ -65,7 +65,7 @@ class AppState:
 
     settings: Settings
     database: Database
-    checkpoint_pool: Pool
+    saver: PooledSaver
     graph: Graph
     registry: ModelRegistry
     watch: ProviderWatch

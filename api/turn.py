@@ -9,6 +9,7 @@ import orjson
 
 from api.channel import RunChannel, line_of
 from chains.models import ModelRegistry
+from chains.prompts import Said
 from graphs.context import ChatContext
 from graphs.record import Generation, TurnRecord
 from llama_service.errors import AppError
@@ -65,6 +66,7 @@ class TurnServices:
         self.said = begun.said
         self.budget = budget
         self.planned = planned
+        self._history = [Said(said.role, said.content, str(said.id)) for said in begun.history]
         self.finished = False
         self.error: AppError | None = None
         self.user_id = user_id
@@ -77,9 +79,19 @@ class TurnServices:
         self._fallback_from = fallback_from
         self._patience = patience
 
-    async def history(self) -> Sequence[tuple[str, str]]:
+    async def history(self) -> Sequence[Said]:
         """Return the branch above the question."""
-        return [(said.role, said.content) for said in self.begun.history]
+        return self._history
+
+    def say(self, text: str) -> None:
+        """Pass on a piece of the answer; the first one goes out without delay."""
+        self.record.parts.append(text)
+        self._events.touch(self.channel, at_once=self.channel.add_text(text))
+
+    def tell(self, event: str, data: dict[str, Any]) -> None:
+        """Pass on an event that is not text."""
+        self.channel.say(event, data)
+        self._events.touch(self.channel, at_once=True)
 
     async def retrieve(self, query: str, context: ChatContext, budget: int) -> Retrieval:
         """Search the files of the turn's scope; an anonymous caller has none."""

@@ -20,8 +20,7 @@ from persistence import files, turns
 from persistence.tables import Conversation
 from persistence.turns import Asked, Begun
 
-# Characters of history to read: what the largest models take is far beyond what a turn should cost.
-HISTORY_CHARS = 400_000
+# Characters of history to read for a token that the model reads; more can't fit.
 _CHARS_PER_TOKEN = 5
 
 
@@ -63,6 +62,11 @@ class _Choosing:
             model = default if fallback_from or name is None else name
             self.choice = _Choice(source, name, planned, model, fallback_from)
         return self.choice
+
+    def characters(self, conversation: Conversation) -> int:
+        """Return how much of the branch is worth reading for this turn's model."""
+        choice = self.choose(conversation)
+        return self._state.registry.context_window(choice.planned, choice.model) * _CHARS_PER_TOKEN
 
     def request_line(self, conversation: Conversation) -> str:
         """Return what is kept of the request with the run: enough to ask it again."""
@@ -120,7 +124,7 @@ async def begin(
             worker=state.runs.worker,
             request=choosing.request_line,
             start_event=choosing.start_line,
-            characters=HISTORY_CHARS,
+            characters=choosing.characters,
             new_conversation={
                 "title": None,
                 "model_source": request.model_source,

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 
+from chains.prompts import Said
+
 _RULES = (
     "Rewrite the last question so that it can be understood without the conversation. Keep its language. "
     "Answer with the question alone."
@@ -19,22 +21,22 @@ _POINTERS = re.compile(
 _SHORT = 5  # words
 
 
-def needs_context(question: str, history: Sequence[tuple[str, str]]) -> bool:
+def needs_context(question: str, history: Sequence[Said]) -> bool:
     """Whether a question leans on the talk before it: it is short, begins with "and", or points back."""
-    if not any(role == "user" for role, _ in history):
+    if not any(said.role == "user" for said in history):
         return False
     words = question.split()
     begins = words[0].lower().strip(",") if words else ""
     return len(words) <= _SHORT or begins in {"and", "but", "so", "а", "и", "но"} or bool(_POINTERS.search(question))
 
 
-def condense_prompt(question: str, history: Sequence[tuple[str, str]]) -> list[BaseMessage]:
+def condense_prompt(question: str, history: Sequence[Said]) -> list[BaseMessage]:
     """Return the messages that ask for the whole question, from the last two exchanges."""
-    talk = "\n".join(f"{role}: {content[:_READ]}" for role, content in history[-4:])
+    talk = "\n".join(f"{said.role}: {said.content[:_READ]}" for said in history[-4:])
     return [SystemMessage(_RULES), HumanMessage(f"{talk}\n\nLast question: {question}\n\nRewritten question:")]
 
 
-def with_context(question: str, history: Sequence[tuple[str, str]]) -> str:
+def with_context(question: str, history: Sequence[Said]) -> str:
     """Return a query that needs no model: the question with the user's previous one before it."""
-    asked = [content for role, content in history if role == "user"]
+    asked = [said.content for said in history if said.role == "user"]
     return f"{asked[-1][:_READ]}\n{question}" if asked else question

@@ -37,22 +37,30 @@ class SourceText:
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """A message of the talk so far; `id` is None where nobody keeps it."""
+
+    role: str
+    content: str
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Prompt:
     """The messages for the model, and what did not fit.
 
-    `tokens` is an estimate. `cut_messages` counts messages of the branch that were left out, oldest first.
+    `tokens` is an estimate. `kept` are the messages of the branch that are among `messages`, `cut_messages` counts
+    those that were left out, oldest first.
     """
 
     messages: list[BaseMessage]
     tokens: int
+    kept: list[Said] = field(default_factory=list)
     cut_messages: int = 0
     cut_sources: list[int] = field(default_factory=list)
 
 
-def _as_message(role: str, content: str) -> BaseMessage:
-    if role == "assistant":
-        return AIMessage(content)
-    return SystemMessage(content) if role == "system" else HumanMessage(content)
+_KINDS = {"assistant": AIMessage, "system": SystemMessage, "user": HumanMessage}
 
 
 def question_with_sources(question: str, sources: Sequence[SourceText], *, nothing_found: bool) -> str:
@@ -66,7 +74,7 @@ def question_with_sources(question: str, sources: Sequence[SourceText], *, nothi
 def build(
     *,
     system_prompt: str | None,
-    history: Sequence[tuple[str, str]],
+    history: Sequence[Said],
     question: str,
     sources: Sequence[SourceText],
     nothing_found: bool,
@@ -78,7 +86,7 @@ def build(
     """Put a prompt together that leaves `answer_tokens` of the model's `context_tokens` free.
 
     System prompt and question always stay; then sources, best first, may take half of what is left; then the newest
-    messages of `history` ((role, content), oldest first). `said` is the beginning of an answer to go on with.
+    messages of `history` (oldest first). `said` is the beginning of an answer to go on with.
     """
     system = SystemMessage(system_prompt or SYSTEM)
     room = (
@@ -95,23 +103,27 @@ def build(
         room -= cost
     last = question_with_sources(question, kept_sources, nothing_found=nothing_found)
     room -= count(last) - count(question) - sum(count(source.text) for source in kept_sources)
-    kept: list[BaseMessage] = []
-    for role, content in reversed(history):
-        cost = count(content) + _PER_MESSAGE
+    tokens = context_tokens - answer_tokens - room
+    kept: list[Said] = []
+    for message in reversed(history):
+        cost = count(message.content) + _PER_MESSAGE
         if cost > room:
             break
         room -= cost
-        kept.append(_as_message(role, content))
+        tokens += cost
+        kept.append(message)
     # A talk that begins with an answer confuses models (and some servers refuse it).
-    while kept and isinstance(kept[-1], AIMessage):
+    while kept and kept[-1].role == "assistant":
         kept.pop()
-    messages = [system, *reversed(kept), HumanMessage(last)]
+    kept.reverse()
+    messages: list[BaseMessage] = [system, *(_KINDS[m.role](m.content) for m in kept), HumanMessage(last)]
     if said:
         messages.append(AIMessage(said))
         messages.append(HumanMessage("Go on exactly where you stopped. Do not repeat anything."))
     return Prompt(
         messages,
-        tokens=sum(count(str(message.content)) + _PER_MESSAGE for message in messages),
+        tokens=tokens,
+        kept=kept,
         cut_messages=len(history) - len(kept),
         cut_sources=[source.n for source in sources[len(kept_sources) :]],
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from chains.models import ModelRegistry
+from chains.prompts import Said
 from graphs.record import Generation, TurnRecord
 from llama_service.settings import ModelSource, ProviderName
 from persistence.search import Retrieval
@@ -44,12 +45,20 @@ class Services(Protocol):
     # The provider that is expected to answer; another one may, where this one fails before its first word.
     planned: ProviderName
 
-    async def history(self) -> Sequence[tuple[str, str]]:
-        """Return the branch above the question as (role, content), oldest first."""
+    async def history(self) -> Sequence[Said]:
+        """Return the branch above the question, oldest first."""
         ...
 
     async def retrieve(self, query: str, context: ChatContext, budget: int) -> Retrieval:
         """Return the passages for a query within the turn's scope, `budget` in characters."""
+        ...
+
+    def say(self, text: str) -> None:
+        """Pass on a piece of the answer, at once and cheaply: this is called for every token."""
+        ...
+
+    def tell(self, event: str, data: dict[str, Any]) -> None:
+        """Pass on an event that is not text."""
         ...
 
     async def finish(self, generation: Generation) -> None:

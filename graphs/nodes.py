@@ -1,17 +1,15 @@
 """The four steps of a turn."""
 
-import asyncio
 from dataclasses import asdict
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
-from langgraph.config import get_stream_writer
 from langgraph.runtime import Runtime
 
 from chains import prompts
 from chains.condense import needs_context as leans_on_talk
 from chains.condense import with_context
-from chains.prompts import Prompt, SourceText
+from chains.prompts import Prompt, Said, SourceText
 from chains.types import ModelParams, StreamEnd, StreamStart
 from graphs.citations import CitationFilter, supporting
 from graphs.context import ChatContext, Services
@@ -27,7 +25,6 @@ SMALL_BUDGET = 1_600
 SMALL_TEMPERATURE = 0.1
 _SNIPPET = 300
 _ANSWER_SHARE = 4
-_PACE = 0.02  # seconds: what arrives closer together travels together
 
 
 def question_of(state: ChatState) -> str:
@@ -91,10 +88,8 @@ async def retrieve(state: ChatState, runtime: Runtime[ChatContext]) -> dict[str,
         }
     services.record.sources = source_event(found.sources)
     if found.sources or found.pending:
-        event: dict[str, Any] = {"event": "sources", "sources": services.record.sources}
-        if found.pending:
-            event["pending"] = found.pending
-        get_stream_writer()(event)
+        pending = {"pending": found.pending} if found.pending else {}
+        services.tell("sources", {"sources": services.record.sources, **pending})
     return {"retrieval": found}
 
 
@@ -133,16 +128,28 @@ async def augment(state: ChatState, runtime: Runtime[ChatContext]) -> dict[str, 
             count=registry.count_tokens,
         )
         step.output = {
-            "prompt": [{"role": _role(m), "content": str(m.content)} for m in prompt.messages],
+            "prompt": _shown(prompt),
             "tokens": prompt.tokens,
             "cut": {"messages": prompt.cut_messages, "sources": prompt.cut_sources},
         }
     return {"prompt": prompt}
 
 
-def _earlier(state: ChatState) -> list[tuple[str, str]]:
+def _shown(prompt: Prompt) -> list[dict[str, Any]]:
+    """Return the exact prompt for the trace; the talk, which is kept already, by its end (`messages.whole_prompt`)."""
+    system, *_ = prompt.messages
+    rest = prompt.messages[1 + len(prompt.kept) :]
+    shown: list[dict[str, Any]] = [{"role": "system", "content": str(system.content)}]
+    if prompt.kept and prompt.kept[-1].id is not None:
+        shown.append({"role": "history", "last_id": prompt.kept[-1].id, "count": len(prompt.kept)})
+    else:
+        shown += [{"role": said.role, "content": said.content} for said in prompt.kept]
+    return shown + [{"role": _role(message), "content": str(message.content)} for message in rest]
+
+
+def _earlier(state: ChatState) -> list[Said]:
     """Return the talk that the state itself holds, where nobody else keeps it (the studio)."""
-    return [(_role(message), str(message.text)) for message in state["messages"][:-1]]
+    return [Said(_role(message), str(message.text)) for message in state["messages"][:-1]]
 
 
 def _role(message: BaseMessage) -> str:
@@ -160,17 +167,16 @@ async def generate(state: ChatState, runtime: Runtime[ChatContext]) -> dict[str,
     asked = {"source": context.model_source, "model": context.model_name}
     with record.step("generate", **asked, temperature=params.temperature, max_tokens=params.max_tokens) as step:
         citations = CitationFilter(len(state["retrieval"].sources)) if state["retrieval"].sources else None
-        writer = _Coalescing(get_stream_writer(), record.parts)
         error: AppError | None = None
         try:
-            await _speak(services, context, prompt, params, citations, writer)
-            if citations is not None:
-                writer.write(citations.end())
-                writer.write(_attributed(record.text + writer.waiting, citations, state["retrieval"]))
+            await _speak(services, context, prompt, params, citations)
+            if citations is not None and (rest := citations.end()):
+                services.say(rest)
+            if citations is not None and (marks := _attributed(record.text, citations, state["retrieval"])):
+                services.say(marks)
         except AppError as failed:
             error = failed
         finally:
-            writer.close()
             record.removed_citations = citations.removed if citations else 0
             step.output = _generation_output(services, citations)
     generation = Generation(record.text, record.start, record.end, error, record.removed_citations)
@@ -183,7 +189,6 @@ async def _speak(
     prompt: Prompt,
     params: ModelParams,
     citations: CitationFilter | None,
-    writer: "_Coalescing",
 ) -> None:
     record = services.record
     stream = services.registry.stream(
@@ -199,7 +204,10 @@ async def _speak(
             if isinstance(item, str):
                 if "\x00" in item:  # Postgres can't keep it
                     item = item.replace("\x00", "")
-                writer.write(citations.feed(item) if citations else item)
+                if citations is not None:
+                    item = citations.feed(item)
+                if item:
+                    services.say(item)
             elif isinstance(item, StreamStart):
                 record.start = item
                 record.first_token_ms = record.elapsed_ms()
@@ -246,49 +254,3 @@ async def persist(state: ChatState, runtime: Runtime[ChatContext]) -> dict[str, 
         step.output = {"status": "failed" if generation.error else "complete"}
         await services.finish(generation)
     return {"messages": [AIMessage(generation.text)]}
-
-
-class _Coalescing:
-    """Passes text on at once, but what comes within a moment of it together: each piece costs the graph some time.
-
-    A timer sees to it that nothing waits for the next piece.
-    """
-
-    def __init__(self, writer: Any, parts: list[str]) -> None:
-        self._writer = writer
-        self._parts = parts
-        self._loop = asyncio.get_running_loop()
-        self._buffer: list[str] = []
-        self._next = 0.0
-        self._timer: asyncio.TimerHandle | None = None
-
-    @property
-    def waiting(self) -> str:
-        """The text that was written but not passed on yet."""
-        return "".join(self._buffer)
-
-    def write(self, text: str) -> None:
-        """Take a piece of text."""
-        if not text:
-            return
-        self._buffer.append(text)
-        if self._timer is None:
-            if self._loop.time() >= self._next:
-                self._flush()
-            else:
-                self._timer = self._loop.call_at(self._next, self._flush)
-
-    def _flush(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._buffer:
-            text = "".join(self._buffer)
-            self._buffer.clear()
-            self._parts.append(text)
-            self._writer(text)
-        self._next = self._loop.time() + _PACE
-
-    def close(self) -> None:
-        """Pass on what waits."""
-        self._flush()

@@ -6,11 +6,15 @@ whoever runs the graph.
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
+from langgraph.config import get_stream_writer
+
 from chains.models import ModelRegistry
 from chains.plan import plan
+from chains.prompts import Said
 from graphs.context import ChatContext, Services
 from graphs.record import Generation, TurnRecord
 from llama_service.settings import ProviderName, Settings, load_settings
@@ -48,7 +52,7 @@ class StandaloneServices:
         self.planned: ProviderName = planned
         self._retriever = shared.retriever
 
-    async def history(self) -> Sequence[tuple[str, str]]:
+    async def history(self) -> Sequence[Said]:
         """Return nothing: the state itself holds the talk."""
         return []
 
@@ -62,6 +66,15 @@ class StandaloneServices:
             [UUID(file_id) for file_id in context.file_ids] or None,
         )
         return await self._retriever.retrieve(scope, query, budget=budget)
+
+    def say(self, text: str) -> None:
+        """Hand text to whoever streams the graph with `stream_mode="custom"`."""
+        self.record.parts.append(text)
+        get_stream_writer()(text)
+
+    def tell(self, event: str, data: dict[str, Any]) -> None:
+        """Hand an event to the same."""
+        get_stream_writer()({"event": event, **data})
 
     async def finish(self, generation: Generation) -> None:
         """Pass an error on: here nobody else would tell it."""

@@ -2,20 +2,42 @@
 
 import asyncio
 import os
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 # Before LangGraph reads it: a forged blob must not become a call (see docs/decisions/0004).
 os.environ.setdefault("LANGGRAPH_STRICT_MSGPACK", "true")
 
+import psycopg
+import structlog
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import (
+    WRITES_IDX_MAP,
+    ChannelVersions,
+    Checkpoint,
+    CheckpointMetadata,
+    CheckpointTuple,
+    get_serializable_checkpoint_metadata,
+)
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow, dict_row
-from psycopg_pool import AsyncConnectionPool
+from psycopg.types.json import Jsonb
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+log = structlog.get_logger(__name__)
+
 Pool = AsyncConnectionPool[AsyncConnection[DictRow]]
+
+_MOMENT = 0.05  # seconds that writes wait for company
+_TRIES = 5
+_IDLE = 5.0  # seconds after which a connection is looked at before it is used
 
 
 class _NoLock(asyncio.Lock):
@@ -31,11 +53,125 @@ class _NoLock(asyncio.Lock):
 
 
 class PooledSaver(AsyncPostgresSaver):
-    """AsyncPostgresSaver whose calls run side by side (langgraph 7259)."""
+    """AsyncPostgresSaver that writes behind: no turn waits for its checkpoints (langgraph 7259).
+
+    Writes are collected for a moment and go out together, in order, in one pipeline. Who reads a thread gets what was
+    written to it before. A killed process loses the last moments of checkpoints, not of conversations: those are in the
+    message tables.
+    """
 
     def __init__(self, pool: Pool) -> None:
         super().__init__(conn=pool)
         self.lock = _NoLock()
+        self._pool = pool
+        self._waiting: list[_Write] = []
+        self._threads: set[str] = set()
+        self._flushing = asyncio.Lock()
+        self._task: asyncio.Task[None] | None = None
+
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        """Note a checkpoint to be written; see the base class for the arguments."""
+        place = config["configurable"]
+        thread, space = str(place["thread_id"]), place["checkpoint_ns"]
+        values = checkpoint["channel_values"]
+        inline = {name: value for name, value in values.items() if isinstance(value, str | int | float | bool | None)}
+        blobs = {name: value for name, value in values.items() if name not in inline}
+        versions = {name: version for name, version in new_versions.items() if name in blobs}
+        rows = self._dump_blobs(thread, space, blobs, versions)
+        row = (
+            thread,
+            space,
+            checkpoint["id"],
+            place.get("checkpoint_id"),
+            Jsonb({**checkpoint, "channel_values": inline}),
+            Jsonb(get_serializable_checkpoint_metadata(config, metadata)),
+        )
+        self._note(thread, [_Write(self.UPSERT_CHECKPOINT_BLOBS_SQL, rows), _Write(self.UPSERT_CHECKPOINTS_SQL, [row])])
+        return {"configurable": {"thread_id": thread, "checkpoint_ns": space, "checkpoint_id": checkpoint["id"]}}
+
+    async def aput_writes(
+        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
+    ) -> None:
+        """Note a task's writes to be written; see the base class for the arguments."""
+        place = config["configurable"]
+        thread, space, checkpoint = str(place["thread_id"]), place["checkpoint_ns"], place["checkpoint_id"]
+        known = all(channel in WRITES_IDX_MAP for channel, _ in writes)
+        query = self.UPSERT_CHECKPOINT_WRITES_SQL if known else self.INSERT_CHECKPOINT_WRITES_SQL
+        rows = self._dump_writes(thread, space, checkpoint, task_id, task_path, writes)
+        self._note(thread, [_Write(query, rows)])
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """Return a checkpoint, behind whatever was noted for its thread."""
+        if str(config["configurable"]["thread_id"]) in self._threads:
+            await self.drain()
+        return await super().aget_tuple(config)
+
+    async def alist(self, config: RunnableConfig | None, **options: Any) -> AsyncIterator[CheckpointTuple]:
+        """Yield checkpoints, newest first, behind whatever was noted."""
+        await self.drain()
+        async for found in super().alist(config, **options):
+            yield found
+
+    def _note(self, thread: str, writes: list["_Write"]) -> None:
+        self._waiting += [write for write in writes if write.rows]
+        self._threads.add(thread)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._flush_soon(), name="checkpoints")
+
+    async def _flush_soon(self) -> None:
+        while self._waiting:
+            await asyncio.sleep(_MOMENT)
+            await self.drain()
+
+    async def drain(self) -> None:
+        """Write what was noted. What can't be written is given up after some tries, and the log says so."""
+        async with self._flushing:
+            writes, self._waiting = self._waiting, []
+            threads, self._threads = self._threads, set()
+            for attempt in range(1, _TRIES + 1):
+                try:
+                    await self._write(writes)
+                    return
+                except (psycopg.OperationalError, PoolTimeout) as error:
+                    log.warning("checkpoints_not_written", error=type(error).__name__, attempt=attempt)
+                    await asyncio.sleep(_MOMENT * 4**attempt)
+            log.error("checkpoints_given_up", threads=len(threads), writes=len(writes))
+
+    async def _write(self, writes: Sequence["_Write"]) -> None:
+        if not writes:
+            return
+        async with (
+            self._pool.connection() as connection,
+            connection.pipeline(),
+            connection.cursor(binary=True) as cursor,
+        ):
+            for write in writes:
+                await cursor.executemany(write.query, write.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    query: str
+    rows: Sequence[Any]
+
+
+class _IdleCheck:
+    """Looks whether a connection is alive where it was not used for a while: not before every statement."""
+
+    def __init__(self) -> None:
+        self._seen: WeakKeyDictionary[AsyncConnection[DictRow], float] = WeakKeyDictionary()
+
+    async def __call__(self, connection: AsyncConnection[DictRow]) -> None:
+        now = time.monotonic()
+        if now - self._seen.get(connection, 0.0) > _IDLE:
+            await AsyncConnectionPool.check_connection(connection)
+        self._seen[connection] = now
 
 
 def checkpoint_pool(dsn: str, size: int) -> Pool:
@@ -47,7 +183,7 @@ def checkpoint_pool(dsn: str, size: int) -> Pool:
         max_size=size,
         kwargs=options,
         open=False,
-        check=AsyncConnectionPool.check_connection,
+        check=_IdleCheck(),
         name="checkpoints",
     )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import false, or_, select, text, update
@@ -144,3 +145,25 @@ async def trace(session: AsyncSession, user_id: UUID, message_id: UUID) -> tuple
     if run is None:
         raise NotFound("This message was not made by a model here, so there is nothing to explain.")
     return message, run
+
+
+async def whole_prompt(
+    session: AsyncSession, conversation_id: UUID, prompt: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return a trace's prompt with the talk in it, which the trace itself names by its last message and length."""
+    whole: list[dict[str, Any]] = []
+    for part in prompt:
+        if part["role"] != "history":
+            whole.append(part)
+            continue
+        places = {"leaf": UUID(part["last_id"]), "conversation": conversation_id, "limit": part["count"] + _EMPTY}
+        ids = [row.id for row in await session.execute(_BRANCH_IDS, places)]
+        query = select(Message.id, Message.role, Message.content).where(Message.id.in_(ids), Message.content != "")
+        rows = {row.id: row for row in await session.execute(query)}
+        spoken = [rows[id_] for id_ in ids if id_ in rows][: part["count"]]
+        whole += [{"role": row.role, "content": row.content} for row in reversed(spoken)]
+    return whole
+
+
+# Messages without text (an answer that failed) stand in the branch and not in the prompt.
+_EMPTY = 50

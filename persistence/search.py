@@ -163,7 +163,7 @@ class Retriever:
     async def _files(self, scope: Scope, wait: float) -> Sequence[Any]:
         deadline = time.monotonic() + wait
         while True:
-            async with self._database.transaction() as session:
+            async with self._database.reading() as session:
                 files = await files_in(session, scope)
             if all(file.searchable or file.status == "completed" for file in files):
                 return files
@@ -203,7 +203,7 @@ class Retriever:
         query = select(Posting.file_id, Posting.term, Posting.positions, Posting.frequencies).where(
             Posting.file_id.in_(file_ids), Posting.term.in_(terms)
         )
-        async with self._database.transaction() as session:
+        async with self._database.reading() as session:
             for row in await session.execute(query):
                 found.setdefault(row.file_id, {})[row.term] = (row.positions, row.frequencies)
         return found
@@ -246,7 +246,7 @@ class Retriever:
         if not places:
             return {}
         query = select(Passage).where(tuple_(Passage.file_id, Passage.position).in_(places))
-        async with self._database.transaction() as session:
+        async with self._database.reading() as session:
             rows = (await session.execute(query)).scalars()
             return {(ids[row.file_id], row.position): row for row in rows}
 

@@ -25,6 +25,7 @@ MAX_HISTORY = 400  # messages
 class Said:
     """A message of the branch above the question."""
 
+    id: UUID
     role: str
     content: str
 
@@ -126,7 +127,7 @@ async def _above(session: AsyncSession, place: _Place, leaf: UUID | None, conver
         raise NotFound
     if rows[0].status == "streaming":
         raise Conflict("An answer is being written in this branch.", details=[{"run_id": str(rows[0].run_id)}])
-    place.history = [Said(row.role, row.content) for row in reversed(rows) if row.content]
+    place.history = [Said(row.id, row.role, row.content) for row in reversed(rows) if row.content]
 
 
 async def _locate(session: AsyncSession, asked: Asked, conversation: Conversation, room: int) -> _Place:
@@ -177,7 +178,7 @@ async def _again(
         raise BadRequest("There is no question above this message.")
     question = rows[position]
     place.question_id, place.question, place.parent = question.id, question.content, question.parent_id
-    place.history = [Said(row.role, row.content) for row in reversed(rows[position + 1 :]) if row.content]
+    place.history = [Said(row.id, row.role, row.content) for row in reversed(rows[position + 1 :]) if row.content]
 
 
 async def begin(
@@ -188,15 +189,16 @@ async def begin(
     worker: UUID,
     request: Callable[[Conversation], str],
     start_event: Callable[[Conversation, UUID, UUID, UUID], str],
-    characters: int,
+    characters: Callable[[Conversation], int],
     new_conversation: dict[str, Any],
     provisional_title: Callable[[str], str],
     earlier: Sequence[tuple[str, str]] = (),
 ) -> Begun:
     """Write question, empty answer, run and first event; return them with the branch that the model shall see.
 
-    `request` and `start_event` make the lines of JSON that are kept with the run, once the conversation is known.
-    `characters` bounds the history that is read. Raises NotFound for a conversation or message that is not the
+    `request` and `start_event` make the lines of JSON that are kept with the run, once the conversation is known;
+    `characters` bounds the history that is read,
+    for the same reason. Raises NotFound for a conversation or message that is not the
     caller's, Conflict (with the run's id) where the branch is being written, BadRequest for a place that makes no
     sense.
     """
@@ -212,7 +214,7 @@ async def begin(
         raise NotFound
     else:
         conversation = await conversations.get(session, user_id, asked.conversation_id, lock=True)
-    place = await _locate(session, asked, conversation, characters)
+    place = await _locate(session, asked, conversation, characters(conversation))
     if place.first and conversation.title is None:
         conversation.title = provisional_title(asked.content)
     question_id, answer_id, run_id = place.question_id or new_id(), place.answer_id or new_id(), new_id()

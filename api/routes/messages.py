@@ -24,6 +24,10 @@ async def trace(message_id: UUID, user: CurrentUser, session: Session) -> TraceR
     """Say why this answer: what each node took, gave and cost, every candidate's scores, the exact prompt."""
     message, run = await messages.trace(session, user.id, message_id)
     kept = run.trace or {}
+    for node in kept.get("nodes", []):
+        if "prompt" in node["output"]:
+            prompt = node["output"]["prompt"]
+            node["output"]["prompt"] = await messages.whole_prompt(session, message.conversation_id, prompt)
     return TraceRead(
         message_id=message.id,
         run_id=run.id,

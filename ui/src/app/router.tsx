@@ -30,6 +30,12 @@ const signInRoute = createRoute({
   component: SignInScreen,
 });
 
+const resetRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: "/reset-password",
+  component: lazyRouteComponent(() => import("./ResetScreen"), "ResetScreen"),
+});
+
 /** Everything but the sign-in page needs somebody who is signed in. */
 const shellRoute = createRoute({
   getParentRoute: () => rootRoute,
@@ -60,6 +66,7 @@ const studioRoute = page("/studio/{-$id}", lazyRouteComponent(() => import("./St
 
 const routeTree = rootRoute.addChildren([
   signInRoute,
+  resetRoute,
   shellRoute.addChildren([newChatRoute, chatRoute, filesRoute, accountRoute, adminRoute, studioRoute]),
 ]);
 

@@ -4,6 +4,7 @@ import { Button, Field } from "@/shared/ui/controls";
 import { ErrorNotice } from "@/shared/ui/ErrorNotice";
 import { Logo } from "@/shared/ui/Logo";
 import { useSignIn, useSignUp } from "./api";
+import { ForgotDialog } from "./ForgotDialog";
 import "./auth.css";
 
 const text = (form: FormData, name: string): string => {
@@ -65,15 +66,33 @@ export function SignInPage({ onDone }: { onDone: () => void }) {
           <Button type="submit" kind="primary" disabled={action.isPending}>
             {registering ? t("auth.signUp") : t("auth.signIn")}
           </Button>
-          <p className="sign-in__other">
-            {registering ? t("auth.haveAccount") : t("auth.noAccount")}{" "}
-            <button type="button" className="text-button" onClick={() => setRegistering(!registering)}>
-              {registering ? t("auth.toSignIn") : t("auth.toSignUp")}
-            </button>
-          </p>
+          <OtherWays registering={registering} onSwitch={() => setRegistering(!registering)} />
         </form>
       </section>
     </main>
+  );
+}
+
+function OtherWays({ registering, onSwitch }: { registering: boolean; onSwitch: () => void }) {
+  const t = useT();
+  const [forgot, setForgot] = useState(false);
+  return (
+    <>
+      <p className="sign-in__other">
+        {t(registering ? "auth.haveAccount" : "auth.noAccount")}{" "}
+        <button type="button" className="text-button" onClick={onSwitch}>
+          {t(registering ? "auth.toSignIn" : "auth.toSignUp")}
+        </button>
+      </p>
+      {!registering && (
+        <p className="sign-in__other">
+          <button type="button" className="text-button" onClick={() => setForgot(true)}>
+            {t("auth.forgot")}
+          </button>
+        </p>
+      )}
+      {forgot && <ForgotDialog onClose={() => setForgot(false)} />}
+    </>
   );
 }
 

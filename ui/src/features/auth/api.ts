@@ -23,6 +23,14 @@ export function useSignUp() {
   });
 }
 
+export const useForgotPassword = () =>
+  useMutation({ mutationFn: (email: string) => take(api.POST("/api/v1/auth/forgot-password", { body: { email } })) });
+
+export const useResetPassword = () =>
+  useMutation({
+    mutationFn: (body: { token: string; password: string }) => take(api.POST("/api/v1/auth/reset-password", { body })),
+  });
+
 /** End this session and forget everything the page has read, drafts included. */
 export function useSignOut() {
   const queries = useQueryClient();

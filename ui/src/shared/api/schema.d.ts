@@ -15,7 +15,7 @@ export interface paths {
          * List Users
          * @description List accounts, newest first.
          */
-        get: operations["list_users_api_v1_admin_users_get"];
+        get: operations["admin_list_users"];
         put?: never;
         post?: never;
         delete?: never;
@@ -38,122 +38,14 @@ export interface paths {
          * Delete User
          * @description Delete an account with everything that it owns.
          */
-        delete: operations["delete_user_api_v1_admin_users__user_id__delete"];
+        delete: operations["admin_delete_user"];
         options?: never;
         head?: never;
         /**
          * Change User
          * @description Switch an account on or off, make it an administrator's, set its password; its sessions end where they must.
          */
-        patch: operations["change_user_api_v1_admin_users__user_id__patch"];
-        trace?: never;
-    };
-    "/api/v1/auth/register": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Register
-         * @description Make an account.
-         */
-        post: operations["register_api_v1_auth_register_post"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/auth/login": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Login
-         * @description Sign in with a user name or e-mail address, as JSON or as a form.
-         */
-        post: operations["login_api_v1_auth_login_post"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/auth/refresh": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Refresh
-         * @description Spend a refresh token for new tokens. Using one twice ends the whole session: two hold it.
-         */
-        post: operations["refresh_api_v1_auth_refresh_post"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/auth/logout": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Logout
-         * @description End this session, or all of the account's.
-         */
-        post: operations["logout_api_v1_auth_logout_post"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/auth/me": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Me
-         * @description Return the signed-in account.
-         */
-        get: operations["me_api_v1_auth_me_get"];
-        put?: never;
-        post?: never;
-        /**
-         * Delete Me
-         * @description Delete the account with everything that it owns.
-         */
-        delete: operations["delete_me_api_v1_auth_me_delete"];
-        options?: never;
-        head?: never;
-        /**
-         * Change Me
-         * @description Change the account's name or e-mail address.
-         */
-        patch: operations["change_me_api_v1_auth_me_patch"];
+        patch: operations["admin_change_user"];
         trace?: never;
     };
     "/api/v1/auth/change-password": {
@@ -169,7 +61,7 @@ export interface paths {
          * Change Password
          * @description Set a new password; every other session ends.
          */
-        post: operations["change_password_api_v1_auth_change_password_post"];
+        post: operations["auth_change_password"];
         delete?: never;
         options?: never;
         head?: never;
@@ -189,7 +81,115 @@ export interface paths {
          * Forgot Password
          * @description Send a link for a new password, where the address is known and the operator has set up e-mail.
          */
-        post: operations["forgot_password_api_v1_auth_forgot_password_post"];
+        post: operations["auth_forgot_password"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/auth/login": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Login
+         * @description Sign in with a user name or e-mail address, as JSON or as a form.
+         */
+        post: operations["auth_login"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/auth/logout": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Logout
+         * @description End this session, or all of the account's.
+         */
+        post: operations["auth_logout"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/auth/me": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Me
+         * @description Return the signed-in account.
+         */
+        get: operations["auth_me"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete Me
+         * @description Delete the account with everything that it owns.
+         */
+        delete: operations["auth_delete_me"];
+        options?: never;
+        head?: never;
+        /**
+         * Change Me
+         * @description Change the account's name or e-mail address.
+         */
+        patch: operations["auth_change_me"];
+        trace?: never;
+    };
+    "/api/v1/auth/refresh": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Refresh
+         * @description Spend a refresh token for new tokens. Using one twice ends the whole session: two hold it.
+         */
+        post: operations["auth_refresh"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/auth/register": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Register
+         * @description Make an account.
+         */
+        post: operations["auth_register"];
         delete?: never;
         options?: never;
         head?: never;
@@ -209,7 +209,7 @@ export interface paths {
          * Reset Password
          * @description Set a new password with the token of the e-mail; every session ends.
          */
-        post: operations["reset_password_api_v1_auth_reset_password_post"];
+        post: operations["auth_reset_password"];
         delete?: never;
         options?: never;
         head?: never;
@@ -227,7 +227,7 @@ export interface paths {
          * Sessions
          * @description List the places where the account is signed in.
          */
-        get: operations["sessions_api_v1_auth_sessions_get"];
+        get: operations["auth_sessions"];
         put?: never;
         post?: never;
         delete?: never;
@@ -250,7 +250,7 @@ export interface paths {
          * End Session
          * @description End one of the account's sessions.
          */
-        delete: operations["end_session_api_v1_auth_sessions__session_id__delete"];
+        delete: operations["auth_end_session"];
         options?: never;
         head?: never;
         patch?: never;
@@ -269,27 +269,7 @@ export interface paths {
          * Chat
          * @description Ask, and wait for the whole answer.
          */
-        post: operations["chat_api_v1_chat_post"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/chat/stream": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Chat Stream
-         * @description Ask, and read the answer while it is written. A client that leaves comes back by the run's stream.
-         */
-        post: operations["chat_stream_api_v1_chat_stream_post"];
+        post: operations["chat_chat"];
         delete?: never;
         options?: never;
         head?: never;
@@ -307,27 +287,7 @@ export interface paths {
          * Run Status
          * @description Return the state of a run.
          */
-        get: operations["run_status_api_v1_chat_runs__run_id__get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/chat/runs/{run_id}/stream": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Run Stream
-         * @description Read what was missed, then what comes. The events of a finished run stay readable for an hour.
-         */
-        get: operations["run_stream_api_v1_chat_runs__run_id__stream_get"];
+        get: operations["chat_run_status"];
         put?: never;
         post?: never;
         delete?: never;
@@ -349,7 +309,47 @@ export interface paths {
          * Run Cancel
          * @description Stop a run; what was said so far is kept. A run that has ended stays as it is.
          */
-        post: operations["run_cancel_api_v1_chat_runs__run_id__cancel_post"];
+        post: operations["chat_run_cancel"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/chat/runs/{run_id}/stream": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Run Stream
+         * @description Read what was missed, then what comes. The events of a finished run stay readable for an hour.
+         */
+        get: operations["chat_run_stream"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/chat/stream": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Chat Stream
+         * @description Ask, and read the answer while it is written. A client that leaves comes back by the run's stream.
+         */
+        post: operations["chat_chat_stream"];
         delete?: never;
         options?: never;
         head?: never;
@@ -367,13 +367,13 @@ export interface paths {
          * List Conversations
          * @description List conversations, newest first; with `q`, those whose title or messages hold the words.
          */
-        get: operations["list_conversations_api_v1_conversations_get"];
+        get: operations["conversations_list_conversations"];
         put?: never;
         /**
          * Create Conversation
          * @description Begin an empty conversation.
          */
-        post: operations["create_conversation_api_v1_conversations_post"];
+        post: operations["conversations_create_conversation"];
         delete?: never;
         options?: never;
         head?: never;
@@ -393,7 +393,7 @@ export interface paths {
          * Import Conversations
          * @description Take conversations from this server's JSON export, or from an export file of ChatGPT or Open WebUI.
          */
-        post: operations["import_conversations_api_v1_conversations_import_post"];
+        post: operations["conversations_import_conversations"];
         delete?: never;
         options?: never;
         head?: never;
@@ -411,24 +411,24 @@ export interface paths {
          * Get Conversation
          * @description Return one conversation.
          */
-        get: operations["get_conversation_api_v1_conversations__conversation_id__get"];
+        get: operations["conversations_get_conversation"];
         put?: never;
         post?: never;
         /**
          * Delete Conversation
          * @description Delete a conversation: messages, checkpoints, its own files, vectors, all of it.
          */
-        delete: operations["delete_conversation_api_v1_conversations__conversation_id__delete"];
+        delete: operations["conversations_delete_conversation"];
         options?: never;
         head?: never;
         /**
          * Change Conversation
          * @description Change what is present in the body. `leaf_id` switches to the newest branch through that message.
          */
-        patch: operations["change_conversation_api_v1_conversations__conversation_id__patch"];
+        patch: operations["conversations_change_conversation"];
         trace?: never;
     };
-    "/api/v1/conversations/{conversation_id}/messages": {
+    "/api/v1/conversations/{conversation_id}/checkpoints": {
         parameters: {
             query?: never;
             header?: never;
@@ -436,10 +436,10 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List Messages
-         * @description Return the newest messages of a branch in the order of the talk; the cursor leads to those before them.
+         * Checkpoints
+         * @description Return what the graph kept of this conversation.
          */
-        get: operations["list_messages_api_v1_conversations__conversation_id__messages_get"];
+        get: operations["studio_checkpoints"];
         put?: never;
         post?: never;
         delete?: never;
@@ -459,7 +459,7 @@ export interface paths {
          * Export Conversation
          * @description Download a conversation: JSON with all branches and citations, or its current branch as Markdown.
          */
-        get: operations["export_conversation_api_v1_conversations__conversation_id__export_get"];
+        get: operations["conversations_export_conversation"];
         put?: never;
         post?: never;
         delete?: never;
@@ -468,20 +468,20 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/files/upload": {
+    "/api/v1/conversations/{conversation_id}/messages": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        get?: never;
-        put?: never;
         /**
-         * Upload
-         * @description Take a file and return at once; reading and indexing go on in the background.
+         * List Messages
+         * @description Return the newest messages of a branch in the order of the talk; the cursor leads to those before them.
          */
-        post: operations["upload_api_v1_files_upload_post"];
+        get: operations["conversations_list_messages"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -499,111 +499,7 @@ export interface paths {
          * List Files
          * @description List files, newest first.
          */
-        get: operations["list_files_api_v1_files_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/files/{file_id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Get File
-         * @description Return a file and how far its indexing is.
-         */
-        get: operations["get_file_api_v1_files__file_id__get"];
-        put?: never;
-        post?: never;
-        /**
-         * Delete
-         * @description Delete a file: bytes, passages, vectors; a job that reads it ends.
-         */
-        delete: operations["delete_api_v1_files__file_id__delete"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/files/status/{file_id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Get File
-         * @description Return a file and how far its indexing is.
-         */
-        get: operations["get_file_api_v1_files_status__file_id__get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/files/{file_id}/content": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Content
-         * @description Return the original bytes, to be saved or drawn by the page, never to be run by a browser.
-         */
-        get: operations["content_api_v1_files__file_id__content_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/files/{file_id}/text": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Extracted Text
-         * @description Return the extracted text, which all offsets refer to, and where its pages lie.
-         */
-        get: operations["extracted_text_api_v1_files__file_id__text_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/files/{file_id}/chunks": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Chunks
-         * @description Return the passages in their order.
-         */
-        get: operations["chunks_api_v1_files__file_id__chunks_get"];
+        get: operations["files_list_files"];
         put?: never;
         post?: never;
         delete?: never;
@@ -625,8 +521,72 @@ export interface paths {
          * Process
          * @description Index a file again; searches find its old passages until the new ones are there.
          */
-        post: operations["process_api_v1_files_process__file_id__post"];
+        post: operations["files_process"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/files/status/{file_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Status
+         * @description Return how far a file's indexing is, with the file.
+         */
+        get: operations["files_get_status"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/files/upload": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Upload
+         * @description Take a file and return at once; reading and indexing go on in the background.
+         */
+        post: operations["files_upload"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/files/{file_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get File
+         * @description Return a file and how far its indexing is.
+         */
+        get: operations["files_get_file"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete
+         * @description Delete a file: bytes, passages, vectors; a job that reads it ends.
+         */
+        delete: operations["files_delete"];
         options?: never;
         head?: never;
         patch?: never;
@@ -645,7 +605,47 @@ export interface paths {
          * Attach
          * @description Put a file at hand in a conversation.
          */
-        post: operations["attach_api_v1_files__file_id__attach_post"];
+        post: operations["files_attach"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/files/{file_id}/chunks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Chunks
+         * @description Return the passages in their order.
+         */
+        get: operations["files_chunks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/files/{file_id}/content": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Content
+         * @description Return the original bytes, to be saved or drawn by the page, never to be run by a browser.
+         */
+        get: operations["files_content"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -665,14 +665,14 @@ export interface paths {
          * Detach
          * @description Take a file out of a conversation; it stays in the library.
          */
-        post: operations["detach_api_v1_files__file_id__detach_post"];
+        post: operations["files_detach"];
         delete?: never;
         options?: never;
         head?: never;
         patch?: never;
         trace?: never;
     };
-    "/health": {
+    "/api/v1/files/{file_id}/text": {
         parameters: {
             query?: never;
             header?: never;
@@ -680,70 +680,10 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Health
-         * @description Say that the process is alive; touches nothing else.
+         * Extracted Text
+         * @description Return the extracted text, which all offsets refer to, and where its pages lie.
          */
-        get: operations["health_health_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/ready": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Ready
-         * @description Say whether the server can work. Without its database it can't; without vectors or a model it can less.
-         */
-        get: operations["ready_ready_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/metrics": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Metrics
-         * @description Return the process's metrics in Prometheus's text format.
-         */
-        get: operations["metrics_metrics_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/messages/{message_id}/trace": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Trace
-         * @description Say why this answer: what each node took, gave and cost, every candidate's scores, the exact prompt.
-         */
-        get: operations["trace_api_v1_messages__message_id__trace_get"];
+        get: operations["files_extracted_text"];
         put?: never;
         post?: never;
         delete?: never;
@@ -764,7 +704,7 @@ export interface paths {
          * Feedback
          * @description Keep an opinion of an answer.
          */
-        put: operations["feedback_api_v1_messages__message_id__feedback_put"];
+        put: operations["messages_feedback"];
         post?: never;
         delete?: never;
         options?: never;
@@ -785,7 +725,27 @@ export interface paths {
          * Replay
          * @description Ask the same question again with something changed; the answer becomes a sibling, to be compared.
          */
-        post: operations["replay_api_v1_messages__message_id__replay_post"];
+        post: operations["messages_replay"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/messages/{message_id}/trace": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Trace
+         * @description Say why this answer: what each node took, gave and cost, every candidate's scores, the exact prompt.
+         */
+        get: operations["messages_trace"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -803,7 +763,7 @@ export interface paths {
          * List Models
          * @description List the chat models of a source; one that can't be asked gives an empty list and says why.
          */
-        get: operations["list_models_api_v1_models_list_get"];
+        get: operations["models_list_models"];
         put?: never;
         post?: never;
         delete?: never;
@@ -823,7 +783,7 @@ export interface paths {
          * Status
          * @description Say which providers answer; where, and what is wrong, only to who is signed in.
          */
-        get: operations["status_api_v1_models_status_get"];
+        get: operations["models_status"];
         put?: never;
         post?: never;
         delete?: never;
@@ -845,27 +805,7 @@ export interface paths {
          * Search
          * @description Return the best passages of your files, ranked exactly as the chat ranks them.
          */
-        post: operations["search_api_v1_search_post"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/stats/user": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * User Stats
-         * @description Return what the account has and used.
-         */
-        get: operations["user_stats_api_v1_stats_user_get"];
-        put?: never;
-        post?: never;
+        post: operations["search_search"];
         delete?: never;
         options?: never;
         head?: never;
@@ -883,7 +823,27 @@ export interface paths {
          * System Stats
          * @description Return the same over all accounts, and the server's own state.
          */
-        get: operations["system_stats_api_v1_stats_system_get"];
+        get: operations["stats_system_stats"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/stats/user": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * User Stats
+         * @description Return what the account has and used.
+         */
+        get: operations["stats_user_stats"];
         put?: never;
         post?: never;
         delete?: never;
@@ -903,7 +863,7 @@ export interface paths {
          * Graph
          * @description Return the chat graph's drawing.
          */
-        get: operations["graph_api_v1_studio_graph_get"];
+        get: operations["studio_graph"];
         put?: never;
         post?: never;
         delete?: never;
@@ -912,7 +872,7 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/conversations/{conversation_id}/checkpoints": {
+    "/health": {
         parameters: {
             query?: never;
             header?: never;
@@ -920,10 +880,50 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Checkpoints
-         * @description Return what the graph kept of this conversation.
+         * Health
+         * @description Say that the process is alive; touches nothing else.
          */
-        get: operations["checkpoints_api_v1_conversations__conversation_id__checkpoints_get"];
+        get: operations["operation_health"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/metrics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Metrics
+         * @description Return the process's metrics in Prometheus's text format.
+         */
+        get: operations["operation_metrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/ready": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Ready
+         * @description Say whether the server can work. Without its database it can't; without vectors or a model it can less.
+         */
+        get: operations["operation_ready"];
         put?: never;
         post?: never;
         delete?: never;
@@ -936,6 +936,47 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /**
+         * AIMessage
+         * @description Message from an AI.
+         *
+         *     An `AIMessage` is returned from a chat model as a response to a prompt.
+         *
+         *     This message represents the output of the model and consists of both
+         *     the raw output as returned by the model and standardized fields
+         *     (e.g., tool calls, usage metadata) added by the LangChain framework.
+         */
+        AIMessage: {
+            /** Additional Kwargs */
+            additional_kwargs?: {
+                [key: string]: unknown;
+            };
+            /** Content */
+            content: string | (string | {
+                [key: string]: unknown;
+            })[];
+            /** Id */
+            id?: string | null;
+            /** Invalid Tool Calls */
+            invalid_tool_calls?: components["schemas"]["InvalidToolCall"][];
+            /** Name */
+            name?: string | null;
+            /** Response Metadata */
+            response_metadata?: {
+                [key: string]: unknown;
+            };
+            /** Tool Calls */
+            tool_calls?: components["schemas"]["ToolCall"][];
+            /**
+             * Type
+             * @default ai
+             * @constant
+             */
+            type?: "ai";
+            usage_metadata?: components["schemas"]["UsageMetadata"] | null;
+        } & {
+            [key: string]: unknown;
+        };
         /**
          * Attach
          * @description The conversation to attach a file to.
@@ -1001,43 +1042,43 @@ export interface components {
          *     }
          */
         ChatRequest: {
+            /** Continue Message Id */
+            continue_message_id?: string | null;
+            /** Conversation Id */
+            conversation_id?: string | null;
+            /** Edit Of */
+            edit_of?: string | null;
+            /** File Ids */
+            file_ids?: string[] | null;
+            /** Max Tokens */
+            max_tokens?: number | null;
             /**
              * Message
              * @default
              */
             message?: string;
-            /** Conversation Id */
-            conversation_id?: string | null;
+            /** Model Name */
+            model_name?: string | null;
+            /** Model Source */
+            model_source?: ("local" | "embedded" | "ollama" | "openai" | "aihub") | null;
             /** Parent Message Id */
             parent_message_id?: string | null;
-            /** Edit Of */
-            edit_of?: string | null;
             /**
              * Regenerate
              * @default false
              */
             regenerate?: boolean;
-            /** Continue Message Id */
-            continue_message_id?: string | null;
-            /** Model Source */
-            model_source?: ("local" | "embedded" | "ollama" | "openai" | "aihub") | null;
-            /** Model Name */
-            model_name?: string | null;
-            /** File Ids */
-            file_ids?: string[] | null;
+            /** System Prompt */
+            system_prompt?: string | null;
+            /** Temperature */
+            temperature?: number | null;
+            /** Top K */
+            top_k?: number | null;
             /**
              * Use Rag
              * @default true
              */
             use_rag?: boolean;
-            /** Top K */
-            top_k?: number | null;
-            /** Temperature */
-            temperature?: number | null;
-            /** Max Tokens */
-            max_tokens?: number | null;
-            /** System Prompt */
-            system_prompt?: string | null;
         };
         /**
          * ChatResponse
@@ -1049,35 +1090,35 @@ export interface components {
              * Format: uuid
              */
             conversation_id: string;
+            /** Fallback From */
+            fallback_from?: string | null;
+            /** Finish Reason */
+            finish_reason: string | null;
             /**
              * Message Id
              * Format: uuid
              */
             message_id: string;
-            /**
-             * User Message Id
-             * Format: uuid
-             */
-            user_message_id: string;
+            /** Model Name */
+            model_name: string;
+            /** Model Source */
+            model_source: string;
+            /** Response */
+            response: string;
             /**
              * Run Id
              * Format: uuid
              */
             run_id: string;
-            /** Response */
-            response: string;
             /** Sources */
             sources: components["schemas"]["SourceRead"][];
-            /** Model Source */
-            model_source: string;
-            /** Model Name */
-            model_name: string;
-            /** Fallback From */
-            fallback_from?: string | null;
-            /** Finish Reason */
-            finish_reason: string | null;
-            usage: components["schemas"]["UsageRead"] | null;
             timings: components["schemas"]["Timings"];
+            usage: components["schemas"]["UsageRead"] | null;
+            /**
+             * User Message Id
+             * Format: uuid
+             */
+            user_message_id: string;
         };
         /**
          * CheckpointList
@@ -1096,12 +1137,12 @@ export interface components {
             checkpoint_id: string;
             /** Created At */
             created_at: string | null;
-            /** Step */
-            step: number | null;
-            /** Source */
-            source: string | null;
             /** Next */
             next: string[];
+            /** Source */
+            source: string | null;
+            /** Step */
+            step: number | null;
             /** Values */
             values: {
                 [key: string]: unknown;
@@ -1112,26 +1153,26 @@ export interface components {
          * @description A passage; `start` and `end` are character offsets into the file's extracted text.
          */
         ChunkRead: {
-            /**
-             * Id
-             * Format: uuid
-             */
-            id: string;
+            /** End */
+            end: number;
             /**
              * File Id
              * Format: uuid
              */
             file_id: string;
-            /** Position */
-            position: number;
-            /** Text */
-            text: string;
-            /** Start */
-            start: number;
-            /** End */
-            end: number;
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
             /** Page */
             page: number | null;
+            /** Position */
+            position: number;
+            /** Start */
+            start: number;
+            /** Text */
+            text: string;
         };
         /**
          * ConversationChange
@@ -1141,26 +1182,26 @@ export interface components {
          *     }
          */
         ConversationChange: {
-            /** Title */
-            title?: string | null;
-            /** Model Source */
-            model_source?: ("local" | "embedded" | "ollama" | "openai" | "aihub") | null;
-            /** Model Name */
-            model_name?: string | null;
-            /** System Prompt */
-            system_prompt?: string | null;
             /**
              * Archived
              * @default false
              */
             archived?: boolean;
+            /** Leaf Id */
+            leaf_id?: string | null;
+            /** Model Name */
+            model_name?: string | null;
+            /** Model Source */
+            model_source?: ("local" | "embedded" | "ollama" | "openai" | "aihub") | null;
             /**
              * Pinned
              * @default false
              */
             pinned?: boolean;
-            /** Leaf Id */
-            leaf_id?: string | null;
+            /** System Prompt */
+            system_prompt?: string | null;
+            /** Title */
+            title?: string | null;
         };
         /**
          * ConversationCreate
@@ -1170,66 +1211,66 @@ export interface components {
          *     }
          */
         ConversationCreate: {
-            /** Title */
-            title?: string | null;
-            /** Model Source */
-            model_source?: ("local" | "embedded" | "ollama" | "openai" | "aihub") | null;
             /** Model Name */
             model_name?: string | null;
+            /** Model Source */
+            model_source?: ("local" | "embedded" | "ollama" | "openai" | "aihub") | null;
             /** System Prompt */
             system_prompt?: string | null;
+            /** Title */
+            title?: string | null;
         };
         /**
          * ConversationRead
          * @description A conversation. `snippet` and `highlights` (offsets into it) are there in the results of a search.
          */
         ConversationRead: {
-            /**
-             * Id
-             * Format: uuid
-             */
-            id: string;
-            /** Title */
-            title: string | null;
-            /** Model Source */
-            model_source: string | null;
-            /** Model Name */
-            model_name: string | null;
-            /** System Prompt */
-            system_prompt: string | null;
             /** Archived */
             archived: boolean;
-            /** Pinned */
-            pinned: boolean;
-            /** Leaf Id */
-            leaf_id: string | null;
             /**
              * Created At
              * Format: date-time
              */
             created_at: string;
-            /**
-             * Updated At
-             * Format: date-time
-             */
-            updated_at: string;
-            /** Snippet */
-            snippet?: string | null;
             /** Highlights */
             highlights?: [
                 number,
                 number
             ][] | null;
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /** Leaf Id */
+            leaf_id: string | null;
+            /** Model Name */
+            model_name: string | null;
+            /** Model Source */
+            model_source: string | null;
+            /** Pinned */
+            pinned: boolean;
+            /** Snippet */
+            snippet?: string | null;
+            /** System Prompt */
+            system_prompt: string | null;
+            /** Title */
+            title: string | null;
+            /**
+             * Updated At
+             * Format: date-time
+             */
+            updated_at: string;
         };
         /**
          * DayUsage
          * @description Answers and tokens of a day (UTC).
          */
         DayUsage: {
-            /** Day */
-            day: string;
             /** Answers */
             answers: number;
+            /** Day */
+            day: string;
             /** Input Tokens */
             input_tokens: number;
             /** Output Tokens */
@@ -1250,14 +1291,14 @@ export interface components {
         ErrorDetail: {
             /** Code */
             code: string;
-            /** Message */
-            message: string;
-            /** Request Id */
-            request_id: string;
             /** Details */
             details?: {
                 [key: string]: unknown;
             }[] | null;
+            /** Message */
+            message: string;
+            /** Request Id */
+            request_id: string;
         };
         /**
          * ErrorEnvelope
@@ -1281,81 +1322,93 @@ export interface components {
          * @description An opinion of an answer.
          */
         Feedback: {
+            /** Comment */
+            comment?: string | null;
             /**
              * Rating
              * @enum {string}
              */
             rating: "up" | "down";
-            /** Comment */
-            comment?: string | null;
         };
         /**
          * FeedbackRead
          * @description An opinion of an answer.
          */
         FeedbackRead: {
+            /** Comment */
+            comment?: string | null;
             /**
              * Rating
              * @enum {string}
              */
             rating: "up" | "down";
-            /** Comment */
-            comment?: string | null;
+        };
+        /**
+         * FeedbackToken
+         * @description Represents the feedback tokens for a given request.
+         */
+        FeedbackToken: {
+            /** Expires At */
+            expires_at?: string | null;
+            /** Key */
+            key: string;
+            /** Token Url */
+            token_url?: string | null;
         };
         /**
          * FileRead
          * @description A file and how far its indexing is; `progress` is from 0 to 1, `size` in bytes.
          */
         FileRead: {
-            /**
-             * Id
-             * Format: uuid
-             */
-            id: string;
-            /** Name */
-            name: string;
-            /** Mime */
-            mime: string;
-            /** Size */
-            size: number;
-            /** Sha256 */
-            sha256: string;
-            /** Conversation Ids */
-            conversation_ids: string[];
-            /**
-             * Status
-             * @enum {string}
-             */
-            status: "pending" | "processing" | "completed" | "partial_success" | "failed";
-            /**
-             * Stage
-             * @enum {string}
-             */
-            stage: "queued" | "extract" | "split" | "embed" | "finalized";
-            /** Progress */
-            progress: number;
-            /** Chunks Total */
-            chunks_total: number;
             /** Chunks Indexed */
             chunks_indexed: number;
-            error: components["schemas"]["ErrorRead"] | null;
+            /** Chunks Total */
+            chunks_total: number;
+            /** Conversation Ids */
+            conversation_ids: string[];
             /**
              * Created At
              * Format: date-time
              */
             created_at: string;
+            error: components["schemas"]["ErrorRead"] | null;
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /** Mime */
+            mime: string;
+            /** Name */
+            name: string;
+            /** Progress */
+            progress: number;
+            /** Sha256 */
+            sha256: string;
+            /** Size */
+            size: number;
+            /**
+             * Stage
+             * @enum {string}
+             */
+            stage: "queued" | "extract" | "split" | "embed" | "finalized";
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "pending" | "processing" | "completed" | "partial_success" | "failed";
         };
         /**
          * FileText
          * @description The extracted text, to which all offsets refer.
          */
         FileText: {
-            /** Text */
-            text: string;
-            /** Pages */
-            pages: components["schemas"]["PageMark"][];
             /** Blocks */
             blocks: components["schemas"]["TextMark"][];
+            /** Pages */
+            pages: components["schemas"]["PageMark"][];
+            /** Text */
+            text: string;
         };
         /**
          * ForgotPassword
@@ -1374,41 +1427,41 @@ export interface components {
          */
         FoundRead: {
             /**
+             * Chunk Id
+             * Format: uuid
+             */
+            chunk_id: string;
+            /** End */
+            end: number;
+            /**
              * File Id
              * Format: uuid
              */
             file_id: string;
             /** File Name */
             file_name: string;
-            /**
-             * Chunk Id
-             * Format: uuid
-             */
-            chunk_id: string;
             /** Page */
             page: number | null;
-            /** Start */
-            start: number;
-            /** End */
-            end: number;
-            /** Text */
-            text: string;
             /** Score */
             score: number;
+            /** Start */
+            start: number;
+            /** Text */
+            text: string;
         };
         /**
          * GraphRead
          * @description The chat graph as it is compiled.
          */
         GraphRead: {
+            /** Edges */
+            edges: {
+                [key: string]: unknown;
+            }[];
             /** Mermaid */
             mermaid: string;
             /** Nodes */
             nodes: {
-                [key: string]: unknown;
-            }[];
-            /** Edges */
-            edges: {
                 [key: string]: unknown;
             }[];
         };
@@ -1427,35 +1480,77 @@ export interface components {
              * @constant
              */
             status: "healthy";
-            /** Version */
-            version: string;
             /**
              * Timestamp
              * Format: date-time
              */
             timestamp: string;
+            /** Version */
+            version: string;
+        };
+        /**
+         * HumanMessage
+         * @description Message from the user.
+         *
+         *     A `HumanMessage` is a message that is passed in from a user to the model.
+         *
+         *     Example:
+         *         ```python
+         *         from langchain_core.messages import HumanMessage, SystemMessage
+         *
+         *         messages = [
+         *             SystemMessage(content="You are a helpful assistant! Your name is Bob."),
+         *             HumanMessage(content="What is your name?"),
+         *         ]
+         *
+         *         # Instantiate a chat model and invoke it with the messages
+         *         model = ...
+         *         print(model.invoke(messages))
+         *         ```
+         */
+        HumanMessage: {
+            /** Additional Kwargs */
+            additional_kwargs?: {
+                [key: string]: unknown;
+            };
+            /** Content */
+            content: string | (string | {
+                [key: string]: unknown;
+            })[];
+            /** Id */
+            id?: string | null;
+            /** Name */
+            name?: string | null;
+            /** Response Metadata */
+            response_metadata?: {
+                [key: string]: unknown;
+            };
+            /**
+             * Type
+             * @default human
+             * @constant
+             */
+            type?: "human";
+        } & {
+            [key: string]: unknown;
         };
         /**
          * Imported
          * @description What an import brought.
          */
         Imported: {
+            /** Conversation Ids */
+            conversation_ids: string[];
             /** Conversations */
             conversations: number;
             /** Messages */
             messages: number;
-            /** Conversation Ids */
-            conversation_ids: string[];
         };
         /**
          * IndexState
          * @description Postgres's passages and vectors, and how many Chroma holds (null: it can't be asked).
          */
         IndexState: {
-            /** Passages */
-            passages: number;
-            /** Vectors */
-            vectors: number;
             /** Indexed */
             indexed: number | null;
             /**
@@ -1463,6 +1558,105 @@ export interface components {
              * @description Files that were embedded by another model; `reindex` embeds them anew
              */
             other_model: number;
+            /** Passages */
+            passages: number;
+            /** Vectors */
+            vectors: number;
+        };
+        /**
+         * InputTokenDetails
+         * @description Breakdown of input token counts.
+         *
+         *     Does *not* need to sum to full input token count. Does *not* need to have all keys.
+         *
+         *     Example:
+         *         ```python
+         *         {
+         *             "audio": 10,
+         *             "cache_creation": 200,
+         *             "cache_read": 100,
+         *         }
+         *         ```
+         *
+         *     May also hold extra provider-specific keys.
+         *
+         *     !!! version-added "Added in `langchain-core` 0.3.9"
+         */
+        InputTokenDetails: {
+            /** Audio */
+            audio?: number;
+            /** Cache Creation */
+            cache_creation?: number;
+            /** Cache Read */
+            cache_read?: number;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * InvalidToolCall
+         * @description Allowance for errors made by LLM.
+         *
+         *     Here we add an `error` key to surface errors made during generation
+         *     (e.g., invalid JSON arguments.)
+         */
+        InvalidToolCall: {
+            /** Args */
+            args: string | null;
+            /** Error */
+            error: string | null;
+            /** Extras */
+            extras?: {
+                [key: string]: unknown;
+            };
+            /** Id */
+            id: string | null;
+            /** Index */
+            index?: number | string;
+            /** Name */
+            name: string | null;
+            /**
+             * Type
+             * @constant
+             */
+            type: "invalid_tool_call";
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * InvokeResponseMetadata
+         * @description Represents response metadata used for just single input/output LangServe
+         *     responses.
+         */
+        InvokeResponseMetadata: {
+            /**
+             * Feedback Tokens
+             * @description Feedback tokens from the given run.These tokens allow a user to provide feedback on the run.Only available if server was configured to provide feedback tokens.
+             */
+            feedback_tokens: components["schemas"]["FeedbackToken"][];
+            /**
+             * Run Id
+             * Format: uuid
+             */
+            run_id: string;
+        };
+        /**
+         * LangServeInput
+         * @description A talk whose last message is the question. With `conversation_id` that conversation goes on instead.
+         */
+        LangServeInput: {
+            /** Conversation Id */
+            conversation_id?: string | null;
+            /** Messages */
+            messages: (components["schemas"]["HumanMessage"] | components["schemas"]["AIMessage"] | components["schemas"]["SystemMessage"])[];
+            /** Model Name */
+            model_name?: string | null;
+            /** Model Source */
+            model_source?: ("local" | "embedded" | "ollama" | "openai" | "aihub") | null;
+            /**
+             * Use Rag
+             * @default true
+             */
+            use_rag?: boolean;
         };
         /**
          * Logout
@@ -1480,62 +1674,66 @@ export interface components {
          * @description A message of a branch; `sibling_ids` are all that stand in its place, itself too, oldest first.
          */
         MessageRead: {
-            /**
-             * Id
-             * Format: uuid
-             */
-            id: string;
+            /** Content */
+            content: string;
             /**
              * Conversation Id
              * Format: uuid
              */
             conversation_id: string;
-            /** Parent Id */
-            parent_id: string | null;
-            /** Sibling Ids */
-            sibling_ids: string[];
-            /**
-             * Role
-             * @enum {string}
-             */
-            role: "user" | "assistant" | "system";
-            /** Content */
-            content: string;
-            /**
-             * Status
-             * @enum {string}
-             */
-            status: "complete" | "streaming" | "stopped" | "interrupted" | "failed";
-            /** Sources */
-            sources: components["schemas"]["SourceRead"][];
-            /** Model Source */
-            model_source: string | null;
-            /** Model Name */
-            model_name: string | null;
-            /** Fallback From */
-            fallback_from: string | null;
-            /** Finish Reason */
-            finish_reason: string | null;
-            usage: components["schemas"]["UsageRead"] | null;
-            /** Timings */
-            timings: {
-                [key: string]: unknown;
-            } | null;
-            error: components["schemas"]["ErrorRead"] | null;
-            feedback: components["schemas"]["FeedbackRead"] | null;
-            /** Run Id */
-            run_id: string | null;
             /**
              * Created At
              * Format: date-time
              */
             created_at: string;
+            error: components["schemas"]["ErrorRead"] | null;
+            /** Fallback From */
+            fallback_from: string | null;
+            feedback: components["schemas"]["FeedbackRead"] | null;
+            /** Finish Reason */
+            finish_reason: string | null;
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /** Model Name */
+            model_name: string | null;
+            /** Model Source */
+            model_source: string | null;
+            /** Parent Id */
+            parent_id: string | null;
+            /**
+             * Role
+             * @enum {string}
+             */
+            role: "user" | "assistant" | "system";
+            /** Run Id */
+            run_id: string | null;
+            /** Sibling Ids */
+            sibling_ids: string[];
+            /** Sources */
+            sources: components["schemas"]["SourceRead"][];
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "complete" | "streaming" | "stopped" | "interrupted" | "failed";
+            /** Timings */
+            timings: {
+                [key: string]: unknown;
+            } | null;
+            usage: components["schemas"]["UsageRead"] | null;
         };
         /**
          * ModelListRead
          * @description The chat models of a source; `error` where they could not be asked for.
          */
         ModelListRead: {
+            /** Count */
+            count: number;
+            /** Error */
+            error?: string | null;
             /**
              * Mode
              * @enum {string}
@@ -1543,62 +1741,84 @@ export interface components {
             mode: "local" | "embedded" | "ollama" | "openai" | "aihub";
             /** Models */
             models: components["schemas"]["ModelRead"][];
-            /** Count */
-            count: number;
-            /** Error */
-            error?: string | null;
         };
         /**
          * ModelRead
          * @description A chat model. `size` is in bytes, `context_window` in tokens, costs are US dollars for a million tokens.
          */
         ModelRead: {
-            /** Name */
-            name: string;
-            /** Size */
-            size?: number | null;
-            /** Quantization */
-            quantization?: string | null;
+            capabilities: components["schemas"]["CapabilitiesRead"];
             /** Context Window */
             context_window?: number | null;
-            /** Max Output Tokens */
-            max_output_tokens?: number | null;
-            capabilities: components["schemas"]["CapabilitiesRead"];
+            /** Cost Input */
+            cost_input?: number | null;
+            /** Cost Output */
+            cost_output?: number | null;
             /**
              * Default
              * @default false
              */
             default?: boolean;
-            /** Cost Input */
-            cost_input?: number | null;
-            /** Cost Output */
-            cost_output?: number | null;
+            /** Max Output Tokens */
+            max_output_tokens?: number | null;
+            /** Name */
+            name: string;
+            /** Quantization */
+            quantization?: string | null;
+            /** Size */
+            size?: number | null;
         };
         /**
          * ModelUsage
          * @description Answers and tokens of a model.
          */
         ModelUsage: {
-            /** Model */
-            model: string;
             /** Answers */
             answers: number;
             /** Input Tokens */
             input_tokens: number;
+            /** Model */
+            model: string;
             /** Output Tokens */
             output_tokens: number;
+        };
+        /**
+         * OutputTokenDetails
+         * @description Breakdown of output token counts.
+         *
+         *     Does *not* need to sum to full output token count. Does *not* need to have all keys.
+         *
+         *     Example:
+         *         ```python
+         *         {
+         *             "audio": 10,
+         *             "reasoning": 200,
+         *         }
+         *         ```
+         *
+         *     May also hold extra provider-specific keys.
+         *
+         *     !!! version-added "Added in `langchain-core` 0.3.9"
+         */
+        OutputTokenDetails: {
+            /** Audio */
+            audio?: number;
+            /** Reasoning */
+            reasoning?: number;
+        } & {
+            [key: string]: unknown;
         };
         /**
          * PageMark
          * @description Where a page lies in the text.
          */
         PageMark: {
+            /** End */
+            end: number;
             /** Page */
             page: number;
             /** Start */
             start: number;
-            /** End */
-            end: number;
         };
         /** Page[ChunkRead] */
         Page_ChunkRead_: {
@@ -1640,27 +1860,27 @@ export interface components {
          * @description What an account's owner may change.
          */
         ProfileChange: {
-            /** Username */
-            username?: string | null;
             /** Email */
             email?: string | null;
+            /** Username */
+            username?: string | null;
         };
         /**
          * Readiness
          * @description Whether the server can do its work, and the state of each part that it needs.
          */
         Readiness: {
-            /**
-             * Status
-             * @enum {string}
-             */
-            status: "ready" | "degraded" | "unavailable";
             /** Checks */
             checks: {
                 [key: string]: {
                     [key: string]: unknown;
                 };
             };
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "ready" | "degraded" | "unavailable";
         };
         /**
          * Refresh
@@ -1680,8 +1900,6 @@ export interface components {
          *     }
          */
         Registration: {
-            /** Username */
-            username: string;
             /**
              * Email
              * Format: email
@@ -1689,22 +1907,24 @@ export interface components {
             email: string;
             /** Password */
             password: string;
+            /** Username */
+            username: string;
         };
         /**
          * Replay
          * @description The same question once more, with something changed; what is absent stays as it was.
          */
         Replay: {
-            /** Top K */
-            top_k?: number | null;
-            /** Model Source */
-            model_source?: ("local" | "embedded" | "ollama" | "openai" | "aihub") | null;
             /** Model Name */
             model_name?: string | null;
-            /** Temperature */
-            temperature?: number | null;
+            /** Model Source */
+            model_source?: ("local" | "embedded" | "ollama" | "openai" | "aihub") | null;
             /** System Prompt */
             system_prompt?: string | null;
+            /** Temperature */
+            temperature?: number | null;
+            /** Top K */
+            top_k?: number | null;
             /** Use Rag */
             use_rag?: boolean | null;
         };
@@ -1713,10 +1933,10 @@ export interface components {
          * @description A token from the e-mail, and the new password.
          */
         ResetPassword: {
-            /** Token */
-            token: string;
             /** Password */
             password: string;
+            /** Token */
+            token: string;
         };
         /**
          * RunRead
@@ -1724,10 +1944,21 @@ export interface components {
          */
         RunRead: {
             /**
+             * Conversation Id
+             * Format: uuid
+             */
+            conversation_id: string;
+            error?: components["schemas"]["ErrorRead"] | null;
+            /**
              * Id
              * Format: uuid
              */
             id: string;
+            /**
+             * Message Id
+             * Format: uuid
+             */
+            message_id: string;
             /**
              * Run Id
              * Format: uuid
@@ -1739,21 +1970,10 @@ export interface components {
              */
             status: "running" | "completed" | "stopped" | "failed" | "interrupted";
             /**
-             * Conversation Id
-             * Format: uuid
-             */
-            conversation_id: string;
-            /**
              * User Message Id
              * Format: uuid
              */
             user_message_id: string;
-            /**
-             * Message Id
-             * Format: uuid
-             */
-            message_id: string;
-            error?: components["schemas"]["ErrorRead"] | null;
         };
         /**
          * SearchRequest
@@ -1764,8 +1984,6 @@ export interface components {
          *     }
          */
         SearchRequest: {
-            /** Query */
-            query: string;
             /** Conversation Id */
             conversation_id?: string | null;
             /** File Ids */
@@ -1775,6 +1993,8 @@ export interface components {
              * @default 10
              */
             k?: number;
+            /** Query */
+            query: string;
         };
         /**
          * SearchResponse
@@ -1798,34 +2018,39 @@ export interface components {
          */
         SessionRead: {
             /**
-             * Id
-             * Format: uuid
-             */
-            id: string;
-            /** User Agent */
-            user_agent: string | null;
-            /** Ip */
-            ip: string | null;
-            /**
              * Created At
              * Format: date-time
              */
             created_at: string;
+            /** Current */
+            current: boolean;
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /** Ip */
+            ip: string | null;
             /**
              * Last Seen At
              * Format: date-time
              */
             last_seen_at: string;
-            /** Current */
-            current: boolean;
+            /** User Agent */
+            user_agent: string | null;
         };
         /**
          * SourceRead
          * @description A passage that the answer may cite as `[n]`; offsets count characters of the file's extracted text.
          */
         SourceRead: {
-            /** N */
-            n: number;
+            /**
+             * Chunk Id
+             * Format: uuid
+             */
+            chunk_id: string;
+            /** End */
+            end: number;
             /**
              * File Id
              * Format: uuid
@@ -1833,31 +2058,26 @@ export interface components {
             file_id: string;
             /** File Name */
             file_name: string;
-            /**
-             * Chunk Id
-             * Format: uuid
-             */
-            chunk_id: string;
+            /** N */
+            n: number;
             /** Page */
             page?: number | null;
-            /** Start */
-            start: number;
-            /** End */
-            end: number;
-            /** Snippet */
-            snippet: string;
             /** Score */
             score: number;
+            /** Snippet */
+            snippet: string;
+            /** Start */
+            start: number;
         };
         /**
          * StatusList
          * @description All providers.
          */
         StatusList: {
+            aihub: components["schemas"]["StatusRead"];
             embedded: components["schemas"]["StatusRead"];
             ollama: components["schemas"]["StatusRead"];
             openai: components["schemas"]["StatusRead"];
-            aihub: components["schemas"]["StatusRead"];
         };
         /**
          * StatusRead
@@ -1866,87 +2086,133 @@ export interface components {
         StatusRead: {
             /** Available */
             available: boolean;
+            /** Error */
+            error?: string | null;
             /** Latency Ms */
             latency_ms: number | null;
             /** Url */
             url?: string | null;
-            /** Error */
-            error?: string | null;
+        };
+        /**
+         * SystemMessage
+         * @description Message for priming AI behavior.
+         *
+         *     The system message is usually passed in as the first of a sequence
+         *     of input messages.
+         *
+         *     Example:
+         *         ```python
+         *         from langchain_core.messages import HumanMessage, SystemMessage
+         *
+         *         messages = [
+         *             SystemMessage(content="You are a helpful assistant! Your name is Bob."),
+         *             HumanMessage(content="What is your name?"),
+         *         ]
+         *
+         *         # Define a chat model and invoke it with the messages
+         *         print(model.invoke(messages))
+         *         ```
+         */
+        SystemMessage: {
+            /** Additional Kwargs */
+            additional_kwargs?: {
+                [key: string]: unknown;
+            };
+            /** Content */
+            content: string | (string | {
+                [key: string]: unknown;
+            })[];
+            /** Id */
+            id?: string | null;
+            /** Name */
+            name?: string | null;
+            /** Response Metadata */
+            response_metadata?: {
+                [key: string]: unknown;
+            };
+            /**
+             * Type
+             * @default system
+             * @constant
+             */
+            type?: "system";
+        } & {
+            [key: string]: unknown;
         };
         /**
          * SystemStats
          * @description The same over all accounts, and the server's own state. Sizes are in bytes.
          */
         SystemStats: {
-            /** Conversations */
-            conversations: number;
-            /** Messages */
-            messages: number;
-            /** Files */
-            files: number;
-            /** Bytes */
-            bytes: number;
-            /** Input Tokens */
-            input_tokens: number;
-            /** Output Tokens */
-            output_tokens: number;
             /** By Day */
             by_day: components["schemas"]["DayUsage"][];
             /** By Model */
             by_model: components["schemas"]["ModelUsage"][];
-            /** Users */
-            users: number;
-            /** Running */
-            running: number;
-            /** Queue */
-            queue: {
-                [key: string]: number;
-            };
+            /** Bytes */
+            bytes: number;
+            /** Checkpoint Bytes Per Turn */
+            checkpoint_bytes_per_turn: number | null;
+            /** Conversations */
+            conversations: number;
+            /** Files */
+            files: number;
+            index: components["schemas"]["IndexState"];
+            /** Input Tokens */
+            input_tokens: number;
+            /** Messages */
+            messages: number;
+            /** Output Tokens */
+            output_tokens: number;
             /** Providers */
             providers: {
                 [key: string]: components["schemas"]["StatusRead"];
             };
+            /** Queue */
+            queue: {
+                [key: string]: number;
+            };
+            /** Running */
+            running: number;
             /** Sizes */
             sizes: {
                 [key: string]: number;
             };
-            /** Checkpoint Bytes Per Turn */
-            checkpoint_bytes_per_turn: number | null;
-            index: components["schemas"]["IndexState"];
             /**
              * Started At
              * Format: date-time
              */
             started_at: string;
+            /** Users */
+            users: number;
         };
         /**
          * TextMark
          * @description A marked range of a text: a page, sheet, slide, heading or table.
          */
         TextMark: {
+            /** End */
+            end: number;
             /** Kind */
             kind: string;
             /** Label */
             label: string;
-            /** Start */
-            start: number;
-            /** End */
-            end: number;
             /**
              * Level
              * @default 0
              */
             level?: number;
+            /** Start */
+            start: number;
         };
         /**
          * Timings
          * @description Milliseconds since the turn began; null for what did not happen.
          */
         Timings: {
-            /** Retrieve Ms */
-            retrieve_ms?: number | null;
             /** First Token Ms */
             first_token_ms?: number | null;
+            /** Retrieve Ms */
+            retrieve_ms?: number | null;
             /** Total Ms */
             total_ms: number;
         };
@@ -1957,73 +2223,155 @@ export interface components {
         TokenPair: {
             /** Access Token */
             access_token: string;
+            /** Expires In */
+            expires_in: number;
+            /** Refresh Token */
+            refresh_token: string;
             /**
              * Token Type
              * @default bearer
              */
             token_type?: string;
-            /** Expires In */
-            expires_in: number;
-            /** Refresh Token */
-            refresh_token: string;
+        };
+        /**
+         * ToolCall
+         * @description Represents an AI's request to call a tool.
+         *
+         *     Example:
+         *         ```python
+         *         {"name": "foo", "args": {"a": 1}, "id": "123"}
+         *         ```
+         *
+         *         This represents a request to call the tool named `'foo'` with arguments
+         *         `{"a": 1}` and an identifier of `'123'`.
+         *
+         *     !!! note "Factory function"
+         *
+         *         `tool_call` may also be used as a factory to create a `ToolCall`. Benefits
+         *         include:
+         *
+         *         * Required arguments strictly validated at creation time
+         */
+        ToolCall: {
+            /** Args */
+            args: {
+                [key: string]: unknown;
+            };
+            /** Id */
+            id: string | null;
+            /** Name */
+            name: string;
+            /**
+             * Type
+             * @constant
+             */
+            type?: "tool_call";
+        } & {
+            [key: string]: unknown;
         };
         /**
          * TraceRead
          * @description Why this answer: the run's nodes in order, each with input, output and milliseconds.
          */
         TraceRead: {
-            /**
-             * Message Id
-             * Format: uuid
-             */
-            message_id: string;
-            /**
-             * Run Id
-             * Format: uuid
-             */
-            run_id: string;
+            /** Checkpoint Id */
+            checkpoint_id: string | null;
             /**
              * Conversation Id
              * Format: uuid
              */
             conversation_id: string;
-            /** Status */
-            status: string;
-            /** Request */
-            request: {
-                [key: string]: unknown;
-            };
-            /** Nodes */
-            nodes: {
-                [key: string]: unknown;
-            }[];
-            /** Checkpoint Id */
-            checkpoint_id: string | null;
-            /** Timings */
-            timings: {
-                [key: string]: unknown;
-            } | null;
             /** Error */
             error: {
                 [key: string]: unknown;
             } | null;
+            /**
+             * Message Id
+             * Format: uuid
+             */
+            message_id: string;
+            /** Nodes */
+            nodes: {
+                [key: string]: unknown;
+            }[];
+            /** Request */
+            request: {
+                [key: string]: unknown;
+            };
+            /**
+             * Run Id
+             * Format: uuid
+             */
+            run_id: string;
+            /** Status */
+            status: string;
+            /** Timings */
+            timings: {
+                [key: string]: unknown;
+            } | null;
+        };
+        /**
+         * UsageMetadata
+         * @description Usage metadata for a message, such as token counts.
+         *
+         *     This is a standard representation of token usage that is consistent across models.
+         *
+         *     Example:
+         *         ```python
+         *         {
+         *             "input_tokens": 350,
+         *             "output_tokens": 240,
+         *             "total_tokens": 590,
+         *             "input_token_details": {
+         *                 "audio": 10,
+         *                 "cache_creation": 200,
+         *                 "cache_read": 100,
+         *             },
+         *             "output_token_details": {
+         *                 "audio": 10,
+         *                 "reasoning": 200,
+         *             },
+         *         }
+         *         ```
+         *
+         *     !!! warning "Behavior changed in `langchain-core` 0.3.9"
+         *
+         *         Added `input_token_details` and `output_token_details`.
+         *
+         *     !!! note "LangSmith SDK"
+         *
+         *         The LangSmith SDK also has a `UsageMetadata` class. While the two share fields,
+         *         LangSmith's `UsageMetadata` has additional fields to capture cost information
+         *         used by the LangSmith platform.
+         */
+        UsageMetadata: {
+            input_token_details?: components["schemas"]["InputTokenDetails"];
+            /** Input Tokens */
+            input_tokens: number;
+            output_token_details?: components["schemas"]["OutputTokenDetails"];
+            /** Output Tokens */
+            output_tokens: number;
+            /** Total Tokens */
+            total_tokens: number;
+        } & {
+            [key: string]: unknown;
         };
         /**
          * UsageRead
          * @description Tokens of the call; `estimated` where the provider did not count them.
          */
         UsageRead: {
+            /**
+             * Estimated
+             * @default false
+             */
+            estimated?: boolean;
             /** Input Tokens */
             input_tokens: number;
             /** Output Tokens */
             output_tokens: number;
             /** Total Tokens */
             total_tokens: number;
-            /**
-             * Estimated
-             * @default false
-             */
-            estimated?: boolean;
         };
         /**
          * UserChange
@@ -2043,59 +2391,98 @@ export interface components {
          */
         UserRead: {
             /**
-             * Id
-             * Format: uuid
-             */
-            id: string;
-            /** Username */
-            username: string;
-            /** Email */
-            email: string;
-            /** Is Active */
-            is_active: boolean;
-            /** Is Superuser */
-            is_superuser: boolean;
-            /**
              * Created At
              * Format: date-time
              */
             created_at: string;
+            /** Email */
+            email: string;
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /** Is Active */
+            is_active: boolean;
+            /** Is Superuser */
+            is_superuser: boolean;
+            /** Username */
+            username: string;
         };
         /**
          * UserStats
          * @description What an account has and used; `bytes` are of its files, days and models of the last 90 days.
          */
         UserStats: {
-            /** Conversations */
-            conversations: number;
-            /** Messages */
-            messages: number;
-            /** Files */
-            files: number;
-            /** Bytes */
-            bytes: number;
-            /** Input Tokens */
-            input_tokens: number;
-            /** Output Tokens */
-            output_tokens: number;
             /** By Day */
             by_day: components["schemas"]["DayUsage"][];
             /** By Model */
             by_model: components["schemas"]["ModelUsage"][];
+            /** Bytes */
+            bytes: number;
+            /** Conversations */
+            conversations: number;
+            /** Files */
+            files: number;
+            /** Input Tokens */
+            input_tokens: number;
+            /** Messages */
+            messages: number;
+            /** Output Tokens */
+            output_tokens: number;
         };
         /** ValidationError */
         ValidationError: {
+            /** Context */
+            ctx?: Record<string, never>;
+            /** Input */
+            input?: unknown;
             /** Location */
             loc: (string | number)[];
             /** Message */
             msg: string;
             /** Error Type */
             type: string;
-            /** Input */
-            input?: unknown;
-            /** Context */
-            ctx?: Record<string, never>;
         };
+        /** chat_output */
+        chat_output: string;
+        /** langserve_chatInvokeRequest */
+        langserve_chatInvokeRequest: {
+            /** @description Subset of RunnableConfig object in LangChain. Useful for passing information like tags, metadata etc. */
+            config?: components["schemas"]["langserve_chatchat_config"];
+            /** @description The input to the runnable. */
+            input: components["schemas"]["LangServeInput"];
+            /**
+             * Kwargs
+             * @description Keyword arguments to the runnable. Currently ignored.
+             */
+            kwargs?: {
+                [key: string]: unknown;
+            };
+        };
+        /** langserve_chatInvokeResponse */
+        langserve_chatInvokeResponse: {
+            /** @description Metadata about the response that may be useful to specific clients */
+            metadata: components["schemas"]["InvokeResponseMetadata"];
+            /** @description The output of the invocation. */
+            output: components["schemas"]["chat_output"];
+        };
+        /** langserve_chatStreamRequest */
+        langserve_chatStreamRequest: {
+            /** @description Subset of RunnableConfig object in LangChain. Useful for passing information like tags, metadata etc. */
+            config?: components["schemas"]["langserve_chatchat_config"];
+            /** @description The input to the runnable. */
+            input: components["schemas"]["LangServeInput"];
+            /**
+             * Kwargs
+             * @description Keyword arguments to the runnable. Currently ignored.
+             */
+            kwargs?: {
+                [key: string]: unknown;
+            };
+        };
+        /** langserve_chatchat_config */
+        langserve_chatchat_config: Record<string, never>;
     };
     responses: never;
     parameters: never;
@@ -2105,7 +2492,7 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
-    list_users_api_v1_admin_users_get: {
+    admin_list_users: {
         parameters: {
             query?: {
                 /** @description Items of a page */
@@ -2159,7 +2546,7 @@ export interface operations {
             };
         };
     };
-    delete_user_api_v1_admin_users__user_id__delete: {
+    admin_delete_user: {
         parameters: {
             query?: never;
             header?: never;
@@ -2224,7 +2611,7 @@ export interface operations {
             };
         };
     };
-    change_user_api_v1_admin_users__user_id__patch: {
+    admin_change_user: {
         parameters: {
             query?: never;
             header?: never;
@@ -2295,7 +2682,7 @@ export interface operations {
             };
         };
     };
-    register_api_v1_auth_register_post: {
+    auth_change_password: {
         parameters: {
             query?: never;
             header?: never;
@@ -2304,21 +2691,19 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["Registration"];
+                "application/json": components["schemas"]["ChangePassword"];
             };
         };
         responses: {
             /** @description Successful Response */
-            201: {
+            204: {
                 headers: {
                     [name: string]: unknown;
                 };
-                content: {
-                    "application/json": components["schemas"]["UserRead"];
-                };
+                content?: never;
             };
-            /** @description `conflict`: This collides with something that is there already. */
-            409: {
+            /** @description `invalid_credentials`: The name or the password is wrong. */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2337,7 +2722,42 @@ export interface operations {
             };
         };
     };
-    login_api_v1_auth_login_post: {
+    auth_forgot_password: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ForgotPassword"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        [key: string]: string;
+                    };
+                };
+            };
+            /** @description `validation_error`: Request validation failed */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    auth_login: {
         parameters: {
             query?: never;
             header?: never;
@@ -2347,16 +2767,16 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": {
-                    /** Username */
-                    username: string;
                     /** Password */
                     password: string;
+                    /** Username */
+                    username: string;
                 };
                 "application/x-www-form-urlencoded": {
-                    /** Username */
-                    username: string;
                     /** Password */
                     password: string;
+                    /** Username */
+                    username: string;
                 };
             };
         };
@@ -2408,49 +2828,7 @@ export interface operations {
             };
         };
     };
-    refresh_api_v1_auth_refresh_post: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["Refresh"];
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["TokenPair"];
-                };
-            };
-            /** @description `token_expired`: The token has expired or was revoked; sign in again. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Validation Error */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["HTTPValidationError"];
-                };
-            };
-        };
-    };
-    logout_api_v1_auth_logout_post: {
+    auth_logout: {
         parameters: {
             query?: never;
             header?: never;
@@ -2494,7 +2872,7 @@ export interface operations {
             };
         };
     };
-    me_api_v1_auth_me_get: {
+    auth_me: {
         parameters: {
             query?: never;
             header?: never;
@@ -2527,7 +2905,7 @@ export interface operations {
             };
         };
     };
-    delete_me_api_v1_auth_me_delete: {
+    auth_delete_me: {
         parameters: {
             query?: never;
             header?: never;
@@ -2567,7 +2945,7 @@ export interface operations {
             };
         };
     };
-    change_me_api_v1_auth_me_patch: {
+    auth_change_me: {
         parameters: {
             query?: never;
             header?: never;
@@ -2622,7 +3000,7 @@ export interface operations {
             };
         };
     };
-    change_password_api_v1_auth_change_password_post: {
+    auth_refresh: {
         parameters: {
             query?: never;
             header?: never;
@@ -2631,18 +3009,20 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["ChangePassword"];
+                "application/json": components["schemas"]["Refresh"];
             };
         };
         responses: {
             /** @description Successful Response */
-            204: {
+            200: {
                 headers: {
                     [name: string]: unknown;
                 };
-                content?: never;
+                content: {
+                    "application/json": components["schemas"]["TokenPair"];
+                };
             };
-            /** @description `invalid_credentials`: The name or the password is wrong. */
+            /** @description `token_expired`: The token has expired or was revoked; sign in again. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2651,18 +3031,18 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `validation_error`: Request validation failed */
+            /** @description Validation Error */
             422: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
+                    "application/json": components["schemas"]["HTTPValidationError"];
                 };
             };
         };
     };
-    forgot_password_api_v1_auth_forgot_password_post: {
+    auth_register: {
         parameters: {
             query?: never;
             header?: never;
@@ -2671,19 +3051,26 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["ForgotPassword"];
+                "application/json": components["schemas"]["Registration"];
             };
         };
         responses: {
             /** @description Successful Response */
-            202: {
+            201: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": {
-                        [key: string]: string;
-                    };
+                    "application/json": components["schemas"]["UserRead"];
+                };
+            };
+            /** @description `conflict`: This collides with something that is there already. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
             /** @description `validation_error`: Request validation failed */
@@ -2697,7 +3084,7 @@ export interface operations {
             };
         };
     };
-    reset_password_api_v1_auth_reset_password_post: {
+    auth_reset_password: {
         parameters: {
             query?: never;
             header?: never;
@@ -2741,7 +3128,7 @@ export interface operations {
             };
         };
     };
-    sessions_api_v1_auth_sessions_get: {
+    auth_sessions: {
         parameters: {
             query?: never;
             header?: never;
@@ -2774,7 +3161,7 @@ export interface operations {
             };
         };
     };
-    end_session_api_v1_auth_sessions__session_id__delete: {
+    auth_end_session: {
         parameters: {
             query?: never;
             header?: never;
@@ -2825,7 +3212,7 @@ export interface operations {
             };
         };
     };
-    chat_api_v1_chat_post: {
+    chat_chat: {
         parameters: {
             query?: never;
             header?: never;
@@ -2939,7 +3326,166 @@ export interface operations {
             };
         };
     };
-    chat_stream_api_v1_chat_stream_post: {
+    chat_run_status: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunRead"];
+                };
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_found`: There is no such thing, or it is not yours. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    chat_run_cancel: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Cancelled"];
+                };
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_found`: There is no such thing, or it is not yours. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    chat_run_stream: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Number of the last event that was seen */
+                "last-event-id"?: string | null;
+            };
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Events `start`, `sources`, `chunk` …, then `done` or `error`; see the API document. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example id: 1
+                     *     event: start
+                     *     data: {"type":"start","run_id":"…"}
+                     *
+                     *     id: 2
+                     *     event: chunk
+                     *     data: {"type":"chunk","content":"Hello"}
+                     */
+                    "text/event-stream": string;
+                };
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_found`: There is no such thing, or it is not yours. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    chat_chat_stream: {
         parameters: {
             query?: never;
             header?: never;
@@ -3017,166 +3563,7 @@ export interface operations {
             };
         };
     };
-    run_status_api_v1_chat_runs__run_id__get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                run_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RunRead"];
-                };
-            };
-            /** @description `not_authenticated`: Not authenticated */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description `not_found`: There is no such thing, or it is not yours. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Validation Error */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["HTTPValidationError"];
-                };
-            };
-        };
-    };
-    run_stream_api_v1_chat_runs__run_id__stream_get: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description Number of the last event that was seen */
-                "last-event-id"?: string | null;
-            };
-            path: {
-                run_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Events `start`, `sources`, `chunk` …, then `done` or `error`; see the API document. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example id: 1
-                     *     event: start
-                     *     data: {"type":"start","run_id":"…"}
-                     *
-                     *     id: 2
-                     *     event: chunk
-                     *     data: {"type":"chunk","content":"Hello"}
-                     */
-                    "text/event-stream": string;
-                };
-            };
-            /** @description `not_authenticated`: Not authenticated */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description `not_found`: There is no such thing, or it is not yours. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Validation Error */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["HTTPValidationError"];
-                };
-            };
-        };
-    };
-    run_cancel_api_v1_chat_runs__run_id__cancel_post: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                run_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            202: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Cancelled"];
-                };
-            };
-            /** @description `not_authenticated`: Not authenticated */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description `not_found`: There is no such thing, or it is not yours. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Validation Error */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["HTTPValidationError"];
-                };
-            };
-        };
-    };
-    list_conversations_api_v1_conversations_get: {
+    conversations_list_conversations: {
         parameters: {
             query?: {
                 /** @description Items of a page */
@@ -3240,7 +3627,7 @@ export interface operations {
             };
         };
     };
-    create_conversation_api_v1_conversations_post: {
+    conversations_create_conversation: {
         parameters: {
             query?: never;
             header?: never;
@@ -3291,7 +3678,7 @@ export interface operations {
             };
         };
     };
-    import_conversations_api_v1_conversations_import_post: {
+    conversations_import_conversations: {
         parameters: {
             query?: never;
             header?: never;
@@ -3356,7 +3743,7 @@ export interface operations {
             };
         };
     };
-    get_conversation_api_v1_conversations__conversation_id__get: {
+    conversations_get_conversation: {
         parameters: {
             query?: never;
             header?: never;
@@ -3405,7 +3792,7 @@ export interface operations {
             };
         };
     };
-    delete_conversation_api_v1_conversations__conversation_id__delete: {
+    conversations_delete_conversation: {
         parameters: {
             query?: never;
             header?: never;
@@ -3452,7 +3839,7 @@ export interface operations {
             };
         };
     };
-    change_conversation_api_v1_conversations__conversation_id__patch: {
+    conversations_change_conversation: {
         parameters: {
             query?: never;
             header?: never;
@@ -3505,7 +3892,105 @@ export interface operations {
             };
         };
     };
-    list_messages_api_v1_conversations__conversation_id__messages_get: {
+    studio_checkpoints: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                conversation_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CheckpointList"];
+                };
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_found`: There is no such thing, or it is not yours. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    conversations_export_conversation: {
+        parameters: {
+            query?: {
+                format?: "json" | "markdown";
+            };
+            header?: never;
+            path: {
+                conversation_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_found`: There is no such thing, or it is not yours. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `validation_error`: Request validation failed */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    conversations_list_messages: {
         parameters: {
             query?: {
                 /** @description Items of a page */
@@ -3569,15 +4054,18 @@ export interface operations {
             };
         };
     };
-    export_conversation_api_v1_conversations__conversation_id__export_get: {
+    files_list_files: {
         parameters: {
             query?: {
-                format?: "json" | "markdown";
+                /** @description Items of a page */
+                limit?: number;
+                /** @description `next_cursor` of the page before */
+                cursor?: string | null;
+                conversation_id?: string | null;
+                status?: ("pending" | "processing" | "completed" | "partial_success" | "failed") | null;
             };
             header?: never;
-            path: {
-                conversation_id: string;
-            };
+            path?: never;
             cookie?: never;
         };
         requestBody?: never;
@@ -3587,7 +4075,18 @@ export interface operations {
                 headers: {
                     [name: string]: unknown;
                 };
-                content?: never;
+                content: {
+                    "application/json": components["schemas"]["Page_FileRead_"];
+                };
+            };
+            /** @description `bad_request`: The request can't be carried out as it stands. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
             };
             /** @description `not_authenticated`: Not authenticated */
             401: {
@@ -3607,8 +4106,39 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `validation_error`: Request validation failed */
+            /** @description Validation Error */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    files_process: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                file_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileRead"];
+                };
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3616,9 +4146,76 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
+            /** @description `not_found`: There is no such thing, or it is not yours. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
         };
     };
-    upload_api_v1_files_upload_post: {
+    files_get_status: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                file_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileRead"];
+                };
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_found`: There is no such thing, or it is not yours. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    files_upload: {
         parameters: {
             query?: never;
             header?: never;
@@ -3628,10 +4225,10 @@ export interface operations {
         requestBody: {
             content: {
                 "multipart/form-data": {
-                    /** Format: binary */
-                    file: string;
                     /** Format: uuid */
                     conversation_id?: string;
+                    /** Format: binary */
+                    file: string;
                 };
             };
         };
@@ -3705,70 +4302,7 @@ export interface operations {
             };
         };
     };
-    list_files_api_v1_files_get: {
-        parameters: {
-            query?: {
-                /** @description Items of a page */
-                limit?: number;
-                /** @description `next_cursor` of the page before */
-                cursor?: string | null;
-                conversation_id?: string | null;
-                status?: ("pending" | "processing" | "completed" | "partial_success" | "failed") | null;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Page_FileRead_"];
-                };
-            };
-            /** @description `bad_request`: The request can't be carried out as it stands. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description `not_authenticated`: Not authenticated */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description `not_found`: There is no such thing, or it is not yours. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Validation Error */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["HTTPValidationError"];
-                };
-            };
-        };
-    };
-    get_file_api_v1_files__file_id__get: {
+    files_get_file: {
         parameters: {
             query?: never;
             header?: never;
@@ -3817,7 +4351,7 @@ export interface operations {
             };
         };
     };
-    delete_api_v1_files__file_id__delete: {
+    files_delete: {
         parameters: {
             query?: never;
             header?: never;
@@ -3864,7 +4398,7 @@ export interface operations {
             };
         };
     };
-    get_file_api_v1_files_status__file_id__get: {
+    files_attach: {
         parameters: {
             query?: never;
             header?: never;
@@ -3873,7 +4407,11 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Attach"];
+            };
+        };
         responses: {
             /** @description Successful Response */
             200: {
@@ -3913,103 +4451,7 @@ export interface operations {
             };
         };
     };
-    content_api_v1_files__file_id__content_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                file_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description `not_authenticated`: Not authenticated */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description `not_found`: There is no such thing, or it is not yours. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Validation Error */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["HTTPValidationError"];
-                };
-            };
-        };
-    };
-    extracted_text_api_v1_files__file_id__text_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                file_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["FileText"];
-                };
-            };
-            /** @description `not_authenticated`: Not authenticated */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description `not_found`: There is no such thing, or it is not yours. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Validation Error */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["HTTPValidationError"];
-                };
-            };
-        };
-    };
-    chunks_api_v1_files__file_id__chunks_get: {
+    files_chunks: {
         parameters: {
             query?: {
                 /** @description Items of a page */
@@ -4072,215 +4514,13 @@ export interface operations {
             };
         };
     };
-    process_api_v1_files_process__file_id__post: {
+    files_content: {
         parameters: {
             query?: never;
             header?: never;
             path: {
                 file_id: string;
             };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            202: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["FileRead"];
-                };
-            };
-            /** @description `not_authenticated`: Not authenticated */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description `not_found`: There is no such thing, or it is not yours. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Validation Error */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["HTTPValidationError"];
-                };
-            };
-        };
-    };
-    attach_api_v1_files__file_id__attach_post: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                file_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["Attach"];
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["FileRead"];
-                };
-            };
-            /** @description `not_authenticated`: Not authenticated */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description `not_found`: There is no such thing, or it is not yours. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Validation Error */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["HTTPValidationError"];
-                };
-            };
-        };
-    };
-    detach_api_v1_files__file_id__detach_post: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                file_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["Attach"];
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["FileRead"];
-                };
-            };
-            /** @description `not_authenticated`: Not authenticated */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description `not_found`: There is no such thing, or it is not yours. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Validation Error */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["HTTPValidationError"];
-                };
-            };
-        };
-    };
-    health_health_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Health"];
-                };
-            };
-        };
-    };
-    ready_ready_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Readiness"];
-                };
-            };
-            /** @description A part that is needed is missing. */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Readiness"];
-                };
-            };
-        };
-    };
-    metrics_metrics_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
             cookie?: never;
         };
         requestBody?: never;
@@ -4292,18 +4532,49 @@ export interface operations {
                 };
                 content?: never;
             };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_found`: There is no such thing, or it is not yours. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
         };
     };
-    trace_api_v1_messages__message_id__trace_get: {
+    files_detach: {
         parameters: {
             query?: never;
             header?: never;
             path: {
-                message_id: string;
+                file_id: string;
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Attach"];
+            };
+        };
         responses: {
             /** @description Successful Response */
             200: {
@@ -4311,7 +4582,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["TraceRead"];
+                    "application/json": components["schemas"]["FileRead"];
                 };
             };
             /** @description `not_authenticated`: Not authenticated */
@@ -4343,7 +4614,56 @@ export interface operations {
             };
         };
     };
-    feedback_api_v1_messages__message_id__feedback_put: {
+    files_extracted_text: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                file_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileText"];
+                };
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_found`: There is no such thing, or it is not yours. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    messages_feedback: {
         parameters: {
             query?: never;
             header?: never;
@@ -4394,7 +4714,7 @@ export interface operations {
             };
         };
     };
-    replay_api_v1_messages__message_id__replay_post: {
+    messages_replay: {
         parameters: {
             query?: never;
             header?: never;
@@ -4465,7 +4785,56 @@ export interface operations {
             };
         };
     };
-    list_models_api_v1_models_list_get: {
+    messages_trace: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                message_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TraceRead"];
+                };
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_found`: There is no such thing, or it is not yours. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    models_list_models: {
         parameters: {
             query: {
                 mode: "local" | "embedded" | "ollama" | "openai" | "aihub";
@@ -4496,7 +4865,7 @@ export interface operations {
             };
         };
     };
-    status_api_v1_models_status_get: {
+    models_status: {
         parameters: {
             query?: never;
             header?: never;
@@ -4516,7 +4885,7 @@ export interface operations {
             };
         };
     };
-    search_api_v1_search_post: {
+    search_search: {
         parameters: {
             query?: never;
             header?: never;
@@ -4567,36 +4936,7 @@ export interface operations {
             };
         };
     };
-    user_stats_api_v1_stats_user_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["UserStats"];
-                };
-            };
-            /** @description `not_authenticated`: Not authenticated */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-        };
-    };
-    system_stats_api_v1_stats_system_get: {
+    stats_system_stats: {
         parameters: {
             query?: never;
             header?: never;
@@ -4634,7 +4974,36 @@ export interface operations {
             };
         };
     };
-    graph_api_v1_studio_graph_get: {
+    stats_user_stats: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserStats"];
+                };
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    studio_graph: {
         parameters: {
             query?: never;
             header?: never;
@@ -4663,13 +5032,11 @@ export interface operations {
             };
         };
     };
-    checkpoints_api_v1_conversations__conversation_id__checkpoints_get: {
+    operation_health: {
         parameters: {
             query?: never;
             header?: never;
-            path: {
-                conversation_id: string;
-            };
+            path?: never;
             cookie?: never;
         };
         requestBody?: never;
@@ -4680,34 +5047,54 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["CheckpointList"];
+                    "application/json": components["schemas"]["Health"];
                 };
             };
-            /** @description `not_authenticated`: Not authenticated */
-            401: {
+        };
+    };
+    operation_metrics: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    operation_ready: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
+                    "application/json": components["schemas"]["Readiness"];
                 };
             };
-            /** @description `not_found`: There is no such thing, or it is not yours. */
-            404: {
+            /** @description A part that is needed is missing. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Validation Error */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["HTTPValidationError"];
+                    "application/json": components["schemas"]["Readiness"];
                 };
             };
         };

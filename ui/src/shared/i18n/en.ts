@@ -56,6 +56,12 @@ const texts = {
   "auth.haveAccount": "Already registered?",
   "auth.toSignIn": "Sign in instead",
   "auth.toSignUp": "Create one",
+  "auth.forgot": "Forgotten the password?",
+  "auth.forgotTitle": "A new password",
+  "auth.forgotExplain": "A link to set a new password is sent to the account's address.",
+  "auth.forgotSend": "Send the link",
+  "auth.forgotSent": "If there is such an account, the link is on its way. Nothing came? Ask the administrator.",
+  "auth.resetTitle": "Set a new password",
   "auth.signOut": "Sign out",
   "auth.pitch": "Ask your documents. Every answer shows the passages that it stands on.",
 

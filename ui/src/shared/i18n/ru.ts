@@ -56,6 +56,12 @@ export const ru: Catalogue = {
   "auth.haveAccount": "Уже зарегистрированы?",
   "auth.toSignIn": "Войти",
   "auth.toSignUp": "Создать",
+  "auth.forgot": "Забыли пароль?",
+  "auth.forgotTitle": "Новый пароль",
+  "auth.forgotExplain": "Ссылка для нового пароля придёт на адрес учётной записи.",
+  "auth.forgotSend": "Отправить ссылку",
+  "auth.forgotSent": "Если такая учётная запись есть, ссылка уже в пути. Ничего не пришло? Обратитесь к администратору.",
+  "auth.resetTitle": "Новый пароль",
   "auth.signOut": "Выйти",
   "auth.pitch": "Спрашивайте свои документы. Каждый ответ покажет, на чём он основан.",
 

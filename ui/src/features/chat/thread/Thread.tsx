@@ -7,6 +7,8 @@ import type { Row } from "./rows";
 /** Closer to the end than this, the thread follows what is being written. */
 const FOLLOW_WITHIN_PX = 96;
 const ESTIMATED_ROW_PX = 180;
+/** A scroll so soon after wheel, touch, key or pointer is the reader's own; any other comes from the layout. */
+const BY_HAND_MS = 500;
 
 interface ThreadProps {
   rows: Row[];
@@ -19,6 +21,8 @@ export function Thread({ rows, renderRow }: ThreadProps) {
   const scroller = useRef<HTMLDivElement>(null);
   const following = useRef(true);
   const lastTop = useRef(0);
+  const touched = useRef(0);
+  const asking = rows.at(-1)?.run?.asked ?? null;
   const [away, setAway] = useState(false);
 
   const virtual = useVirtualizer({
@@ -37,23 +41,40 @@ export function Thread({ rows, renderRow }: ThreadProps) {
     if (element) element.scrollTop = element.scrollHeight;
   }, []);
 
+  // Who asks wants to see the answer.
+  useLayoutEffect(() => {
+    if (asking) following.current = true;
+  }, [asking]);
   useLayoutEffect(() => {
     if (following.current) toEnd();
-  }, [height, rows.length, toEnd]);
+  }, [height, rows.length, asking, toEnd]);
 
   function onScroll() {
     const element = scroller.current;
     if (!element) return;
     const left = element.scrollHeight - element.scrollTop - element.clientHeight;
-    // Only the reader's own scrolling upwards ends following; growth of the content does not.
+    const byHand = performance.now() - touched.current < BY_HAND_MS;
     if (left < FOLLOW_WITHIN_PX) following.current = true;
-    else if (element.scrollTop < lastTop.current) following.current = false;
+    else if (byHand && element.scrollTop < lastTop.current) following.current = false;
     lastTop.current = element.scrollTop;
     setAway(!following.current && left > element.clientHeight / 2);
   }
 
+  const touch = () => {
+    touched.current = performance.now();
+  };
+
   return (
-    <div className="thread">
+    // The listeners only note that the reader is at work.
+    // eslint-disable-next-line jsx-a11y/no-static-element-interactions
+    <div
+      className="thread"
+      onWheel={touch}
+      onTouchMove={touch}
+      onKeyDown={touch}
+      onPointerDown={touch}
+      onPointerMove={(event) => event.buttons > 0 && touch()}
+    >
       {/* A scrolling region has to be reachable by keyboard. */}
       {/* eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex */}
       <div className="thread__scroll" ref={scroller} onScroll={onScroll} tabIndex={0} role="region" aria-label={t("chat.thread")}>

@@ -1,0 +1,36 @@
+import type { FormEvent } from "react";
+import { useT } from "@/shared/i18n";
+import { Button, Field } from "@/shared/ui/controls";
+import { ErrorNotice } from "@/shared/ui/ErrorNotice";
+import { Modal } from "@/shared/ui/Modal";
+import { useForgotPassword } from "./api";
+
+/** Ask for a letter with a link to set a new password; the answer is the same whoever asks. */
+export function ForgotDialog({ onClose }: { onClose: () => void }) {
+  const t = useT();
+  const forgot = useForgotPassword();
+
+  function submit(event: FormEvent<HTMLFormElement>) {
+    event.preventDefault();
+    const email = new FormData(event.currentTarget).get("email");
+    if (typeof email === "string") forgot.mutate(email.trim());
+  }
+
+  return (
+    <Modal title={t("auth.forgotTitle")} text={t("auth.forgotExplain")} onClose={onClose}>
+      {forgot.isSuccess ? (
+        <p className="notice" role="status">
+          {t("auth.forgotSent")}
+        </p>
+      ) : (
+        <form className="sign-in__form" onSubmit={submit}>
+          {forgot.error && <ErrorNotice error={forgot.error} />}
+          <Field label={t("auth.email")} name="email" type="email" autoComplete="email" required />
+          <Button type="submit" kind="primary" disabled={forgot.isPending}>
+            {t("auth.forgotSend")}
+          </Button>
+        </form>
+      )}
+    </Modal>
+  );
+}
