@@ -10,10 +10,9 @@ from fastapi.security import OAuth2PasswordBearer
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.state import AppState, state_of
-from auth.tokens import Caller
+from auth.tokens import Account, Caller
 from auth.users import UserManager
 from llama_service.errors import Forbidden, NotAuthenticated
-from persistence.tables import User
 
 COOKIE = "llama_session"
 MARK = "x-requested-with"
@@ -84,8 +83,7 @@ async def get_caller_or_none(
     token = token_of(request)
     if token is None:
         return None
-    async with state.database.reading() as session:
-        caller = await state.tokens.caller(session, token)
+    caller = await state.tokens.caller(state.database, token)
     request.scope["state"]["user_id"] = str(caller.user.id)
     return caller
 
@@ -103,22 +101,22 @@ async def get_caller(caller: CallerOrNone) -> Caller:
 CurrentCaller = Annotated[Caller, Depends(get_caller)]
 
 
-async def get_user(caller: CurrentCaller) -> User:
+async def get_user(caller: CurrentCaller) -> Account:
     """Return the signed-in account."""
     return caller.user
 
 
-CurrentUser = Annotated[User, Depends(get_user)]
+CurrentUser = Annotated[Account, Depends(get_user)]
 
 
-async def get_admin(user: CurrentUser) -> User:
+async def get_admin(user: CurrentUser) -> Account:
     """Return the signed-in administrator. Raises Forbidden."""
     if not user.is_superuser:
         raise Forbidden("Only administrators may do this.")
     return user
 
 
-Admin = Annotated[User, Depends(get_admin)]
+Admin = Annotated[Account, Depends(get_admin)]
 
 
 async def get_chatter(caller: CallerOrNone, state: State) -> UUID | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
+import asyncpg
 import orjson
 import structlog
 from langchain_core.messages import HumanMessage
@@ -19,6 +20,7 @@ from graphs.chat import Graph
 from graphs.context import ChatContext
 from llama_service.errors import AppError, NotFound
 from persistence import runs, turns
+from persistence.checkpoints import fresh
 from persistence.events import EventLog, Listener
 from persistence.session import Database
 
@@ -140,6 +142,7 @@ class RunManager:
         config: Any = {"configurable": {"thread_id": str(begun.conversation_id)}, "run_id": begun.run_id}
         question = HumanMessage(begun.question, id=str(begun.user_message_id))
         turn: Any = {"messages": Overwrite([question])}
+        fresh.set(True)
         # The nodes speak through the services: LangGraph's own streams cost some 50 µs a token.
         await self._graph.ainvoke(turn, config, context=active.context, durability="async", output_keys="messages")
         if not services.finished and not services.channel.is_lost.is_set():
@@ -148,7 +151,7 @@ class RunManager:
     async def _end(self, services: TurnServices, ending: Ending) -> None:
         try:
             await services.end(ending)
-        except (SQLAlchemyError, OSError) as error:
+        except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
             # The lease runs out, and whoever finds the database again ends the run with the text that is there.
             log.error("run_end_not_written", run_id=str(services.begun.run_id), error=type(error).__name__)
             services.channel.close()

@@ -94,8 +94,8 @@ class TurnServices:
         self._events.touch(self.channel, at_once=True)
 
     async def retrieve(self, query: str, context: ChatContext, budget: int) -> Retrieval:
-        """Search the files of the turn's scope; an anonymous caller has none."""
-        if self.user_id is None:
+        """Search the files of the turn's scope, if the caller has any."""
+        if self.user_id is None or not self.begun.has_files:
             return Retrieval(query)
         scope = Scope(self.user_id, self.begun.conversation_id, [UUID(file_id) for file_id in context.file_ids] or None)
         return await self._retriever.retrieve(scope, query, budget=budget, wait=self._patience)
@@ -171,9 +171,7 @@ class TurnServices:
             error=_dump(error),
             trace=_dump(self.record.trace()),
         )
-        async with self._database.transaction() as session:
-            written = await turns.finish(session, ended)
-        if written:
+        if await turns.finish(self._database, ended):
             self.finished = True
             self.channel.finish(seq, event, line)
         else:

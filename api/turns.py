@@ -17,8 +17,7 @@ from graphs.context import ChatContext
 from llama_service.errors import NotFound, ValidationFailed
 from llama_service.settings import ModelSource, ProviderName
 from persistence import files, turns
-from persistence.tables import Conversation
-from persistence.turns import Asked, Begun
+from persistence.turns import Asked, Begun, Opening, Thread
 
 # Characters of history to read for a token that the model reads; more can't fit.
 _CHARS_PER_TOKEN = 5
@@ -47,39 +46,40 @@ class _Choosing:
     def __init__(self, state: AppState, request: ChatRequest) -> None:
         self._state = state
         self._request = request
+        self.line = ""
         self.choice: _Choice | None = None
 
-    def choose(self, conversation: Conversation) -> _Choice:
+    def choose(self, thread: Thread) -> _Choice:
         """Return the model for a turn in this conversation."""
         if self.choice is None:
             request, settings = self._request, self._state.settings
-            source: ModelSource | None = request.model_source or conversation.model_source  # type: ignore[assignment]  # checked when it was written
+            source: ModelSource | None = request.model_source or thread.model_source  # type: ignore[assignment]  # checked when it was written
             name = request.model_name
-            if name is None and source == conversation.model_source:
-                name = conversation.model_name
+            if name is None and source == thread.model_source:
+                name = thread.model_name
             planned, fallback_from = plan(settings, self._state.watch.status, source)
             default = self._state.registry.default_model(planned) or planned
             model = default if fallback_from or name is None else name
             self.choice = _Choice(source, name, planned, model, fallback_from)
         return self.choice
 
-    def characters(self, conversation: Conversation) -> int:
+    def characters(self, thread: Thread) -> int:
         """Return how much of the branch is worth reading for this turn's model."""
-        choice = self.choose(conversation)
+        choice = self.choose(thread)
         return self._state.registry.context_window(choice.planned, choice.model) * _CHARS_PER_TOKEN
 
-    def request_line(self, conversation: Conversation) -> str:
+    def request(self, thread: Thread) -> str:
         """Return what is kept of the request with the run: enough to ask it again."""
-        choice = self.choose(conversation)
+        choice = self.choose(thread)
         kept = self._request.model_dump(mode="json", exclude={"message"})
         return orjson.dumps({**kept, "model_source": choice.source, "model_name": choice.name}).decode()
 
-    def start_line(self, conversation: Conversation, run: UUID, question: UUID, answer: UUID) -> str:
+    def start(self, thread: Thread, run: UUID, question: UUID, answer: UUID) -> str:
         """Return the run's first event."""
-        choice = self.choose(conversation)
+        choice = self.choose(thread)
         data: dict[str, Any] = {
             "run_id": str(run),
-            "conversation_id": str(conversation.id),
+            "conversation_id": str(thread.id),
             "user_message_id": str(question),
             "message_id": str(answer),
             "model_source": choice.planned,
@@ -89,6 +89,10 @@ class _Choosing:
             data["fallback_from"] = choice.fallback_from
         self.line = line_of("start", data)
         return self.line
+
+    def title(self, question: str) -> str:
+        """Return the title that a conversation has until a better one is made."""
+        return first_words(question)
 
 
 async def begin(
@@ -114,26 +118,13 @@ async def begin(
         request.regenerate,
         request.continue_message_id,
     )
-    async with state.database.transaction() as session:
-        if request.file_ids:
+    if request.file_ids:
+        async with state.database.reading() as session:
             await _check_files(session, user_id, request.file_ids)
-        begun = await turns.begin(
-            session,
-            asked,
-            user_id=user_id,
-            worker=state.runs.worker,
-            request=choosing.request_line,
-            start_event=choosing.start_line,
-            characters=choosing.characters,
-            new_conversation={
-                "title": None,
-                "model_source": request.model_source,
-                "model_name": request.model_name,
-                "system_prompt": request.system_prompt,
-            },
-            provisional_title=first_words,
-            earlier=earlier,
-        )
+    opening = Opening(request.model_source, request.model_name, request.system_prompt, earlier)
+    begun = await turns.begin(
+        state.database, asked, user_id=user_id, worker=state.runs.worker, opening=opening, lines=choosing
+    )
     return _launch(state, request, user_id, request_id, begun, choosing)
 
 

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from llama_service.errors import Forbidden, NotAuthenticated, TokenExpired
 from llama_service.settings import Settings
+from persistence.session import Database, Statement
 from persistence.tables import AuthSession, User
 
 ACCESS = ["llama-service:access"]
@@ -33,11 +34,34 @@ class Tokens:
 
 
 @dataclass(frozen=True, slots=True)
+class Account:
+    """An account, as requests see it."""
+
+    id: UUID
+    username: str
+    email: str
+    hashed_password: str
+    is_active: bool
+    is_superuser: bool
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Caller:
     """The account behind a request and the session that it came with."""
 
-    user: User
+    user: Account
     session_id: UUID
+
+
+_CALLER = Statement(
+    """
+    SELECT u.id, u.username, u.email, u.hashed_password, u.is_active, u.is_superuser, u.created_at, u.token_epoch,
+           s.revoked_at, s.last_seen_at
+    FROM users u JOIN auth_sessions s ON s.user_id = u.id WHERE u.id = :user AND s.id = :session
+    """
+)
+_SEEN = Statement("UPDATE auth_sessions SET last_seen_at = clock_timestamp() WHERE id = :session")
 
 
 def _hash(secret: str) -> bytes:
@@ -73,11 +97,11 @@ class TokenService:
         await session.flush()
         return self._tokens(user, row.id, secret)
 
-    async def caller(self, session: AsyncSession, token: str) -> Caller:
+    async def caller(self, database: Database, token: str) -> Caller:
         """Return who presents this access token, with one query.
 
-        Raises NotAuthenticated for a forged or foreign token, TokenExpired for one that was good once, Forbidden for
-        an account that is switched off.
+        Raises NotAuthenticated for a forged or foreign token, TokenExpired for one that was good once, Forbidden for an
+        account that is switched off.
         """
         try:
             claims = decode_jwt(token, self._secret, ACCESS, algorithms=[self._algorithm])
@@ -86,22 +110,15 @@ class TokenService:
             raise TokenExpired from None
         except (jwt.PyJWTError, KeyError, ValueError, TypeError):
             raise NotAuthenticated from None
-        found = (
-            await session.execute(
-                select(User, AuthSession.revoked_at, AuthSession.last_seen_at)
-                .join(AuthSession, AuthSession.user_id == User.id)
-                .where(User.id == user_id, AuthSession.id == session_id)
-            )
-        ).one_or_none()
-        if found is None or found.revoked_at is not None or found.User.token_epoch != epoch:
-            raise TokenExpired
-        if not found.User.is_active:
-            raise Forbidden("This account is switched off; ask an administrator.")
-        if datetime.now(UTC) - found.last_seen_at > _SEEN_EVERY:
-            await session.execute(
-                update(AuthSession).where(AuthSession.id == session_id).values(last_seen_at=func.now())
-            )
-        return Caller(found.User, session_id)
+        async with database.fast(transaction=False) as fast:
+            found = await fast.row(_CALLER, {"user": user_id, "session": session_id})
+            if found is None or found["revoked_at"] is not None or found["token_epoch"] != epoch:
+                raise TokenExpired
+            if not found["is_active"]:
+                raise Forbidden("This account is switched off; ask an administrator.")
+            if datetime.now(UTC) - found["last_seen_at"] > _SEEN_EVERY:
+                await fast.rows(_SEEN, {"session": session_id})
+        return Caller(Account(*(found[name] for name in Account.__dataclass_fields__)), session_id)
 
     async def rotate(self, session: AsyncSession, refresh_token: str) -> tuple[Tokens | None, UUID | None]:
         """Spend a refresh token: return new tokens, or None where it is not good.

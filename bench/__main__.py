@@ -23,7 +23,16 @@ from bench.report import Row, table
 from bench.stage import stage
 from llama_service.settings import Settings
 
-NAMES = ("first_token", "cpu_per_token")
+NAMES = (
+    "first_token",
+    "cpu_per_token",
+    "flood",
+    "many_streams",
+    "long_talk",
+    "pages",
+    "memory",
+    "sizes",
+)
 TARGET = Path(".artifacts/bench.json")
 
 

@@ -132,6 +132,14 @@ class Service:
         os.kill(self.pid, signal.SIGKILL)
         await self.child.wait()
 
+    def pause(self) -> None:
+        """Stop the process where it stands."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let a paused process go on."""
+        os.kill(self.pid, signal.SIGCONT)
+
     async def ready(self) -> tuple[int, dict[str, object]]:
         """Return what `/ready` says."""
         status, body = await get(f"{self.url}/ready")

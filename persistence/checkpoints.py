@@ -4,6 +4,7 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -34,6 +35,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 log = structlog.get_logger(__name__)
 
 Pool = AsyncConnectionPool[AsyncConnection[DictRow]]
+
+fresh: ContextVar[bool] = ContextVar("fresh", default=False)
+"""Set for a turn whose input replaces the whole state: it needs nothing of the thread's last checkpoint."""
 
 _MOMENT = 0.05  # seconds that writes wait for company
 _TRIES = 5
@@ -107,7 +111,9 @@ class PooledSaver(AsyncPostgresSaver):
         self._note(thread, [_Write(query, rows)])
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        """Return a checkpoint, behind whatever was noted for its thread."""
+        """Return a checkpoint, behind whatever was noted for its thread; none for a turn that begins afresh."""
+        if fresh.get() and "checkpoint_id" not in config["configurable"]:
+            return None
         if str(config["configurable"]["thread_id"]) in self._threads:
             await self.drain()
         return await super().aget_tuple(config)

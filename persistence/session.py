@@ -1,7 +1,9 @@
 """The database engine and the one place where a transaction is committed."""
 
+import asyncio
+import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,6 +14,7 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 IDLE = 3.0  # seconds
+_SERVER = {"application_name": "llama-service", "jit": "off"}
 
 
 def _dumps(value: Any) -> str:
@@ -34,8 +37,55 @@ def _look_at_idle(connection: Any, record: Any, _: Any) -> None:
             raise DisconnectionError from lost
 
 
+class Statement:
+    """SQL with `:names`, written once for asyncpg's numbered parameters."""
+
+    def __init__(self, sql: str) -> None:
+        self.names: list[str] = []
+        self.sql = re.sub(r"(?<!:):([a-z_]+)", self._number, sql)
+
+    def _number(self, match: re.Match[str]) -> str:
+        if match[1] not in self.names:
+            self.names.append(match[1])
+        return f"${self.names.index(match[1]) + 1}"
+
+
+class Fast:
+    """A connection for the few statements that every turn runs: ten times less work around each than the ORM's."""
+
+    def __init__(self, connection: Any, counted: Callable[[], None]) -> None:
+        self._connection = connection
+        self._counted = counted
+
+    async def rows(self, statement: Statement, values: Mapping[str, Any]) -> list[Any]:
+        """Run a statement and return its rows; columns are read by name (`row["id"]`)."""
+        self._counted()
+        found: list[Any] = await self._connection.fetch(statement.sql, *[values[name] for name in statement.names])
+        return found
+
+    async def row(self, statement: Statement, values: Mapping[str, Any]) -> Any | None:
+        """Run a statement and return its only row, or None."""
+        found = await self.rows(statement, values)
+        return found[0] if found else None
+
+
+class _Plain(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
+    """A connection without state: nothing is to be reset when it is given back."""
+
+    used = 0.0
+
+    async def reset(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109  (asyncpg's signature)
+        """Do nothing."""
+        self.used = time.monotonic()
+
+
+async def _alive(connection: Any) -> None:
+    if connection.used and time.monotonic() - connection.used > IDLE:
+        await connection.execute("SELECT 1", timeout=5)
+
+
 class Database:
-    """A pool of connections. Every unit of work is one `transaction()`: all of it lands or none."""
+    """Pools of connections. Every unit of work is one `transaction()`: all of it lands or none."""
 
     def __init__(self, dsn: str, pool_size: int = 10) -> None:
         self.engine: AsyncEngine = create_async_engine(
@@ -45,11 +95,55 @@ class Database:
             pool_timeout=10,
             json_serializer=_dumps,
             json_deserializer=orjson.loads,
-            connect_args={"server_settings": {"application_name": "llama-service", "jit": "off"}},
+            connect_args={"server_settings": _SERVER},
         )
         event.listen(self.engine.sync_engine, "checkout", _look_at_idle)
         event.listen(self.engine.sync_engine, "checkin", _remember)
         self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._dsn = dsn.replace("postgresql+asyncpg://", "postgresql://", 1)
+        self._size = pool_size
+        self._pool: Any = None
+        self._opening = asyncio.Lock()
+        self.fast_statements = 0
+
+    async def _fast_pool(self) -> Any:
+        async with self._opening:
+            if self._pool is None:
+                self._pool = await asyncpg.create_pool(
+                    self._dsn,
+                    min_size=1,
+                    max_size=self._size,
+                    connection_class=_Plain,
+                    setup=_alive,
+                    server_settings=_SERVER,
+                )
+            return self._pool
+
+    def _count(self) -> None:
+        self.fast_statements += 1
+
+    @asynccontextmanager
+    async def fast(self, *, transaction: bool = True) -> AsyncIterator[Fast]:
+        """Yield a connection for `Statement`s, in a transaction of its own (or none, for a single one)."""
+        pool = self._pool or await self._fast_pool()
+        connection = await self._acquired(pool)
+        try:
+            if transaction:
+                async with connection.transaction():
+                    yield Fast(connection, self._count)
+            else:
+                yield Fast(connection, self._count)
+        finally:
+            await pool.release(connection)
+
+    async def _acquired(self, pool: Any) -> Any:
+        """Return a live connection. After Postgres was restarted each pooled one may turn out to be dead, once."""
+        for _ in range(self._size):
+            try:
+                return await pool.acquire(timeout=10)
+            except (ConnectionError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError):
+                continue
+        return await pool.acquire(timeout=10)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
@@ -66,4 +160,6 @@ class Database:
 
     async def close(self) -> None:
         """Close every pooled connection."""
+        if self._pool is not None:
+            await self._pool.close()
         await self.engine.dispose()

@@ -3,19 +3,18 @@
 Begin: lock the conversation, read the branch, write question, empty answer and run. End: text, trace and last event.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 from uuid import UUID
 
+import asyncpg
 from sqlalchemy import text
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from llama_service.errors import BadRequest, Conflict, NotFound
 from llama_service.ids import new_id
-from persistence import conversations
-from persistence.tables import Conversation, Message
+from persistence.session import Database, Fast, Statement
 
 LEASE_SECONDS = 10
 MAX_HISTORY = 400  # messages
@@ -43,6 +42,49 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
+class Thread:
+    """A conversation, as far as a turn needs to know it."""
+
+    id: UUID
+    title: str | None
+    title_source: str
+    model_source: str | None
+    model_name: str | None
+    system_prompt: str | None
+    leaf_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """How a conversation begins, where the turn begins one; `earlier` is a talk (role, content) before the question."""
+
+    model_source: str | None = None
+    model_name: str | None = None
+    system_prompt: str | None = None
+    earlier: Sequence[tuple[str, str]] = ()
+
+
+class Lines(Protocol):
+    """Makes what is kept with a run, once its conversation is known."""
+
+    def characters(self, thread: Thread) -> int:
+        """Return how much of the branch is worth reading."""
+        ...
+
+    def request(self, thread: Thread) -> str:
+        """Return the request as a line of JSON."""
+        ...
+
+    def start(self, thread: Thread, run: UUID, question: UUID, answer: UUID) -> str:
+        """Return the first event as a line of JSON."""
+        ...
+
+    def title(self, question: str) -> str:
+        """Return a title to begin with."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Begun:
     """A turn that stands in the database: everything that the graph needs to know of it.
 
@@ -55,10 +97,10 @@ class Begun:
     message_id: UUID
     question: str
     history: list[Said]
-    conversation: Conversation
+    conversation: Thread
     first: bool
     said: str = ""
-    first_seq: int = 2
+    has_files: bool = True
 
 
 @dataclass(slots=True)
@@ -73,7 +115,7 @@ class _Place:
 
 
 # The way up from `leaf`, newest first, until enough characters for any model's context have been collected.
-_UP = text(
+_UP = Statement(
     """
     WITH RECURSIVE up AS (
         SELECT id, parent_id, role, content, status, run_id, 1 AS depth, length(content)::bigint AS total
@@ -87,21 +129,45 @@ _UP = text(
     """
 )
 
-_BEGIN = text(
+_LOCK = Statement(
+    """
+    SELECT id, title, title_source, model_source, model_name, system_prompt, leaf_id FROM conversations
+    WHERE id = :conversation AND user_id = :user FOR UPDATE
+    """
+)
+
+_CREATE = Statement(
+    """
+    INSERT INTO conversations (id, user_id, model_source, model_name, system_prompt)
+    VALUES (:id, :user, :model_source, :model_name, :system_prompt)
+    """
+)
+
+_EARLIER = Statement(
+    """
+    INSERT INTO messages (id, conversation_id, parent_id, role, content)
+    VALUES (:id, :conversation, :parent, :role, :content)
+    """
+)
+
+_PARENT = Statement("SELECT parent_id, role FROM messages WHERE id = :message AND conversation_id = :conversation")
+_RUNNING = Statement("SELECT id FROM runs WHERE user_message_id = :question AND status = 'running'")
+
+_BEGIN = Statement(
     """
     WITH question AS (
         INSERT INTO messages (id, conversation_id, parent_id, role, content, status)
-        SELECT CAST(:question_id AS uuid), CAST(:conversation AS uuid), CAST(:parent AS uuid), 'user', :content,
-               'complete'
-        WHERE :new_question
+        SELECT CAST(:question_id AS uuid), CAST(:conversation AS uuid), CAST(:parent AS uuid), 'user',
+               CAST(:content AS text), 'complete'
+        WHERE CAST(:new_question AS boolean)
     ), answer AS (
         INSERT INTO messages (id, conversation_id, parent_id, role, status, run_id, created_at)
         SELECT CAST(:answer_id AS uuid), CAST(:conversation AS uuid), CAST(:question_id AS uuid), 'assistant',
                'streaming', CAST(:run AS uuid), clock_timestamp() + interval '1 microsecond'
-        WHERE :new_answer
+        WHERE CAST(:new_answer AS boolean)
     ), continued AS (
         UPDATE messages SET status = 'streaming', run_id = CAST(:run AS uuid), error = NULL
-        WHERE id = CAST(:answer_id AS uuid) AND NOT :new_answer
+        WHERE id = CAST(:answer_id AS uuid) AND NOT CAST(:new_answer AS boolean)
     ), run AS (
         INSERT INTO runs (id, conversation_id, user_id, user_message_id, message_id, worker, lease_until, request)
         VALUES (:run, :conversation, :user, CAST(:question_id AS uuid), CAST(:answer_id AS uuid), :worker,
@@ -109,155 +175,147 @@ _BEGIN = text(
     ), first AS (
         INSERT INTO run_events (run_id, seq, event, data) VALUES (:run, 1, 'start', :start)
     )
-    UPDATE conversations SET leaf_id = CAST(:answer_id AS uuid), updated_at = clock_timestamp()
+    UPDATE conversations SET leaf_id = CAST(:answer_id AS uuid), updated_at = clock_timestamp(),
+           title = coalesce(title, CAST(:title AS varchar))
     WHERE id = CAST(:conversation AS uuid)
+    RETURNING EXISTS (SELECT FROM files WHERE files.user_id = CAST(:user AS uuid)) AS has_files
     """
 )
 
 
-async def _above(session: AsyncSession, place: _Place, leaf: UUID | None, conversation: UUID, room: int) -> None:
-    """Read the branch that ends in `leaf` into `place.history`."""
-    if leaf is None:
-        return
-    found = await session.execute(
-        _UP, {"leaf": leaf, "conversation": conversation, "limit": MAX_HISTORY, "characters": room}
-    )
-    rows = found.all()
+async def _branch(fast: Fast, leaf: UUID, conversation: UUID, room: int) -> list[Any]:
+    """Return the branch that ends in `leaf`, newest first. Raises NotFound for a leaf of another conversation."""
+    places = {"leaf": leaf, "conversation": conversation, "limit": MAX_HISTORY, "characters": room}
+    rows = await fast.rows(_UP, places)
     if not rows:
         raise NotFound
-    if rows[0].status == "streaming":
-        raise Conflict("An answer is being written in this branch.", details=[{"run_id": str(rows[0].run_id)}])
-    place.history = [Said(row.id, row.role, row.content) for row in reversed(rows) if row.content]
+    return rows
 
 
-async def _locate(session: AsyncSession, asked: Asked, conversation: Conversation, room: int) -> _Place:
-    place = _Place(question=asked.content)
+def _talk(rows: Sequence[Any]) -> list[Said]:
+    return [Said(row["id"], row["role"], row["content"]) for row in reversed(rows) if row["content"]]
+
+
+async def _locate(fast: Fast, asked: Asked, thread: Thread, room: int) -> _Place:
     if asked.continue_message_id is not None or asked.regenerate:
-        start = asked.continue_message_id or asked.parent_message_id or conversation.leaf_id
-        await _again(session, place, asked, start, conversation.id, room)
-        return place
-    parent = asked.parent_message_id or conversation.leaf_id
+        return await _again(fast, asked, thread, room)
+    place = _Place(question=asked.content)
+    place.parent = asked.parent_message_id or thread.leaf_id
     if asked.edit_of is not None:
-        parent = await _parent_of(session, asked.edit_of, conversation.id)
-    await _above(session, place, parent, conversation.id, room)
-    place.parent = parent
+        place.parent = await _parent_of(fast, asked.edit_of, thread.id)
+    if place.parent is not None:
+        rows = await _branch(fast, place.parent, thread.id, room)
+        if rows[0]["status"] == "streaming":
+            run = str(rows[0]["run_id"])
+            raise Conflict("An answer is being written in this branch.", details=[{"run_id": run}])
+        place.history = _talk(rows)
     place.first = not place.history and asked.edit_of is None
     return place
 
 
-async def _parent_of(session: AsyncSession, message: UUID, conversation: UUID) -> UUID | None:
-    query = text("SELECT parent_id, role FROM messages WHERE id = :message AND conversation_id = :conversation")
-    found = (await session.execute(query, {"message": message, "conversation": conversation})).one_or_none()
+async def _parent_of(fast: Fast, message: UUID, conversation: UUID) -> UUID | None:
+    found = await fast.row(_PARENT, {"message": message, "conversation": conversation})
     if found is None:
         raise NotFound
-    if found.role != "user":
+    if found["role"] != "user":
         raise BadRequest("Only questions can be edited; ask for another answer with `regenerate`.")
-    parent: UUID | None = found.parent_id
+    parent: UUID | None = found["parent_id"]
     return parent
 
 
-async def _again(
-    session: AsyncSession, place: _Place, asked: Asked, start: UUID | None, conversation: UUID, room: int
-) -> None:
+async def _again(fast: Fast, asked: Asked, thread: Thread, room: int) -> _Place:
     """Place another answer, or the rest of one, under a question that was asked already."""
+    start = asked.continue_message_id or asked.parent_message_id or thread.leaf_id
     if start is None:
         raise BadRequest("This conversation has no question yet that could be answered again.")
-    found = await session.execute(
-        _UP, {"leaf": start, "conversation": conversation, "limit": MAX_HISTORY, "characters": room}
-    )
-    rows = found.all()
-    if not rows:
-        raise NotFound
+    rows = await _branch(fast, start, thread.id, room)
+    place = _Place()
     if asked.continue_message_id is not None:
         answer = rows[0]
-        if answer.role != "assistant" or answer.status not in ("interrupted", "stopped", "failed"):
+        if answer["role"] != "assistant" or answer["status"] not in ("interrupted", "stopped", "failed"):
             raise BadRequest("Only an answer that broke off can be continued.")
-        place.answer_id, place.said = answer.id, answer.content
-    position = next((index for index, row in enumerate(rows) if row.role == "user"), None)
+        place.answer_id, place.said = answer["id"], answer["content"]
+    position = next((index for index, row in enumerate(rows) if row["role"] == "user"), None)
     if position is None:
         raise BadRequest("There is no question above this message.")
     question = rows[position]
-    place.question_id, place.question, place.parent = question.id, question.content, question.parent_id
-    place.history = [Said(row.id, row.role, row.content) for row in reversed(rows[position + 1 :]) if row.content]
+    place.question_id, place.question, place.parent = question["id"], question["content"], question["parent_id"]
+    place.history = _talk(rows[position + 1 :])
+    return place
+
+
+async def _open(fast: Fast, asked: Asked, user_id: UUID | None, opening: Opening) -> Thread:
+    """Return the conversation, locked against other turns, or a new one."""
+    if asked.conversation_id is not None:
+        found = await fast.row(_LOCK, {"conversation": asked.conversation_id, "user": user_id}) if user_id else None
+        if found is None:
+            raise NotFound
+        return Thread(**found)
+    thread = Thread(new_id(), None, "none", opening.model_source, opening.model_name, opening.system_prompt, None)
+    models = {"model_source": opening.model_source, "model_name": opening.model_name}
+    await fast.rows(_CREATE, {"id": thread.id, "user": user_id, "system_prompt": opening.system_prompt, **models})
+    leaf: UUID | None = None
+    for role, content in opening.earlier:
+        message = new_id()
+        values = {"id": message, "conversation": thread.id, "parent": leaf, "role": role, "content": content}
+        await fast.rows(_EARLIER, values)
+        leaf = message
+    return replace(thread, leaf_id=leaf)
 
 
 async def begin(
-    session: AsyncSession,
-    asked: Asked,
-    *,
-    user_id: UUID | None,
-    worker: UUID,
-    request: Callable[[Conversation], str],
-    start_event: Callable[[Conversation, UUID, UUID, UUID], str],
-    characters: Callable[[Conversation], int],
-    new_conversation: dict[str, Any],
-    provisional_title: Callable[[str], str],
-    earlier: Sequence[tuple[str, str]] = (),
+    database: Database, asked: Asked, *, user_id: UUID | None, worker: UUID, opening: Opening, lines: Lines
 ) -> Begun:
     """Write question, empty answer, run and first event; return them with the branch that the model shall see.
 
-    `request` and `start_event` make the lines of JSON that are kept with the run, once the conversation is known;
-    `characters` bounds the history that is read,
-    for the same reason. Raises NotFound for a conversation or message that is not the
-    caller's, Conflict (with the run's id) where the branch is being written, BadRequest for a place that makes no
-    sense.
+    Raises NotFound for a conversation or message that is not the caller's, Conflict (with the run's id) where the
+    branch is being written, BadRequest for a place that makes no sense.
     """
-    if asked.conversation_id is None:
-        conversation = await conversations.create(session, user_id, **new_conversation)
-        conversation.title = provisional_title(asked.content)
-        for role, content in earlier:
-            said = Message(conversation_id=conversation.id, parent_id=conversation.leaf_id, role=role, content=content)
-            session.add(said)
-            await session.flush()
-            conversation.leaf_id = said.id
-    elif user_id is None:
-        raise NotFound
-    else:
-        conversation = await conversations.get(session, user_id, asked.conversation_id, lock=True)
-    place = await _locate(session, asked, conversation, characters(conversation))
-    if place.first and conversation.title is None:
-        conversation.title = provisional_title(asked.content)
+    try:
+        async with database.fast() as fast:
+            return await _begin(fast, asked, user_id, worker, opening, lines)
+    except asyncpg.UniqueViolationError:
+        async with database.fast() as fast:
+            thread = await _open(fast, asked, user_id, opening)
+            place = await _locate(fast, asked, thread, lines.characters(thread))
+            running = await fast.row(_RUNNING, {"question": place.question_id})
+        run = str(running["id"]) if running else None
+        raise Conflict("An answer to this question is being written.", details=[{"run_id": run}]) from None
+
+
+async def _begin(fast: Fast, asked: Asked, user_id: UUID | None, worker: UUID, opening: Opening, lines: Lines) -> Begun:
+    thread = await _open(fast, asked, user_id, opening)
+    place = await _locate(fast, asked, thread, lines.characters(thread))
     question_id, answer_id, run_id = place.question_id or new_id(), place.answer_id or new_id(), new_id()
     values = {
         "question_id": question_id,
         "answer_id": answer_id,
         "run": run_id,
-        "conversation": conversation.id,
+        "conversation": thread.id,
         "parent": place.parent,
         "content": place.question,
         "new_question": place.question_id is None,
         "new_answer": place.answer_id is None,
         "user": user_id,
         "worker": worker,
-        "lease": LEASE_SECONDS,
-        "request": request(conversation),
-        "start": start_event(conversation, run_id, question_id, answer_id),
+        "lease": float(LEASE_SECONDS),
+        "request": lines.request(thread),
+        "start": lines.start(thread, run_id, question_id, answer_id),
+        "title": lines.title(place.question) if place.first else None,
     }
-    try:
-        await session.execute(_BEGIN, values)
-    except IntegrityError:
-        await session.rollback()
-        raise Conflict(
-            "An answer to this question is being written.",
-            details=[{"run_id": str(await _running(session, question_id))}],
-        ) from None
+    written = await fast.row(_BEGIN, values)
     return Begun(
         run_id=run_id,
-        conversation_id=conversation.id,
+        conversation_id=thread.id,
         user_message_id=question_id,
         message_id=answer_id,
         question=place.question,
         history=place.history,
-        conversation=conversation,
+        conversation=thread,
         first=place.first,
         said=place.said,
+        has_files=written is not None and bool(written["has_files"]),
     )
-
-
-async def _running(session: AsyncSession, question_id: UUID) -> UUID | None:
-    query = text("SELECT id FROM runs WHERE user_message_id = :question AND status = 'running'")
-    found: UUID | None = await session.scalar(query, {"question": question_id})
-    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,7 +341,7 @@ class Ended:
     trace: str | None = None
 
 
-_FINISH = text(
+_FINISH = Statement(
     """
     WITH run AS (
         UPDATE runs SET status = :status, trace = CAST(:trace AS jsonb), error = CAST(:error AS jsonb),
@@ -298,20 +356,21 @@ _FINISH = text(
         FROM run WHERE messages.id = run.message_id
     ), last AS (
         INSERT INTO run_events (run_id, seq, event, data)
-        SELECT run.id, :seq, CAST(:event AS varchar), CAST(:data AS text) FROM run
+        SELECT run.id, CAST(:seq AS int), CAST(:event AS varchar), CAST(:data AS text) FROM run
     )
     SELECT pg_notify('run_events', CAST(run.id AS text)) FROM run
     """
 )
 
 
-async def finish(session: AsyncSession, ended: Ended) -> bool:
+async def finish(database: Database, ended: Ended) -> bool:
     """Write the end of a run: answer, trace and last event together. Safe to repeat.
 
     Returns False where the run is not this worker's any more, or has ended before.
     """
     values = {name: getattr(ended, name) for name in Ended.__dataclass_fields__}
-    return (await session.execute(_FINISH, values)).first() is not None
+    async with database.fast(transaction=False) as fast:
+        return await fast.row(_FINISH, values) is not None
 
 
 # A worker that died leaves a lease behind. Its runs end with the text that was already told.

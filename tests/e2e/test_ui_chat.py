@@ -158,6 +158,45 @@ async def test_a_second_tab_shows_the_same(open_page: OpenPage, anna: Person, op
         await expect((await answered(tab, 2)).locator(".md")).to_have_text("".join(LONG[:80]).strip())
 
 
+# Reports every change of a block that was not the last one when the change before it was shown.
+FINISHED_BLOCKS = """
+() => {
+  const answer = [...document.querySelectorAll("article .md")].at(-1);
+  window.touched = [];
+  let last = answer.lastElementChild;
+  const finished = (node) => Boolean(node.compareDocumentPosition(last) & Node.DOCUMENT_POSITION_FOLLOWING);
+  new MutationObserver((changes) => {
+    for (const { target } of changes) {
+      const block = [...answer.children].find((child) => child.contains(target));
+      if (block && finished(block)) window.touched.push(block.outerHTML);
+    }
+    last = answer.lastElementChild;
+  }).observe(answer, { childList: true, subtree: true, characterData: true, attributes: true });
+}
+"""
+
+
+async def test_streaming_leaves_what_is_written_alone(open_page: OpenPage, anna: Person, openai: OpenAIServer) -> None:
+    page = await open_page(anna)
+    block = [
+        "A paragraph ",
+        "with **bold** ",
+        "text.\n\n",
+        "- one\n",
+        "- two\n\n",
+        "| a | b |\n",
+        "|--|--|\n",
+        "| 1 | 2 |\n\n",
+    ]
+    openai.script(tokens=["Start.\n\n", *block * 15, "The end."], delay=0.02)
+    await ask(page, "Write")
+    await expect(answers(page).first).to_contain_text("Start.")
+    await page.evaluate(FINISHED_BLOCKS)
+    answer = await answered(page)
+    await expect(answer).to_contain_text("The end.")
+    assert await page.evaluate("window.touched") == []
+
+
 async def test_a_failing_model_is_told_and_can_be_asked_again(
     open_page: OpenPage, anna: Person, openai: OpenAIServer
 ) -> None:

@@ -79,6 +79,7 @@ async def test_search_marks_its_hits(open_page: OpenPage, anna: Person, openai: 
     openai.script(reply="A capybara is the largest rodent.")
     await anna.ask("Tell me about rodents")
     page = await open_page(anna)
+    await expect(message(page)).to_be_focused()
     await page.keyboard.press("Control+k")
     await page.keyboard.type("capybara")
     hit = page.get_by_role("navigation").locator("mark").first

@@ -12,6 +12,8 @@ export function ForgotDialog({ onClose }: { onClose: () => void }) {
 
   function submit(event: FormEvent<HTMLFormElement>) {
     event.preventDefault();
+    // React hands events of a dialog on to what opened it, and that is another form.
+    event.stopPropagation();
     const email = new FormData(event.currentTarget).get("email");
     if (typeof email === "string") forgot.mutate(email.trim());
   }

@@ -56,7 +56,11 @@ export function ConversationList({ currentId, search, onOpen, onGone }: Conversa
           placeholder={t("conversations.search")}
           value={text}
           onChange={(event) => setText(event.target.value)}
-          onKeyDown={(event) => event.key === "Escape" && setText("")}
+          onKeyDown={(event) => {
+            if (event.key !== "Escape") return;
+            event.preventDefault();
+            setText("");
+          }}
         />
         {text !== "" && (
           <IconButton small icon="close" label={t("conversations.clearSearch")} onClick={() => setText("")} />

@@ -88,10 +88,16 @@ function Outcome({ message, live }: { message: Message; live: LiveState | null }
   const say = useErrorText();
   const { continueAnswer, regenerate, busy } = useActions();
   const error = live?.error ?? (message.error ? new ApiError(500, message.error.code, message.error.message) : null);
-  if (message.status === "failed" || error) {
+  const brokeOff = message.status === "stopped" || message.status === "interrupted";
+  if (!brokeOff && (message.status === "failed" || error)) {
     return (
       <div className="outcome outcome--failed" role="alert">
-        <span>{error ? say(error) : t("error.internal_error")}</span>
+        <span className="outcome__text">{error ? say(error) : t("error.internal_error")}</span>
+        {message.content !== "" && (
+          <Button disabled={busy} onClick={() => continueAnswer(message)}>
+            {t("chat.continue")}
+          </Button>
+        )}
         <Button icon="refresh" disabled={busy} onClick={() => regenerate(message)}>
           {t("app.retry")}
         </Button>
@@ -99,10 +105,10 @@ function Outcome({ message, live }: { message: Message; live: LiveState | null }
     );
   }
   if (message.status === "complete" && message.content.trim() === "") return <p className="progress">{t("chat.empty")}</p>;
-  if (message.status !== "stopped" && message.status !== "interrupted") return null;
+  if (!brokeOff) return null;
   return (
     <div className="outcome">
-      <span>{t(`chat.${message.status}`)}</span>
+      <span>{t(message.status === "stopped" ? "chat.stopped" : "chat.interrupted")}</span>
       <Button disabled={busy} onClick={() => continueAnswer(message)}>
         {t("chat.continue")}
       </Button>
