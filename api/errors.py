@@ -87,6 +87,7 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(ConnectionError)
     @app.exception_handler(asyncpg.PostgresConnectionError)
     @app.exception_handler(asyncpg.CannotConnectNowError)
+    @app.exception_handler(asyncpg.InsufficientResourcesError)
     @app.exception_handler(asyncpg.InterfaceError)
     async def database(request: Request, error: Exception) -> Response:
         log.error("database_unavailable", error=type(error).__name__, path=request.url.path)
@@ -94,7 +95,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(DBAPIError)
     async def broken(request: Request, error: DBAPIError) -> Response:
-        if error.connection_invalidated:
+        # 53: insufficient resources, such as too many connections.
+        if error.connection_invalidated or str(getattr(error.orig, "sqlstate", "")).startswith("53"):
             return await database(request, error)
         return await unexpected(request, error)
 

@@ -1,8 +1,11 @@
 """Birth and death of the application's resources, in order."""
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from types import FrameType
+from typing import Any
 
 import structlog
 from fastapi import FastAPI
@@ -30,6 +33,7 @@ log = structlog.get_logger(__name__)
 
 HOUSEKEEPING_EVERY = 300.0  # seconds
 EVENTS_KEPT = 3600.0
+CHECKPOINT_CONNECTIONS = 4  # one writes behind, the others read
 CHECKPOINTS_KEPT = 8  # of a thread: the last turn's, and the one before
 
 
@@ -43,18 +47,18 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Open everything that the settings in `app.state.settings` name; close it in the reverse order."""
     settings: Settings = app.state.settings
     async with AsyncExitStack() as stack:
-        state = await open_state(settings, stack)
+        state = await open_state(settings, stack, signals=getattr(app.state, "signals", False))
         app.state.resources = state
         log.info("ready", worker=str(state.runs.worker))
         yield
         log.info("closing", running=state.runs.running)
 
 
-async def open_state(settings: Settings, stack: AsyncExitStack) -> AppState:
+async def open_state(settings: Settings, stack: AsyncExitStack, *, signals: bool = False) -> AppState:
     """Open the application's resources; `stack` closes them."""
     database = Database(settings.postgres_dsn("asyncpg"), settings.database_pool_size)
     stack.push_async_callback(database.close)
-    pool = checkpoint_pool(settings.postgres_dsn(), settings.database_pool_size)
+    pool = checkpoint_pool(settings.postgres_dsn(), CHECKPOINT_CONNECTIONS)
     await pool.open(wait=True, timeout=30)
     stack.push_async_callback(pool.close)
     registry = ModelRegistry(settings)
@@ -81,6 +85,8 @@ async def open_state(settings: Settings, stack: AsyncExitStack) -> AppState:
     titles = Titles(database, registry)
     manager.after_turn = titles.after_turn
     await manager.start()
+    if signals:
+        _close_on_signal(manager, settings.shutdown_grace_seconds)
     stack.push_async_callback(manager.close, settings.shutdown_grace_seconds)
     for work, name in ((_keep_house(database), "housekeeping"), (_warm_up(registry, watch), "warm-up")):
         stack.push_async_callback(_end, asyncio.create_task(work, name=name))
@@ -100,6 +106,20 @@ async def open_state(settings: Settings, stack: AsyncExitStack) -> AppState:
         tokens=TokenService(settings),
         limiter=LoginLimiter(database, settings.login_attempts_per_minute),
     )
+
+
+def _close_on_signal(manager: RunManager, grace: float) -> None:
+    """Let runs end from the moment of the signal: the server would first wait for their readers, who wait for them."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        before = signal.getsignal(number)
+
+        def handle(caught: int, frame: FrameType | None, before: Any = before) -> None:
+            loop.call_soon_threadsafe(manager.begin_closing, grace)
+            if callable(before):
+                before(caught, frame)
+
+        signal.signal(number, handle)
 
 
 async def _end(task: "asyncio.Task[None]") -> None:

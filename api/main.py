@@ -1,6 +1,7 @@
 """`llama-service serve`: the application under uvicorn."""
 
 import uvicorn
+from fastapi import FastAPI
 from uvicorn.supervisors import Multiprocess
 
 from api.app import create_app
@@ -11,7 +12,7 @@ from llama_service.settings import Settings, load_settings
 def serve(settings: Settings, host: str, port: int, workers: int) -> None:
     """Serve until a signal comes. With several workers each loads the settings from the environment."""
     config = uvicorn.Config(
-        create_app(settings) if workers == 1 else "api.main:make",
+        _made(settings) if workers == 1 else "api.main:make",
         factory=workers > 1,
         host=host,
         port=port,
@@ -31,8 +32,14 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
     Multiprocess(config, sockets=[config.bind_socket()]).run()
 
 
-def make() -> object:
+def _made(settings: Settings) -> FastAPI:
+    app = create_app(settings)
+    app.state.signals = True
+    return app
+
+
+def make() -> FastAPI:
     """Return the application of a worker process."""
     settings = load_settings()
     configure_logging(settings)
-    return create_app(settings)
+    return _made(settings)

@@ -62,6 +62,7 @@ class RunManager:
         self._channels: dict[UUID, RunChannel] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closing = False
+        self._ending: asyncio.Task[Any] | None = None
         self.after_turn: Callable[[TurnServices], Awaitable[None]] | None = None
 
     async def start(self) -> None:
@@ -71,8 +72,13 @@ class RunManager:
         self._spawn(self._every(HEARTBEAT, self._beat), "heartbeat")
         self._spawn(self._every(KEEP_ALIVE_EVERY, self._keep_alive), "keep-alive")
 
-    async def close(self, grace: float) -> None:
-        """Let runs finish for `grace` seconds, interrupt the others with their text, and disconnect."""
+    def begin_closing(self, grace: float) -> None:
+        """Begin to end the runs; `close` waits for it. Safe to repeat."""
+        if self._ending is None:
+            self._ending = self._spawn(self._end_runs(grace), "end-runs")
+
+    async def _end_runs(self, grace: float) -> None:
+        """Let runs finish for `grace` seconds, then interrupt the others with their text."""
         self._closing = True
         tasks = [active.task for active in self._active.values() if active.task]
         if tasks:
@@ -83,6 +89,12 @@ class RunManager:
         rest = [active.task for active in self._active.values() if active.task]
         if rest:
             await asyncio.wait(rest, timeout=5)
+
+    async def close(self, grace: float) -> None:
+        """Let runs finish for `grace` seconds, interrupt the others with their text, and disconnect."""
+        self.begin_closing(grace)
+        if self._ending is not None:
+            await self._ending
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

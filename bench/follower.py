@@ -7,7 +7,7 @@ from typing import Any
 import aiohttp
 import orjson
 
-from bench.load import Account
+from bench.load import Account, Refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Follower:
     async def ask(self, question: str, enough: Callable[[], bool] | None = None, **fields: Any) -> None:
         """Ask and read until the end, until `enough` says so, or until the server goes away.
 
-        Raises ValueError with the server's words where it refuses.
+        Raises Refused where the server says no.
         """
         await self._read("POST", "/chat/stream", {"message": question, **fields}, {}, enough)
 
@@ -93,12 +93,12 @@ class Follower:
                 method, f"{account.url}/api/v1{path}", data=data, headers=sent
             ) as response:
                 if response.status != 200:
-                    raise ValueError(f"{method} {path}: {response.status} {await response.text()}")
+                    raise Refused(f"{method} {path}", response.status, await response.text())
                 async for event in events_of(response):
                     self._take(event)
                     if enough is not None and enough():
                         return
-        except aiohttp.ClientError:
+        except (aiohttp.ClientError, TimeoutError, OSError):
             return  # the server went away; `ended` tells whether the run was over
 
     def _take(self, event: Event) -> None:

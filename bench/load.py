@@ -15,6 +15,14 @@ import psutil
 _FIRST_TOKEN = (b"event: chunk", b'"content":" t', b'"text":" t')
 
 
+class Refused(ValueError):
+    """The server answered with an error; `status` is HTTP's."""
+
+    def __init__(self, what: str, status: int, body: str) -> None:
+        self.status = status
+        super().__init__(f"{what}: {status} {body[:500]}")
+
+
 @dataclass(slots=True)
 class Heard:
     """A stream as its reader saw it. Times are seconds since the request was sent."""
@@ -26,11 +34,11 @@ class Heard:
 
 
 async def listen(session: aiohttp.ClientSession, url: str, body: Any, headers: dict[str, str] | None = None) -> Heard:
-    """Post `body` and read the stream to its end. Raises ValueError where it is no good answer."""
+    """Post `body` and read the stream to its end. Raises Refused, and ValueError for no good answer."""
     heard, begun = Heard(), time.perf_counter()
     async with session.post(url, data=orjson.dumps(body), headers=headers) as response:
         if response.status != 200:
-            raise ValueError(f"{response.status}: {await response.text()}")
+            raise Refused(url, response.status, await response.text())
         async for piece in response.content.iter_any():
             if not heard.first and any(mark in piece for mark in _FIRST_TOKEN):
                 heard.first = time.perf_counter() - begun
@@ -73,7 +81,7 @@ class Account:
         async with self.session.request(method, f"{self.url}/api/v1{path}", data=data, headers=headers) as response:
             raw = await response.read()
             if response.status >= 300:
-                raise ValueError(f"{method} {path}: {response.status} {raw[:500]!r}")
+                raise Refused(f"{method} {path}", response.status, raw.decode(errors="replace"))
             return orjson.loads(raw) if raw else None
 
     async def ask(self, question: str, **fields: Any) -> Heard:

@@ -63,6 +63,13 @@ class Stage:
         await child.start()
         return Service(child, f"http://127.0.0.1:{port}")
 
+    async def work(self) -> Child:
+        """Start a queue worker."""
+        child = Child(self._spec("worker", ["llama_service", "worker"], 0, "", **self.environment))
+        self.apis.append(child)
+        await child.start()
+        return child
+
     async def proxy(self) -> "Service":
         """Start the bare proxy in front of the doubles' OpenAI wire."""
         port = free_port()
@@ -81,6 +88,8 @@ class Stage:
 
     def _spec(self, name: str, argv: Sequence[str], port: int, path: str, **environment: str) -> ChildSpec:
         async def is_ready() -> bool:
+            if not port:
+                return True
             with contextlib.suppress(OSError, TimeoutError, ValueError, asyncio.IncompleteReadError):
                 status, _ = await get(f"http://127.0.0.1:{port}{path}")
                 return status == 200

@@ -60,7 +60,11 @@ class Prompt:
     cut_sources: list[int] = field(default_factory=list)
 
 
-_KINDS = {"assistant": AIMessage, "system": SystemMessage, "user": HumanMessage}
+_KINDS: dict[str, type[AIMessage | SystemMessage | HumanMessage]] = {
+    "assistant": AIMessage,
+    "system": SystemMessage,
+    "user": HumanMessage,
+}
 
 
 def question_with_sources(question: str, sources: Sequence[SourceText], *, nothing_found: bool) -> str:

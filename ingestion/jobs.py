@@ -70,7 +70,7 @@ class Ingestion:
         self.pipeline = Pipeline(settings, database, blobs, index, embeddings, self._processes)
         self.embedding_model = embeddings.model
         self.keeper = IndexKeeper(database, index, embeddings)
-        connector = procrastinate.PsycopgConnector(conninfo=settings.postgres_dsn(), min_size=1, max_size=6)
+        connector = procrastinate.PsycopgConnector(conninfo=settings.postgres_dsn(), min_size=1, max_size=4)
         self._queue = procrastinate.App(connector=connector)
         self._read = self._queue.task(name="read", queue="read", pass_context=True, retry=_Patience())(self._read_file)
         self._embed = self._queue.task(name="embed", queue="embed", pass_context=True, retry=_Patience())(

@@ -3,9 +3,10 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -87,16 +88,14 @@ class PooledSaver(AsyncPostgresSaver):
         inline = {name: value for name, value in values.items() if isinstance(value, str | int | float | bool | None)}
         blobs = {name: value for name, value in values.items() if name not in inline}
         versions = {name: version for name, version in new_versions.items() if name in blobs}
-        rows = self._dump_blobs(thread, space, blobs, versions)
-        row = (
-            thread,
-            space,
-            checkpoint["id"],
-            place.get("checkpoint_id"),
-            Jsonb({**checkpoint, "channel_values": inline}),
-            Jsonb(get_serializable_checkpoint_metadata(config, metadata)),
-        )
-        self._note(thread, [_Write(self.UPSERT_CHECKPOINT_BLOBS_SQL, rows), _Write(self.UPSERT_CHECKPOINTS_SQL, [row])])
+        told = get_serializable_checkpoint_metadata(config, metadata)
+        kept = {**checkpoint, "channel_values": inline}
+        row = (thread, space, checkpoint["id"], place.get("checkpoint_id"), Jsonb(kept), Jsonb(told))
+        writes = [_Write(self.UPSERT_CHECKPOINTS_SQL, lambda: [row])]
+        if versions:
+            blob_rows = partial(self._dump_blobs, thread, space, blobs, versions)
+            writes.insert(0, _Write(self.UPSERT_CHECKPOINT_BLOBS_SQL, blob_rows))
+        self._note(thread, writes)
         return {"configurable": {"thread_id": thread, "checkpoint_ns": space, "checkpoint_id": checkpoint["id"]}}
 
     async def aput_writes(
@@ -107,7 +106,7 @@ class PooledSaver(AsyncPostgresSaver):
         thread, space, checkpoint = str(place["thread_id"]), place["checkpoint_ns"], place["checkpoint_id"]
         known = all(channel in WRITES_IDX_MAP for channel, _ in writes)
         query = self.UPSERT_CHECKPOINT_WRITES_SQL if known else self.INSERT_CHECKPOINT_WRITES_SQL
-        rows = self._dump_writes(thread, space, checkpoint, task_id, task_path, writes)
+        rows = partial(self._dump_writes, thread, space, checkpoint, task_id, task_path, writes)
         self._note(thread, [_Write(query, rows)])
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
@@ -125,7 +124,7 @@ class PooledSaver(AsyncPostgresSaver):
             yield found
 
     def _note(self, thread: str, writes: list["_Write"]) -> None:
-        self._waiting += [write for write in writes if write.rows]
+        self._waiting += writes
         self._threads.add(thread)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._flush_soon(), name="checkpoints")
@@ -152,19 +151,21 @@ class PooledSaver(AsyncPostgresSaver):
     async def _write(self, writes: Sequence["_Write"]) -> None:
         if not writes:
             return
+        # Values are turned into bytes here, not while somebody waits for a first token.
+        ready = await asyncio.to_thread(lambda: [(write.query, write.rows()) for write in writes])
         async with (
             self._pool.connection() as connection,
             connection.pipeline(),
             connection.cursor(binary=True) as cursor,
         ):
-            for write in writes:
-                await cursor.executemany(write.query, write.rows)
+            for query, rows in ready:
+                await cursor.executemany(query, rows)
 
 
 @dataclass(frozen=True, slots=True)
 class _Write:
     query: str
-    rows: Sequence[Any]
+    rows: Callable[[], Sequence[Any]]
 
 
 class _IdleCheck:

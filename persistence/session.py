@@ -88,10 +88,11 @@ class Database:
     """Pools of connections. Every unit of work is one `transaction()`: all of it lands or none."""
 
     def __init__(self, dsn: str, pool_size: int = 10) -> None:
+        half = max(1, pool_size // 2)
         self.engine: AsyncEngine = create_async_engine(
             dsn,
-            pool_size=pool_size,
-            max_overflow=pool_size,
+            pool_size=half,
+            max_overflow=half,
             pool_timeout=10,
             json_serializer=_dumps,
             json_deserializer=orjson.loads,
@@ -101,7 +102,7 @@ class Database:
         event.listen(self.engine.sync_engine, "checkin", _remember)
         self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._dsn = dsn.replace("postgresql+asyncpg://", "postgresql://", 1)
-        self._size = pool_size
+        self._size = half
         self._pool: Any = None
         self._opening = asyncio.Lock()
         self.fast_statements = 0

@@ -91,7 +91,7 @@ class EmbeddedPostgres:
             "listen_addresses": "",
             "unix_socket_directories": str(self._socket_dir),
             "unix_socket_permissions": "0700",
-            "max_connections": "100",
+            "max_connections": "200",
             "shared_buffers": "128MB",
             "max_wal_size": "512MB",
             "timezone": "UTC",

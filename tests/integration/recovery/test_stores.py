@@ -9,6 +9,7 @@ import pytest
 from bench.follower import Follower
 from bench.load import Account
 from bench.stage import Script, Service, Stage
+from tests.files.office import docx
 from tests.integration.recovery.conftest import Serve, at
 from tests.integration.recovery.test_workers import answer_of, ended
 from tests.support import eventually
@@ -108,8 +109,10 @@ async def test_a_file_whose_worker_dies_is_finished_by_another(
     first = await serve("a")
     second.pause()  # so that it is the other one that takes the file
     anna = await Account(http, first.url).join()
-    words = [f"Line {number}: {stage} {number * 7919 % 100_003} of the ledger of Karsk." for number in range(20_000)]
-    file = await upload(anna, f"ledger-{stage}.txt", "\n".join(words).encode())
+    lines = [f"Line {number}: {stage} {number * 7919 % 100_003} of the ledger of Karsk." for number in range(20_000)]
+    # Word's format takes long to read, plain text is soon embedded.
+    content = docx([("Normal", line) for line in lines[:1500]]) if stage == "extract" else "\n".join(lines).encode()
+    file = await upload(anna, f"ledger-{stage}", content)
 
     async def at_work() -> bool:
         state = await anna.call("GET", f"/files/status/{file}")
