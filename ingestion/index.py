@@ -1,5 +1,6 @@
 """Keeping Chroma true to Postgres: comparing, repairing, rebuilding."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
@@ -18,6 +19,7 @@ log = structlog.get_logger(__name__)
 
 _BATCH = 500  # passages a write
 _FILES = 100
+_AT_LEAST_EVERY = 600.0  # seconds
 
 
 @dataclass(slots=True)
@@ -38,9 +40,18 @@ class IndexKeeper:
         self._index = index
         self._embeddings = embeddings
         self.health = IndexHealth()
+        self._checked = time.monotonic()
 
     async def check(self) -> list[UUID]:
-        """Compare and repair; return files whose passages still lack a vector."""
+        """Compare and repair; return files whose passages still lack a vector.
+
+        While files are being indexed the counts differ by nature: then the comparison waits, but not for ever.
+        """
+        async with self._database.transaction() as session:
+            busy = await files.any_unfinished(session)
+        if busy and time.monotonic() - self._checked < _AT_LEAST_EVERY:
+            return []
+        self._checked = time.monotonic()
         async with self._database.transaction() as session:
             self.health.passages, self.health.vectors = await files.vector_counts(session)
             self.health.other_model = await files.other_models(session, self._embeddings.model)

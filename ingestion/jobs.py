@@ -28,7 +28,7 @@ RETRIES = 6
 HEARTBEAT = 5.0  # seconds
 STALLED_AFTER = 15.0
 SWEEP_EVERY = 5.0
-CHECK_INDEX_EVERY = 600.0
+CHECK_INDEX_EVERY = 30.0
 
 
 class _Again(Exception):

@@ -279,6 +279,12 @@ async def unfinished(session: AsyncSession, older_than: float) -> list[tuple[UUI
     return [(row.id, row.searchable) for row in await session.execute(query)]
 
 
+async def any_unfinished(session: AsyncSession) -> bool:
+    """Whether any file is waiting or being worked on."""
+    query = select(File.id).where(or_(File.status == "pending", File.status == "processing")).limit(1)
+    return await session.scalar(query) is not None
+
+
 async def all_files(session: AsyncSession, after: UUID | None, limit: int) -> list[File]:
     """Return searchable files of all owners by id, for rebuilding the index."""
     query = select(File).where(File.searchable).order_by(File.id).limit(limit)

@@ -1,0 +1,45 @@
+"""Postgres is the truth, Chroma an index: it can be lost, and comes back."""
+
+import asyncio
+from uuid import uuid4
+
+from ingestion.reindex import reindex
+from llama_service.settings import Settings
+from tests.support import Person, Server
+
+
+async def found(person: Person, words: str) -> list[str]:
+    answer = await person.http.post("/search", json={"query": words})
+    return [passage["text"] for passage in answer.json()["passages"]]
+
+
+async def test_a_dropped_index_is_noticed_and_written_again(server: Server, anna: Person) -> None:
+    file = await anna.indexed("kept.txt", f"The lighthouse of {uuid4().hex} is painted red.".encode())
+    resources = server.app.state.resources
+    await resources.index.drop()
+    assert any("lighthouse" in text for text in await found(anna, "lighthouse")), "words are found without vectors"
+    await resources.ingestion.keeper.check()
+    counts = {str(file_id): count for file_id, count in (await resources.index.file_counts()).items()}
+    assert counts[file["id"]] == file["chunks_total"]
+    assert resources.ingestion.keeper.health.indexed == resources.ingestion.keeper.health.vectors
+
+
+async def test_vectors_of_deleted_files_are_swept_out(server: Server, anna: Person) -> None:
+    file = await anna.indexed("gone.txt", f"Something about {uuid4().hex} and rivers.".encode())
+    resources = server.app.state.resources
+    async with resources.database.transaction() as session:
+        from persistence import files
+
+        user = (await anna.get("/auth/me"))["id"]
+        await files.remove(session, user, [file["id"]])
+    await resources.ingestion.keeper.check()
+    assert file["id"] not in {str(file_id) for file_id in await resources.index.file_counts()}
+
+
+async def test_reindex_rebuilds_while_the_service_runs(server: Server, anna: Person, settings: Settings) -> None:
+    await anna.indexed("a.txt", f"A sentence about {uuid4().hex} and mountains.".encode())
+    steps: list[tuple[int, int]] = []
+    written = await asyncio.to_thread(reindex, settings, lambda done, total: steps.append((done, total)))
+    assert written >= 1
+    assert steps[-1][0] == steps[-1][1] == written
+    assert any("mountains" in text for text in await found(anna, "mountains"))
