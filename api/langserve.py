@@ -5,14 +5,15 @@ begins, so that it is kept, checked and seen in the page like any other.
 """
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from fastapi import Depends, FastAPI, Request
+from fastapi.responses import RedirectResponse
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_core.runnables import RunnableConfig, RunnableGenerator
-from langserve import add_routes
-from pydantic import BaseModel, ConfigDict, Field
+from langserve import CustomUserType, add_routes
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from api import turns
 from api.deps import Chatter
@@ -23,21 +24,48 @@ from llama_service.errors import BadRequest
 from llama_service.settings import ModelSource
 
 PATH = "/langserve/chat"
-_ENDPOINTS: Any = ("invoke", "stream", "playground", "input_schema", "output_schema", "config_schema")
+# The playground reads `stream_log`; of this generator it shows the answer, and no state, for there is none.
+_ENDPOINTS: Any = (
+    "invoke",
+    "stream",
+    "stream_log",
+    "playground",
+    "input_schema",
+    "output_schema",
+    "config_schema",
+)
 
 
-class LangServeInput(BaseModel):
-    """A talk whose last message is the question. With `conversation_id` that conversation goes on instead."""
+class LangServeOptions(BaseModel):
+    """What may stand beside the messages. With `conversation_id` that conversation goes on."""
 
     model_config = ConfigDict(extra="forbid")
 
-    messages: list[HumanMessage | AIMessage | SystemMessage] = Field(
-        min_length=1, json_schema_extra={"widget": {"type": "chat", "input": "messages"}}
-    )
     conversation_id: UUID | None = None
     model_source: ModelSource | None = None
     model_name: str | None = None
     use_rag: bool = True
+
+
+class LangServeInput(CustomUserType):
+    """A talk whose last message is the question, and the fields of `LangServeOptions`.
+
+    The playground works with inputs that declare one list of messages and nothing else: the options are not declared.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    messages: list[HumanMessage | AIMessage | SystemMessage] = Field(min_length=1)
+
+    @property
+    def options(self) -> LangServeOptions:
+        """The options that came along."""
+        return LangServeOptions.model_validate(self.model_extra or {})
+
+    @model_validator(mode="after")
+    def _known_options(self) -> "LangServeInput":
+        LangServeOptions.model_validate(self.model_extra or {})
+        return self
 
 
 async def _note_chatter(request: Request, user_id: Chatter) -> None:
@@ -59,7 +87,7 @@ def _question(given: LangServeInput) -> str:
 
 def _earlier(given: LangServeInput) -> list[tuple[str, str]]:
     """Return the talk that the client itself holds, where no conversation does."""
-    if given.conversation_id is not None:
+    if given.options.conversation_id is not None:
         return []
     roles = {"human": "user", "ai": "assistant", "system": "system"}
     return [(roles[message.type], str(message.text)) for message in given.messages[:-1]]
@@ -75,13 +103,7 @@ def install(app: FastAPI) -> None:
         identity = config["configurable"]
         async for given in inputs:
             asked = given if isinstance(given, LangServeInput) else LangServeInput.model_validate(given)
-            request = ChatRequest(
-                message=_question(asked),
-                conversation_id=asked.conversation_id,
-                model_source=asked.model_source,
-                model_name=asked.model_name,
-                use_rag=asked.use_rag,
-            )
+            request = ChatRequest(message=_question(asked), **asked.options.model_dump())
             services = await turns.begin(
                 state, request, identity["user_id"], identity["request_id"], earlier=_earlier(asked)
             )
@@ -102,3 +124,10 @@ def install(app: FastAPI) -> None:
         dependencies=[Depends(_note_chatter)],
         config_keys=("configurable",),
     )
+
+    @app.get(
+        f"{PATH}/c/{{config_hash}}/{{kind}}_schema", include_in_schema=False, dependencies=[Depends(_note_chatter)]
+    )
+    async def schema(config_hash: str, kind: Literal["input", "output"]) -> RedirectResponse:
+        # The playground asks for the schemas of a configuration; there is only one.
+        return RedirectResponse(f"{PATH}/{kind}_schema")

@@ -25,7 +25,8 @@ def clean_title(raw: str) -> str | None:
     if not lines:
         return None
     title = re.sub(r"^(title|заголовок|название)\s*:\s*", "", lines[0], flags=re.IGNORECASE)
-    title = title.strip("\"'«»“”*#` ").rstrip(".")
+    title = re.sub(r"[*`#]|\s*\[\d+\]", "", title)
+    title = title.strip("\"'«»“” ").rstrip(".")
     if not 2 <= len(title) <= MAX_TITLE or len(title.split()) > 12:
         return None
     return title

@@ -42,10 +42,10 @@ async def test_a_turn_goes_on_in_the_conversation_and_is_seen_in_the_page(server
     assert talk[-1]["content"] == answer.json()["output"]
 
 
-@pytest.mark.parametrize("path", ["invoke", "stream", "playground/", "input_schema", "playground/index.html"])
+@pytest.mark.parametrize("path", ["invoke", "stream", "stream_log", "playground/", "input_schema", "playground/index.html"])
 async def test_every_route_is_guarded(server: Server, path: str) -> None:
     async with httpx.AsyncClient() as stranger:
-        method = "POST" if path in ("invoke", "stream") else "GET"
+        method = "POST" if path in ("invoke", "stream", "stream_log") else "GET"
         answer = await stranger.request(method, f"{server.url}{PATH}/{path}", json={"input": {}})
     assert answer.status_code == 401
     assert answer.json()["error"]["code"] == "not_authenticated"
@@ -66,7 +66,7 @@ async def test_a_stranger_can_not_reach_a_conversation(server: Server, anna: Per
 
 
 async def test_what_is_left_off_is_not_there(server: Server, anna: Person) -> None:
-    for path in ("batch", "stream_log", "stream_events", "feedback"):
+    for path in ("batch", "stream_events", "feedback"):
         answer = await anna.http.post(f"{server.url}{PATH}/{path}", json={"input": {}})
         assert answer.status_code in (404, 405), path
     batch = await anna.http.post(f"{server.url}{PATH}/invoke", json={"input": {"messages": []}})

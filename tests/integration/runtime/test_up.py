@@ -100,9 +100,9 @@ class Starter:
         except OSError:
             return False
 
-    def api(self) -> psutil.Process:
+    def api(self, service: Supervisor) -> psutil.Process:
         """Return the process that listens."""
-        for process in psutil.Process().children(recursive=True):
+        for process in psutil.Process(service.process.pid).children(recursive=True):
             if "serve" in process.cmdline():
                 return process
         raise AssertionError("there is no API")
@@ -188,7 +188,7 @@ def test_other_commands_find_the_running_parts(start: Starter) -> None:
 def test_an_api_that_dies_comes_back(start: Starter) -> None:
     with start() as service:
         wait_until_ready(service)
-        before = start.api()
+        before = start.api(service)
         before.kill()
         assert eventually(lambda: not before.is_running() and start.answers())
         service.signal(signal.SIGINT)
@@ -278,7 +278,7 @@ def test_an_api_that_keeps_dying_ends_the_service(start: Starter) -> None:
 def test_changed_code_is_loaded(start: Starter) -> None:
     with start(options=["--reload"]) as service:
         wait_until_ready(service)
-        before = start.api()
+        before = start.api(service)
         (start.checkout / "api" / "extra.py").write_text("new = True\n")
         assert eventually(lambda: not before.is_running() and start.answers())
         service.signal(signal.SIGINT)
