@@ -161,3 +161,5 @@ async def _keep_house(database: Database) -> None:
                 await chore()
             except (SQLAlchemyError, OSError) as error:
                 log.warning("housekeeping_failed", chore=chore.__name__, error=type(error).__name__)
+            except Exception:
+                log.exception("housekeeping_failed", chore=chore.__name__)

@@ -163,7 +163,7 @@ class RunManager:
     async def _end(self, services: TurnServices, ending: Ending) -> None:
         try:
             await services.end(ending)
-        except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, RuntimeError) as error:
             # The lease runs out, and whoever finds the database again ends the run with the text that is there.
             log.error("run_end_not_written", run_id=str(services.begun.run_id), error=type(error).__name__)
             services.channel.close()
@@ -248,6 +248,9 @@ class RunManager:
                 await work()
             except (SQLAlchemyError, OSError) as error:
                 log.warning("heartbeat_missed", error=type(error).__name__)
+            except Exception:
+                # The leases of all runs hang on this task: it goes on, whatever it was.
+                log.exception("heartbeat_missed")
             await asyncio.sleep(seconds)
 
     async def _beat(self) -> None:

@@ -129,6 +129,8 @@ class Ingestion:
                 )
             except (ConnectorException, OSError) as error:
                 log.warning("worker_lost", queue=queue, error=type(error).__name__)
+            except Exception:
+                log.exception("worker_lost", queue=queue)
             await asyncio.sleep(1)
 
     async def _repeat(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
@@ -137,6 +139,8 @@ class Ingestion:
                 await work()
             except (ConnectorException, SQLAlchemyError, OSError, AppError) as error:
                 log.warning("chore_failed", chore=work.__name__, error=type(error).__name__)
+            except Exception:
+                log.exception("chore_failed", chore=work.__name__)
             await asyncio.sleep(seconds)
 
     async def _sweep(self) -> None:

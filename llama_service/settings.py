@@ -105,8 +105,8 @@ class Settings(BaseSettings):
     provider_between_tokens_timeout: float = Field(default=60, gt=0)
     provider_probe_timeout: float = Field(default=2, gt=0)
     provider_max_retries: int = Field(default=2, ge=0)
-    provider_max_in_flight: int = Field(default=64, ge=1)
-    provider_max_queue: int = Field(default=256, ge=0)
+    provider_max_in_flight: int = Field(default=256, ge=1)
+    provider_max_queue: int = Field(default=1024, ge=0)
 
     # Files and retrieval
     max_filesize_mb: float = Field(default=50, gt=0)

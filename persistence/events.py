@@ -17,6 +17,7 @@ log = structlog.get_logger(__name__)
 PACE = 0.02  # seconds between two writes: some tokens share one statement, nobody sees the difference
 BUSY_PACE = 0.05  # the same where many runs speak at once
 BUSY = 3  # runs in a batch
+_LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 _ANNOUNCED_AT_ONCE = 200  # ids of 36 characters; a notification holds 8,000 bytes
 
 
@@ -87,6 +88,9 @@ class EventLog:
             min_size=1,
             max_size=2,
             connection_class=_Unreset,
+            # A batch that hangs would stop every run's events; it is written again, under the same numbers.
+            command_timeout=10,
+            timeout=5,
             server_settings={"synchronous_commit": "off", "application_name": "llama-service events"},
         )
         self._task = asyncio.create_task(self._write_forever(), name="event-log")
@@ -133,10 +137,13 @@ class EventLog:
                     await self._append(batch)
                     delay = 0.1
                     break
-                except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+                except _LOST as error:
                     log.warning("events_not_written", error=type(error).__name__, retry_in=round(delay, 1))
-                    await asyncio.sleep(delay)
-                    delay = min(delay * 2, 2.0)
+                except Exception:
+                    # Whatever it is (uvloop raises RuntimeError on a transport that has gone): all runs hang on this task.
+                    log.exception("events_not_written")
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, 2.0)
             self._written = asyncio.get_running_loop().time()
             self._pace = BUSY_PACE if len(batch) >= BUSY else PACE
             if not self._dirty:
@@ -220,8 +227,10 @@ class Listener:
         while True:
             try:
                 await self._listen()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+            except _LOST as error:
                 log.warning("listener_lost", error=type(error).__name__)
+            except Exception:
+                log.exception("listener_lost")
             await asyncio.sleep(1)
 
     async def _listen(self) -> None:
@@ -235,7 +244,7 @@ class Listener:
             self._wake_all()
             while True:
                 await asyncio.sleep(5)
-                await connection.execute("SELECT 1")
+                await connection.execute("SELECT 1", timeout=5)
         finally:
             with contextlib.suppress(OSError, asyncpg.InterfaceError):
                 connection.terminate()

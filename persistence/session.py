@@ -33,7 +33,7 @@ def _look_at_idle(connection: Any, record: Any, _: Any) -> None:
     if time.monotonic() - record.info.get("used", time.monotonic()) > IDLE:
         try:
             connection.run_async(lambda driver: driver.execute("SELECT 1", timeout=5))
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as lost:
+        except (OSError, RuntimeError, asyncpg.PostgresError, asyncpg.InterfaceError) as lost:
             raise DisconnectionError from lost
 
 
@@ -116,6 +116,8 @@ class Database:
                     max_size=self._size,
                     connection_class=_Plain,
                     setup=_alive,
+                    command_timeout=30,
+                    timeout=5,
                     server_settings=_SERVER,
                 )
             return self._pool
@@ -142,7 +144,8 @@ class Database:
         for _ in range(self._size):
             try:
                 return await pool.acquire(timeout=10)
-            except (ConnectionError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError):
+            except (OSError, RuntimeError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError):
+                # uvloop raises RuntimeError on a transport that has gone.
                 continue
         return await pool.acquire(timeout=10)
 

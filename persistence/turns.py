@@ -17,7 +17,7 @@ from llama_service.ids import new_id
 from persistence.session import Database, Fast, Statement
 
 LEASE_SECONDS = 10
-MAX_HISTORY = 200  # messages; mostly the model's context is full before
+MAX_HISTORY = 100  # messages: a turn late in a long talk must not cost more than an early one
 
 
 @dataclass(frozen=True, slots=True)
