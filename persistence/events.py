@@ -140,7 +140,7 @@ class EventLog:
                 except _LOST as error:
                     log.warning("events_not_written", error=type(error).__name__, retry_in=round(delay, 1))
                 except Exception:
-                    # Whatever it is (uvloop raises RuntimeError on a transport that has gone): all runs hang on this task.
+                    # Whatever it is (uvloop raises RuntimeError on a dead transport): all runs hang on this task.
                     log.exception("events_not_written")
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, 2.0)

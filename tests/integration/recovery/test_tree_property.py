@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import httpx
@@ -194,4 +195,4 @@ async def test_any_order_of_changes_keeps_it_a_tree(
     )
     # Hypothesis is synchronous: its machine runs in a thread, its requests on this loop.
     with ThreadPoolExecutor(1) as thread:
-        await loop.run_in_executor(thread, run_state_machine_as_test, Machine, rules)
+        await loop.run_in_executor(thread, partial(run_state_machine_as_test, Machine, settings=rules))
