@@ -1,6 +1,7 @@
 """Birth and death of the application's resources, in order."""
 
 import asyncio
+import gc
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -33,6 +34,7 @@ log = structlog.get_logger(__name__)
 
 HOUSEKEEPING_EVERY = 300.0  # seconds
 EVENTS_KEPT = 3600.0
+_GC = (10_000, 20, 20)  # allocations, then collections of the younger generation (Python's own: 700, 10, 10)
 CHECKPOINT_CONNECTIONS = 4  # one writes behind, the others read
 CHECKPOINTS_KEPT = 8  # of a thread: the last turn's, and the one before
 
@@ -47,8 +49,14 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Open everything that the settings in `app.state.settings` name; close it in the reverse order."""
     settings: Settings = app.state.settings
     async with AsyncExitStack() as stack:
-        state = await open_state(settings, stack, signals=getattr(app.state, "signals", False))
+        owns_process = getattr(app.state, "owns_process", False)
+        state = await open_state(settings, stack, signals=owns_process)
         app.state.resources = state
+        if owns_process:
+            # Some million objects of imported libraries are here to stay: a collection need not walk them each time.
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(*_GC)
         log.info("ready", worker=str(state.runs.worker))
         yield
         log.info("closing", running=state.runs.running)

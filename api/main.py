@@ -34,7 +34,7 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
 
 def _made(settings: Settings) -> FastAPI:
     app = create_app(settings)
-    app.state.signals = True
+    app.state.owns_process = True
     return app
 
 

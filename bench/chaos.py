@@ -23,7 +23,7 @@ import structlog
 
 from bench.chaos_audit import audit, unfinished_files
 from bench.chaos_clients import Talker
-from bench.load import Account, clients
+from bench.load import Account, clients, settle
 from bench.stage import Script, Service, Stage, stage
 from llama_service.runtime.process import Child
 from llama_service.settings import Settings
@@ -71,7 +71,7 @@ async def _after(made: Stage, talkers: list[Talker]) -> list[str]:
     """Give files the time that they may take, then look at everything."""
     deadline = time.monotonic() + _FILES_PATIENCE
     while (left := unfinished_files(made.postgres.dsn)) and time.monotonic() < deadline:
-        await asyncio.sleep(0.5)
+        await settle(0.5)
     files = [f"{left} files were never indexed"] if left else []
     return files + audit(made.postgres.dsn, talkers)
 

@@ -1,6 +1,7 @@
 """The clients of the chaos test: each has a conversation, asks, drops, comes back, stops, regenerates, continues."""
 
 import asyncio
+import contextlib
 import random
 import time
 from collections import Counter
@@ -12,7 +13,7 @@ import aiohttp
 from bench.follower import Follower
 from bench.load import Account, Refused
 
-_PATIENCE = 60.0  # seconds beyond the chaos until a run that has not ended counts as stuck
+_PATIENCE = 45.0  # seconds beyond the chaos until a run that has not ended counts as stuck
 # What a client has to bear while its server's parts are dying.
 _BAD_DAYS = (aiohttp.ClientError, TimeoutError, OSError)
 
@@ -39,6 +40,10 @@ class Talker:
     files: list[str] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
     seen: Counter[str] = field(default_factory=Counter)
+
+    def _left(self) -> float:
+        """Return the seconds until this client loses its patience."""
+        return max(self.deadline + _PATIENCE - time.monotonic(), 0.0)
 
     def _somewhere(self) -> Account:
         return replace(self.account, url=self.dice.choice(self.urls))
@@ -76,7 +81,9 @@ class Talker:
         follower = Follower(self._somewhere())
         leave = follower.heard(self.dice.randint(1, 8)) if self.dice.random() < 0.5 else None
         where = {"conversation_id": self.conversation} if self.conversation else {}
-        await follower.ask("" if fields else question, leave, **where, **fields)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._left()):
+                await follower.ask("" if fields else question, leave, **where, **fields)
         if not follower.events:
             return
         self.conversation = follower.start["conversation_id"]
@@ -89,15 +96,18 @@ class Talker:
     async def _follow(self, follower: Follower) -> None:
         """Come back, wherever, until the run's end has been seen."""
         while not follower.ended:
-            if time.monotonic() > self.deadline + _PATIENCE:
+            if not self._left():
                 self.violations.append(f"{self.name}: run {follower.run_id} never ended")
                 return
             self.seen["returns"] += 1
             leave = follower.heard(self.dice.randint(5, 40)) if self.dice.random() < 0.3 else None
             try:
-                await follower.resume(self._somewhere(), leave)
+                async with asyncio.timeout(self._left()):
+                    await follower.resume(self._somewhere(), leave)
             except Refused as refused:
                 self._weigh(refused)
+            except TimeoutError:
+                continue
             await asyncio.sleep(0.1)
         self.seen[f"ended with {follower.events[-1].name}"] += 1
 

@@ -12,7 +12,7 @@ RATE = 50.0
 
 
 async def run(stage: Stage, quick: bool) -> list[Row]:
-    """Stream through the proxy and through each source in turn, several rounds; return milliseconds per 1,000 tokens."""
+    """Stream through the proxy and through each source in turn, several rounds."""
     tokens, rounds = (150, 2) if quick else (400, 3)
     await stage.say(Script(tokens, RATE))
     async with clients() as session:

@@ -34,6 +34,11 @@ def log_statements(dsn: str) -> None:
         connection.execute("SELECT pg_reload_conf()")
 
 
+def size(log: Path) -> int:
+    """Return the bytes of a log."""
+    return log.stat().st_size
+
+
 def statements(log: Path, start: int) -> Counter[str]:
     """Count the statements that the log holds from byte `start`, by application; transaction marks apart."""
     with log.open("rb") as stream:
@@ -45,7 +50,7 @@ async def _turn(account: Account, conversation: str, cost: _Cost, api_pid: int, 
     with psycopg.connect(dsn, autocommit=True, application_name="bench") as connection:
         lsn = "SELECT pg_current_wal_insert_lsn()"
         (before,) = connection.execute(lsn).fetchone() or ("",)
-        cpu, start = cpu_seconds(api_pid), log.stat().st_size
+        cpu, start = cpu_seconds(api_pid), size(log)
         heard = await account.ask("And how does it go on from here?", conversation_id=conversation)
         await settle(0.25)
         cost.first.append(heard.first * 1000)

@@ -1,4 +1,4 @@
-"""The stage of benchmarks and of recovery tests: real processes on loopback that can be stopped, killed and restarted."""
+"""The stage of benchmarks and recovery tests: real processes on loopback that can be killed and restarted."""
 
 import asyncio
 import contextlib

@@ -1,0 +1,1 @@
+"""Benchmarks and the chaos test; every one starts what it needs."""
