@@ -42,7 +42,9 @@ async def test_a_turn_goes_on_in_the_conversation_and_is_seen_in_the_page(server
     assert talk[-1]["content"] == answer.json()["output"]
 
 
-@pytest.mark.parametrize("path", ["invoke", "stream", "stream_log", "playground/", "input_schema", "playground/index.html"])
+@pytest.mark.parametrize(
+    "path", ["invoke", "stream", "stream_log", "playground/", "input_schema", "playground/index.html"]
+)
 async def test_every_route_is_guarded(server: Server, path: str) -> None:
     async with httpx.AsyncClient() as stranger:
         method = "POST" if path in ("invoke", "stream", "stream_log") else "GET"

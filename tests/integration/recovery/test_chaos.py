@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 async def test_nothing_is_lost_while_everything_dies(tmp_path: Path) -> None:
     async with stage(tmp_path, script=Script(tokens=60, rate=20)) as parts:
-        outcome = await chaos(parts, seconds=20, conversations=15, seed=7)
+        outcome = await chaos(parts, seconds=15, conversations=15, seed=7)
     assert outcome.violations == []
     assert outcome.happened["turns"] > 15
     assert sum(count for what, count in outcome.happened.items() if what.startswith(("kills", "restarts"))) >= 5

@@ -186,7 +186,7 @@ async def test_any_order_of_changes_keeps_it_a_tree(
             return asyncio.run_coroutine_threadsafe(work, loop).result(timeout=30)
 
     rules = settings(
-        max_examples=25,
+        max_examples=18,
         stateful_step_count=14,
         deadline=None,
         derandomize=True,
