@@ -1,7 +1,7 @@
 """A run's events within this process: numbered, handed to the event log, read by any number of clients."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -26,8 +26,15 @@ class RunChannel:
     Numbers grow by one from `first_seq`; readers see an event when Postgres has it, and each one once.
     """
 
-    def __init__(self, run_id: UUID, first_seq: int, told: Sequence[tuple[int, str, str]]) -> None:
+    def __init__(
+        self,
+        run_id: UUID,
+        first_seq: int,
+        told: Sequence[tuple[int, str, str]],
+        on_lost: Callable[[UUID], None] = lambda _: None,
+    ) -> None:
         self.run_id = run_id
+        self._on_lost = on_lost
         self.is_lost = asyncio.Event()
         self.ended = False
         self._next = first_seq
@@ -85,6 +92,7 @@ class RunChannel:
         """Hear that another worker has ended the run."""
         self._in_flight = 0
         self.is_lost.set()
+        self._on_lost(self.run_id)
         self._settled.set()
         self.close()
 

@@ -25,6 +25,7 @@ async def forget_conversation(state: AppState, user_id: UUID, conversation_id: U
     await state.saver.drain()
     removed = None
     async with state.database.transaction() as session:
+        await conversations.get(session, user_id, conversation_id, lock=True)
         own = await files.only_in(session, user_id, conversation_id)
         await conversations.remove(session, user_id, conversation_id)
         if own:
@@ -45,12 +46,16 @@ async def clean_up(state: AppState, removed: Removed) -> None:
     """Delete what lies outside of the database."""
     for file_id in removed.file_ids:
         await state.ingestion.pipeline.forget(file_id)
-    await _remove_blobs(state, removed.orphaned)
+    await _remove_blobs(state, removed.hashes)
 
 
 async def _remove_blobs(state: AppState, hashes: Sequence[str]) -> None:
     for sha256 in hashes:
-        await state.blobs.remove(sha256)
+        async with state.database.transaction() as session:
+            # Somebody may be uploading the same bytes right now.
+            await files.alone(session, f"blob {sha256}")
+            if not await files.refers(session, sha256):
+                await state.blobs.remove(sha256)
 
 
 async def forget_account(state: AppState, user_id: UUID) -> None:

@@ -59,6 +59,13 @@ def _same_origin(request: Request) -> bool:
     return origin is not None and urlsplit(origin).netloc == request.headers.get("host")
 
 
+def is_cross_site(request: Request) -> bool:
+    """Whether a browser says that another site's page has caused this request."""
+    if request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+        return True
+    return "origin" in request.headers and not _same_origin(request) and "sec-fetch-site" not in request.headers
+
+
 def token_of(request: Request) -> str | None:
     """Return the request's token: the bearer's, else the session cookie's where the request is our own page's.
 
@@ -88,6 +95,17 @@ async def get_caller_or_none(
     return caller
 
 
+async def get_caller_if_good(
+    request: Request, state: State, _: Annotated[str | None, Depends(_scheme)]
+) -> Caller | None:
+    """Return who is calling an open route; a token that is no good any more is as good as none."""
+    try:
+        return await get_caller_or_none(request, state, None)
+    except (NotAuthenticated, Forbidden):
+        return None
+
+
+Visitor = Annotated[Caller | None, Depends(get_caller_if_good)]
 CallerOrNone = Annotated[Caller | None, Depends(get_caller_or_none)]
 
 

@@ -42,7 +42,8 @@ def envelope(error: AppError, request_id: str) -> dict[str, Any]:
 
 def respond(error: AppError, request_id: str) -> Response:
     """Return the answer for an error, with the headers that belong to it."""
-    headers = {}
+    # Also here, since the answer to what nobody foresaw does not pass the middleware.
+    headers = {"X-Request-ID": request_id}
     if error.retry_after is not None or error.status in (429, 503):
         headers["Retry-After"] = str(max(1, round(error.retry_after or 5)))
     if error.status == 413:

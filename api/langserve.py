@@ -19,6 +19,7 @@ from api import turns
 from api.deps import Chatter
 from api.errors import request_id_of
 from api.schemas.chat import ChatRequest
+from api.schemas.common import clean_text
 from api.state import AppState
 from llama_service.errors import BadRequest
 from llama_service.settings import ModelSource
@@ -90,7 +91,7 @@ def _earlier(given: LangServeInput) -> list[tuple[str, str]]:
     if given.options.conversation_id is not None:
         return []
     roles = {"human": "user", "ai": "assistant", "system": "system"}
-    return [(roles[message.type], str(message.text)) for message in given.messages[:-1]]
+    return [(roles[message.type], clean_text(str(message.text))) for message in given.messages[:-1]]
 
 
 def install(app: FastAPI) -> None:

@@ -5,6 +5,7 @@ import gc
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -17,7 +18,7 @@ from api.state import AppState, ProviderWatch
 from api.titles import Titles
 from auth.limits import LoginLimiter
 from auth.passwords import PasswordHasher
-from auth.tokens import TokenService
+from auth.tokens import TokenService, prune_sessions
 from chains.models import ModelRegistry
 from graphs.chat import build
 from ingestion.jobs import Ingestion
@@ -32,7 +33,9 @@ from persistence.vectors import VectorIndex
 
 log = structlog.get_logger(__name__)
 
-HOUSEKEEPING_EVERY = 300.0  # seconds
+HOUSEKEEPING_EVERY = 60.0  # seconds
+ANONYMOUS_KEPT = 120.0  # after the last turn, so that its reader may come back
+UPLOADS_KEPT = 86400.0  # of an upload that never became a file
 EVENTS_KEPT = 3600.0
 _GC = (10_000, 20, 20)  # allocations, then collections of the younger generation (Python's own: 700, 10, 10)
 CHECKPOINT_CONNECTIONS = 4  # one writes behind, the others read
@@ -86,6 +89,7 @@ async def open_state(settings: Settings, stack: AsyncExitStack, *, signals: bool
     ingestion = Ingestion(settings, database, blobs, index, registry.embeddings())
     await ingestion.start(work=settings.inline_worker)
     stack.push_async_callback(ingestion.close)
+    limiter = LoginLimiter(database, settings.login_attempts_per_minute)
     saver = PooledSaver(pool)
     stack.push_async_callback(saver.drain)
     graph = build(saver)
@@ -96,7 +100,7 @@ async def open_state(settings: Settings, stack: AsyncExitStack, *, signals: bool
     if signals:
         _close_on_signal(manager, settings.shutdown_grace_seconds)
     stack.push_async_callback(manager.close, settings.shutdown_grace_seconds)
-    for work, name in ((_keep_house(database), "housekeeping"), (_warm_up(registry, watch), "warm-up")):
+    for work, name in ((_keep_house(database, limiter, blobs), "housekeeping"), (_warm_up(registry, watch), "warm-up")):
         stack.push_async_callback(_end, asyncio.create_task(work, name=name))
     return AppState(
         settings=settings,
@@ -112,7 +116,7 @@ async def open_state(settings: Settings, stack: AsyncExitStack, *, signals: bool
         runs=manager,
         hasher=PasswordHasher(),
         tokens=TokenService(settings),
-        limiter=LoginLimiter(database, settings.login_attempts_per_minute),
+        limiter=limiter,
     )
 
 
@@ -146,28 +150,37 @@ async def _warm_up(registry: ModelRegistry, watch: ProviderWatch) -> None:
                 log.info("not_warmed_up", provider=source, code=error.code)
 
 
-async def _keep_house(database: Database) -> None:
+async def _keep_house(database: Database, limiter: LoginLimiter, blobs: BlobStore) -> None:
     """Prune what nobody reads any more. Every process may do it; rows that are gone stay gone."""
-
-    async def events() -> None:
-        async with database.transaction() as session:
-            await runs.prune_events(session, EVENTS_KEPT)
-
-    async def anonymous() -> None:
-        async with database.transaction() as session:
-            await runs.prune_anonymous(session, EVENTS_KEPT)
-
-    async def old_checkpoints() -> None:
-        async with database.transaction() as session:
-            await checkpoints.prune(session, CHECKPOINTS_KEPT)
-
-    chores: list[Callable[[], Awaitable[None]]] = [events, anonymous, old_checkpoints]
+    chores: dict[str, Callable[[], Awaitable[None]]] = {
+        "events": partial(_prune_events, database),
+        "rows": partial(_prune_rows, database),
+        "failures": limiter.prune,
+        "uploads": partial(blobs.sweep, UPLOADS_KEPT),
+    }
     while True:
         await asyncio.sleep(HOUSEKEEPING_EVERY)
-        for chore in chores:
+        for name, chore in chores.items():
             try:
                 await chore()
             except (SQLAlchemyError, OSError) as error:
-                log.warning("housekeeping_failed", chore=chore.__name__, error=type(error).__name__)
+                log.warning("housekeeping_failed", chore=name, error=type(error).__name__)
             except Exception:
-                log.exception("housekeeping_failed", chore=chore.__name__)
+                log.exception("housekeeping_failed", chore=name)
+
+
+async def _prune_events(database: Database) -> None:
+    pruned = 1
+    while pruned:
+        async with database.transaction() as session:
+            pruned = await runs.prune_events(session, EVENTS_KEPT)
+
+
+async def _prune_rows(database: Database) -> None:
+    async with database.transaction() as session:
+        await runs.prune_anonymous(session, ANONYMOUS_KEPT)
+        await prune_sessions(session)
+    async with database.transaction() as session:
+        if await checkpoints.take_turn(session):
+            await checkpoints.prune(session, CHECKPOINTS_KEPT)
+            await checkpoints.forget_orphans(session)

@@ -73,9 +73,9 @@ def install(app: FastAPI, configured: Path | None) -> None:
     async def files(path: str, request: Request) -> Response:
         if path == "" or f"/{path}".startswith(_PAGES):
             return _page(folder, request)
-        found = (folder / path).resolve() if folder is not None else None
-        if folder is None or found is None or path.startswith("."):
+        if folder is None or "\x00" in path or path.startswith("."):
             raise NotFound
+        found = (folder / path).resolve()
         if not found.is_file() or not found.is_relative_to(folder.resolve()):
             raise NotFound
         return _send(found, request, _FOREVER if path.startswith("assets/") else "no-cache")

@@ -4,21 +4,26 @@ import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import orjson
-from sqlalchemy import select
+from pydantic import Field, ValidationError
+from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api.schemas.chat import SourceRead, UsageRead
+from api.schemas.common import Body
 from api.schemas.conversations import Imported
 from llama_service.errors import BadRequest
 from llama_service.ids import new_id
+from llama_service.settings import ModelSource
 from persistence import conversations, messages
 from persistence.tables import Conversation, ConversationFile, File, Message
 
 FORMAT = "llama-service/conversation"
 VERSION = 1
+_AT_ONCE = 500  # messages in one statement
 _ROLES = {"user", "assistant", "system"}
 _KEPT = (
     "role",
@@ -33,6 +38,33 @@ _KEPT = (
     "rating",
     "comment",
 )
+
+
+class _MessageIn(Body):
+    """A message of an export file, of whatever product; what is wrong with it stops the import."""
+
+    role: Literal["user", "assistant", "system"]
+    content: str = ""
+    status: Literal["complete", "stopped", "interrupted", "failed"] = "complete"
+    sources: list[SourceRead] | None = None
+    model_source: str | None = Field(default=None, max_length=20)
+    model_name: str | None = Field(default=None, max_length=200)
+    fallback_from: str | None = Field(default=None, max_length=20)
+    finish_reason: str | None = Field(default=None, max_length=40)
+    usage: UsageRead | None = None
+    rating: Literal["up", "down"] | None = None
+    comment: str | None = Field(default=None, max_length=4000)
+
+
+class _ConversationIn(Body):
+    """A conversation of an export file."""
+
+    title: str | None = None
+    model_source: ModelSource | None = None
+    model_name: str | None = Field(default=None, max_length=200)
+    system_prompt: str | None = Field(default=None, max_length=20_000)
+    archived: bool = False
+    pinned: bool = False
 
 
 @dataclass(slots=True)
@@ -132,12 +164,26 @@ def _parse(body: bytes) -> list[_Tree]:
     except orjson.JSONDecodeError:
         raise BadRequest("This file is not JSON.") from None
     try:
-        trees = list(_trees(document))
+        trees = [_checked(tree) for tree in _trees(document)]
+    except ValidationError:
+        raise BadRequest("A conversation of this file holds values that can't be kept.") from None
     except (KeyError, TypeError, ValueError, AttributeError):
         raise BadRequest("This file is not an export of this server, of ChatGPT or of Open WebUI.") from None
     if not trees:
         raise BadRequest("There is no conversation in this file.")
     return trees
+
+
+def _checked(tree: _Tree) -> _Tree:
+    """Return a tree whose values can be kept, parents before children. Raises ValidationError, BadRequest."""
+    for node in tree.nodes:
+        given = {name: value for name, value in node.values.items() if value is not None}
+        node.values = _MessageIn.model_validate(given).model_dump(mode="json")
+    about = _ConversationIn.model_validate({**tree.values, "title": tree.title}).model_dump()
+    tree.title = about.pop("title")
+    tree.values = about
+    tree.nodes = _in_order(tree.nodes)
+    return tree
 
 
 def _trees(document: Any) -> Iterator[_Tree]:
@@ -243,17 +289,20 @@ def _in_order(nodes: list[_Node]) -> list[_Node]:
 
 
 async def _write(session: AsyncSession, user_id: UUID, tree: _Tree) -> tuple[UUID, int]:
-    title = (tree.title or "").replace("\x00", "")[:200] or None
+    title = (tree.title or "")[:200] or None
     row = await conversations.create(session, user_id, title=title, **tree.values)
-    ids: dict[str, UUID] = {}
-    for node in _in_order(tree.nodes):
-        ids[node.key] = new_id()
-        values = {name: value for name, value in node.values.items() if value is not None}
-        values["content"] = str(values.get("content", "")).replace("\x00", "")
-        if values.get("role") not in _ROLES:
-            raise BadRequest("A message of this file has no known role.")
-        parent = ids[node.parent] if node.parent else None
-        session.add(Message(id=ids[node.key], conversation_id=row.id, parent_id=parent, **values))
+    ids = {node.key: new_id() for node in tree.nodes}
+    rows = [
+        {
+            "id": ids[node.key],
+            "conversation_id": row.id,
+            "parent_id": ids[node.parent] if node.parent else None,
+            **node.values,
+        }
+        for node in tree.nodes
+    ]
+    for start in range(0, len(rows), _AT_ONCE):
+        await session.execute(insert(Message), rows[start : start + _AT_ONCE])
     row.leaf_id = ids.get(tree.leaf or "") or (list(ids.values())[-1] if ids else None)
     await session.flush()
     return row.id, len(ids)

@@ -29,6 +29,7 @@ log = structlog.get_logger(__name__)
 HEARTBEAT = 3.0  # seconds; a lease holds three of them
 KEPT_AFTER_END = 30.0  # seconds that a finished run's events stay in memory for readers of this process
 KEEP_ALIVE_EVERY = 15.0
+_END_RETRIES = (0.2, 0.5, 1.0, 2.0, 4.0)  # seconds between tries to write a run's end
 RECHECK = 5.0  # seconds; a notification may be missed while the listener reconnects
 
 
@@ -109,9 +110,14 @@ class RunManager:
 
     def open_channel(self, run_id: UUID, start_line: str) -> RunChannel:
         """Make the channel of a run whose first event, `start`, was written with its beginning."""
-        channel = RunChannel(run_id, 2, [(1, "start", start_line)])
+        channel = RunChannel(run_id, 2, [(1, "start", start_line)], on_lost=self._let_go)
         self._channels[run_id] = channel
         return channel
+
+    def _let_go(self, run_id: UUID) -> None:
+        """Stop working on a run that somebody else has ended, or deleted: nobody would read on."""
+        if (active := self._active.get(run_id)) is not None:
+            self._stop(active, Ending("interrupted", "interrupted", Interrupted()))
 
     def launch(self, services: TurnServices, context: ChatContext) -> None:
         """Begin to work on a run, in a task that belongs to nobody's request."""
@@ -133,12 +139,12 @@ class RunManager:
             await self._work(active)
         except asyncio.CancelledError:
             ending = active.stopping or Ending("interrupted", "interrupted", Interrupted())
-            await asyncio.shield(self._spawn(self._end(services, ending), f"end-{run_id}"))
+            await self._end_surely(services, ending)
         except AppError as error:
-            await self._end(services, Ending("failed", "failed", error))
+            await self._end_surely(services, Ending("failed", "failed", error))
         except Exception:
             log.exception("run_failed", run_id=str(run_id))
-            await self._end(services, Ending("failed", "failed", AppError()))
+            await self._end_surely(services, Ending("failed", "failed", AppError()))
         finally:
             self._active.pop(run_id, None)
             loop = asyncio.get_running_loop()
@@ -160,13 +166,22 @@ class RunManager:
         if not services.finished and not services.channel.is_lost.is_set():
             raise AppError
 
+    async def _end_surely(self, services: TurnServices, ending: Ending) -> None:
+        """Write a run's end, also where its task is cancelled (again) meanwhile."""
+        await asyncio.shield(self._spawn(self._end(services, ending), f"end-{services.begun.run_id}"))
+
     async def _end(self, services: TurnServices, ending: Ending) -> None:
-        try:
-            await services.end(ending)
-        except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, RuntimeError) as error:
-            # The lease runs out, and whoever finds the database again ends the run with the text that is there.
-            log.error("run_end_not_written", run_id=str(services.begun.run_id), error=type(error).__name__)
-            services.channel.close()
+        # An answer that was complete when its end could not be written is complete.
+        ending = services.meant or ending
+        for delay in _END_RETRIES:
+            try:
+                await services.end(ending)
+                return
+            except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, RuntimeError) as error:
+                log.warning("run_end_not_written", run_id=str(services.begun.run_id), error=type(error).__name__)
+                await asyncio.sleep(delay)
+        # Its lease is not prolonged any more: whoever finds the database again ends it with the text that is there.
+        services.channel.close()
 
     def _stop(self, active: Active, ending: Ending) -> None:
         if active.stopping is None and active.task is not None:
@@ -224,10 +239,12 @@ class RunManager:
         async with self._listener.subscribed(run_id) as heard:
             while True:
                 heard.clear()
-                async with self._database.transaction() as session:
+                async with self._database.reading() as session:
+                    # In this order: a run that ends between the two has its last event among them.
+                    running = await runs.is_running(session, run_id)
                     events = await runs.events_after(session, run_id, position)
                     ended = bool(events) and events[-1][1] in ("done", "error")
-                    if not events and not await runs.is_running(session, run_id):
+                    if not events and not running:
                         return
                 if events:
                     position, idle = events[-1][0], 0.0
@@ -254,8 +271,11 @@ class RunManager:
             await asyncio.sleep(seconds)
 
     async def _beat(self) -> None:
+        cancelled: set[UUID] = set()
+        if self._active:
+            async with self._database.transaction() as session:
+                cancelled = await runs.extend_leases(session, self.worker, list(self._active))
         async with self._database.transaction() as session:
-            _, cancelled = await runs.extend_leases(session, self.worker)
             error = {"code": Interrupted.code, "message": Interrupted().message}
             data = line_of("error", {"error": {**error, "request_id": "-"}})
             dead = await turns.reap(session, error=_json(error), data=data)

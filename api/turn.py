@@ -69,6 +69,8 @@ class TurnServices:
         self._history = [Said(said.role, said.content, str(said.id)) for said in begun.history]
         self.finished = False
         self.error: AppError | None = None
+        # How the graph itself ended the turn, once it did.
+        self.meant: Ending | None = None
         self.user_id = user_id
         self.request_id = request_id
         self._database = database
@@ -105,6 +107,7 @@ class TurnServices:
         ending = COMPLETED
         if generation.error is not None:
             ending = Ending("failed", "failed", generation.error)
+        self.meant = ending
         await self.end(ending)
 
     def result(self, ending: Ending) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def clean_name(given: str) -> str:
     name = "".join(char for char in name if char.isprintable()).strip(". ")
     if len(name) > _MAX_NAME:
         stem, dot, suffix = name.rpartition(".")
-        name = f"{stem[: _MAX_NAME - len(suffix) - 1]}{dot}{suffix}" if dot else name[:_MAX_NAME]
+        name = f"{stem[: max(1, _MAX_NAME - len(suffix) - 1)]}{dot}{suffix}"[:_MAX_NAME]
     return name or "unnamed"
 
 
@@ -109,7 +109,11 @@ async def read_upload(request: Request, blobs: BlobStore, limit: int) -> Upload:
     parser = MultipartParser(boundary, form.callbacks())  # type: ignore[arg-type]  # a TypedDict of callables
 
     async def blocks() -> AsyncIterator[bytes]:
+        total = 0
         async for data in request.stream():
+            total += len(data)
+            if total > limit + _ENVELOPE_BYTES:
+                raise FileTooLarge(f"The file is larger than {limit / 1048576:g} MB.")
             parser.write(data)
             for block in form.blocks:
                 yield block

@@ -51,6 +51,10 @@ class LoginLimiter:
         """Count a failure, in a transaction of its own: the request's is about to be rolled back."""
         async with self._database.transaction() as session:
             session.add(LoginFailure(account=account.lower()[:320], ip=ip))
+
+    async def prune(self) -> None:
+        """Delete what is too old to count."""
+        async with self._database.transaction() as session:
             old = datetime.now(UTC) - 10 * WINDOW
             await session.execute(delete(LoginFailure).where(LoginFailure.created_at < old))
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import jwt
 from fastapi_users.jwt import decode_jwt, generate_jwt
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from llama_service.errors import Forbidden, NotAuthenticated, TokenExpired
@@ -188,3 +188,10 @@ async def revoke(session: AsyncSession, user_id: UUID, *, only: UUID | None = No
 async def revoke_session(session: AsyncSession, session_id: UUID) -> None:
     """End one session, whoever's it is: for a refresh token that was used twice."""
     await session.execute(update(AuthSession).where(AuthSession.id == session_id).values(revoked_at=func.now()))
+
+
+async def prune_sessions(session: AsyncSession) -> None:
+    """Delete sessions that have ended: a refresh token that is used later is no good in any case."""
+    month_ago = datetime.now(UTC) - timedelta(days=30)
+    ended = (AuthSession.revoked_at < month_ago) | (AuthSession.expires_at < datetime.now(UTC))
+    await session.execute(delete(AuthSession).where(ended))

@@ -99,16 +99,6 @@ class UserManager(UUIDIDMixin, BaseUserManager[User, UUID]):  # type: ignore[typ
         await self.on_after_register(user, request)
         return user
 
-    async def authenticate_by_name(self, name: str, password: str) -> User | None:
-        """Return the account that this name (or e-mail address) and password belong to, or None."""
-        user = await self.user_db.get_by_name(name)
-        fits, renewed = await self.hasher.verify(password, user.hashed_password if user else None)
-        if user is None or not fits:
-            return None
-        if renewed is not None:
-            await self.user_db.update(user, {"hashed_password": renewed})
-        return user
-
     async def by_id(self, user_id: UUID) -> User | None:
         """Return the account, or None."""
         try:

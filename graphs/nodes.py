@@ -86,10 +86,6 @@ async def retrieve(state: ChatState, runtime: Runtime[ChatContext]) -> dict[str,
             "vector_error": found.vector_error,
             "ms": found.ms,
         }
-    services.record.sources = source_event(found.sources)
-    if found.sources or found.pending:
-        pending = {"pending": found.pending} if found.pending else {}
-        services.tell("sources", {"sources": services.record.sources, **pending})
     return {"retrieval": found}
 
 
@@ -127,6 +123,12 @@ async def augment(state: ChatState, runtime: Runtime[ChatContext]) -> dict[str, 
             answer_tokens=answer_tokens,
             count=registry.count_tokens,
         )
+        # What did not fit was not seen by the model, and can't be cited: the worst ones, at the end.
+        found.sources[len(sources) - len(prompt.cut_sources) :] = []
+        services.record.sources = source_event(found.sources)
+        if found.sources or found.pending:
+            pending = {"pending": found.pending} if found.pending else {}
+            services.tell("sources", {"sources": services.record.sources, **pending})
         step.output = {
             "prompt": _shown(prompt),
             "tokens": prompt.tokens,

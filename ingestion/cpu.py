@@ -13,6 +13,8 @@ from ingestion.documents import Extracted, ExtractionFailed, Passage
 from ingestion.split import searched_text, split
 from persistence.lexical import postings
 
+_PATIENCE = 120.0  # seconds: some hundred MB of text
+
 
 @dataclass(frozen=True, slots=True)
 class Indexed:
@@ -63,15 +65,31 @@ class Processes:
 
     async def index(self, document: Extracted, chunk_size: int, chunk_overlap: int) -> Indexed:
         """Return the passages and postings of a document. Raises ExtractionFailed where a process died of it."""
-        loop = asyncio.get_running_loop()
-        try:
-            return await loop.run_in_executor(self._open(), index_text, document, chunk_size, chunk_overlap)
-        except BrokenProcessPool:
+        for last in (False, True):
+            pool = self._open()
+            work = asyncio.get_running_loop().run_in_executor(pool, index_text, document, chunk_size, chunk_overlap)
+            try:
+                return await asyncio.wait_for(work, _PATIENCE)
+            except BrokenProcessPool:
+                # A process that dies takes its neighbours' work with it: who dies again is to blame.
+                if self._pool is pool:
+                    self._pool = None
+                if last:
+                    break
+            except TimeoutError:
+                self._kill(pool)
+                raise ExtractionFailed("timeout", "Indexing this file takes longer than the server allows.") from None
+        raise ExtractionFailed("memory", "Indexing this file takes more memory than the server has.")
+
+    def _kill(self, pool: ProcessPoolExecutor) -> None:
+        if self._pool is pool:
             self._pool = None
-            raise ExtractionFailed("memory", "Indexing this file takes more memory than the server has.") from None
+        for process in list((pool._processes or {}).values()):
+            process.kill()
+        pool.shutdown(wait=False, cancel_futures=True)
 
     async def close(self) -> None:
-        """End the processes."""
+        """End the processes; a file that was in one is taken up again by whoever comes next."""
         if self._pool is not None:
             pool, self._pool = self._pool, None
-            await asyncio.to_thread(pool.shutdown, wait=True, cancel_futures=True)
+            self._kill(pool)

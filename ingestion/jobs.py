@@ -6,10 +6,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import procrastinate
 import structlog
 from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 from chains.embeddings import EmbeddingsHandle
 from ingestion.cpu import Processes
@@ -47,6 +48,19 @@ class _Patience(procrastinate.BaseRetryStrategy):
         if isinstance(exception, _Again):
             return procrastinate.RetryDecision(retry_in={"seconds": exception.seconds})
         return None
+
+
+# What may be better in a moment. Anything else that the database says is about this file's content.
+_PASSING = (
+    AppError,
+    OSError,
+    RuntimeError,
+    OperationalError,
+    InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.InterfaceError,
+)
 
 
 def _backoff(attempt: int) -> int:
@@ -157,9 +171,9 @@ class Ingestion:
             query="SELECT args ->> 'file_id' AS file_id FROM procrastinate_jobs WHERE status IN ('todo', 'doing')"
         )
         known = {row["file_id"] for row in queued}
-        for file_id, searchable in waiting:
+        for file_id, stage in waiting:
             if str(file_id) not in known:
-                await self._defer(self._embed if searchable else self._read, file_id)
+                await self._defer(self._embed if stage == "embed" else self._read, file_id)
 
     async def _check_index(self) -> None:
         for file_id in await self.keeper.check():
@@ -182,17 +196,20 @@ class Ingestion:
         """Do a job; try again later what may pass, and end in a state that a user can read in any case."""
         try:
             return bool(await work(file_id))
-        except AppError as error:
+        except _PASSING as error:
+            code = error.code if isinstance(error, AppError) else type(error).__name__
             attempt = context.job.attempts
-            log.warning("job_failed", task=task.name, file_id=str(file_id), code=error.code, attempt=attempt)
-            if attempt >= RETRIES:
-                await self.pipeline.give_up_vectors(file_id, error)
-            else:
+            log.warning("job_failed", task=task.name, file_id=str(file_id), code=code, attempt=attempt)
+            if attempt < RETRIES:
                 raise _Again(_backoff(attempt)) from None
-        except (SQLAlchemyError, OSError) as error:
-            log.warning("job_failed", task=task.name, file_id=str(file_id), error=type(error).__name__)
-            raise _Again(2) from None
+            if task is self._embed:
+                await self.pipeline.give_up_vectors(file_id, code)
+            else:
+                await self.pipeline.fail(file_id)
         except Exception:
             log.exception("job_broken", task=task.name, file_id=str(file_id))
-            await self.pipeline.fail(file_id)
+            if task is self._embed:
+                await self.pipeline.give_up_vectors(file_id, "internal_error")
+            else:
+                await self.pipeline.fail(file_id)
         return False

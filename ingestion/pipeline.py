@@ -10,7 +10,7 @@ from chains.embeddings import EmbeddingsHandle
 from ingestion.cpu import Indexed, Processes
 from ingestion.documents import Extracted, ExtractionFailed, Limits
 from ingestion.sandbox import extract
-from llama_service.errors import AppError, DependencyUnavailable, NotFound
+from llama_service.errors import DependencyUnavailable, NotFound
 from llama_service.ids import new_id
 from llama_service.settings import Settings
 from persistence import files
@@ -136,7 +136,7 @@ class Pipeline:
                 await files.replace_passages(session, file.id, rows, indexed.postings)
         if alive and file.searchable:
             # It was indexed before: its old passages have other ids.
-            await self._index.remove_file(file.id)
+            await self.forget(file.id)
         return alive
 
     async def embed(self, file_id: UUID) -> None:
@@ -164,7 +164,6 @@ class Pipeline:
                 IndexedPassage(passage_id, file_id, file.user_id, position, vector)
                 for (passage_id, position, _), vector in zip(waiting, vectors, strict=True)
             ]
-            await self._index.add(self._embeddings.model, indexed)
             done = file.chunks_total - left + len(waiting)
             share = _READ_SHARE + (1 - _READ_SHARE) * done / max(1, file.chunks_total)
             async with self._database.transaction() as session:
@@ -172,19 +171,28 @@ class Pipeline:
                 alive = await files.note(
                     session, file_id, status="processing", stage="embed", chunks_indexed=done, progress=round(share, 3)
                 )
+            if alive:
+                await self._index_what_can_be(indexed)
+            async with self._database.reading() as session:
+                alive = alive and await files.take(session, file_id) is not None
             if not alive:
-                await self._index.remove_file(file_id)
+                await self.forget(file_id)
                 return
         await self._note(
             file_id, status="completed", stage="finalized", progress=1.0, chunks_indexed=file.chunks_total, error=None
         )
 
-    async def give_up_vectors(self, file_id: UUID, error: AppError) -> None:
+    async def _index_what_can_be(self, passages: list[IndexedPassage]) -> None:
+        """Write passages into the index; their vectors are kept already, so a missing index is repaired later."""
+        try:
+            await self._index.add(self._embeddings.model, passages)
+        except DependencyUnavailable:
+            log.warning("vectors_not_indexed", passages=len(passages))
+
+    async def give_up_vectors(self, file_id: UUID, code: str) -> None:
         """Leave a file searchable by its words alone; the index check tries again later."""
         message = "The file can be searched by its words; its vectors will follow when the embeddings answer again."
-        await self._note(
-            file_id, status="partial_success", stage="embed", error={"code": error.code, "message": message}
-        )
+        await self._note(file_id, status="partial_success", stage="embed", error={"code": code, "message": message})
 
     async def fail(self, file_id: UUID) -> None:
         """End a file whose reading broke in a way that nobody foresaw; the log has the rest."""

@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import os
 import tempfile
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,6 +94,17 @@ class BlobStore:
         if not await asyncio.to_thread(path.is_file):
             raise NotFound("The bytes of this file are no longer stored; upload it again.")
         return path
+
+    async def sweep(self, older_than: float) -> None:
+        """Delete what is left of uploads that never became files, some seconds old."""
+
+        def sweep() -> None:
+            limit = time.time() - older_than
+            for path in (self._root / "incoming").glob("*"):
+                if path.stat().st_mtime < limit:
+                    path.unlink(missing_ok=True)
+
+        await asyncio.to_thread(sweep)
 
     async def usage(self) -> int:
         """Return the bytes on disk."""

@@ -113,7 +113,7 @@ class PooledSaver(AsyncPostgresSaver):
         """Return a checkpoint, behind whatever was noted for its thread; none for a turn that begins afresh."""
         if fresh.get() and "checkpoint_id" not in config["configurable"]:
             return None
-        if str(config["configurable"]["thread_id"]) in self._threads:
+        if str(config["configurable"]["thread_id"]) in self._threads or self._flushing.locked():
             await self.drain()
         return await super().aget_tuple(config)
 
@@ -136,6 +136,9 @@ class PooledSaver(AsyncPostgresSaver):
 
     async def drain(self) -> None:
         """Write what was noted. What can't be written is given up after some tries, and the log says so."""
+        await asyncio.shield(asyncio.ensure_future(self._drain()))
+
+    async def _drain(self) -> None:
         async with self._flushing:
             writes, self._waiting = self._waiting, []
             threads, self._threads = self._threads, set()
@@ -143,7 +146,7 @@ class PooledSaver(AsyncPostgresSaver):
                 try:
                     await self._write(writes)
                     return
-                except (psycopg.OperationalError, PoolTimeout) as error:
+                except (psycopg.Error, PoolTimeout, OSError) as error:
                     log.warning("checkpoints_not_written", error=type(error).__name__, attempt=attempt)
                     await asyncio.sleep(_MOMENT * 4**attempt)
             log.error("checkpoints_given_up", threads=len(threads), writes=len(writes))
@@ -253,3 +256,17 @@ async def prune(session: AsyncSession, keep: int) -> int:
     if gone:
         await session.execute(_PRUNE_BLOBS)
     return gone
+
+
+async def take_turn(session: AsyncSession) -> bool:
+    """Whether this transaction is the one that may look through all checkpoints now; one process is enough."""
+    query = text("SELECT pg_try_advisory_xact_lock(hashtextextended('prune checkpoints', 0))")
+    return bool(await session.scalar(query))
+
+
+async def forget_orphans(session: AsyncSession) -> None:
+    """Delete checkpoints of conversations that are gone: they may be written behind a deletion."""
+    for table in _TABLES:
+        await session.execute(
+            text(f"DELETE FROM {table} t WHERE NOT EXISTS (SELECT FROM conversations c WHERE c.id::text = t.thread_id)")  # noqa: S608
+        )

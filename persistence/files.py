@@ -47,6 +47,12 @@ async def all_owned(session: AsyncSession, user_id: UUID, file_ids: Sequence[UUI
     return await session.scalar(query) == len(wanted)
 
 
+async def still_there(session: AsyncSession, user_id: UUID, file_ids: Sequence[str]) -> list[UUID]:
+    """Return those of these files that the user still has."""
+    query = select(File.id).where(File.id.in_([UUID(file_id) for file_id in file_ids]), File.user_id == user_id)
+    return list((await session.execute(query)).scalars())
+
+
 async def page(
     session: AsyncSession,
     user_id: UUID,
@@ -79,6 +85,12 @@ async def same(session: AsyncSession, user_id: UUID, sha256: str, name: str) -> 
     )
     row = (await session.execute(query)).scalar_one_or_none()
     return (await _views(session, [row]))[0] if row is not None else None
+
+
+async def alone(session: AsyncSession, *keys: str) -> None:
+    """Let one transaction at a time do what these keys name (an upload of these bytes, their removal)."""
+    for key in sorted(keys):
+        await session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": key})
 
 
 async def usage(session: AsyncSession, user_id: UUID) -> tuple[int, int]:
@@ -122,12 +134,17 @@ async def detach(session: AsyncSession, user_id: UUID, file_id: UUID, conversati
     )
 
 
+async def refers(session: AsyncSession, sha256: str) -> bool:
+    """Whether any file of anybody has these bytes."""
+    return await session.scalar(select(File.id).where(File.sha256 == sha256).limit(1)) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """What a deletion leaves to be cleaned up outside the database; `orphaned` are hashes nobody refers to."""
+    """What a deletion leaves to be cleaned up outside the database; others may still refer to `hashes`."""
 
     file_ids: list[UUID]
-    orphaned: list[str]
+    hashes: list[str]
 
 
 async def remove(session: AsyncSession, user_id: UUID, file_ids: Sequence[UUID]) -> Removed:
@@ -139,9 +156,7 @@ async def remove(session: AsyncSession, user_id: UUID, file_ids: Sequence[UUID])
     ).all()
     if not gone:
         raise NotFound
-    hashes = {row.sha256 for row in gone}
-    kept = set((await session.execute(select(File.sha256).where(File.sha256.in_(hashes)))).scalars())
-    return Removed([row.id for row in gone], sorted(hashes - kept))
+    return Removed([row.id for row in gone], sorted({row.sha256 for row in gone}))
 
 
 async def only_in(session: AsyncSession, user_id: UUID, conversation_id: UUID) -> list[UUID]:
@@ -270,13 +285,13 @@ async def vectors_after(
     return [(row.id, row.position, row.vector) for row in await session.execute(query)]
 
 
-async def unfinished(session: AsyncSession, older_than: float) -> list[tuple[UUID, bool]]:
-    """Return files that wait for a worker since some seconds, and whether their words are indexed already."""
-    query = select(File.id, File.searchable).where(
+async def unfinished(session: AsyncSession, older_than: float) -> list[tuple[UUID, str]]:
+    """Return files that wait for a worker since some seconds, and the stage that they are in."""
+    query = select(File.id, File.stage).where(
         or_(File.status == "pending", File.status == "processing"),
         File.updated_at < func.clock_timestamp() - func.make_interval(0, 0, 0, 0, 0, 0, older_than),
     )
-    return [(row.id, row.searchable) for row in await session.execute(query)]
+    return [(row.id, row.stage) for row in await session.execute(query)]
 
 
 async def any_unfinished(session: AsyncSession) -> bool:

@@ -42,45 +42,44 @@ async def running_of(session: AsyncSession, conversation_id: UUID) -> list[UUID]
     return list((await session.execute(query)).scalars())
 
 
-async def extend_leases(session: AsyncSession, worker: UUID) -> tuple[set[UUID], set[UUID]]:
-    """Prolong this worker's leases; return the runs that are still its own, and those that shall be cancelled."""
+async def extend_leases(session: AsyncSession, worker: UUID, active: Sequence[UUID]) -> set[UUID]:
+    """Prolong the leases of the runs that this worker works on; return those of them that shall be cancelled.
+
+    A run that the worker has let go of, for whatever reason, is left to expire: somebody has to end it.
+    """
     query = (
         update(Run)
-        .where(Run.worker == worker, Run.status == "running")
+        .where(Run.id.in_(active), Run.worker == worker, Run.status == "running")
         .values(lease_until=func.clock_timestamp() + text(f"interval '{LEASE_SECONDS} seconds'"))
         .returning(Run.id, Run.cancel_requested)
     )
-    rows = (await session.execute(query)).all()
-    return {row.id for row in rows}, {row.id for row in rows if row.cancel_requested}
+    return {row.id for row in await session.execute(query) if row.cancel_requested}
 
 
 async def prune_events(session: AsyncSession, keep_seconds: float) -> int:
-    """Delete the events of runs that ended longer ago; return how many rows went."""
+    """Delete the events of up to 1,000 runs that ended longer ago; return how many runs that were."""
     query = text(
         """
         WITH old AS (
-            SELECT id FROM runs WHERE finished_at < clock_timestamp() - make_interval(secs => :keep)
-              AND EXISTS (SELECT FROM run_events WHERE run_id = runs.id) LIMIT 1000
-        ), gone AS (DELETE FROM run_events USING old WHERE run_id = old.id RETURNING 1)
-        SELECT count(*) FROM gone
+            SELECT DISTINCT e.run_id FROM run_events e JOIN runs r ON r.id = e.run_id
+            WHERE e.seq = 1 AND r.finished_at < clock_timestamp() - make_interval(secs => :keep) LIMIT 1000
+        ), gone AS (DELETE FROM run_events e USING old WHERE e.run_id = old.run_id)
+        SELECT count(*) FROM old
         """
     )
     return int(await session.scalar(query, {"keep": keep_seconds}) or 0)
 
 
-async def prune_anonymous(session: AsyncSession, keep_seconds: float) -> int:
-    """Delete conversations that belong to nobody, some time after their last turn."""
+async def prune_anonymous(session: AsyncSession, keep_seconds: float) -> None:
+    """Delete conversations that belong to nobody, soon after their last run has ended."""
     query = text(
         """
-        WITH gone AS (
-            DELETE FROM conversations c WHERE user_id IS NULL
-              AND updated_at < clock_timestamp() - make_interval(secs => :keep)
-              AND NOT EXISTS (SELECT FROM runs WHERE conversation_id = c.id AND status = 'running')
-            RETURNING 1
-        ) SELECT count(*) FROM gone
+        DELETE FROM conversations c WHERE user_id IS NULL
+          AND updated_at < clock_timestamp() - make_interval(secs => :keep)
+          AND NOT EXISTS (SELECT FROM runs WHERE conversation_id = c.id AND status = 'running')
         """
     )
-    return int(await session.scalar(query, {"keep": keep_seconds}) or 0)
+    await session.execute(query, {"keep": keep_seconds})
 
 
 async def is_running(session: AsyncSession, run_id: UUID) -> bool:

@@ -123,7 +123,8 @@ _UP = Statement(
         UNION ALL
         SELECT m.id, m.parent_id, m.role, m.content, m.status, m.run_id, up.depth + 1, up.total + length(m.content)
         FROM up JOIN messages m ON m.id = up.parent_id
-        WHERE up.depth < :limit AND up.total < :characters
+        -- The question above an answer is needed however long the answer is.
+        WHERE up.depth < :limit AND (up.total < :characters OR up.depth < 3)
     )
     SELECT id, parent_id, role, content, status, run_id FROM up ORDER BY depth
     """

@@ -7,12 +7,13 @@ from fastapi import APIRouter, Query
 from sqlalchemy import func, or_, select
 
 from api.cleanup import forget_account
-from api.deps import Admin, Cursor, Limit, Session, State, Users
+from api.deps import Admin, Cursor, Limit, Session, State
 from api.errors import responses
 from api.schemas.auth import UserChange
 from api.schemas.common import Page
 from auth.schemas import UserRead
 from auth.tokens import revoke
+from auth.users import UserDatabase, UserManager
 from llama_service import errors
 from llama_service.errors import BadRequest, NotFound
 from persistence.paging import decode_cursor, encode_cursor
@@ -44,9 +45,11 @@ async def list_users(
 
 
 @router.patch("/users/{user_id}", responses=_ADMIN | responses(errors.NotFound, errors.BadRequest))
-async def change_user(user_id: UUID, body: UserChange, admin: Admin, session: Session, users: Users) -> UserRead:
+async def change_user(user_id: UUID, body: UserChange, admin: Admin, state: State) -> UserRead:
     """Switch an account on or off, make it an administrator's, set its password; its sessions end where they must."""
-    user = await users.by_id(user_id)
+    async with state.database.reading() as session:
+        users = UserManager(session, state.hasher)
+        user = await users.by_id(user_id)
     if user is None:
         raise NotFound
     if user.id == admin.id and (body.is_active is False or body.is_superuser is False):
@@ -58,10 +61,14 @@ async def change_user(user_id: UUID, body: UserChange, admin: Admin, session: Se
     }
     if body.password is not None:
         changes["hashed_password"] = await users.checked(body.password, user)
-    user = await users.user_db.update(user, changes)
-    if body.password is not None or body.is_active is False:
-        await revoke(session, user.id)
-    return UserRead.model_validate(user)
+    async with state.database.transaction() as session:
+        changed = await UserManager(session, state.hasher).by_id(user_id)
+        if changed is None:
+            raise NotFound
+        changed = await UserDatabase(session, User).update(changed, changes)
+        if body.password is not None or body.is_active is False:
+            await revoke(session, changed.id)
+        return UserRead.model_validate(changed)
 
 
 @router.delete("/users/{user_id}", status_code=204, responses=_ADMIN | responses(errors.NotFound, errors.BadRequest))

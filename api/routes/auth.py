@@ -4,12 +4,12 @@ from typing import Annotated
 from uuid import UUID
 
 import structlog
-from fastapi import APIRouter, Body, Request, Response
+from fastapi import APIRouter, BackgroundTasks, Body, Request, Response
 from pydantic import ValidationError
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from api.cleanup import forget_account
-from api.deps import COOKIE, CurrentCaller, CurrentUser, Session, State, Users, client_ip
+from api.deps import COOKIE, CurrentCaller, CurrentUser, Session, State, Users, client_ip, is_cross_site
 from api.errors import responses
 from api.mail import send_reset
 from api.schemas.auth import (
@@ -50,16 +50,17 @@ async def register(body: Registration, state: State, users: Users) -> UserRead:
     return UserRead.model_validate(user)
 
 
-def _give(response: Response, state: AppState, tokens: Tokens) -> TokenPair:
-    response.set_cookie(
-        COOKIE,
-        tokens.access_token,
-        max_age=tokens.expires_in,
-        httponly=True,
-        secure=state.settings.cookie_secure,
-        samesite="lax",
-        path="/",
-    )
+def _give(response: Response, state: AppState, tokens: Tokens, *, cookie: bool = True) -> TokenPair:
+    if cookie:
+        response.set_cookie(
+            COOKIE,
+            tokens.access_token,
+            max_age=tokens.expires_in,
+            httponly=True,
+            secure=state.settings.cookie_secure,
+            samesite="lax",
+            path="/",
+        )
     response.headers["Cache-Control"] = "no-store"
     return TokenPair(access_token=tokens.access_token, expires_in=tokens.expires_in, refresh_token=tokens.refresh_token)
 
@@ -99,21 +100,40 @@ async def login(request: Request, response: Response, state: State) -> TokenPair
     """Sign in with a user name or e-mail address, as JSON or as a form."""
     given = await _credentials(request)
     ip = client_ip(request)
-    await state.limiter.check(given.username, ip)
-    async with state.database.transaction() as session:
-        users = UserManager(session, state.hasher)
-        user = await users.authenticate_by_name(given.username, given.password)
-        if user is not None and user.is_active:
-            agent = request.headers.get("user-agent")
-            tokens = await state.tokens.issue(session, user, user_agent=agent, ip=ip)
+    async with state.database.reading() as session:
+        user = await UserManager(session, state.hasher).user_db.get_by_name(given.username)
+    # An account has two names; guesses at both count together.
+    renewed = await _check_password(state, user.username if user else given.username, user, given.password, ip)
     if user is None:
-        await state.limiter.failed(given.username, ip)
         raise InvalidCredentials
     if not user.is_active:
         raise Forbidden("This account is switched off; ask an administrator.")
-    await state.limiter.succeeded(given.username)
+    async with state.database.transaction() as session:
+        if renewed is not None:
+            await session.execute(update(User).where(User.id == user.id).values(hashed_password=renewed))
+        agent = request.headers.get("user-agent")
+        tokens = await state.tokens.issue(session, user, user_agent=agent, ip=ip)
+    await state.limiter.succeeded(user.username)
     request.scope["state"]["user_id"] = str(user.id)
-    return _give(response, state, tokens)
+    # A form of another site could sign its visitor in here under a foreign name.
+    return _give(response, state, tokens, cookie=not is_cross_site(request))
+
+
+async def _check_password(
+    state: AppState, account: str, user: User | Account | None, password: str, ip: str
+) -> str | None:
+    """Return a better hash where there is one. Raises InvalidCredentials, RateLimited.
+
+    No database connection is held while the password is hashed.
+    """
+    async with state.hasher.turn() as turn:
+        await state.limiter.check(account, ip)
+        fits, renewed = await turn.verify(password, user.hashed_password if user else None)
+        if not fits:
+            await state.limiter.failed(account, ip)
+    if not fits:
+        raise InvalidCredentials
+    return renewed
 
 
 @router.post("/refresh", responses=responses(errors.TokenExpired))
@@ -136,6 +156,9 @@ async def logout(
 ) -> None:
     """End this session, or all of the account's."""
     everything = body is not None and body.all
+    if everything:
+        # Ends tokens of sessions, too, that began while this runs.
+        await session.execute(update(User).where(User.id == caller.user.id).values(token_epoch=User.token_epoch + 1))
     await revoke(session, caller.user.id, only=None if everything else caller.session_id)
     response.delete_cookie(COOKIE, path="/")
 
@@ -162,11 +185,11 @@ async def _reloaded(users: Users, caller: Account) -> User:
 
 
 @router.delete("/me", status_code=204, responses=_SIGNED_IN | responses(errors.InvalidCredentials))
-async def delete_me(body: DeleteAccount, caller: CurrentUser, state: State, response: Response) -> None:
+async def delete_me(
+    body: DeleteAccount, caller: CurrentUser, request: Request, state: State, response: Response
+) -> None:
     """Delete the account with everything that it owns."""
-    fits, _ = await state.hasher.verify(body.password, caller.hashed_password)
-    if not fits:
-        raise InvalidCredentials("The password is wrong.")
+    await _check_password(state, caller.username, caller, body.password, client_ip(request))
     await forget_account(state, caller.id)
     response.delete_cookie(COOKIE, path="/")
 
@@ -176,41 +199,44 @@ async def delete_me(body: DeleteAccount, caller: CurrentUser, state: State, resp
     status_code=204,
     responses=_SIGNED_IN | responses(errors.InvalidCredentials, errors.ValidationFailed),
 )
-async def change_password(
-    body: ChangePassword, caller: CurrentCaller, request: Request, session: Session, users: Users, state: State
-) -> None:
+async def change_password(body: ChangePassword, caller: CurrentCaller, request: Request, state: State) -> None:
     """Set a new password; every other session ends."""
-    ip = client_ip(request)
-    await state.limiter.check(caller.user.username, ip)
-    user = await _reloaded(users, caller.user)
-    fits, _ = await state.hasher.verify(body.current_password, user.hashed_password)
-    if not fits:
-        await state.limiter.failed(user.username, ip)
-        raise InvalidCredentials("The current password is wrong.")
-    hashed = await users.checked(body.new_password, user, "new_password")
-    await users.user_db.update(user, {"hashed_password": hashed})
-    await revoke(session, user.id, keep=caller.session_id)
+    account = caller.user
+    await _check_password(state, account.username, account, body.current_password, client_ip(request))
+    await _set_password(state, account, body.new_password, "new_password", keep=caller.session_id)
+
+
+async def _set_password(
+    state: AppState, account: Account | User, password: str, field: str, *, keep: UUID | None = None
+) -> None:
+    """Set a password that satisfies the rules, and end the account's sessions but `keep`. Raises ValidationFailed."""
+    async with state.database.reading() as session:
+        hashed = await UserManager(session, state.hasher).checked(password, account, field)
+    async with state.database.transaction() as session:
+        await session.execute(update(User).where(User.id == account.id).values(hashed_password=hashed))
+        await revoke(session, account.id, keep=keep)
 
 
 @router.post("/forgot-password", status_code=202, responses=responses(errors.ValidationFailed))
-async def forgot_password(body: ForgotPassword, users: Users, state: State) -> dict[str, str]:
+async def forgot_password(body: ForgotPassword, state: State, background: BackgroundTasks) -> dict[str, str]:
     """Send a link for a new password, where the address is known and the operator has set up e-mail."""
-    user = await users.user_db.get_by_name(body.email)
+    async with state.database.reading() as session:
+        user = await UserManager(session, state.hasher).user_db.get_by_name(body.email)
     if user is not None and user.is_active:
-        await send_reset(state.settings, user.email, state.tokens.reset_token(user))
+        # After the answer: how long a mail takes must not tell whether there is one.
+        background.add_task(send_reset, state.settings, user.email, state.tokens.reset_token(user))
     return {"status": "accepted"}
 
 
 @router.post("/reset-password", status_code=202, responses=responses(errors.BadRequest, errors.ValidationFailed))
-async def reset_password(body: ResetPassword, session: Session, users: Users, state: State) -> dict[str, str]:
+async def reset_password(body: ResetPassword, state: State) -> dict[str, str]:
     """Set a new password with the token of the e-mail; every session ends."""
     subject = state.tokens.reset_subject(body.token)
-    user = await users.by_id(subject[0]) if subject else None
+    async with state.database.reading() as session:
+        user = await UserManager(session, state.hasher).by_id(subject[0]) if subject else None
     if subject is None or user is None or not user.is_active or not state.tokens.may_reset(user, subject[1]):
         raise BadRequest("This link has expired or was used already; ask for a new one.")
-    hashed = await users.checked(body.password, user)
-    await users.user_db.update(user, {"hashed_password": hashed})
-    await revoke(session, user.id)
+    await _set_password(state, user, body.password, "password")
     return {"status": "accepted"}
 
 

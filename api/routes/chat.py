@@ -1,5 +1,6 @@
 """Turns and their runs."""
 
+import re
 from typing import Annotated
 from uuid import UUID
 
@@ -9,6 +10,7 @@ from starlette.responses import StreamingResponse
 from api import turns
 from api.deps import Chatter, CurrentUser, State
 from api.errors import request_id_of, responses
+from api.runs import Interrupted
 from api.schemas.chat import Cancelled, ChatRequest, ChatResponse, RunRead
 from api.state import AppState
 from api.streaming import STREAM_RESPONSE, event_stream
@@ -41,6 +43,9 @@ async def _outcome(state: AppState, services: TurnServices) -> ChatResponse:
         pass
     if services.error is not None:
         raise services.error
+    if not services.finished:
+        # Somebody else ended the run: its worker had lost it.
+        raise Interrupted
     result = services.result(COMPLETED)
     return ChatResponse(**result, response=services.begun.said + services.record.text)
 
@@ -94,7 +99,7 @@ async def run_stream(
 ) -> StreamingResponse:
     """Read what was missed, then what comes. The events of a finished run stay readable for an hour."""
     await _run(state, user.id, run_id)
-    if last_event_id is not None and not last_event_id.isdecimal():
+    if last_event_id is not None and not re.fullmatch(r"[0-9]{1,9}", last_event_id):
         raise BadRequest("Last-Event-ID is the number of an event.")
     return event_stream(state.runs.read(run_id, int(last_event_id or 0)))
 

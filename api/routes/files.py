@@ -70,28 +70,34 @@ async def upload(request: Request, response: Response, user: CurrentUser, state:
 
 async def _keep(state: AppState, user_id: UUID, given: Upload, response: Response) -> FileRead:
     received, conversation_id = given.received, given.conversation_id
+    mime = await asyncio.to_thread(detect.detect_file, received.path, given.name)
     async with state.database.transaction() as session:
         if conversation_id is not None:
             await conversations.get(session, user_id, conversation_id)
+        # The same bytes at the same time, from one owner or from several, and their removal: one after the other.
+        await files.alone(session, f"user {user_id}", f"blob {received.sha256}")
         known = await files.same(session, user_id, received.sha256, given.name)
-        if known is not None and known.file.status != "failed":
-            if conversation_id is not None and conversation_id not in known.conversation_ids:
-                await files.attach(session, user_id, known.file.id, conversation_id)
-            response.status_code = 200
-            return FileRead.of(await files.get(session, user_id, known.file.id))
-    mime = await asyncio.to_thread(detect.detect_file, received.path, given.name)
-    if mime is None:
-        raise UnsupportedFileType(detect.refusal(received.head, given.name))
-    await state.blobs.keep(received)
-    async with state.database.transaction() as session:
-        await _check_quota(state, session, user_id, received.size)
-        row = await files.create(
-            session, user_id, name=given.name, mime=mime, size=received.size, sha256=received.sha256
-        )
+        if known is not None:
+            file_id, again = known.file.id, known.file.status == "failed"
+            if again:
+                await files.note(session, file_id, status="pending", stage="queued", progress=0.0, error=None)
+        elif mime is None:
+            raise UnsupportedFileType(detect.refusal(received.head, given.name))
+        else:
+            await _check_quota(state, session, user_id, received.size)
+            row = await files.create(
+                session, user_id, name=given.name, mime=mime, size=received.size, sha256=received.sha256
+            )
+            file_id, again = row.id, True
+        if again:
+            await state.blobs.keep(received)
         if conversation_id is not None:
-            await files.attach(session, user_id, row.id, conversation_id)
-        shape = FileRead.of(await files.get(session, user_id, row.id))
-    await state.ingestion.enqueue(row.id)
+            await files.attach(session, user_id, file_id, conversation_id)
+        shape = FileRead.of(await files.get(session, user_id, file_id))
+    if again:
+        await state.ingestion.enqueue(file_id)
+    else:
+        response.status_code = 200
     return shape
 
 

@@ -12,7 +12,7 @@ from api.schemas.chat import ChatRequest, Replay
 from api.schemas.conversations import Feedback, TraceRead
 from api.streaming import STREAM_RESPONSE, event_stream
 from llama_service import errors
-from persistence import messages
+from persistence import files, messages
 
 router = APIRouter(prefix="/messages", tags=["messages"])
 
@@ -58,13 +58,20 @@ async def replay(
     """Ask the same question again with something changed; the answer becomes a sibling, to be compared."""
     async with state.database.reading() as session:
         message, run = await messages.trace(session, user.id, message_id)
+    changes = {name: value for name, value in body.model_dump(exclude_unset=True).items() if value is not None}
     before = {
         name: value for name, value in run.request.items() if name in ChatRequest.model_fields and name not in _PLACE
     }
+    if "model_source" in changes and "model_name" not in changes:
+        # Another provider has other names; its own default answers.
+        before.pop("model_name", None)
+    if before.get("file_ids"):
+        async with state.database.reading() as session:
+            before["file_ids"] = await files.still_there(session, user.id, before["file_ids"]) or None
     again = ChatRequest.model_validate(
         {
             **before,
-            **body.model_dump(exclude_unset=True),
+            **changes,
             "conversation_id": message.conversation_id,
             "parent_message_id": run.user_message_id,
             "regenerate": True,

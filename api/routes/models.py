@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 from fastapi import APIRouter
 
-from api.deps import CallerOrNone, State
+from api.deps import State, Visitor
 from api.errors import responses
 from api.schemas.models import ModelListRead, ModelRead, StatusList, StatusRead
 from llama_service import errors
@@ -14,7 +14,7 @@ router = APIRouter(prefix="/models", tags=["models"])
 
 
 @router.get("/list", responses=responses(errors.ValidationFailed))
-async def list_models(mode: ModelSource, caller: CallerOrNone, state: State) -> ModelListRead:
+async def list_models(mode: ModelSource, visitor: Visitor, state: State) -> ModelListRead:
     """List the chat models of a source; one that can't be asked gives an empty list and says why."""
     found = await state.registry.list_models(mode)
     shapes = [ModelRead.model_validate(asdict(model)) for model in found.models]
@@ -22,15 +22,15 @@ async def list_models(mode: ModelSource, caller: CallerOrNone, state: State) -> 
 
 
 @router.get("/status")
-async def status(caller: CallerOrNone, state: State) -> StatusList:
+async def status(visitor: Visitor, state: State) -> StatusList:
     """Say which providers answer; where, and what is wrong, only to who is signed in."""
     states = await state.registry.status()
     shapes = {
         name: StatusRead(
             available=found.available,
             latency_ms=found.latency_ms,
-            url=found.url if caller else None,
-            error=found.error if caller else None,
+            url=found.url if visitor else None,
+            error=found.error if visitor else None,
         )
         for name, found in states.items()
     }

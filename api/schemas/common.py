@@ -13,14 +13,20 @@ class Shape(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
 
+def clean_text(text: str) -> str:
+    """Return a text without what Postgres can't hold: NUL, and halves of surrogate pairs."""
+    if "\x00" in text:
+        text = text.replace("\x00", "")
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
 def _clean(value: Any) -> Any:
-    """Return a value without what no text in Postgres can hold: NUL, and halves of surrogate pairs."""
     if isinstance(value, str):
-        if "\x00" in value:
-            value = value.replace("\x00", "")
-        return value if value.isascii() else value.encode("utf-8", "replace").decode()
+        return clean_text(value)
     if isinstance(value, list):
         return [_clean(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _clean(item) for key, item in value.items()}
     return value
 
 

@@ -1641,22 +1641,15 @@ export interface components {
         };
         /**
          * LangServeInput
-         * @description A talk whose last message is the question. With `conversation_id` that conversation goes on instead.
+         * @description A talk whose last message is the question, and the fields of `LangServeOptions`.
+         *
+         *     The playground works with inputs that declare one list of messages and nothing else: the options are not declared.
          */
         LangServeInput: {
-            /** Conversation Id */
-            conversation_id?: string | null;
             /** Messages */
             messages: (components["schemas"]["HumanMessage"] | components["schemas"]["AIMessage"] | components["schemas"]["SystemMessage"])[];
-            /** Model Name */
-            model_name?: string | null;
-            /** Model Source */
-            model_source?: ("local" | "embedded" | "ollama" | "openai" | "aihub") | null;
-            /**
-             * Use Rag
-             * @default true
-             */
-            use_rag?: boolean;
+        } & {
+            [key: string]: unknown;
         };
         /**
          * Logout
@@ -2466,6 +2459,45 @@ export interface components {
             metadata: components["schemas"]["InvokeResponseMetadata"];
             /** @description The output of the invocation. */
             output: components["schemas"]["chat_output"];
+        };
+        /** langserve_chatStreamLogRequest */
+        langserve_chatStreamLogRequest: {
+            config?: components["schemas"]["langserve_chatchat_config"];
+            /**
+             * Exclude Names
+             * @description If specified, exclude runnables with matching names
+             */
+            exclude_names?: string[] | null;
+            /**
+             * Exclude Tags
+             * @description If specified, exclude runnables with matching tags
+             */
+            exclude_tags?: string[] | null;
+            /**
+             * Exclude Types
+             * @description If specified, exclude runnables with matching types
+             */
+            exclude_types?: string[] | null;
+            /**
+             * Include Names
+             * @description If specified, filter to runnables with matching names
+             */
+            include_names?: string[] | null;
+            /**
+             * Include Tags
+             * @description If specified, filter to runnables with matching tags
+             */
+            include_tags?: string[] | null;
+            /**
+             * Include Types
+             * @description If specified, filter to runnables with matching types
+             */
+            include_types?: string[] | null;
+            input: components["schemas"]["LangServeInput"];
+            /** Kwargs */
+            kwargs?: {
+                [key: string]: unknown;
+            };
         };
         /** langserve_chatStreamRequest */
         langserve_chatStreamRequest: {
