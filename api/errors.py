@@ -85,14 +85,16 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(PoolTimeout)
     @app.exception_handler(InterfaceError)
     @app.exception_handler(OperationalError)
-    @app.exception_handler(ConnectionError)
+    @app.exception_handler(OSError)
     @app.exception_handler(asyncpg.PostgresConnectionError)
     @app.exception_handler(asyncpg.CannotConnectNowError)
     @app.exception_handler(asyncpg.InsufficientResourcesError)
     @app.exception_handler(asyncpg.InterfaceError)
+    @app.exception_handler(asyncpg.InternalClientError)
     async def database(request: Request, error: Exception) -> Response:
-        log.error("database_unavailable", error=type(error).__name__, path=request.url.path)
-        return respond(errors.DependencyUnavailable("The database can't be reached right now."), request_id_of(request))
+        # OSError: no socket where Postgres should be, or no room on the disk.
+        log.error("dependency_unavailable", error=type(error).__name__, path=request.url.path)
+        return respond(errors.DependencyUnavailable(), request_id_of(request))
 
     @app.exception_handler(DBAPIError)
     async def broken(request: Request, error: DBAPIError) -> Response:

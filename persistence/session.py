@@ -136,6 +136,11 @@ class Database:
                     yield Fast(connection, self._count)
             else:
                 yield Fast(connection, self._count)
+        except RuntimeError as gone:
+            if not connection.is_closed():
+                raise
+            # What uvloop says of a transport that has gone.
+            raise ConnectionError("the connection to Postgres is lost") from gone
         finally:
             await pool.release(connection)
 
