@@ -3,14 +3,8 @@
 import re
 from collections.abc import Sequence
 
-from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
-
 from chains.prompts import Said
 
-_RULES = (
-    "Rewrite the last question so that it can be understood without the conversation. Keep its language. "
-    "Answer with the question alone."
-)
 _READ = 300  # characters of each earlier message
 _POINTERS = re.compile(
     r"\b(it|its|they|them|their|this|that|these|those|he|she|his|her|there|then|same|also|else|previous|above"
@@ -28,12 +22,6 @@ def needs_context(question: str, history: Sequence[Said]) -> bool:
     words = question.split()
     begins = words[0].lower().strip(",") if words else ""
     return len(words) <= _SHORT or begins in {"and", "but", "so", "а", "и", "но"} or bool(_POINTERS.search(question))
-
-
-def condense_prompt(question: str, history: Sequence[Said]) -> list[BaseMessage]:
-    """Return the messages that ask for the whole question, from the last two exchanges."""
-    talk = "\n".join(f"{said.role}: {said.content[:_READ]}" for said in history[-4:])
-    return [SystemMessage(_RULES), HumanMessage(f"{talk}\n\nLast question: {question}\n\nRewritten question:")]
 
 
 def with_context(question: str, history: Sequence[Said]) -> str:

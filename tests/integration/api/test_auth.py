@@ -227,3 +227,25 @@ async def test_deleting_an_account_leaves_nothing(anna: Person, database: Databa
     for table in ("conversations", "files", "auth_sessions", "runs"):
         row = database.execute(f"SELECT count(*) FROM {table} WHERE user_id = %s", (user_id,)).fetchone()
         assert row == (0,)
+
+
+async def test_guesses_side_by_side_are_counted_too(anna: Person) -> None:
+    guesses = [{"username": (anna.name, anna.email)[n % 2], "password": f"guess number {n}"} for n in range(24)]
+    answers = await asyncio.gather(*(anna.http.post("/auth/login", json=guess) for guess in guesses))
+    codes = [answer.status_code for answer in answers]
+    # Two hash at once, so one more than the limit may slip in.
+    assert codes.count(401) <= 6, codes
+    assert codes.count(429) >= 18
+
+
+async def test_a_form_of_another_site_gets_no_cookie(anna: Person) -> None:
+    headers = {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}
+    form = {"username": anna.name, "password": anna.password}
+    answer = await anna.http.post("/auth/login", data=form, headers=headers)
+    assert "set-cookie" not in answer.headers
+
+
+async def test_a_stale_token_does_not_close_open_routes(anna: Person) -> None:
+    await anna.http.post("/auth/logout")
+    assert (await anna.http.get("/auth/me")).status_code == 401
+    assert (await anna.http.get("/models/status")).status_code == 200

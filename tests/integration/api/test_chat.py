@@ -412,3 +412,47 @@ async def test_statements_of_a_turn_do_not_grow(server: Server, anna: Person) ->
         event.remove(engine, "before_cursor_execute", counted)
     # The heartbeat may add its two in one of the turns.
     assert sorted(seen)[2] <= 8, seen
+
+
+async def test_a_long_answer_can_be_answered_again_and_replayed_elsewhere(anna: Person, openai: OpenAIServer) -> None:
+    openai.script(reply="long " * 12_000)
+    first = await anna.ask("Say a lot.", model_name="gpt-4")
+    openai.script(reply="Short.")
+    again = await anna.ask("", conversation_id=first["conversation_id"], regenerate=True)
+    assert again["response"] == "Short."
+    body = {"model_source": "ollama", "use_rag": None}
+    async with anna.http.stream("POST", f"/messages/{first['message_id']}/replay", json=body) as response:
+        events = [event async for event in events_of(response)]
+    assert events[-1].name == "done", events[-1].data
+    assert events[-1].data["model_source"] == "ollama"
+
+
+async def test_odd_last_event_ids_are_refused(anna: Person) -> None:
+    run = (await anna.ask("Hello."))["run_id"]
+    for odd in ("x", "-1", "9" * 5000, "²"):
+        headers = {b"Last-Event-ID": odd.encode()}
+        answer = await anna.http.get(f"/chat/runs/{run}/stream", headers=headers)
+        assert (answer.status_code, envelope(answer)["code"]) == (400, "bad_request"), odd[:10]
+
+
+async def test_a_run_whose_end_can_not_be_written_is_ended_by_somebody(
+    anna: Person, openai: OpenAIServer, server: Server, database: Database
+) -> None:
+    """The worker lets go of a run: its lease runs out, and it becomes `interrupted` with its text."""
+    openai.script(tokens=["word "] * 400, delay=0.02)
+    async with anna.http.stream("POST", "/chat/stream", json={"message": "Talk."}) as response:
+        events = events_of(response)
+        start = await anext(events)
+        await anext(events)
+        run = start.data["run_id"]
+        # Another worker's name on it: this one may neither append to it nor prolong its lease any more.
+        database.execute(
+            "UPDATE runs SET worker = gen_random_uuid(), lease_until = now() - interval '1 s' WHERE id = %s", (run,)
+        )
+        rest = [event async for event in events]
+    assert rest[-1].name == "error"
+    assert rest[-1].data["error"]["code"] == "interrupted"
+    last = (await messages(anna, start.data["conversation_id"]))[-1]
+    assert last["status"] == "interrupted"
+    assert last["content"].startswith("word ")
+    assert server.app.state.resources.runs.running == 0

@@ -202,3 +202,22 @@ async def test_models_are_listed_and_watched(anna: Person) -> None:
         assert seen["openai"]["available"] is True
         assert seen["openai"]["url"] is None
         assert (await stranger.get("/models/list", params={"mode": "nonsense"})).status_code == 422
+
+
+async def test_import_takes_no_values_that_could_not_be_shown(anna: Person) -> None:
+    answer = await anna.ask("Export me.")
+    exported = (await anna.http.get(f"/conversations/{answer['conversation_id']}/export")).json()
+    for field, value in (
+        ("usage", {"input_tokens": "abc"}),
+        ("status", "weird"),
+        ("rating", "x" * 50),
+        ("role", "root"),
+    ):
+        document = json.loads(json.dumps(exported))
+        document["messages"][-1][field] = value
+        refused = await anna.http.post("/conversations/import", json=document)
+        assert (refused.status_code, envelope(refused)["code"]) == (400, "bad_request"), field
+    document = json.loads(json.dumps(exported))
+    document["conversation"]["model_source"] = "bogus"
+    assert (await anna.http.post("/conversations/import", json=document)).status_code == 400
+    assert (await anna.get("/stats/user"))["conversations"] == 1

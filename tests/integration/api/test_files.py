@@ -1,5 +1,6 @@
 """Files: from upload to citation, and everything that is wrong with some of them."""
 
+import asyncio
 import io
 import zipfile
 from typing import Any
@@ -262,3 +263,9 @@ async def test_docx_and_a_bomb(anna: Person) -> None:
     refused = await anna.indexed("bomb.docx", bomb.getvalue())
     assert refused["status"] == "failed"
     assert refused["error"]["code"] in ("too_large", "corrupt", "timeout", "memory")
+
+
+async def test_the_same_bytes_at_the_same_time_are_one_file(anna: Person) -> None:
+    content = f"Sent four times at once {uuid4().hex}.".encode()
+    files = await asyncio.gather(*(anna.upload(f"copy-{n}.txt", content) for n in range(4)))
+    assert len({file["id"] for file in files}) == 1
