@@ -6,7 +6,7 @@ import asyncpg
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse, RedirectResponse, Response
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
@@ -54,6 +54,20 @@ def respond(error: AppError, request_id: str) -> Response:
     return JSONResponse(envelope(error, request_id), status_code=error.status, headers=headers)
 
 
+def _known(request: Request, error: AppError) -> Response:
+    if error.status == 401 and _is_page_of_langserve(request):
+        return RedirectResponse("/sign-in")
+    if error.status >= 500:
+        log.warning("request_failed", code=error.code, path=request.url.path)
+    return respond(error, request_id_of(request))
+
+
+def _is_page_of_langserve(request: Request) -> bool:
+    """Whether a person opens the playground in a browser; a program is told in the envelope."""
+    opens_a_page = "text/html" in request.headers.get("accept", "")
+    return request.method == "GET" and opens_a_page and request.url.path.startswith("/langserve/")
+
+
 def _details(invalid: RequestValidationError) -> list[dict[str, Any]]:
     # Neither the input nor the context: a password may be among them.
     return [{"loc": list(error["loc"]), "msg": error["msg"], "type": error["type"]} for error in invalid.errors()]
@@ -64,9 +78,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(AppError)
     async def known(request: Request, error: AppError) -> Response:
-        if error.status >= 500:
-            log.warning("request_failed", code=error.code, path=request.url.path)
-        return respond(error, request_id_of(request))
+        return _known(request, error)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:

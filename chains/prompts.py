@@ -13,11 +13,10 @@ SYSTEM = (
     "You are a helpful assistant. Answer in the language of the question, briefly and to the point. "
     "Format with Markdown where it helps."
 )
-# Worded for small models too: they copy the form of the example, and need to be told what to say when it is not there.
+# Worded for small models too. No example sentence: they give it for an answer.
 _CITE = (
     "Using only the numbered texts above, answer the question in full sentences and put the text's number in brackets "
-    'after each sentence, for example: "The rent is due monthly [3]." If the texts do not say it, answer that the '
-    "files do not say."
+    "after each sentence, like this: [1]. If the texts do not say it, answer that the files do not say."
 )
 _NOTHING = (
     "Nothing about this question was found in the user's files. If the question is about them, answer that the files "

@@ -23,6 +23,8 @@ from persistence.search import Found, Retrieval
 SMALL_BUDGET = 1_600
 # At its default of 0.8 it answers beside the point.
 SMALL_TEMPERATURE = 0.1
+# Tokens; a small model that has lost its thread repeats itself, and at 14 tokens a second for minutes.
+SMALL_ANSWER = 400
 _SNIPPET = 300
 _ANSWER_SHARE = 4
 
@@ -165,7 +167,8 @@ async def generate(state: ChatState, runtime: Runtime[ChatContext]) -> dict[str,
     temperature = context.temperature
     if temperature is None and services.planned == "embedded":
         temperature = SMALL_TEMPERATURE
-    params = ModelParams(temperature=temperature, max_tokens=context.max_tokens)
+    max_tokens = context.max_tokens or (SMALL_ANSWER if services.planned == "embedded" else None)
+    params = ModelParams(temperature=temperature, max_tokens=max_tokens)
     asked = {"source": context.model_source, "model": context.model_name}
     with record.step("generate", **asked, temperature=params.temperature, max_tokens=params.max_tokens) as step:
         citations = CitationFilter(len(state["retrieval"].sources)) if state["retrieval"].sources else None

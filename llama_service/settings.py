@@ -219,7 +219,8 @@ def load_settings(**overrides: Any) -> Settings:
                 continue
             name = str(error["loc"][0])
             if error["type"] == "missing":
-                lines.append(f"{name.upper()} is not set: it is required")
+                hint = "; `up` keeps one in its DATA_DIR: name that folder" if name == "jwt_secret_key" else ""
+                lines.append(f"{name.upper()} is not set: it is required{hint}")
                 continue
             field = Settings.model_fields.get(name)
             secret = field is not None and "SecretStr" in str(field.annotation)

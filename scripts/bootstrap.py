@@ -79,6 +79,14 @@ def installed() -> tuple[str | None, bool, bool]:
         return None, False, False
 
 
+def write_command(python: Path) -> None:
+    """Put a `llama-service` command beside the Python that runs the checkout."""
+    command = python.with_name("llama-service")
+    lines = [f"#!{python}", "import sys", f"sys.path.insert(0, {str(ROOT)!r})"]
+    command.write_text("\n".join([*lines, "from llama_service.__main__ import main", "main()", ""]))
+    command.chmod(0o755)
+
+
 def main() -> None:
     """Install what is missing."""
     if len(sys.argv) != 2 or sys.argv[1] not in SETS:
@@ -105,6 +113,7 @@ def main() -> None:
     action: list[str | Path] = ["sync", lock] if ours else ["install", "-r", lock]
     loud = [] if sys.stderr.isatty() else ["--quiet"]
     run(uv, "pip", *action, *loud, "--require-hashes", "--python", python)
+    write_command(python)
     STAMP.write_text(json.dumps({"set": target, "hash": lock_hash(target), "ours": ours}))
 
 

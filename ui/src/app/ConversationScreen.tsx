@@ -71,6 +71,7 @@ export function ConversationScreen() {
           onStarted={(started) => void open(started)}
           onExplain={(answer) => setSide({ answer })}
           onFiles={onFiles}
+          panel={side !== null}
           citation={citation}
           attachments={
             <Attachments

@@ -32,6 +32,8 @@ export interface ChatViewProps {
   citation: (source: Source, look: "number" | "name") => ReactNode;
   attachments: ReactNode;
   modelPicker: ReactNode;
+  /** Whether something is open beside the chat. */
+  panel: boolean;
 }
 
 const NO_MESSAGES: Message[] = [];
@@ -55,7 +57,8 @@ export function ChatView(props: ChatViewProps) {
   const { actions, ask, refused } = useChat(props, branch, current !== null, parameters, setDraft);
   useFocusOnOpen(field);
   const stop = () => current && void store.cancel(current);
-  useEscape(current !== null, stop);
+  // Escape closes what lies beside the chat first.
+  useEscape(current !== null && !props.panel, stop);
 
   function send(text: string) {
     setDraft("");

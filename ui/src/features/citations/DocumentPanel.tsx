@@ -2,6 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { lazy, Suspense, useEffect, useRef, useState } from "react";
 import { ApiError } from "@/shared/api/errors";
 import type { FileText } from "@/shared/api/types";
+import { useEscape } from "@/shared/hooks/useEscape";
 import { useT } from "@/shared/i18n";
 import { Button, IconButton, Spinner } from "@/shared/ui/controls";
 import { ErrorNotice } from "@/shared/ui/ErrorNotice";
@@ -17,6 +18,7 @@ export function DocumentPanel({ place, onClose }: { place: Place; onClose: () =>
   const t = useT();
   const heading = useRef<HTMLHeadingElement>(null);
   useEffect(() => heading.current?.focus(), [place]);
+  useEscape(true, onClose);
   return (
     <aside className="panel" aria-label={t("citation.panel")}>
       <header className="panel__head">

@@ -2,6 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useEffect, useRef, type ReactNode } from "react";
 import { ApiError } from "@/shared/api/errors";
 import type { Message } from "@/shared/api/types";
+import { useEscape } from "@/shared/hooks/useEscape";
 import { useT } from "@/shared/i18n";
 import { IconButton, Spinner } from "@/shared/ui/controls";
 import { ErrorNotice } from "@/shared/ui/ErrorNotice";
@@ -25,6 +26,7 @@ export function TracePanel({ answer, again, onClose }: TracePanelProps) {
   const heading = useRef<HTMLHeadingElement>(null);
   const { data, error, isLoading } = useQuery(traceQuery(answer.id));
   useEffect(() => heading.current?.focus(), []);
+  useEscape(true, onClose);
   const missing = error instanceof ApiError && error.status === 404;
   return (
     <aside className="panel" aria-label={t("trace.title")}>

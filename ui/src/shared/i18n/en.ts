@@ -58,7 +58,7 @@ const texts = {
   "auth.toSignUp": "Create one",
   "auth.forgot": "Forgotten the password?",
   "auth.forgotTitle": "A new password",
-  "auth.forgotExplain": "A link to set a new password is sent to the account's address.",
+  "auth.forgotExplain": "If this server can send e-mail, a link to set a new password goes to the account's address. Otherwise ask the administrator.",
   "auth.forgotSend": "Send the link",
   "auth.forgotSent": "If there is such an account, the link is on its way. Nothing came? Ask the administrator.",
   "auth.resetTitle": "Set a new password",

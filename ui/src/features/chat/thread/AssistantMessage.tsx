@@ -32,7 +32,7 @@ export function AssistantMessage({ row: { message, run } }: { row: Row }) {
       </CitationContext>
       {writing && <Progress live={live} />}
       {!writing && <Outcome message={message} live={live} />}
-      {!writing && sources.length > 0 && <Sources sources={sources} />}
+      {!writing && sources.length > 0 && <Sources sources={sources} text={text} />}
       {!writing && message.status !== "streaming" && <AnswerFooter message={message} />}
     </article>
   );
@@ -48,13 +48,14 @@ function citesFrom(sources: Source[], citation: (source: Source, look: "number")
   };
 }
 
-function Sources({ sources }: { sources: Source[] }) {
+function Sources({ sources, text }: { sources: Source[]; text: string }) {
   const t = useT();
   const { citation } = useActions();
+  const cited = useMemo(() => new Set([...text.matchAll(/\[(\d+)\]/g)].map((match) => Number(match[1]))), [text]);
   return (
     <ul className="sources" aria-label={t("chat.sources")}>
       {sources.map((source) => (
-        <li key={source.n}>{citation(source, "name")}</li>
+        <li key={source.n} className={cited.has(source.n) ? undefined : "sources__unused"}>{citation(source, "name")}</li>
       ))}
     </ul>
   );
