@@ -29,6 +29,7 @@ log = structlog.get_logger(__name__)
 HEARTBEAT = 3.0  # seconds; a lease holds three of them
 KEPT_AFTER_END = 30.0  # seconds that a finished run's events stay in memory for readers of this process
 KEEP_ALIVE_EVERY = 15.0
+_DATABASE = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 _END_RETRIES = (0.2, 0.5, 1.0, 2.0, 4.0)  # seconds between tries to write a run's end
 RECHECK = 5.0  # seconds; a notification may be missed while the listener reconnects
 
@@ -142,6 +143,10 @@ class RunManager:
             await self._end_surely(services, ending)
         except AppError as error:
             await self._end_surely(services, Ending("failed", "failed", error))
+        except _DATABASE as error:
+            # Our own stores were away: the answer can be gone on with when they are back.
+            log.warning("run_interrupted", run_id=str(run_id), error=type(error).__name__)
+            await self._end_surely(services, Ending("interrupted", "interrupted", Interrupted()))
         except Exception:
             log.exception("run_failed", run_id=str(run_id))
             await self._end_surely(services, Ending("failed", "failed", AppError()))
@@ -177,7 +182,7 @@ class RunManager:
             try:
                 await services.end(ending)
                 return
-            except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, RuntimeError) as error:
+            except _DATABASE as error:
                 log.warning("run_end_not_written", run_id=str(services.begun.run_id), error=type(error).__name__)
                 await asyncio.sleep(delay)
         # Its lease is not prolonged any more: whoever finds the database again ends it with the text that is there.
