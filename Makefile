@@ -50,6 +50,7 @@ studio: env-studio ## Open the chat graph in LangGraph's studio
 
 openapi: env-dev ## Write the API description and the page's client
 	$(PY) -m scripts.openapi
+	$(PY) scripts/build_ui.py --client
 
 lock: env-dev ## Resolve the requirements anew
 	sh scripts/lock.sh

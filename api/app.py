@@ -7,6 +7,7 @@ from starlette.middleware.cors import CORSMiddleware
 from api import errors, langserve, pages
 from api.lifespan import lifespan
 from api.middleware import RequestMiddleware
+from api.recent import RecentErrors
 from api.routes import admin, auth, chat, conversations, files, health, messages, models, search, stats, studio
 from llama_service import __version__
 from llama_service.settings import Settings
@@ -36,6 +37,7 @@ def create_app(settings: Settings) -> FastAPI:
         responses=errors.responses(),
     )
     app.state.settings = settings
+    app.state.recent_errors = RecentErrors()
     errors.install(app)
     api = APIRouter(prefix=PREFIX)
     for module in (auth, chat, conversations, messages, files, search, models, stats, admin, studio):

@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
+from api.recent import RecentErrors
 from api.schemas.common import ErrorEnvelope
 from llama_service import errors
 from llama_service.errors import AppError
@@ -40,6 +41,12 @@ def envelope(error: AppError, request_id: str) -> dict[str, Any]:
     return {"error": body}
 
 
+def _note(request: Request, error: AppError) -> None:
+    if error.status >= 500:
+        recent: RecentErrors = request.app.state.recent_errors
+        recent.note(request_id_of(request), f"{request.method} {request.url.path}", error.code, error.status)
+
+
 def respond(error: AppError, request_id: str) -> Response:
     """Return the answer for an error, with the headers that belong to it."""
     # Also here, since the answer to what nobody foresaw does not pass the middleware.
@@ -59,6 +66,7 @@ def _known(request: Request, error: AppError) -> Response:
         return RedirectResponse("/sign-in")
     if error.status >= 500:
         log.warning("request_failed", code=error.code, path=request.url.path)
+        _note(request, error)
     return respond(error, request_id_of(request))
 
 
@@ -106,6 +114,7 @@ def install(app: FastAPI) -> None:
     async def database(request: Request, error: Exception) -> Response:
         # OSError: no socket where Postgres should be, or no room on the disk.
         log.error("dependency_unavailable", error=type(error).__name__, path=request.url.path)
+        _note(request, errors.DependencyUnavailable())
         return respond(errors.DependencyUnavailable(), request_id_of(request))
 
     @app.exception_handler(DBAPIError)
@@ -118,6 +127,7 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def unexpected(request: Request, error: Exception) -> Response:
         log.error("unexpected_error", path=request.url.path, exc_info=error)
+        _note(request, AppError())
         return respond(AppError(), request_id_of(request))
 
 

@@ -54,6 +54,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         owns_process = getattr(app.state, "owns_process", False)
         state = await open_state(settings, stack, signals=owns_process)
+        state.runs.recent_errors = app.state.recent_errors
         app.state.resources = state
         if owns_process:
             # Some million objects of imported libraries are here to stay: a collection need not walk them each time.

@@ -15,6 +15,7 @@ from langgraph.types import Overwrite
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.channel import KEEP_ALIVE, RunChannel, frame, line_of
+from api.recent import RecentErrors
 from api.turn import STOPPED, Ending, TurnServices
 from graphs.chat import Graph
 from graphs.context import ChatContext
@@ -65,6 +66,7 @@ class RunManager:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closing = False
         self._ending: asyncio.Task[Any] | None = None
+        self.recent_errors = RecentErrors()
         self.after_turn: Callable[[TurnServices], Awaitable[None]] | None = None
 
     async def start(self) -> None:
@@ -155,6 +157,9 @@ class RunManager:
             loop = asyncio.get_running_loop()
             loop.call_later(KEPT_AFTER_END, self._channels.pop, run_id, None)
         log.info("run_ended", run_id=str(run_id), ms=services.record.elapsed_ms())
+        if services.error is not None:
+            failure = services.error
+            self.recent_errors.note(services.request_id, f"run {run_id}", failure.code, failure.status)
         if self.after_turn is not None and services.finished and not self._closing:
             self._spawn(self.after_turn(services), f"after-{run_id}")
 

@@ -3,14 +3,16 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from sqlalchemy import func, or_, select
 
 from api.cleanup import forget_account
 from api.deps import Admin, Cursor, Limit, Session, State
 from api.errors import responses
+from api.recent import RecentErrors
 from api.schemas.auth import UserChange
 from api.schemas.common import Page
+from api.schemas.stats import ErrorEntry, ErrorList
 from auth.schemas import UserRead
 from auth.tokens import revoke
 from auth.users import UserDatabase, UserManager
@@ -69,6 +71,13 @@ async def change_user(user_id: UUID, body: UserChange, admin: Admin, state: Stat
         if body.password is not None or body.is_active is False:
             await revoke(session, changed.id)
         return UserRead.model_validate(changed)
+
+
+@router.get("/errors", responses=_ADMIN)
+async def recent_errors(admin: Admin, request: Request) -> ErrorList:
+    """List the newest errors of the process that answers, by request id."""
+    kept: RecentErrors = request.app.state.recent_errors
+    return ErrorList(items=[ErrorEntry.model_validate(entry) for entry in kept.newest()])
 
 
 @router.delete("/users/{user_id}", status_code=204, responses=_ADMIN | responses(errors.NotFound, errors.BadRequest))

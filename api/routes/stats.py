@@ -29,9 +29,12 @@ async def _usage(session: AsyncSession, user_id: UUID | None) -> UserStats:
 
 
 @router.get("/user", responses=responses(errors.NotAuthenticated))
-async def user_stats(user: CurrentUser, session: Session) -> UserStats:
-    """Return what the account has and used."""
-    return await _usage(session, user.id)
+async def user_stats(user: CurrentUser, session: Session, state: State) -> UserStats:
+    """Return what the account has and used, and may have."""
+    usage = await _usage(session, user.id)
+    usage.files_limit = state.settings.max_files_per_user
+    usage.bytes_limit = int(state.settings.max_bytes_per_user_mb * 1024 * 1024)
+    return usage
 
 
 @router.get("/system", responses=responses(errors.NotAuthenticated, errors.Forbidden))

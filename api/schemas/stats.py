@@ -38,6 +38,24 @@ class UserStats(Shape):
     output_tokens: int
     by_day: list[DayUsage]
     by_model: list[ModelUsage]
+    files_limit: int | None = Field(default=None, description="Files that the account may have; null for the server")
+    bytes_limit: int | None = None
+
+
+class ErrorEntry(Shape):
+    """An error of this server or of a provider; the request's lines in the log have the same id."""
+
+    request_id: str
+    where: str
+    code: str
+    status: int
+    at: datetime
+
+
+class ErrorList(Shape):
+    """The newest errors of the process that answers, newest first."""
+
+    items: list[ErrorEntry]
 
 
 class IndexState(Shape):

@@ -213,6 +213,7 @@ async def test_only_administrators_administrate(anna: Person, boris: Person, joi
     assert (await boris.http.get("/auth/me")).status_code in (401, 403)
     signing_in = {"username": boris.name, "password": boris.password}
     assert (await boris.http.post("/auth/login", json=signing_in)).status_code == 403
+    assert (await anna.get("/admin/errors"))["items"] is not None
     stats = await anna.get("/stats/system")
     assert stats["users"] >= 2
 

@@ -5,7 +5,7 @@ import { LANGUAGES, useI18n, useT, type Language } from "@/shared/i18n";
 import { useFormats } from "@/shared/i18n/format";
 import { StatsView } from "@/shared/stats/StatsView";
 import { setTheme, THEMES, useTheme } from "@/shared/theme";
-import { statsQuery } from "./api";
+import { statsQuery } from "@/shared/api/stats";
 import { Data } from "./Data";
 import { Password } from "./Password";
 import { Sessions } from "./Sessions";

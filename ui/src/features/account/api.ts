@@ -10,11 +10,6 @@ export const sessionsQuery = queryOptions({
   queryFn: ({ signal }) => take(api.GET("/api/v1/auth/sessions", { signal })),
 });
 
-export const statsQuery = queryOptions({
-  queryKey: keys.stats("user"),
-  queryFn: ({ signal }) => take(api.GET("/api/v1/stats/user", { signal })),
-});
-
 export const useChangePassword = () =>
   useMutation({
     mutationFn: (body: { current_password: string; new_password: string }) =>

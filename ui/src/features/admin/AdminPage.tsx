@@ -4,6 +4,7 @@ import { useT } from "@/shared/i18n";
 import { ErrorNotice } from "@/shared/ui/ErrorNotice";
 import { StatsView } from "@/shared/stats/StatsView";
 import { systemQuery } from "./api";
+import { Errors } from "./Errors";
 import { Health } from "./Health";
 import { Users } from "./Users";
 import "./admin.css";
@@ -19,6 +20,10 @@ export function AdminPage() {
       <section aria-label={t("admin.users")}>
         <h2>{t("admin.users")}</h2>
         <Users />
+      </section>
+      <section aria-label={t("admin.errors")}>
+        <h2>{t("admin.errors")}</h2>
+        <Errors />
       </section>
       <section aria-label={t("admin.system")}>
         <h2>{t("admin.system")}</h2>

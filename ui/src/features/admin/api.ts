@@ -11,6 +11,12 @@ export const systemQuery = queryOptions({
   refetchInterval: REFRESH_MS,
 });
 
+export const errorsQuery = queryOptions({
+  queryKey: ["errors"],
+  queryFn: ({ signal }) => take(api.GET("/api/v1/admin/errors", { signal })),
+  refetchInterval: REFRESH_MS,
+});
+
 export const usersQuery = (q: string) =>
   infiniteQueryOptions({
     queryKey: keys.users(q),

@@ -1,5 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { useRef, useState } from "react";
+import { statsQuery } from "@/shared/api/stats";
 import type { StoredFile } from "@/shared/api/types";
 import { useT } from "@/shared/i18n";
 import { useFormats } from "@/shared/i18n/format";
@@ -77,11 +78,19 @@ export function FilesPage({ onPreview, onOpenConversation }: FilesPageProps) {
 function Usage({ files }: { files: StoredFile[] }) {
   const t = useT();
   const { bytes } = useFormats();
-  const used = files.reduce((sum, file) => sum + file.size, 0);
+  const { data: stats } = useQuery(statsQuery);
+  const used = Math.max(stats?.bytes ?? 0, files.reduce((sum, file) => sum + file.size, 0));
+  const limit = stats?.bytes_limit ?? null;
   return (
-    <p className="files-page__usage">
-      {t("files.count", { count: files.length })} · {t("files.used", { used: bytes(used) })}
-    </p>
+    <div className="files-page__usage">
+      <p>
+        {t("files.count", { count: Math.max(stats?.files ?? 0, files.length) })} ·{" "}
+        {limit === null
+          ? t("files.used", { used: bytes(used) })
+          : t("files.usedOf", { used: bytes(used), limit: bytes(limit) })}
+      </p>
+      {limit !== null && <meter min={0} max={limit} high={limit * 0.9} value={used} aria-label={t("files.quota")} />}
+    </div>
   );
 }
 

@@ -4,6 +4,26 @@
  */
 
 export interface paths {
+    "/api/v1/admin/errors": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Recent Errors
+         * @description List the newest errors of the process that answers, by request id.
+         */
+        get: operations["admin_recent_errors"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/admin/users": {
         parameters: {
             query?: never;
@@ -841,7 +861,7 @@ export interface paths {
         };
         /**
          * User Stats
-         * @description Return what the account has and used.
+         * @description Return what the account has and used, and may have.
          */
         get: operations["stats_user_stats"];
         put?: never;
@@ -1301,11 +1321,38 @@ export interface components {
             request_id: string;
         };
         /**
+         * ErrorEntry
+         * @description An error of this server or of a provider; the request's lines in the log have the same id.
+         */
+        ErrorEntry: {
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            /** Code */
+            code: string;
+            /** Request Id */
+            request_id: string;
+            /** Status */
+            status: number;
+            /** Where */
+            where: string;
+        };
+        /**
          * ErrorEnvelope
          * @description The one shape of all errors.
          */
         ErrorEnvelope: {
             error: components["schemas"]["ErrorDetail"];
+        };
+        /**
+         * ErrorList
+         * @description The newest errors of the process that answers, newest first.
+         */
+        ErrorList: {
+            /** Items */
+            items: components["schemas"]["ErrorEntry"][];
         };
         /**
          * ErrorRead
@@ -2143,12 +2190,19 @@ export interface components {
             by_model: components["schemas"]["ModelUsage"][];
             /** Bytes */
             bytes: number;
+            /** Bytes Limit */
+            bytes_limit?: number | null;
             /** Checkpoint Bytes Per Turn */
             checkpoint_bytes_per_turn: number | null;
             /** Conversations */
             conversations: number;
             /** Files */
             files: number;
+            /**
+             * Files Limit
+             * @description Files that the account may have; null for the server
+             */
+            files_limit?: number | null;
             index: components["schemas"]["IndexState"];
             /** Input Tokens */
             input_tokens: number;
@@ -2413,10 +2467,17 @@ export interface components {
             by_model: components["schemas"]["ModelUsage"][];
             /** Bytes */
             bytes: number;
+            /** Bytes Limit */
+            bytes_limit?: number | null;
             /** Conversations */
             conversations: number;
             /** Files */
             files: number;
+            /**
+             * Files Limit
+             * @description Files that the account may have; null for the server
+             */
+            files_limit?: number | null;
             /** Input Tokens */
             input_tokens: number;
             /** Messages */
@@ -2524,6 +2585,44 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    admin_recent_errors: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorList"];
+                };
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `forbidden`: Your account may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
     admin_list_users: {
         parameters: {
             query?: {
