@@ -13,11 +13,13 @@ SYSTEM = (
     "You are a helpful assistant. Answer in the language of the question, briefly and to the point. "
     "Format with Markdown where it helps."
 )
-# Worded for small models too. No example sentence: they give it for an answer.
 _CITE = (
-    "Using only the numbered texts above, answer the question in full sentences and put the text's number in brackets "
-    "after each sentence, like this: [1]. If the texts do not say it, answer that the files do not say."
+    "Answer the question from the numbered texts above. After each statement, put the number of the text that it rests "
+    "on in square brackets, like [1]. If the texts do not answer the question, say that the files do not say it."
 )
+# A model of half a billion parameters copies whatever an instruction gives as an example, and cites at random: it is
+# asked for sentences only, with the best text nearest to the question, and its citations are found by comparison.
+_ANSWER = "Answer in one or two full sentences from the texts above."
 _NOTHING = (
     "Nothing about this question was found in the user's files. If the question is about them, answer that the files "
     "say nothing about it; never invent what a file says."
@@ -66,8 +68,13 @@ _KINDS: dict[str, type[AIMessage | SystemMessage | HumanMessage]] = {
 }
 
 
-def question_with_sources(question: str, sources: Sequence[SourceText], *, nothing_found: bool) -> str:
-    """Return the last message of the prompt."""
+def question_with_sources(
+    question: str, sources: Sequence[SourceText], *, nothing_found: bool, small: bool = False
+) -> str:
+    """Return the last message of the prompt; `small` words it for a very small model."""
+    if sources and small:
+        listed = "\n\n".join(f"{source.label}\n{source.text}" for source in reversed(sources))
+        return f"Texts:\n\n{listed}\n\nQuestion: {question}\n\n{_ANSWER}"
     if sources:
         listed = "\n\n".join(f"[{source.n}] {source.label}\n{source.text}" for source in sources)
         return f"{listed}\n\n{_CITE}\n\nQuestion: {question}"
@@ -85,6 +92,7 @@ def build(
     context_tokens: int,
     answer_tokens: int,
     count: Callable[[str], int],
+    small: bool = False,
 ) -> Prompt:
     """Put a prompt together that leaves `answer_tokens` of the model's `context_tokens` free.
 
@@ -104,7 +112,7 @@ def build(
         kept_sources.append(source)
         left_for_sources -= cost
         room -= cost
-    last = question_with_sources(question, kept_sources, nothing_found=nothing_found)
+    last = question_with_sources(question, kept_sources, nothing_found=nothing_found, small=small)
     room -= count(last) - count(question) - sum(count(source.text) for source in kept_sources)
     tokens = context_tokens - answer_tokens - room
     kept: list[Said] = []

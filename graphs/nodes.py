@@ -124,6 +124,7 @@ async def augment(state: ChatState, runtime: Runtime[ChatContext]) -> dict[str, 
             context_tokens=window,
             answer_tokens=answer_tokens,
             count=registry.count_tokens,
+            small=services.planned == "embedded",
         )
         # What did not fit was not seen by the model, and can't be cited: the worst ones, at the end.
         found.sources[len(sources) - len(prompt.cut_sources) :] = []
