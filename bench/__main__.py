@@ -31,6 +31,7 @@ NAMES = (
     "long_talk",
     "pages",
     "memory",
+    "bad_days",
     "sizes",
 )
 TARGET = Path(".artifacts/bench.json")
