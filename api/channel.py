@@ -23,13 +23,13 @@ def line_of(event: str, data: dict[str, Any]) -> str:
 class RunChannel:
     """Events of one run. Text that comes faster than it is written shares an event.
 
-    Numbers grow by one from `first_seq`; readers see an event when Postgres has it, and each one once.
+    `told` are events that Postgres has already; numbers grow by one from there. Readers see an event when Postgres has
+    it, and each one once.
     """
 
     def __init__(
         self,
         run_id: UUID,
-        first_seq: int,
         told: Sequence[tuple[int, str, str]],
         on_lost: Callable[[UUID], None] = lambda _: None,
     ) -> None:
@@ -37,7 +37,7 @@ class RunChannel:
         self._on_lost = on_lost
         self.is_lost = asyncio.Event()
         self.ended = False
-        self._next = first_seq
+        self._next = len(told) + 1
         self._frames = [frame(*event) for event in told]
         self._text: list[str] = []
         self._pending: list[tuple[int, str, str]] = []

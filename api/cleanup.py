@@ -18,11 +18,8 @@ async def forget_conversation(state: AppState, user_id: UUID, conversation_id: U
     """
     async with state.database.transaction() as session:
         await conversations.get(session, user_id, conversation_id)
-        running = await runs.running_of(session, conversation_id)
-    for run_id in running:
-        await state.runs.cancel_and_wait(run_id)
-    # What was noted of its checkpoints must not be written behind the deletion.
-    await state.saver.drain()
+        running = await runs.running_of(session, [conversation_id])
+    await _stop(state, running)
     removed = None
     async with state.database.transaction() as session:
         await conversations.get(session, user_id, conversation_id, lock=True)
@@ -33,6 +30,13 @@ async def forget_conversation(state: AppState, user_id: UUID, conversation_id: U
         await checkpoints.forget(session, [str(conversation_id)])
     if removed is not None:
         await clean_up(state, removed)
+
+
+async def _stop(state: AppState, running: Sequence[UUID]) -> None:
+    for run_id in running:
+        await state.runs.cancel_and_wait(run_id)
+    # What was noted of their checkpoints must not be written behind the deletion.
+    await state.saver.drain()
 
 
 async def forget_file(state: AppState, user_id: UUID, file_id: UUID) -> None:
@@ -65,11 +69,8 @@ async def forget_account(state: AppState, user_id: UUID) -> None:
             (await session.execute(select(Conversation.id).where(Conversation.user_id == user_id))).scalars()
         )
         own = list((await session.execute(select(File.id).where(File.user_id == user_id))).scalars())
-        running = [run for thread in threads for run in await runs.running_of(session, thread)]
-    for run_id in running:
-        await state.runs.cancel_and_wait(run_id)
-    # What was noted of its checkpoints must not be written behind the deletion.
-    await state.saver.drain()
+        running = await runs.running_of(session, threads)
+    await _stop(state, running)
     removed = None
     async with state.database.transaction() as session:
         if own:

@@ -2,19 +2,19 @@
 
 from typing import Any
 
-import asyncpg
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from pydantic import ValidationError
+from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 
 from api.recent import RecentErrors
 from api.schemas.common import ErrorEnvelope
 from llama_service import errors
 from llama_service.errors import AppError
+from persistence.session import DATABASE_AWAY
 
 log = structlog.get_logger(__name__)
 
@@ -41,12 +41,6 @@ def envelope(error: AppError, request_id: str) -> dict[str, Any]:
     return {"error": body}
 
 
-def _note(request: Request, error: AppError) -> None:
-    if error.status >= 500:
-        recent: RecentErrors = request.app.state.recent_errors
-        recent.note(request_id_of(request), f"{request.method} {request.url.path}", error.code, error.status)
-
-
 def respond(error: AppError, request_id: str) -> Response:
     """Return the answer for an error, with the headers that belong to it."""
     # Also here, since the answer to what nobody foresaw does not pass the middleware.
@@ -61,13 +55,21 @@ def respond(error: AppError, request_id: str) -> Response:
     return JSONResponse(envelope(error, request_id), status_code=error.status, headers=headers)
 
 
+def _told(request: Request, error: AppError) -> Response:
+    """Return the answer for an error; what is not the caller's fault is shown to administrators."""
+    request_id = request_id_of(request)
+    if error.status >= 500:
+        recent: RecentErrors = request.app.state.recent_errors
+        recent.note(request_id, f"{request.method} {request.url.path}", error.code, error.status)
+    return respond(error, request_id)
+
+
 def _known(request: Request, error: AppError) -> Response:
     if error.status == 401 and _is_page_of_langserve(request):
         return RedirectResponse("/sign-in")
     if error.status >= 500:
         log.warning("request_failed", code=error.code, path=request.url.path)
-        _note(request, error)
-    return respond(error, request_id_of(request))
+    return _told(request, error)
 
 
 def _is_page_of_langserve(request: Request) -> bool:
@@ -76,9 +78,9 @@ def _is_page_of_langserve(request: Request) -> bool:
     return request.method == "GET" and opens_a_page and request.url.path.startswith("/langserve/")
 
 
-def _details(invalid: RequestValidationError) -> list[dict[str, Any]]:
-    # Neither the input nor the context: a password may be among them.
-    return [{"loc": list(error["loc"]), "msg": error["msg"], "type": error["type"]} for error in invalid.errors()]
+def details_of(invalid: RequestValidationError | ValidationError, *prefix: str) -> list[dict[str, Any]]:
+    """Return what is wrong with an input. Neither the input nor the context: a password may be among them."""
+    return [{"loc": [*prefix, *error["loc"]], "msg": error["msg"], "type": error["type"]} for error in invalid.errors()]
 
 
 def install(app: FastAPI) -> None:
@@ -90,7 +92,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
-        return respond(errors.ValidationFailed(details=_details(error)), request_id_of(request))
+        return respond(errors.ValidationFailed(details=details_of(error)), request_id_of(request))
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
@@ -102,20 +104,12 @@ def install(app: FastAPI) -> None:
         kind = _BY_STATUS.get(error.status_code, errors.BadRequest if error.status_code < 500 else AppError)
         return respond(kind(), request_id_of(request))
 
-    @app.exception_handler(PoolTimeout)
-    @app.exception_handler(InterfaceError)
-    @app.exception_handler(OperationalError)
-    @app.exception_handler(OSError)
-    @app.exception_handler(asyncpg.PostgresConnectionError)
-    @app.exception_handler(asyncpg.CannotConnectNowError)
-    @app.exception_handler(asyncpg.InsufficientResourcesError)
-    @app.exception_handler(asyncpg.InterfaceError)
-    @app.exception_handler(asyncpg.InternalClientError)
     async def database(request: Request, error: Exception) -> Response:
-        # OSError: no socket where Postgres should be, or no room on the disk.
         log.error("dependency_unavailable", error=type(error).__name__, path=request.url.path)
-        _note(request, errors.DependencyUnavailable())
-        return respond(errors.DependencyUnavailable(), request_id_of(request))
+        return _told(request, errors.DependencyUnavailable())
+
+    for kind in DATABASE_AWAY:
+        app.add_exception_handler(kind, database)
 
     @app.exception_handler(DBAPIError)
     async def broken(request: Request, error: DBAPIError) -> Response:
@@ -127,8 +121,7 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def unexpected(request: Request, error: Exception) -> Response:
         log.error("unexpected_error", path=request.url.path, exc_info=error)
-        _note(request, AppError())
-        return respond(AppError(), request_id_of(request))
+        return _told(request, AppError())
 
 
 def responses(*kinds: type[AppError]) -> dict[int | str, dict[str, Any]]:

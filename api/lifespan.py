@@ -3,8 +3,8 @@
 import asyncio
 import gc
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -24,6 +24,7 @@ from graphs.chat import build
 from ingestion.jobs import Ingestion
 from llama_service.errors import AppError
 from llama_service.settings import Settings
+from llama_service.tasks import end_task
 from persistence import checkpoints, runs
 from persistence.blobs import BlobStore
 from persistence.checkpoints import PooledSaver, checkpoint_pool
@@ -40,11 +41,6 @@ EVENTS_KEPT = 3600.0
 _GC = (10_000, 20, 20)  # allocations, then collections of the younger generation (Python's own: 700, 10, 10)
 CHECKPOINT_CONNECTIONS = 4  # one writes behind, the others read
 CHECKPOINTS_KEPT = 8  # of a thread: the last turn's, and the one before
-
-
-def default_chroma_url(settings: Settings) -> str:
-    """Return where Chroma is expected when nothing is set: its own default address."""
-    return settings.chroma_url or "http://localhost:8001"
 
 
 @asynccontextmanager
@@ -79,14 +75,10 @@ async def open_state(settings: Settings, stack: AsyncExitStack, *, signals: bool
     watch = ProviderWatch(registry)
     await watch.start()
     stack.push_async_callback(watch.close)
-    index = VectorIndex(default_chroma_url(settings), settings.collection_name)
+    index = VectorIndex(settings.chroma_address, settings.collection_name)
     blobs = BlobStore(settings.blobs_dir)
 
-    async def embed(query: str) -> tuple[str, Sequence[float]]:
-        handle = registry.embeddings()
-        return handle.model, await handle.embeddings.aembed_query(query)
-
-    retriever = Retriever(database, index, embed)
+    retriever = Retriever(database, index, registry.embeddings().of_query)
     ingestion = Ingestion(settings, database, blobs, index, registry.embeddings())
     await ingestion.start(work=settings.inline_worker)
     stack.push_async_callback(ingestion.close)
@@ -102,7 +94,7 @@ async def open_state(settings: Settings, stack: AsyncExitStack, *, signals: bool
         _close_on_signal(manager, settings.shutdown_grace_seconds)
     stack.push_async_callback(manager.close, settings.shutdown_grace_seconds)
     for work, name in ((_keep_house(database, limiter, blobs), "housekeeping"), (_warm_up(registry, watch), "warm-up")):
-        stack.push_async_callback(_end, asyncio.create_task(work, name=name))
+        stack.push_async_callback(end_task, asyncio.create_task(work, name=name))
     return AppState(
         settings=settings,
         database=database,
@@ -133,12 +125,6 @@ def _close_on_signal(manager: RunManager, grace: float) -> None:
                 before(caught, frame)
 
         signal.signal(number, handle)
-
-
-async def _end(task: "asyncio.Task[None]") -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
 
 
 async def _warm_up(registry: ModelRegistry, watch: ProviderWatch) -> None:

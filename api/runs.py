@@ -19,7 +19,7 @@ from api.recent import RecentErrors
 from api.turn import STOPPED, Ending, TurnServices
 from graphs.chat import Graph
 from graphs.context import ChatContext
-from llama_service.errors import AppError, NotFound
+from llama_service.errors import AppError
 from persistence import runs, turns
 from persistence.checkpoints import fresh
 from persistence.events import EventLog, Listener
@@ -40,6 +40,11 @@ class Interrupted(AppError):
 
     status = 503
     code = "interrupted"
+
+
+def interrupted() -> Ending:
+    """Return how a run ends that the server could not bring to its end."""
+    return Ending("interrupted", "interrupted", Interrupted())
 
 
 @dataclass(slots=True)
@@ -89,7 +94,7 @@ class RunManager:
             log.info("waiting_for_runs", runs=len(tasks), seconds=grace)
             await asyncio.wait(tasks, timeout=grace)
         for active in list(self._active.values()):
-            self._stop(active, Ending("interrupted", "interrupted", Interrupted()))
+            self._stop(active, interrupted())
         rest = [active.task for active in self._active.values() if active.task]
         if rest:
             await asyncio.wait(rest, timeout=5)
@@ -113,14 +118,14 @@ class RunManager:
 
     def open_channel(self, run_id: UUID, start_line: str) -> RunChannel:
         """Make the channel of a run whose first event, `start`, was written with its beginning."""
-        channel = RunChannel(run_id, 2, [(1, "start", start_line)], on_lost=self._let_go)
+        channel = RunChannel(run_id, [(1, "start", start_line)], on_lost=self._let_go)
         self._channels[run_id] = channel
         return channel
 
     def _let_go(self, run_id: UUID) -> None:
         """Stop working on a run that somebody else has ended, or deleted: nobody would read on."""
         if (active := self._active.get(run_id)) is not None:
-            self._stop(active, Ending("interrupted", "interrupted", Interrupted()))
+            self._stop(active, interrupted())
 
     def launch(self, services: TurnServices, context: ChatContext) -> None:
         """Begin to work on a run, in a task that belongs to nobody's request."""
@@ -141,14 +146,13 @@ class RunManager:
         try:
             await self._work(active)
         except asyncio.CancelledError:
-            ending = active.stopping or Ending("interrupted", "interrupted", Interrupted())
-            await self._end_surely(services, ending)
+            await self._end_surely(services, active.stopping or interrupted())
         except AppError as error:
             await self._end_surely(services, Ending("failed", "failed", error))
         except _DATABASE as error:
             # Our own stores were away: the answer can be gone on with when they are back.
             log.warning("run_interrupted", run_id=str(run_id), error=type(error).__name__)
-            await self._end_surely(services, Ending("interrupted", "interrupted", Interrupted()))
+            await self._end_surely(services, interrupted())
         except Exception:
             log.exception("run_failed", run_id=str(run_id))
             await self._end_surely(services, Ending("failed", "failed", AppError()))
@@ -288,7 +292,7 @@ class RunManager:
         async with self._database.transaction() as session:
             error = {"code": Interrupted.code, "message": Interrupted().message}
             data = line_of("error", {"error": {**error, "request_id": "-"}})
-            dead = await turns.reap(session, error=_json(error), data=data)
+            dead = await turns.reap(session, error=orjson.dumps(error).decode(), data=data)
         for run_id in cancelled:
             self._on_control(run_id)
         if dead:
@@ -296,18 +300,7 @@ class RunManager:
         for run_id in dead:
             if (active := self._active.get(run_id)) is not None:
                 active.services.channel.lost()
-                self._stop(active, Ending("interrupted", "interrupted", Interrupted()))
 
     async def _keep_alive(self) -> None:
         for channel in self._channels.values():
             channel.keep_alive()
-
-    async def owned(self, user_id: UUID, run_id: UUID) -> None:
-        """Raise NotFound where the run is not the user's."""
-        async with self._database.transaction() as session:
-            if (await runs.get(session, user_id, run_id)).user_id != user_id:
-                raise NotFound
-
-
-def _json(value: dict[str, Any]) -> str:
-    return line_of("error", value)

@@ -1,7 +1,6 @@
 """Everything that lives as long as the application, in one typed object."""
 
 import asyncio
-import contextlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -18,6 +17,7 @@ from chains.types import ProviderStatus
 from graphs.chat import Graph
 from ingestion.jobs import Ingestion
 from llama_service.settings import ProviderName, Settings
+from llama_service.tasks import end_task
 from persistence.blobs import BlobStore
 from persistence.checkpoints import PooledSaver
 from persistence.search import Retriever
@@ -44,10 +44,7 @@ class ProviderWatch:
 
     async def close(self) -> None:
         """Stop asking."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await end_task(self._task)
 
     async def _watch(self) -> None:
         while True:

@@ -2,8 +2,6 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
@@ -25,22 +23,19 @@ class PasswordHasher:
         async with self._slots:
             return await asyncio.to_thread(self._hash.hash, password)
 
-    @asynccontextmanager
-    async def turn(self) -> AsyncIterator["PasswordTurn"]:
-        """Wait for a place; who counts failures does it within, so that guesses side by side are counted too."""
-        async with self._slots:
-            yield PasswordTurn(self)
+    def place(self) -> asyncio.Semaphore:
+        """Return what is to be held (`async with`) around `verify`, and around counting its failures.
+
+        So that guesses side by side are counted before the next ones are tried.
+        """
+        return self._slots
 
     async def verify(self, password: str, encoded: str | None) -> tuple[bool, str | None]:
         """Return whether `password` fits, and a better hash where the parameters have changed.
 
-        With no hash to compare (an unknown account) it takes the same time and returns False.
+        With no hash to compare (an unknown account) it takes the same time and returns False. The caller holds a
+        `place`.
         """
-        async with self.turn() as turn:
-            return await turn.verify(password, encoded)
-
-    async def verify_now(self, password: str, encoded: str | None) -> tuple[bool, str | None]:
-        """Do the work of `verify` in a place that is held already."""
         if encoded is None:
             if self._decoy is None:
                 self._decoy = await asyncio.to_thread(self._hash.hash, secrets.token_hex(16))
@@ -49,14 +44,3 @@ class PasswordHasher:
             known = True
         fits, renewed = await asyncio.to_thread(self._hash.verify_and_update, password, encoded)
         return fits and known, renewed if known else None
-
-
-class PasswordTurn:
-    """A place among the few that may hash at once."""
-
-    def __init__(self, hasher: PasswordHasher) -> None:
-        self._hasher = hasher
-
-    async def verify(self, password: str, encoded: str | None) -> tuple[bool, str | None]:
-        """Return whether `password` fits, and a better hash; see `PasswordHasher.verify`."""
-        return await self._hasher.verify_now(password, encoded)

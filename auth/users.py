@@ -1,6 +1,5 @@
 """FastAPI-Users' manager, with what it lacks: user names, hashing off the loop, one transaction per request."""
 
-import secrets
 from typing import Any
 from uuid import UUID
 
@@ -105,9 +104,3 @@ class UserManager(UUIDIDMixin, BaseUserManager[User, UUID]):  # type: ignore[typ
             return await self.get(user_id)
         except exceptions.UserNotExists:
             return None
-
-
-def generated_password() -> str:
-    """Return a password for a first administrator: 16 letters and digits, some 95 bits."""
-    alphabet = "abcdefghjkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
-    return "".join(secrets.choice(alphabet) for _ in range(16))

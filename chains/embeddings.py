@@ -25,6 +25,10 @@ class EmbeddingsHandle:
         self.known_dimension: int | None = None
         self.embeddings: Embeddings = GuardedEmbeddings(self, provider, policy)
 
+    async def of_query(self, text: str) -> tuple[str, Sequence[float]]:
+        """Return the name of the model and the vector of a question. Raises an AppError."""
+        return self.model, await self.embeddings.aembed_query(text)
+
     async def dimension(self) -> int:
         """Return the length of a vector; asks the provider where none was seen yet. Raises an AppError."""
         if self.known_dimension is None:

@@ -183,9 +183,8 @@ async def generate(state: ChatState, runtime: Runtime[ChatContext]) -> dict[str,
         except AppError as failed:
             error = failed
         finally:
-            record.removed_citations = citations.removed if citations else 0
             step.output = _generation_output(services, citations)
-    generation = Generation(record.text, record.start, record.end, error, record.removed_citations)
+    generation = Generation(record.text, record.start, record.end, error)
     return {"generation": generation}
 
 

@@ -20,7 +20,6 @@ class Generation:
     start: StreamStart | None = None
     end: StreamEnd | None = None
     error: AppError | None = None
-    removed_citations: int = 0
 
 
 @dataclass(slots=True)
@@ -47,7 +46,6 @@ class TurnRecord:
     retrieve_ms: int | None = None
     first_token_ms: int | None = None
     checkpoint_id: str | None = None
-    removed_citations: int = 0
 
     @property
     def text(self) -> str:

@@ -33,11 +33,7 @@ class _Shared:
         if settings.database_url is not None and settings.chroma_url is not None:
             database = Database(settings.postgres_dsn("asyncpg"), 2)
             index = VectorIndex(settings.chroma_url, settings.collection_name)
-            self.retriever = Retriever(database, index, self._embed)
-
-    async def _embed(self, query: str) -> tuple[str, Sequence[float]]:
-        handle = self.registry.embeddings()
-        return handle.model, await handle.embeddings.aembed_query(query)
+            self.retriever = Retriever(database, index, self.registry.embeddings().of_query)
 
 
 class StandaloneServices:

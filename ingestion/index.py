@@ -1,7 +1,7 @@
 """Keeping Chroma true to Postgres: comparing, repairing, rebuilding."""
 
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -72,20 +72,25 @@ class IndexKeeper:
         """Write the files that the index does not hold whole, and drop those that are gone."""
         known = await self._index.file_counts()
         seen: set[UUID] = set()
+        async for file in self._all_files():
+            seen.add(file.id)
+            if known.get(file.id, 0) != file.chunks_indexed:
+                await self._index.remove_file(file.id)
+                await self.write(file)
+        for file_id in known.keys() - seen:
+            await self._index.remove_file(file_id)
+
+    async def _all_files(self) -> AsyncIterator[File]:
+        """Yield the searchable files of all owners; no transaction stays open between them."""
         after: UUID | None = None
         while True:
             async with self._database.transaction() as session:
                 batch = await files.all_files(session, after, _FILES)
             for file in batch:
-                seen.add(file.id)
-                if known.get(file.id, 0) != file.chunks_indexed:
-                    await self._index.remove_file(file.id)
-                    await self.write(file)
+                yield file
             if len(batch) < _FILES:
-                break
+                return
             after = batch[-1].id
-        for file_id in known.keys() - seen:
-            await self._index.remove_file(file_id)
 
     async def write(self, file: File) -> int:
         """Write a file's vectors from Postgres into the index; return how many."""
@@ -109,16 +114,10 @@ class IndexKeeper:
         """
         async with self._database.transaction() as session:
             _, total = await files.vector_counts(session)
-        done, after = 0, None
+        done = 0
         progress(0, total)
-        while True:
-            async with self._database.transaction() as session:
-                batch = await files.all_files(session, after, _FILES)
-            for file in batch:
-                done += await self.write(file)
-                progress(done, total)
-            if len(batch) < _FILES:
-                break
-            after = batch[-1].id
+        async for file in self._all_files():
+            done += await self.write(file)
+            progress(done, total)
         await self.repair()
         return done

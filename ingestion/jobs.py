@@ -6,11 +6,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import procrastinate
 import structlog
 from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
-from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from chains.embeddings import EmbeddingsHandle
 from ingestion.cpu import Processes
@@ -20,7 +19,7 @@ from llama_service.errors import AppError
 from llama_service.settings import Settings
 from persistence import files
 from persistence.blobs import BlobStore
-from persistence.session import Database
+from persistence.session import DATABASE_AWAY, Database
 from persistence.vectors import VectorIndex
 
 log = structlog.get_logger(__name__)
@@ -51,16 +50,7 @@ class _Patience(procrastinate.BaseRetryStrategy):
 
 
 # What may be better in a moment. Anything else that the database says is about this file's content.
-_PASSING = (
-    AppError,
-    OSError,
-    RuntimeError,
-    OperationalError,
-    InterfaceError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.InterfaceError,
-)
+_PASSING: tuple[type[Exception], ...] = (AppError, RuntimeError, *DATABASE_AWAY)
 
 
 def _backoff(attempt: int) -> int:
@@ -202,14 +192,14 @@ class Ingestion:
             log.warning("job_failed", task=task.name, file_id=str(file_id), code=code, attempt=attempt)
             if attempt < RETRIES:
                 raise _Again(_backoff(attempt)) from None
-            if task is self._embed:
-                await self.pipeline.give_up_vectors(file_id, code)
-            else:
-                await self.pipeline.fail(file_id)
+            await self._give_up(task, file_id, code)
         except Exception:
             log.exception("job_broken", task=task.name, file_id=str(file_id))
-            if task is self._embed:
-                await self.pipeline.give_up_vectors(file_id, "internal_error")
-            else:
-                await self.pipeline.fail(file_id)
+            await self._give_up(task, file_id, AppError.code)
         return False
+
+    async def _give_up(self, task: Any, file_id: UUID, code: str) -> None:
+        if task is self._embed:
+            await self.pipeline.give_up_vectors(file_id, code)
+        else:
+            await self.pipeline.fail(file_id)

@@ -142,13 +142,12 @@ class Pipeline:
     async def embed(self, file_id: UUID) -> None:
         """Give every passage of a file its vector, in Postgres and in the index; then the file is completed.
 
-        Raises an AppError where the embeddings or the index can't be reached; what was done so far is kept.
+        Raises an AppError where the embeddings can't be reached; what was done so far is kept.
         """
         async with self._database.transaction() as session:
             file = await files.take(session, file_id)
         if file is None or not file.searchable:
             return
-        done = file.chunks_total
         while True:
             async with self._database.transaction() as session:
                 waiting = await files.without_vector(session, file_id, BATCH)

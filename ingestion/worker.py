@@ -24,7 +24,7 @@ async def open_ingestion(settings: Settings, stack: AsyncExitStack) -> Ingestion
     registry = ModelRegistry(settings)
     await registry.start()
     stack.push_async_callback(registry.close)
-    index = VectorIndex(settings.chroma_url or "http://localhost:8001", settings.collection_name)
+    index = VectorIndex(settings.chroma_address, settings.collection_name)
     blobs = BlobStore(settings.blobs_dir)
     return Ingestion(settings, database, blobs, index, registry.embeddings())
 

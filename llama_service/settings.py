@@ -168,6 +168,11 @@ class Settings(BaseSettings):
         return self.data_dir / self.vectordb_path
 
     @property
+    def chroma_address(self) -> str:
+        """Where Chroma is: `CHROMA_URL`, or where one is expected when nothing is set."""
+        return self.chroma_url or "http://localhost:8001"
+
+    @property
     def blobs_dir(self) -> Path:
         """Where uploaded bytes lie: `BLOB_DIR`, or a folder in the data folder."""
         return self.blob_dir or self.data_dir / "blobs"

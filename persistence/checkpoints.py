@@ -207,16 +207,6 @@ async def forget(session: AsyncSession, thread_ids: list[str]) -> None:
         await session.execute(text(f"DELETE FROM {table} WHERE thread_id = ANY(:ids)"), {"ids": thread_ids})  # noqa: S608
 
 
-async def size(session: AsyncSession) -> int:
-    """Return the bytes that checkpoints take on disk."""
-    total = 0
-    for table in _TABLES:
-        total += int(
-            await session.scalar(text("SELECT pg_total_relation_size(CAST(:t AS regclass))"), {"t": table}) or 0
-        )
-    return total
-
-
 _PRUNE = text(
     """
     WITH ranked AS (

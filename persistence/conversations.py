@@ -23,7 +23,6 @@ class Hit:
 
     snippet: str
     highlights: list[tuple[int, int]] = field(default_factory=list)
-    message_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +126,7 @@ _LIKENESS = text("SET LOCAL pg_trgm.word_similarity_threshold = 0.45")
 
 _SNIPPETS = text(
     """
-    SELECT DISTINCT ON (m.conversation_id) m.conversation_id, m.id,
+    SELECT DISTINCT ON (m.conversation_id) m.conversation_id,
         ts_headline('russian', left(m.content, 20000), websearch_to_tsquery('russian', :q),
                     'StartSel=' || :open || ', StopSel=' || :close
                     || ', MaxWords=24, MinWords=10, MaxFragments=1')
@@ -140,7 +139,7 @@ _SNIPPETS = text(
 )
 
 
-def _hit(headline: str, message_id: UUID | None) -> Hit:
+def _hit(headline: str) -> Hit:
     plain: list[str] = []
     highlights: list[tuple[int, int]] = []
     length = begun = 0
@@ -152,7 +151,7 @@ def _hit(headline: str, message_id: UUID | None) -> Hit:
             begun, part = length, part[1:]
         plain.append(part)
         length += len(part)
-    return Hit("".join(plain), highlights, message_id)
+    return Hit("".join(plain), highlights)
 
 
 async def search(
@@ -181,7 +180,7 @@ async def search(
         row.id: row for row in (await session.execute(select(Conversation).where(Conversation.id.in_(ids)))).scalars()
     }
     snippets = await session.execute(_SNIPPETS, {**words, "ids": ids, "open": _OPEN, "close": _CLOSE})
-    hits = {row.conversation_id: _hit(row.headline, row.id) for row in snippets}
+    hits = {row.conversation_id: _hit(row.headline) for row in snippets}
     items = [Listed(rows[id_], hits.get(id_) or Hit(rows[id_].title or "")) for id_ in ids]
     following = encode_cursor(rows[ids[-1]].updated_at, ids[-1]) if more else None
     return items, following

@@ -12,6 +12,9 @@ from uuid import UUID
 import asyncpg
 import structlog
 
+from llama_service.tasks import end_task
+from persistence.session import PlainConnection
+
 log = structlog.get_logger(__name__)
 
 PACE = 0.02  # seconds between two writes: some tokens share one statement, nobody sees the difference
@@ -55,13 +58,6 @@ _APPEND = """
 """
 
 
-class _Unreset(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
-    """A connection that appends and does nothing else: there is no state to reset after each batch."""
-
-    async def reset(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109  (asyncpg's signature)
-        """Do nothing."""
-
-
 class EventLog:
     """Collects events of all runs and appends them; one writer, one statement a batch."""
 
@@ -87,7 +83,7 @@ class EventLog:
             self._dsn,
             min_size=1,
             max_size=2,
-            connection_class=_Unreset,
+            connection_class=PlainConnection,
             # A batch that hangs would stop every run's events; it is written again, under the same numbers.
             command_timeout=10,
             timeout=5,
@@ -101,9 +97,7 @@ class EventLog:
             return
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.drain(), 5)
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
+        await end_task(self._task)
         await self._pool.close()
 
     def touch(self, channel: Channel, *, at_once: bool = False) -> None:
@@ -191,10 +185,7 @@ class Listener:
 
     async def close(self) -> None:
         """Stop listening."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await end_task(self._task)
 
     @contextlib.asynccontextmanager
     async def subscribed(self, run_id: UUID) -> AsyncIterator[asyncio.Event]:

@@ -36,9 +36,9 @@ async def request_cancel(session: AsyncSession, run_id: UUID) -> None:
     await session.execute(text("SELECT pg_notify('run_control', :run)"), {"run": str(run_id)})
 
 
-async def running_of(session: AsyncSession, conversation_id: UUID) -> list[UUID]:
-    """Return the ids of a conversation's running runs."""
-    query = select(Run.id).where(Run.conversation_id == conversation_id, Run.status == "running")
+async def running_of(session: AsyncSession, conversation_ids: Sequence[UUID]) -> list[UUID]:
+    """Return the ids of the running runs of conversations."""
+    query = select(Run.id).where(Run.conversation_id.in_(conversation_ids), Run.status == "running")
     return list((await session.execute(query)).scalars())
 
 

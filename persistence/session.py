@@ -10,7 +10,8 @@ from typing import Any
 import asyncpg
 import orjson
 from sqlalchemy import event
-from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.exc import DisconnectionError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 IDLE = 3.0  # seconds
@@ -35,6 +36,20 @@ def _look_at_idle(connection: Any, record: Any, _: Any) -> None:
             connection.run_async(lambda driver: driver.execute("SELECT 1", timeout=5))
         except (OSError, RuntimeError, asyncpg.PostgresError, asyncpg.InterfaceError) as lost:
             raise DisconnectionError from lost
+
+
+# What the drivers raise where the database is away, or has no room for one more. OSError: no socket, no connection.
+DATABASE_AWAY: tuple[type[Exception], ...] = (
+    OSError,
+    OperationalError,
+    InterfaceError,
+    PoolTimeout,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
 
 
 class Statement:
@@ -69,7 +84,7 @@ class Fast:
         return found[0] if found else None
 
 
-class _Plain(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
+class PlainConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
     """A connection without state: nothing is to be reset when it is given back."""
 
     used = 0.0
@@ -114,7 +129,7 @@ class Database:
                     self._dsn,
                     min_size=1,
                     max_size=self._size,
-                    connection_class=_Plain,
+                    connection_class=PlainConnection,
                     setup=_alive,
                     command_timeout=30,
                     timeout=5,

@@ -154,10 +154,6 @@ class VectorIndex:
         """Delete a file's passages from every collection of ours."""
         await self._run(self._remove, {"file_id": str(file_id)})
 
-    async def remove_owner(self, owner: UUID) -> None:
-        """Delete all of an account's passages."""
-        await self._run(self._remove, {"owner": str(owner)})
-
     def _remove(self, where: dict[str, Any]) -> None:
         for collection in self._collections():
             collection.delete(where=where)

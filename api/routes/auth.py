@@ -10,7 +10,7 @@ from sqlalchemy import select, update
 
 from api.cleanup import forget_account
 from api.deps import COOKIE, CurrentCaller, CurrentUser, Session, State, Users, client_ip, is_cross_site
-from api.errors import responses
+from api.errors import details_of, responses
 from api.mail import send_reset
 from api.schemas.auth import (
     ChangePassword,
@@ -74,10 +74,7 @@ async def _credentials(request: Request) -> Login:
                 return Login(username=str(form.get("username", "")), password=str(form.get("password", "")))
         return Login.model_validate_json(await request.body())
     except ValidationError as invalid:
-        details = [
-            {"loc": ["body", *error["loc"]], "msg": error["msg"], "type": error["type"]} for error in invalid.errors()
-        ]
-        raise ValidationFailed(details=details) from None
+        raise ValidationFailed(details=details_of(invalid, "body")) from None
 
 
 _LOGIN_BODY = {
@@ -126,9 +123,9 @@ async def _check_password(
 
     No database connection is held while the password is hashed.
     """
-    async with state.hasher.turn() as turn:
+    async with state.hasher.place():
         await state.limiter.check(account, ip)
-        fits, renewed = await turn.verify(password, user.hashed_password if user else None)
+        fits, renewed = await state.hasher.verify(password, user.hashed_password if user else None)
         if not fits:
             await state.limiter.failed(account, ip)
     if not fits:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from chains.providers.stream import ended, sse_event
+from chains.providers.stream import SseParser, ended
 from chains.types import End, Usage
 from llama_service.errors import ContentRefused, ProviderBadAnswer
 
@@ -52,43 +52,17 @@ def whole_answer(answer: Any) -> tuple[str, End]:
     return text, End(reason, usage_of(answer.get("usage")))
 
 
-class AIHubParser:
+class AIHubParser(SseParser):
     """Parser of one streamed answer."""
 
-    __slots__ = ("_events", "_reason", "_text", "_usage", "done", "thinking")
+    __slots__ = ()
 
-    def __init__(self) -> None:
-        self.done = False
-        self.thinking = False
-        self._events = 0
-        self._text = False
-        self._reason: str | None = None
-        self._usage: Usage | None = None
-
-    @property
-    def complete(self) -> bool:
-        """Whether a reason for the end was given."""
-        return self._reason is not None
-
-    def feed(self, line: bytes) -> str:
-        """Take a line of the stream, return the text it brings."""
-        if not line or self.done:
-            return ""
-        event = sse_event(line)
-        if event is None:
-            if line.startswith(b"data:") and b"[DONE]" in line:
-                self.done = True
-                self._reason = self._reason or "stop"
-            return ""
-        self._events += 1
+    def _read(self, event: dict[str, Any]) -> str:
         if reason := event.get("finishReason"):
             self._reason = str(reason)
         if "usage" in event:
             self._usage = usage_of(event["usage"]) or self._usage
-        try:
-            text = text_of(event)
-        except (LookupError, TypeError, AttributeError) as error:
-            raise ProviderBadAnswer from error
+        text = text_of(event)
         self._text = self._text or bool(text)
         return text
 

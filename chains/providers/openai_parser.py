@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from chains.providers.stream import ended, sse_event
+from chains.providers.stream import SseParser, ended
 from chains.types import End, ToolCall, Usage
-from llama_service.errors import ContentRefused, ProviderBadAnswer
+from llama_service.errors import ContentRefused
 
 
 def finish_reason(event: dict[str, Any]) -> str | None:
@@ -14,41 +14,15 @@ def finish_reason(event: dict[str, Any]) -> str | None:
     return str(reason) if reason else None
 
 
-class OpenAIParser:
-    """Parser of one answer. `[DONE]` may be missing where a finish reason was given, and the other way round."""
+class OpenAIParser(SseParser):
+    """Parser of one answer."""
 
-    __slots__ = ("_calls", "_events", "_model", "_reason", "_text", "_usage", "done", "thinking")
+    __slots__ = ("_calls", "_model")
 
     def __init__(self) -> None:
-        self.done = False
-        self.thinking = False
-        self._events = 0
-        self._text = False
-        self._reason: str | None = None
+        super().__init__()
         self._model: str | None = None
-        self._usage: Usage | None = None
         self._calls: dict[int, list[str]] = {}
-
-    @property
-    def complete(self) -> bool:
-        """Whether a reason for the end was given."""
-        return self._reason is not None
-
-    def feed(self, line: bytes) -> str:
-        """Take a line of the stream, return the text it brings."""
-        if not line or self.done:
-            return ""
-        event = sse_event(line)
-        if event is None:
-            if line.startswith(b"data:") and b"[DONE]" in line:
-                self.done = True
-                self._reason = self._reason or "stop"
-            return ""
-        self._events += 1
-        try:
-            return self._read(event)
-        except (LookupError, TypeError, AttributeError, ValueError) as error:
-            raise ProviderBadAnswer from error
 
     def _read(self, event: dict[str, Any]) -> str:
         if usage := event.get("usage"):

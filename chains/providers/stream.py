@@ -9,7 +9,7 @@ import orjson
 from chains.faults import BrokeOff, error_in_stream
 from chains.providers.reading import Lines
 from chains.providers.wire import Refused
-from chains.types import Delta, End
+from chains.types import Delta, End, Usage
 from llama_service.errors import AppError, ProviderBadAnswer, ProviderTimeout
 
 MAX_ANSWER_CHARS = 1_000_000
@@ -33,6 +33,45 @@ class Parser(Protocol):
 
     def end(self) -> End:
         """Tell how the answer ended; raise BrokeOff where it did not."""
+
+
+class SseParser:
+    """What parsers of server-sent events have in common. The end mark may be missing where a reason was given."""
+
+    __slots__ = ("_events", "_reason", "_text", "_usage", "done", "thinking")
+
+    def __init__(self) -> None:
+        self.done = False
+        self.thinking = False
+        self._events = 0
+        self._text = False
+        self._reason: str | None = None
+        self._usage: Usage | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether a reason for the end was given."""
+        return self._reason is not None
+
+    def feed(self, line: bytes) -> str:
+        """Take a line of the stream, return the text it brings."""
+        if not line or self.done:
+            return ""
+        event = sse_event(line)
+        if event is None:
+            if line.startswith(b"data:") and b"[DONE]" in line:
+                self.done = True
+                self._reason = self._reason or "stop"
+            return ""
+        self._events += 1
+        try:
+            return self._read(event)
+        except (LookupError, TypeError, AttributeError, ValueError) as error:
+            raise ProviderBadAnswer from error
+
+    def _read(self, event: dict[str, Any]) -> str:
+        """Return an event's text, and keep what else it tells. What it makes no sense of may raise."""
+        raise NotImplementedError
 
 
 def sse_event(line: bytes) -> dict[str, Any] | None:

@@ -17,7 +17,7 @@ import structlog
 
 from llama_service.runtime.http import get
 from llama_service.runtime.locks import FileLock
-from llama_service.runtime.process import Child, ChildFailed, ChildSpec, base_environment, free_port
+from llama_service.runtime.process import Child, ChildFailed, ChildSpec, HasChild, base_environment, free_port
 
 log = structlog.get_logger(__name__)
 
@@ -26,11 +26,13 @@ _PROGRAM = "import sys, chromadb_rust_bindings as chroma; chroma.cli(['chroma', 
 _KEPT_CORRUPT = 2
 
 
-class EmbeddedChroma:
+class EmbeddedChroma(HasChild):
     """A Chroma server that keeps its index in `path`; `url` is its address. An async context manager.
 
     Raises ChildFailed where it can't run even on an empty folder, FolderInUse where another process uses `path`.
     """
+
+    what = "chroma was"
 
     def __init__(self, path: Path, log_dir: Path, *, ready_timeout: float = 60) -> None:
         self._path = path.resolve()
@@ -38,19 +40,11 @@ class EmbeddedChroma:
         self._ready_timeout = ready_timeout
         self._lock = FileLock(self._path.with_name(f"{self._path.name}.lock"))
         self._port = free_port()
-        self._child: Child | None = None
 
     @property
     def url(self) -> str:
         """The server's address."""
         return f"http://127.0.0.1:{self._port}"
-
-    @property
-    def child(self) -> Child:
-        """The running server. Raises ChildFailed before the start."""
-        if self._child is None:
-            raise ChildFailed("chroma was not started")
-        return self._child
 
     async def start(self) -> None:
         """Start the server; where it can't open its folder, move that aside and start empty."""

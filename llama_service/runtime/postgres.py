@@ -17,7 +17,7 @@ import structlog
 
 from llama_service.runtime.identity import Identity, check_reachable, reachable_copy, unprivileged_identity
 from llama_service.runtime.locks import FileLock
-from llama_service.runtime.process import Child, ChildFailed, ChildSpec, base_environment, launcher_argv, tail
+from llama_service.runtime.process import Child, ChildFailed, ChildSpec, HasChild, base_environment, launcher_argv, tail
 
 log = structlog.get_logger(__name__)
 
@@ -28,12 +28,14 @@ _SOCKET_NAME = ".s.PGSQL.5432"
 _LEFTOVER_SECONDS = 30.0  # how long a predecessor that lost its supervisor may take to shut down
 
 
-class EmbeddedPostgres:
+class EmbeddedPostgres(HasChild):
     """A Postgres cluster in `data_dir/postgres` with a database `llama`; `dsn` is its address for libpq.
 
     Use it as an async context manager. `fsync=False` is for tests: a power cut may then destroy the cluster.
     Raises ChildFailed where it can't run, FolderInUse where another process runs this cluster.
     """
+
+    what = "postgres was"
 
     def __init__(self, data_dir: Path, log_dir: Path, *, fsync: bool = True) -> None:
         self._home = data_dir.resolve() / "postgres"
@@ -42,19 +44,11 @@ class EmbeddedPostgres:
         self._fsync = fsync
         self._lock = FileLock(self._home / "lock")
         self._socket_dir = _socket_dir(self._home)
-        self._child: Child | None = None
 
     @property
     def dsn(self) -> str:
         """The address, without a driver: `postgresql://postgres@/llama?host=<folder of the socket>`."""
         return f"postgresql://{SUPERUSER}@/{DATABASE}?host={quote(str(self._socket_dir), safe='/')}"
-
-    @property
-    def child(self) -> Child:
-        """The running server. Raises ChildFailed before the start."""
-        if self._child is None:
-            raise ChildFailed("postgres was not started")
-        return self._child
 
     async def start(self) -> None:
         """Create the cluster where there is none, start the server, and create the database where it is missing."""

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import structlog
 
@@ -93,6 +94,20 @@ def tail(path: Path, lines: int = 15) -> str:
     with path.open("rb") as stream:
         stream.seek(max(0, path.stat().st_size - 16_384))
         return "\n".join(stream.read().decode(errors="replace").splitlines()[-lines:])
+
+
+class HasChild:
+    """A part of the stack that runs one program; `what` names it in errors."""
+
+    what: ClassVar[str]
+    _child: "Child | None" = None
+
+    @property
+    def child(self) -> "Child":
+        """The running server. Raises ChildFailed before the start."""
+        if self._child is None:
+            raise ChildFailed(f"{self.what} not started")
+        return self._child
 
 
 class Child:
