@@ -7,7 +7,6 @@ from sqlalchemy import delete, select
 
 from api.state import AppState
 from persistence import checkpoints, conversations, files, runs
-from persistence.files import Removed
 from persistence.tables import Conversation, File, User
 
 
@@ -29,7 +28,7 @@ async def forget_conversation(state: AppState, user_id: UUID, conversation_id: U
             removed = await files.remove(session, user_id, own)
         await checkpoints.forget(session, [str(conversation_id)])
     if removed is not None:
-        await clean_up(state, removed)
+        await state.ingestion.pipeline.clean_up(removed)
 
 
 async def _stop(state: AppState, running: Sequence[UUID]) -> None:
@@ -43,23 +42,7 @@ async def forget_file(state: AppState, user_id: UUID, file_id: UUID) -> None:
     """Delete a file with its passages, vectors and bytes; a job that reads it ends. Raises NotFound."""
     async with state.database.transaction() as session:
         removed = await files.remove(session, user_id, [file_id])
-    await clean_up(state, removed)
-
-
-async def clean_up(state: AppState, removed: Removed) -> None:
-    """Delete what lies outside of the database."""
-    for file_id in removed.file_ids:
-        await state.ingestion.pipeline.forget(file_id)
-    await _remove_blobs(state, removed.hashes)
-
-
-async def _remove_blobs(state: AppState, hashes: Sequence[str]) -> None:
-    for sha256 in hashes:
-        async with state.database.transaction() as session:
-            # Somebody may be uploading the same bytes right now.
-            await files.alone(session, f"blob {sha256}")
-            if not await files.refers(session, sha256):
-                await state.blobs.remove(sha256)
+    await state.ingestion.pipeline.clean_up(removed)
 
 
 async def forget_account(state: AppState, user_id: UUID) -> None:
@@ -78,4 +61,4 @@ async def forget_account(state: AppState, user_id: UUID) -> None:
         await checkpoints.forget(session, [str(thread) for thread in threads])
         await session.execute(delete(User).where(User.id == user_id))
     if removed is not None:
-        await clean_up(state, removed)
+        await state.ingestion.pipeline.clean_up(removed)

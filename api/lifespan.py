@@ -26,8 +26,9 @@ from llama_service.errors import AppError
 from llama_service.settings import Settings
 from llama_service.tasks import end_task
 from persistence import checkpoints, runs
-from persistence.blobs import BlobStore
+from persistence.blobs import BlobStore, open_blobs
 from persistence.checkpoints import PooledSaver, checkpoint_pool
+from persistence.leftovers import sweep_blobs
 from persistence.search import Retriever
 from persistence.session import Database
 from persistence.vectors import VectorIndex
@@ -76,7 +77,7 @@ async def open_state(settings: Settings, stack: AsyncExitStack, *, signals: bool
     await watch.start()
     stack.push_async_callback(watch.close)
     index = VectorIndex(settings.chroma_address, settings.collection_name)
-    blobs = BlobStore(settings.blobs_dir)
+    blobs = open_blobs(settings)
 
     retriever = Retriever(database, index, registry.embeddings().of_query)
     ingestion = Ingestion(settings, database, blobs, index, registry.embeddings())
@@ -143,17 +144,23 @@ async def _keep_house(database: Database, limiter: LoginLimiter, blobs: BlobStor
         "events": partial(_prune_events, database),
         "rows": partial(_prune_rows, database),
         "failures": limiter.prune,
-        "uploads": partial(blobs.sweep, UPLOADS_KEPT),
+        "uploads": partial(blobs.spool.sweep, UPLOADS_KEPT),
+        "blobs": partial(_sweep_blobs, database, blobs),
     }
     while True:
         await asyncio.sleep(HOUSEKEEPING_EVERY)
         for name, chore in chores.items():
             try:
                 await chore()
-            except (SQLAlchemyError, OSError) as error:
+            except (SQLAlchemyError, OSError, AppError) as error:
                 log.warning("housekeeping_failed", chore=name, error=type(error).__name__)
             except Exception:
                 log.exception("housekeeping_failed", chore=name)
+
+
+async def _sweep_blobs(database: Database, blobs: BlobStore) -> None:
+    if removed := await sweep_blobs(database, blobs):
+        log.info("blobs_swept", hashes=removed)
 
 
 async def _prune_events(database: Database) -> None:

@@ -12,7 +12,7 @@ from python_multipart.multipart import parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
 from llama_service.errors import BadRequest, FileTooLarge, ValidationFailed
-from persistence.blobs import BlobStore, Received
+from persistence.blobs import Received, Spool
 
 _FIELD_BYTES = 4096
 # Boundaries, headers and small fields around the file.
@@ -22,11 +22,12 @@ _MAX_NAME = 255
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file that came in whole, under a temporary name, and where it shall belong."""
+    """A file that came in whole, under a temporary name, where it shall belong, and which older one it replaces."""
 
     received: Received
     name: str
     conversation_id: UUID | None
+    replaces: UUID | None
 
 
 def clean_name(given: str) -> str:
@@ -92,7 +93,7 @@ class _Form:
         self._in_file, self._field = False, None
 
 
-async def read_upload(request: Request, blobs: BlobStore, limit: int) -> Upload:
+async def read_upload(request: Request, spool: Spool, limit: int) -> Upload:
     """Return the `file` of a multipart body. The caller keeps or discards its bytes.
 
     Raises FileTooLarge as soon as `limit` bytes are passed, ValidationFailed without a file, BadRequest for a body
@@ -121,7 +122,7 @@ async def read_upload(request: Request, blobs: BlobStore, limit: int) -> Upload:
         parser.finalize()
 
     try:
-        received = await blobs.receive(blocks(), limit)
+        received = await spool.receive(blocks(), limit)
     except ClientDisconnect:
         raise BadRequest("The upload broke off.") from None
     except MultipartParseError:
@@ -129,7 +130,7 @@ async def read_upload(request: Request, blobs: BlobStore, limit: int) -> Upload:
     try:
         return _checked(form, received)
     except BaseException:
-        await asyncio.shield(blobs.discard(received))
+        await asyncio.shield(spool.discard(received))
         raise
 
 
@@ -138,20 +139,19 @@ def _checked(form: _Form, received: Received) -> Upload:
         raise _missing()
     if not form.file_ended:
         raise BadRequest("The upload broke off.")
-    return Upload(received, clean_name(form.file_name), _conversation(form))
+    given = {name: _uuid(form, name) for name in ("conversation_id", "replaces")}
+    return Upload(received, clean_name(form.file_name), **given)
 
 
 def _missing() -> ValidationFailed:
     return ValidationFailed(details=[{"loc": ["body", "file"], "msg": "Field required", "type": "missing"}])
 
 
-def _conversation(form: _Form) -> UUID | None:
-    raw = form.fields.get("conversation_id", b"").decode("utf-8", "replace").strip()
+def _uuid(form: _Form, name: str) -> UUID | None:
+    raw = form.fields.get(name, b"").decode("utf-8", "replace").strip()
     if not raw:
         return None
     try:
         return UUID(raw)
     except ValueError:
-        raise ValidationFailed(
-            details=[{"loc": ["body", "conversation_id"], "msg": "not a UUID", "type": "uuid_parsing"}]
-        ) from None
+        raise ValidationFailed(details=[{"loc": ["body", name], "msg": "not a UUID", "type": "uuid_parsing"}]) from None

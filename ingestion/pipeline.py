@@ -1,6 +1,7 @@
 """A file's way from bytes to searchable passages. Every stage can be repeated: a killed worker's file goes on."""
 
 import asyncio
+from pathlib import Path
 from uuid import UUID
 
 import numpy as np
@@ -9,12 +10,15 @@ import structlog
 from chains.embeddings import EmbeddingsHandle
 from ingestion.cpu import Indexed, Processes
 from ingestion.documents import Extracted, ExtractionFailed, Limits
+from ingestion.index import IndexKeeper
 from ingestion.sandbox import extract
 from llama_service.errors import DependencyUnavailable, NotFound
 from llama_service.ids import new_id
 from llama_service.settings import Settings
-from persistence import files
+from persistence import files, versions
 from persistence.blobs import BlobStore
+from persistence.files import Removed
+from persistence.leftovers import remove_blobs
 from persistence.session import Database
 from persistence.tables import File
 from persistence.vectors import IndexedPassage, VectorIndex
@@ -38,6 +42,7 @@ class Pipeline:
         index: VectorIndex,
         embeddings: EmbeddingsHandle,
         processes: Processes,
+        keeper: IndexKeeper,
     ) -> None:
         self._settings = settings
         self._database = database
@@ -45,6 +50,7 @@ class Pipeline:
         self._index = index
         self._embeddings = embeddings
         self._processes = processes
+        self._keeper = keeper
         self._limits = Limits(seconds=settings.ingestion_timeout_seconds, memory_mb=settings.ingestion_memory_mb)
 
     async def _note(self, file_id: UUID, **values: object) -> bool:
@@ -60,6 +66,8 @@ class Pipeline:
             file = await files.take(session, file_id)
         if file is None:
             return False
+        if file.stage == "embed" and file.searchable:
+            return True  # its worker died after the last step of this, before it could say so
         if not await self._note(file_id, status="processing", stage="extract", progress=0.02, error=None):
             return False
         try:
@@ -81,9 +89,12 @@ class Pipeline:
     async def _extract(self, file: File) -> Extracted | None:
         """Return the file's text, or None where it is deleted while it is read."""
         try:
-            path = await self._blobs.existing(file.sha256)
+            async with self._blobs.local(file.sha256) as path:
+                return await self._extract_from(path, file)
         except NotFound:
             raise ExtractionFailed("corrupt", "The file's bytes are no longer stored; upload it again.") from None
+
+    async def _extract_from(self, path: Path, file: File) -> Extracted | None:
         work = asyncio.create_task(extract(path, file.name, file.mime, self._limits))
         try:
             while not (await asyncio.wait([work], timeout=_WATCH_EVERY))[0]:
@@ -117,6 +128,7 @@ class Pipeline:
             {"kind": b.kind, "label": b.label, "start": b.start, "end": b.end, "level": b.level}
             for b in document.blocks
         ]
+        replaced = None
         async with self._database.transaction() as session:
             # The row is locked first: a deletion either sees nothing of this, or all.
             alive = await files.note(
@@ -134,6 +146,9 @@ class Pipeline:
             )
             if alive:
                 await files.replace_passages(session, file.id, rows, indexed.postings)
+                replaced = await versions.retire(session, file.id)
+        if replaced is not None:
+            await self.clean_up(replaced)
         if alive and file.searchable:
             # It was indexed before: its old passages have other ids.
             await self.forget(file.id)
@@ -177,6 +192,7 @@ class Pipeline:
             if not alive:
                 await self.forget(file_id)
                 return
+        await self._settle(file)
         await self._note(
             file_id, status="completed", stage="finalized", progress=1.0, chunks_indexed=file.chunks_total, error=None
         )
@@ -188,6 +204,12 @@ class Pipeline:
         except DependencyUnavailable:
             log.warning("vectors_not_indexed", passages=len(passages))
 
+    async def _settle(self, file: File) -> None:
+        try:
+            await self._keeper.settle(file, file.chunks_total)
+        except DependencyUnavailable:
+            log.warning("vectors_not_indexed", passages=file.chunks_total)
+
     async def give_up_vectors(self, file_id: UUID, code: str) -> None:
         """Leave a file searchable by its words alone; the index check tries again later."""
         message = "The file can be searched by its words; its vectors will follow when the embeddings answer again."
@@ -198,6 +220,12 @@ class Pipeline:
         message = "Reading this file failed on our side; the operator finds the reason in the log."
         error = {"code": "corrupt", "message": message}
         await self._note(file_id, status="failed", stage="finalized", searchable=False, error=error)
+
+    async def clean_up(self, removed: Removed) -> None:
+        """Delete what lies outside of the database of files that are gone from it."""
+        for file_id in removed.file_ids:
+            await self.forget(file_id)
+        await remove_blobs(self._database, self._blobs, removed.hashes)
 
     async def forget(self, file_id: UUID) -> None:
         """Take a deleted file out of the index. A server that does not answer is cleaned up by the next check."""

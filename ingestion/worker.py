@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 from contextlib import AsyncExitStack
 
@@ -10,7 +11,7 @@ import structlog
 from chains.models import ModelRegistry
 from ingestion.jobs import Ingestion
 from llama_service.settings import Settings
-from persistence.blobs import BlobStore
+from persistence.blobs import open_blobs
 from persistence.session import Database
 from persistence.vectors import VectorIndex
 
@@ -25,12 +26,13 @@ async def open_ingestion(settings: Settings, stack: AsyncExitStack) -> Ingestion
     await registry.start()
     stack.push_async_callback(registry.close)
     index = VectorIndex(settings.chroma_address, settings.collection_name)
-    blobs = BlobStore(settings.blobs_dir)
+    blobs = open_blobs(settings)
     return Ingestion(settings, database, blobs, index, registry.embeddings())
 
 
 def run(settings: Settings) -> None:
-    """Work until a signal comes."""
+    """Work until a signal comes, on what processor time others leave."""
+    os.nice(5)
     asyncio.run(_run(settings))
 
 

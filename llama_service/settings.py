@@ -4,6 +4,7 @@ Values come from the environment and from `.env`; names are case-insensitive. A 
 line that names the variable, the value (secrets masked) and what is allowed: see `load_settings`.
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -25,6 +26,12 @@ def _no_trailing_slash(url: str) -> str:
 
 
 Url = Annotated[str, AfterValidator(_no_trailing_slash)]
+
+
+def _bucket(url: str) -> str:
+    if url and not re.match(r"s3://[a-z0-9][a-z0-9.-]+[a-z0-9](/|$)", url):
+        raise ValueError("s3://bucket or s3://bucket/prefix")
+    return url.rstrip("/")
 
 
 class SettingsError(Exception):
@@ -57,6 +64,12 @@ class Settings(BaseSettings):
     vectordb_path: Path = Path(".chromadb")
     collection_name: str = Field(default="documents", pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]{1,40}[a-zA-Z0-9]$")
     blob_dir: Path | None = None
+    blob_url: Annotated[str, AfterValidator(_bucket)] = ""
+    aws_endpoint_url: Url | None = None
+    aws_region: str | None = None
+    aws_access_key_id: str | None = None
+    aws_secret_access_key: SecretStr | None = None
+    aws_session_token: SecretStr | None = None
 
     # Accounts
     jwt_secret_key: SecretStr
@@ -174,7 +187,7 @@ class Settings(BaseSettings):
 
     @property
     def blobs_dir(self) -> Path:
-        """Where uploaded bytes lie: `BLOB_DIR`, or a folder in the data folder."""
+        """Where uploaded bytes lie, or pass through to a bucket: `BLOB_DIR`, or a folder in the data folder."""
         return self.blob_dir or self.data_dir / "blobs"
 
     def postgres_dsn(self, driver: Literal["asyncpg", "psycopg"] | None = None) -> str:

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from llama_service.errors import NotFound
+from persistence import leftovers
 from persistence.paging import decode_cursor, encode_cursor
 from persistence.tables import Conversation, ConversationFile, File, Passage, Posting
 
@@ -87,15 +88,11 @@ async def same(session: AsyncSession, user_id: UUID, sha256: str, name: str) -> 
     return (await _views(session, [row]))[0] if row is not None else None
 
 
-async def alone(session: AsyncSession, *keys: str) -> None:
-    """Let one transaction at a time do what these keys name (an upload of these bytes, their removal)."""
-    for key in sorted(keys):
-        await session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": key})
-
-
-async def usage(session: AsyncSession, user_id: UUID) -> tuple[int, int]:
-    """Return how many files the user has and their bytes."""
+async def usage(session: AsyncSession, user_id: UUID, *, without: UUID | None = None) -> tuple[int, int]:
+    """Return how many files the user has and their bytes, one of them left out."""
     query = select(func.count(), func.coalesce(func.sum(File.size), 0)).where(File.user_id == user_id)
+    if without is not None:
+        query = query.where(File.id != without)
     files, size = (await session.execute(query)).one()
     return int(files), int(size)
 
@@ -134,11 +131,6 @@ async def detach(session: AsyncSession, user_id: UUID, file_id: UUID, conversati
     )
 
 
-async def refers(session: AsyncSession, sha256: str) -> bool:
-    """Whether any file of anybody has these bytes."""
-    return await session.scalar(select(File.id).where(File.sha256 == sha256).limit(1)) is not None
-
-
 @dataclass(frozen=True, slots=True)
 class Removed:
     """What a deletion leaves to be cleaned up outside the database; others may still refer to `hashes`."""
@@ -156,7 +148,9 @@ async def remove(session: AsyncSession, user_id: UUID, file_ids: Sequence[UUID])
     ).all()
     if not gone:
         raise NotFound
-    return Removed([row.id for row in gone], sorted({row.sha256 for row in gone}))
+    hashes = sorted({row.sha256 for row in gone})
+    await leftovers.note(session, hashes)
+    return Removed([row.id for row in gone], hashes)
 
 
 async def only_in(session: AsyncSession, user_id: UUID, conversation_id: UUID) -> list[UUID]:
@@ -310,20 +304,16 @@ async def all_files(session: AsyncSession, after: UUID | None, limit: int) -> li
 
 async def vector_counts(session: AsyncSession) -> tuple[int, int]:
     """Return how many passages there are in searchable files, and how many of them have a vector."""
-    query = (
-        select(func.count(), func.count(Passage.vector)).join(File, File.id == Passage.file_id).where(File.searchable)
-    )
-    row = (await session.execute(query)).one()
+    # Each file keeps its own count, in the transaction that writes the vectors: nobody has to walk all passages.
+    sums = (func.coalesce(func.sum(column), 0) for column in (File.chunks_total, File.chunks_indexed))
+    row = (await session.execute(select(*sums).where(File.searchable))).one()
     return int(row[0]), int(row[1])
 
 
 async def without_vectors(session: AsyncSession) -> list[UUID]:
     """Return finished files that have passages without a vector."""
-    query = (
-        select(File.id)
-        .join(Passage, Passage.file_id == File.id)
-        .where(File.searchable, Passage.vector.is_(None), File.status.in_(("completed", "partial_success")))
-        .distinct()
+    query = select(File.id).where(
+        File.searchable, File.chunks_indexed < File.chunks_total, File.status.in_(("completed", "partial_success"))
     )
     return list((await session.execute(query)).scalars())
 

@@ -238,6 +238,8 @@ class File(Base):
     # Words of each passage, by position: BM25 needs the lengths of the whole scope, not its texts.
     passage_lengths: Mapped[list[int] | None] = mapped_column(ARRAY(Integer), deferred=True)
     embedding_model: Mapped[str | None] = mapped_column(String(200))
+    # The older version whose place it takes when it becomes searchable.
+    replaces_id: Mapped[UUID | None] = mapped_column(ForeignKey("files.id", ondelete="SET NULL"))
     created_at: Mapped[datetime] = mapped_column(server_default=_NOW)
     updated_at: Mapped[datetime] = mapped_column(server_default=_NOW)
 
@@ -245,7 +247,17 @@ class File(Base):
         Index("ix_files_user_id_id", "user_id", sql_text("id DESC")),
         Index("ix_files_user_id_sha256", "user_id", "sha256"),
         Index("ix_files_sha256", "sha256"),
+        Index("ix_files_replaces_id", "replaces_id", postgresql_where=sql_text("replaces_id IS NOT NULL")),
     )
+
+
+class BlobLeftover(Base):
+    """Bytes that may have no file any more: to be looked at, and deleted where that is so."""
+
+    __tablename__ = "blob_leftovers"
+
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    since: Mapped[datetime] = mapped_column(server_default=_NOW)
 
 
 class ConversationFile(Base):

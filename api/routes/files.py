@@ -1,6 +1,5 @@
 """Files: upload, state, content, passages."""
 
-import asyncio
 from typing import Annotated
 from uuid import UUID
 
@@ -8,21 +7,21 @@ from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import FileResponse
 
 from api.cleanup import forget_file
+from api.content import content_response
 from api.deps import CurrentUser, Cursor, Limit, Session, State
 from api.errors import responses
+from api.intake import take_in
 from api.schemas.common import Page
-from api.schemas.files import Attach, ChunkRead, FileRead, FileStatus, FileText
-from api.state import AppState
-from api.uploads import Upload, read_upload
-from ingestion import detect
+from api.schemas.files import Attach, ChunkRead, FileRead, FileStatus, FileText, Replace, UploadRead
+from api.uploads import read_upload
 from llama_service import errors
-from llama_service.errors import QuotaExceeded, UnsupportedFileType, ValidationFailed
-from persistence import conversations, files
-from persistence.blobs import Received
+from persistence import conversations, files, versions
 
 router = APIRouter(prefix="/files", tags=["files"])
 
 _OWN = responses(errors.NotAuthenticated, errors.NotFound)
+# Where the bytes are kept may be away.
+_KEPT = responses(errors.DependencyUnavailable)
 _UPLOAD_BODY = {
     "requestBody": {
         "required": True,
@@ -34,6 +33,7 @@ _UPLOAD_BODY = {
                     "properties": {
                         "file": {"type": "string", "format": "binary"},
                         "conversation_id": {"type": "string", "format": "uuid"},
+                        "replaces": {"type": "string", "format": "uuid"},
                     },
                 }
             }
@@ -42,72 +42,30 @@ _UPLOAD_BODY = {
 }
 
 
-def _reject_empty(received: Received) -> None:
-    if received.size == 0:
-        raise ValidationFailed(
-            "The file is empty.", details=[{"loc": ["body", "file"], "msg": "The file is empty.", "type": "empty"}]
-        )
-
-
 @router.post(
     "/upload",
     status_code=202,
-    response_model=FileRead,
+    response_model=UploadRead,
     responses=_OWN
+    | _KEPT
     | responses(errors.FileTooLarge, errors.QuotaExceeded, errors.UnsupportedFileType, errors.ValidationFailed)
-    | {200: {"model": FileRead, "description": "The same bytes were uploaded before: that file."}},
+    | {200: {"model": UploadRead, "description": "The same bytes were uploaded before: that file."}},
     openapi_extra=_UPLOAD_BODY,
 )
-async def upload(request: Request, response: Response, user: CurrentUser, state: State) -> FileRead:
-    """Take a file and return at once; reading and indexing go on in the background."""
-    given = await read_upload(request, state.blobs, state.settings.max_filesize_bytes)
+async def upload(request: Request, response: Response, user: CurrentUser, state: State) -> UploadRead:
+    """Take a file and return at once; reading and indexing go on in the background.
+
+    With `replaces`, the id of an older file of yours, it takes that one's place in all of its conversations and in
+    the library as soon as it can be searched; until then, and if it can't be read, the old one stays.
+    """
+    given = await read_upload(request, state.blobs.spool, state.settings.max_filesize_bytes)
     try:
-        _reject_empty(given.received)
-        return await _keep(state, user.id, given, response)
+        shape, known = await take_in(state, user.id, given)
     finally:
-        await state.blobs.discard(given.received)
-
-
-async def _keep(state: AppState, user_id: UUID, given: Upload, response: Response) -> FileRead:
-    received, conversation_id = given.received, given.conversation_id
-    mime = await asyncio.to_thread(detect.detect_file, received.path, given.name)
-    async with state.database.transaction() as session:
-        if conversation_id is not None:
-            await conversations.get(session, user_id, conversation_id)
-        # The same bytes at the same time, from one owner or from several, and their removal: one after the other.
-        await files.alone(session, f"user {user_id}", f"blob {received.sha256}")
-        known = await files.same(session, user_id, received.sha256, given.name)
-        if known is not None:
-            file_id, again = known.file.id, known.file.status == "failed"
-            if again:
-                await files.note(session, file_id, status="pending", stage="queued", progress=0.0, error=None)
-        elif mime is None:
-            raise UnsupportedFileType(detect.refusal(received.head, given.name))
-        else:
-            await _check_quota(state, session, user_id, received.size)
-            row = await files.create(
-                session, user_id, name=given.name, mime=mime, size=received.size, sha256=received.sha256
-            )
-            file_id, again = row.id, True
-        if again:
-            await state.blobs.keep(received)
-        if conversation_id is not None:
-            await files.attach(session, user_id, file_id, conversation_id)
-        shape = FileRead.of(await files.get(session, user_id, file_id))
-    if again:
-        await state.ingestion.enqueue(file_id)
-    else:
+        await state.blobs.spool.discard(given.received)
+    if known:
         response.status_code = 200
     return shape
-
-
-async def _check_quota(state: AppState, session: Session, user_id: UUID, size: int) -> None:
-    count, used = await files.usage(session, user_id)
-    settings = state.settings
-    if count >= settings.max_files_per_user:
-        raise QuotaExceeded(f"You have {count} files, which is the limit; delete some to make room.")
-    if used + size > settings.max_bytes_per_user_mb * 1024 * 1024:
-        raise QuotaExceeded(f"Your files may take {settings.max_bytes_per_user_mb:g} MB in all; delete some first.")
 
 
 @router.get("", responses=_OWN | responses(errors.BadRequest))
@@ -140,18 +98,16 @@ async def get_file(file_id: UUID, user: CurrentUser, session: Session) -> FileRe
     return FileRead.of(await files.get(session, user.id, file_id))
 
 
-@router.get("/{file_id}/content", responses=_OWN, response_class=FileResponse)
-async def content(file_id: UUID, user: CurrentUser, state: State) -> FileResponse:
+@router.get(
+    "/{file_id}/content",
+    responses=_OWN | _KEPT | {206: {"description": "The range that `Range` asks for."}},
+    response_class=FileResponse,
+)
+async def content(file_id: UUID, request: Request, user: CurrentUser, state: State) -> Response:
     """Return the original bytes, to be saved or drawn by the page, never to be run by a browser."""
     async with state.database.reading() as session:
         row = (await files.get(session, user.id, file_id)).file
-    path = await state.blobs.existing(row.sha256)
-    return FileResponse(
-        path,
-        media_type=row.mime,
-        filename=row.name,
-        headers={"Content-Security-Policy": "sandbox; default-src 'none'", "X-Content-Type-Options": "nosniff"},
-    )
+    return content_response(await state.blobs.find(row.sha256), row, request.headers)
 
 
 @router.get("/{file_id}/text", responses=_OWN)
@@ -192,6 +148,17 @@ async def detach(file_id: UUID, body: Attach, user: CurrentUser, session: Sessio
     """Take a file out of a conversation; it stays in the library."""
     await files.detach(session, user.id, file_id, body.conversation_id)
     return FileRead.of(await files.get(session, user.id, file_id))
+
+
+@router.post("/{file_id}/replace", responses=_OWN | responses(errors.ValidationFailed))
+async def replace(file_id: UUID, body: Replace, user: CurrentUser, state: State) -> FileRead:
+    """Let a file take the place of an older one: at once where it can be searched, else as soon as it can."""
+    async with state.database.transaction() as session:
+        removed = await versions.replace(session, user.id, new=file_id, old=body.file_id)
+        shape = FileRead.of(await files.get(session, user.id, file_id))
+    if removed is not None:
+        await state.ingestion.pipeline.clean_up(removed)
+    return shape
 
 
 @router.delete("/{file_id}", status_code=204, responses=_OWN)

@@ -57,9 +57,11 @@ async def _vectors(state: AppState) -> dict[str, Any]:
 
 @router.get("/ready", responses={503: {"model": Readiness, "description": "A part that is needed is missing."}})
 async def ready(state: State, response: Response) -> Readiness:
-    """Say whether the server can work. Without its database it can't; without vectors or a model it can less."""
-    names = ("database", "queue", "vectors")
-    found = await asyncio.gather(_check(_database(state)), _check(_queue(state)), _check(_vectors(state)))
+    """Say whether the server can work. Without its database it can't; without any other part it can less."""
+    names = ("database", "queue", "vectors", "blobs")
+    found = await asyncio.gather(
+        _check(_database(state)), _check(_queue(state)), _check(_vectors(state)), _check(state.blobs.ping())
+    )
     checks: dict[str, dict[str, Any]] = dict(zip(names, found, strict=True))
     providers = {name: status.available for name, status in state.watch.status.items()}
     checks["models"] = {"ok": any(providers.values()), "available": providers}

@@ -1,5 +1,6 @@
 """Statistics: one's own, and the server's."""
 
+from contextlib import suppress
 from uuid import UUID
 
 from fastapi import APIRouter
@@ -43,7 +44,9 @@ async def system_stats(admin: Admin, session: Session, state: State) -> SystemSt
     usage = await _usage(session, None)
     sizes = await stats.sizes(session)
     answers = await stats.answers(session)
-    sizes["blobs"] = await state.blobs.usage()
+    # A store that is away is told by `/ready`; the other figures are wanted then more than ever.
+    with suppress(errors.DependencyUnavailable):
+        sizes["blobs"] = await state.blobs.usage()
     health = state.ingestion.keeper.health
     return SystemStats(
         **usage.model_dump(),

@@ -17,7 +17,10 @@ FileStage = Literal["queued", "extract", "split", "embed", "finalized"]
 
 
 class FileRead(Shape):
-    """A file and how far its indexing is; `progress` is from 0 to 1, `size` in bytes."""
+    """A file and how far its indexing is; `progress` is from 0 to 1, `size` in bytes.
+
+    `replaces_id` names the older file whose place it takes, everywhere, at the moment when it becomes searchable.
+    """
 
     id: UUID
     name: str
@@ -31,18 +34,38 @@ class FileRead(Shape):
     chunks_total: int
     chunks_indexed: int
     error: ErrorRead | None
+    replaces_id: UUID | None
     created_at: datetime
 
     @classmethod
     def of(cls, view: FileView) -> "FileRead":
         """Return a row as the API shows it."""
-        names = [name for name in cls.model_fields if name not in ("conversation_ids", "error")]
+        names = [name for name in FileRead.model_fields if name not in ("conversation_ids", "error")]
         row = view.file
         return cls(
             **{name: getattr(row, name) for name in names},
             conversation_ids=view.conversation_ids,
             error=ErrorRead.model_validate(row.error) if row.error else None,
         )
+
+
+class NamesakeRead(Shape):
+    """An older file of the same name; `size` in bytes."""
+
+    id: UUID
+    size: int
+    created_at: datetime
+
+
+class UploadRead(FileRead):
+    """A file that was uploaded.
+
+    `same_name` holds your other files of its name with other bytes, newest first, so that it can replace one of them
+    (`POST /files/{id}/replace`). It is empty where the file was there already, or where the upload named what it
+    replaces.
+    """
+
+    same_name: list[NamesakeRead] = Field(default_factory=list)
 
 
 class ChunkRead(Shape):
@@ -110,6 +133,12 @@ class Attach(Body):
     """The conversation to attach a file to."""
 
     conversation_id: UUID
+
+
+class Replace(Body):
+    """The older file whose place a file is to take."""
+
+    file_id: UUID
 
 
 class SearchRequest(Body):

@@ -6,6 +6,9 @@ import "./citations.css";
 
 const TIP_CHARACTERS = 420;
 
+/** A passage as a few lines of prose: without the marks of headings, and without its empty lines. */
+const prose = (passage: string): string => passage.replace(/^#{1,6}\s+/gm, "").replace(/\s*\n\s*/g, "\n").trim();
+
 export const placeOf = (source: Source): Place => ({
   fileId: source.file_id,
   fileName: source.file_name,
@@ -26,11 +29,14 @@ export function Citation({ source, look, onOpen }: CitationProps) {
   const t = useT();
   const name = t("citation.source", { n: source.n });
   const page = source.page ? t("citation.page", { page: source.page }) : null;
+  const passage = prose(source.snippet);
   const tip = (
     <span className="citation-tip">
       <strong>{[source.file_name, page].filter(Boolean).join(" · ")}</strong>
-      {source.snippet.slice(0, TIP_CHARACTERS)}
-      {source.snippet.length > TIP_CHARACTERS && "…"}
+      <span className="citation-tip__passage">
+        {passage.slice(0, TIP_CHARACTERS)}
+        {passage.length > TIP_CHARACTERS && "…"}
+      </span>
     </span>
   );
   return (

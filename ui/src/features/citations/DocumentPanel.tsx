@@ -3,6 +3,7 @@ import { lazy, Suspense, useEffect, useRef, useState } from "react";
 import { ApiError } from "@/shared/api/errors";
 import type { FileText } from "@/shared/api/types";
 import { useEscape } from "@/shared/hooks/useEscape";
+import { usePanelFocus } from "@/shared/hooks/usePanelFocus";
 import { useT } from "@/shared/i18n";
 import { Button, IconButton, Spinner } from "@/shared/ui/controls";
 import { ErrorNotice } from "@/shared/ui/ErrorNotice";
@@ -17,22 +18,25 @@ const REACH = 12_000;
 export function DocumentPanel({ place, onClose }: { place: Place; onClose: () => void }) {
   const t = useT();
   const heading = useRef<HTMLHeadingElement>(null);
-  useEffect(() => heading.current?.focus(), [place]);
+  usePanelFocus(heading, place);
   useEscape(true, onClose);
+  const gone = isMissing(useQuery(fileQuery(place.fileId)).error);
   return (
     <aside className="panel" aria-label={t("citation.panel")}>
       <header className="panel__head">
         <h2 ref={heading} tabIndex={-1} className="panel__title">
           {place.fileName}
         </h2>
-        <a
-          className="icon-button"
-          href={`/api/v1/files/${place.fileId}/content`}
-          download={place.fileName}
-          aria-label={t("citation.openFile")}
-        >
-          <Icon name="download" />
-        </a>
+        {!gone && (
+          <a
+            className="icon-button"
+            href={`/api/v1/files/${place.fileId}/content`}
+            download={place.fileName}
+            aria-label={t("citation.openFile")}
+          >
+            <Icon name="download" />
+          </a>
+        )}
         <IconButton icon="close" label={t("app.close")} onClick={onClose} />
       </header>
       <Content key={`${place.fileId} ${place.start}`} place={place} />
@@ -40,15 +44,24 @@ export function DocumentPanel({ place, onClose }: { place: Place; onClose: () =>
   );
 }
 
+const isMissing = (error: unknown): boolean => error instanceof ApiError && error.status === 404;
+
 function Content({ place }: { place: Place }) {
   const t = useT();
   const file = useQuery(fileQuery(place.fileId));
   const text = useQuery(fileTextQuery(place.fileId));
   const [asText, setAsText] = useState(false);
   const isPdf = file.data?.mime === "application/pdf";
+  const unread = isMissing(text.error);
+  const { refetch } = text;
+  const status = file.data?.status;
+  useEffect(() => {
+    if (unread && status === "completed") void refetch();
+  }, [unread, status, refetch]);
 
-  if (text.error instanceof ApiError && text.error.status === 404) return <Gone place={place} />;
-  if (text.error) return <ErrorNotice error={text.error} />;
+  if (isMissing(file.error)) return <Gone place={place} />;
+  if (file.data && unread) return <Unread reason={file.data.error?.message} />;
+  if (text.error && !unread) return <ErrorNotice error={text.error} />;
   if (!text.data || file.isLoading)
     return (
       <div className="page-message">
@@ -77,6 +90,16 @@ function Content({ place }: { place: Place }) {
   );
 }
 
+/** A file without text: one that is still being read, or that could not be. */
+function Unread({ reason }: { reason: string | undefined }) {
+  const t = useT();
+  return (
+    <div className="panel__body">
+      <p className="notice">{reason ?? t("citation.unread")}</p>
+    </div>
+  );
+}
+
 function Gone({ place }: { place: Place }) {
   const t = useT();
   return (
@@ -96,7 +119,7 @@ function TextContent({ text: { text, pages }, place }: { text: FileText; place: 
   const { before, marked, after, cutBefore, cutAfter } = windowAround(text, place.start, place.end, reach);
   const page = place.page ?? pages.find(({ start, end }) => start <= place.start && place.start < end)?.page;
 
-  useEffect(() => mark.current?.scrollIntoView({ block: "center" }), []);
+  useEffect(() => mark.current?.scrollIntoView({ block: "start" }), []);
 
   return (
     // The document scrolls, so the keyboard has to reach it.

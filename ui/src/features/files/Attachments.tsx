@@ -5,6 +5,7 @@ import { IconButton, ProgressBar } from "@/shared/ui/controls";
 import { useErrorText } from "@/shared/ui/ErrorNotice";
 import { Icon } from "@/shared/ui/Icon";
 import { filesQuery, inWork, useDetachFile, useProcessFile } from "./api";
+import { Replacements } from "./Replacements";
 import type { Upload, Uploads } from "./useUploads";
 import "./files.css";
 
@@ -18,21 +19,26 @@ interface AttachmentsProps {
 export function Attachments({ conversationId, uploads, onPreview }: AttachmentsProps) {
   const t = useT();
   const { data: files = [] } = useQuery({ ...filesQuery(conversationId), enabled: conversationId !== null });
-  if ((conversationId === null ? 0 : files.length) + uploads.uploads.length === 0) return null;
+  const sending = uploads.uploads.filter((upload) => upload.conversationId === conversationId);
   return (
-    <ul className="attachments" aria-label={t("files.inConversation")}>
-      {uploads.uploads.map((upload) => (
-        <Sending key={upload.key} upload={upload} conversationId={conversationId} uploads={uploads} />
-      ))}
-      {conversationId !== null &&
-        files.map((file) => (
-          <Attached key={file.id} file={file} conversationId={conversationId} onPreview={onPreview} />
-        ))}
-    </ul>
+    <>
+      <Replacements conversationId={conversationId} uploads={uploads} />
+      {(conversationId === null ? 0 : files.length) + sending.length > 0 && (
+        <ul className="attachments" aria-label={t("files.inConversation")}>
+          {sending.map((upload) => (
+            <Sending key={upload.key} upload={upload} uploads={uploads} />
+          ))}
+          {conversationId !== null &&
+            files.map((file) => (
+              <Attached key={file.id} file={file} conversationId={conversationId} onPreview={onPreview} />
+            ))}
+        </ul>
+      )}
+    </>
   );
 }
 
-function Sending({ upload, conversationId, uploads }: { upload: Upload; conversationId: string | null; uploads: Uploads }) {
+function Sending({ upload, uploads }: { upload: Upload; uploads: Uploads }) {
   const t = useT();
   const say = useErrorText();
   const { name } = upload.file;
@@ -46,7 +52,7 @@ function Sending({ upload, conversationId, uploads }: { upload: Upload; conversa
         {!failed && <ProgressBar share={upload.sent} label={t("files.progress", { name })} />}
       </span>
       {failed && (
-        <IconButton small icon="refresh" label={t("app.retry")} onClick={() => uploads.retry(upload, conversationId)} />
+        <IconButton small icon="refresh" label={t("app.retry")} onClick={() => uploads.retry(upload)} />
       )}
       {failed && (
         <IconButton small icon="close" label={t("files.remove", { name })} onClick={() => uploads.dismiss(upload.key)} />

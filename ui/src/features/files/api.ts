@@ -1,4 +1,4 @@
-import { queryOptions, useMutation, useQueryClient } from "@tanstack/react-query";
+import { queryOptions, useMutation, useQueryClient, type QueryClient } from "@tanstack/react-query";
 import { allPages } from "@/shared/api/all";
 import { api, take } from "@/shared/api/client";
 import { keys } from "@/shared/api/keys";
@@ -25,11 +25,30 @@ export const filesQuery = (conversationId: string | null) =>
     refetchInterval: ({ state }) => (state.data?.some(inWork) ? POLL_MS : false),
   });
 
+/** Everything that shows files, or the room that they take, is out of date. */
+export const refreshFiles = (queries: QueryClient): Promise<unknown> =>
+  Promise.all([
+    queries.invalidateQueries({ queryKey: keys.files }),
+    queries.invalidateQueries({ queryKey: keys.stats("user") }),
+  ]);
+
+/** Let a file take the place of an older one, as soon as it can be searched. */
+export function useReplaceFile() {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: ({ id, olderId }: { id: string; olderId: string }) =>
+      take(
+        api.POST("/api/v1/files/{file_id}/replace", { params: { path: { file_id: id } }, body: { file_id: olderId } }),
+      ),
+    onSettled: () => refreshFiles(queries),
+  });
+}
+
 export function useDeleteFile() {
   const queries = useQueryClient();
   return useMutation({
     mutationFn: (id: string) => take(api.DELETE("/api/v1/files/{file_id}", { params: { path: { file_id: id } } })),
-    onSettled: () => queries.invalidateQueries({ queryKey: keys.files }),
+    onSettled: () => refreshFiles(queries),
   });
 }
 

@@ -1,5 +1,5 @@
 import { ApiError, errorOf } from "@/shared/api/errors";
-import type { StoredFile } from "@/shared/api/types";
+import type { UploadedFile } from "@/shared/api/types";
 
 /**
  * Send one file; `onSent` hears the share of its bytes that has gone out.
@@ -10,7 +10,7 @@ export function upload(
   file: File,
   conversationId: string | null,
   onSent: (share: number) => void,
-): Promise<StoredFile> {
+): Promise<UploadedFile> {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("POST", "/api/v1/files/upload");
@@ -19,7 +19,7 @@ export function upload(
     request.onerror = () => reject(new ApiError(0, "network", "The server can't be reached."));
     request.onload = () => {
       const body = parsed(request.responseText);
-      if (request.status < 300) resolve(body as StoredFile);
+      if (request.status < 300) resolve(body as UploadedFile);
       else reject(errorOf(new Response(null, { status: request.status, statusText: request.statusText }), body));
     };
     const form = new FormData();

@@ -1,15 +1,24 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { useCallback, useRef, useState } from "react";
 import { keys } from "@/shared/api/keys";
-import type { StoredFile } from "@/shared/api/types";
+import type { Namesake, StoredFile } from "@/shared/api/types";
+import { refreshFiles } from "./api";
 import { upload } from "./upload";
 
 /** A file on its way to the server, or one that it refused. */
 export interface Upload {
   key: number;
   file: File;
+  conversationId: string | null;
   sent: number;
   error: unknown;
+}
+
+/** A file that has arrived where an older one has its name: its owner may let it take that one's place. */
+export interface Question {
+  file: StoredFile;
+  older: Namesake;
+  conversationId: string | null;
 }
 
 /** More at once would only share the same line. */
@@ -17,20 +26,24 @@ const AT_ONCE = 3;
 
 export interface Uploads {
   uploads: Upload[];
+  questions: Question[];
   add: (files: File[], conversationId: string | null) => void;
-  retry: (upload: Upload, conversationId: string | null) => void;
+  retry: (upload: Upload) => void;
   dismiss: (key: number) => void;
+  settle: (question: Question) => void;
 }
 
 /** Sends files, a few at a time; one that has arrived leaves this list and shows up among the stored ones. */
 export function useUploads(): Uploads {
   const queries = useQueryClient();
   const [uploads, setUploads] = useState<Upload[]>([]);
+  const [questions, setQuestions] = useState<Question[]>([]);
   const nextKey = useRef(0);
   const line = useRef<(() => Promise<void>)[]>([]);
   const active = useRef(0);
 
   const dismiss = useCallback((key: number) => setUploads((list) => list.filter((item) => item.key !== key)), []);
+  const settle = useCallback((question: Question) => setQuestions((list) => list.filter((item) => item !== question)), []);
 
   const run = useCallback(() => {
     while (active.current < AT_ONCE) {
@@ -50,13 +63,15 @@ export function useUploads(): Uploads {
         const key = nextKey.current++;
         const change = (part: Partial<Upload>) =>
           setUploads((list) => list.map((item) => (item.key === key ? { ...item, ...part } : item)));
-        setUploads((list) => [...list, { key, file, sent: 0, error: null }]);
+        setUploads((list) => [...list, { key, file, conversationId, sent: 0, error: null }]);
         line.current.push(async () => {
           try {
             const stored = await upload(file, conversationId, (sent) => change({ sent }));
             for (const list of [conversationId, null])
               queries.setQueryData<StoredFile[]>(keys.fileList(list), (old) => old && withFile(old, stored));
-            await queries.invalidateQueries({ queryKey: keys.files });
+            const older = stored.same_name?.[0];
+            if (older) setQuestions((list) => [...list, { file: stored, older, conversationId }]);
+            await refreshFiles(queries);
             dismiss(key);
           } catch (error) {
             change({ error });
@@ -69,14 +84,14 @@ export function useUploads(): Uploads {
   );
 
   const retry = useCallback(
-    (item: Upload, conversationId: string | null) => {
+    (item: Upload) => {
       dismiss(item.key);
-      add([item.file], conversationId);
+      add([item.file], item.conversationId);
     },
     [add, dismiss],
   );
 
-  return { uploads, add, retry, dismiss };
+  return { uploads, questions, add, retry, dismiss, settle };
 }
 
 const withFile = (files: StoredFile[], file: StoredFile): StoredFile[] => [

@@ -580,6 +580,9 @@ export interface paths {
         /**
          * Upload
          * @description Take a file and return at once; reading and indexing go on in the background.
+         *
+         *     With `replaces`, the id of an older file of yours, it takes that one's place in all of its conversations and in
+         *     the library as soon as it can be searched; until then, and if it can't be read, the old one stays.
          */
         post: operations["files_upload"];
         delete?: never;
@@ -686,6 +689,26 @@ export interface paths {
          * @description Take a file out of a conversation; it stays in the library.
          */
         post: operations["files_detach"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/files/{file_id}/replace": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Replace
+         * @description Let a file take the place of an older one: at once where it can be searched, else as soon as it can.
+         */
+        post: operations["files_replace"];
         delete?: never;
         options?: never;
         head?: never;
@@ -941,7 +964,7 @@ export interface paths {
         };
         /**
          * Ready
-         * @description Say whether the server can work. Without its database it can't; without vectors or a model it can less.
+         * @description Say whether the server can work. Without its database it can't; without any other part it can less.
          */
         get: operations["operation_ready"];
         put?: never;
@@ -1405,6 +1428,8 @@ export interface components {
         /**
          * FileRead
          * @description A file and how far its indexing is; `progress` is from 0 to 1, `size` in bytes.
+         *
+         *     `replaces_id` names the older file whose place it takes, everywhere, at the moment when it becomes searchable.
          */
         FileRead: {
             /** Chunks Indexed */
@@ -1430,6 +1455,8 @@ export interface components {
             name: string;
             /** Progress */
             progress: number;
+            /** Replaces Id */
+            replaces_id: string | null;
             /** Sha256 */
             sha256: string;
             /** Size */
@@ -1823,6 +1850,24 @@ export interface components {
             output_tokens: number;
         };
         /**
+         * NamesakeRead
+         * @description An older file of the same name; `size` in bytes.
+         */
+        NamesakeRead: {
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /** Size */
+            size: number;
+        };
+        /**
          * OutputTokenDetails
          * @description Breakdown of output token counts.
          *
@@ -1949,6 +1994,17 @@ export interface components {
             password: string;
             /** Username */
             username: string;
+        };
+        /**
+         * Replace
+         * @description The older file whose place a file is to take.
+         */
+        Replace: {
+            /**
+             * File Id
+             * Format: uuid
+             */
+            file_id: string;
         };
         /**
          * Replay
@@ -2356,6 +2412,57 @@ export interface components {
             timings: {
                 [key: string]: unknown;
             } | null;
+        };
+        /**
+         * UploadRead
+         * @description A file that was uploaded.
+         *
+         *     `same_name` holds your other files of its name with other bytes, newest first, so that it can replace one of them
+         *     (`POST /files/{id}/replace`). It is empty where the file was there already, or where the upload named what it
+         *     replaces.
+         */
+        UploadRead: {
+            /** Chunks Indexed */
+            chunks_indexed: number;
+            /** Chunks Total */
+            chunks_total: number;
+            /** Conversation Ids */
+            conversation_ids: string[];
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            error: components["schemas"]["ErrorRead"] | null;
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /** Mime */
+            mime: string;
+            /** Name */
+            name: string;
+            /** Progress */
+            progress: number;
+            /** Replaces Id */
+            replaces_id: string | null;
+            /** Same Name */
+            same_name?: components["schemas"]["NamesakeRead"][];
+            /** Sha256 */
+            sha256: string;
+            /** Size */
+            size: number;
+            /**
+             * Stage
+             * @enum {string}
+             */
+            stage: "queued" | "extract" | "split" | "embed" | "finalized";
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "pending" | "processing" | "completed" | "partial_success" | "failed";
         };
         /**
          * UsageMetadata
@@ -4360,6 +4467,8 @@ export interface operations {
                     conversation_id?: string;
                     /** Format: binary */
                     file: string;
+                    /** Format: uuid */
+                    replaces?: string;
                 };
             };
         };
@@ -4370,7 +4479,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["FileRead"];
+                    "application/json": components["schemas"]["UploadRead"];
                 };
             };
             /** @description Successful Response */
@@ -4379,7 +4488,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["FileRead"];
+                    "application/json": components["schemas"]["UploadRead"];
                 };
             };
             /** @description `not_authenticated`: Not authenticated */
@@ -4424,6 +4533,15 @@ export interface operations {
             };
             /** @description `validation_error`: Request validation failed */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `dependency_unavailable`: A part of this server is not available right now; try again later. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4663,6 +4781,13 @@ export interface operations {
                 };
                 content?: never;
             };
+            /** @description The range that `Range` asks for. */
+            206: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             /** @description `not_authenticated`: Not authenticated */
             401: {
                 headers: {
@@ -4688,6 +4813,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description `dependency_unavailable`: A part of this server is not available right now; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
         };
@@ -4741,6 +4875,59 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    files_replace: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                file_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Replace"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileRead"];
+                };
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_found`: There is no such thing, or it is not yours. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `validation_error`: Request validation failed */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
         };

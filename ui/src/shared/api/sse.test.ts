@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { readEvents, type ServerEvent } from "./sse";
 
 function streamOf(parts: Uint8Array[]): ReadableStream<Uint8Array> {
@@ -42,5 +42,23 @@ describe("readEvents", () => {
 
   it("drops an event that the end of the stream cut off", async () => {
     expect(await read(["data: a\n\ndata: b\n"])).toEqual([{ id: null, event: "message", data: "a" }]);
+  });
+
+  it("gives up a connection that has fallen silent, but not one that is kept alive", async () => {
+    vi.useFakeTimers();
+    let send: ReadableStreamDefaultController<Uint8Array> | undefined;
+    const body = new ReadableStream<Uint8Array>({ start: (controller) => void (send = controller) });
+    const next = readEvents(body).next();
+    const ended = expect(next).rejects.toThrow(TypeError);
+    for (let beat = 0; beat < 5; beat += 1) {
+      await vi.advanceTimersByTimeAsync(30_000);
+      send?.enqueue(new TextEncoder().encode(": keep alive\n\n"));
+    }
+    await vi.advanceTimersByTimeAsync(44_000);
+    const early = await Promise.race([next.then(() => "read", () => "gone"), Promise.resolve("waiting")]);
+    expect(early).toBe("waiting");
+    await vi.advanceTimersByTimeAsync(2_000);
+    await ended;
+    vi.useRealTimers();
   });
 });

@@ -21,11 +21,28 @@ function parseBlock(block: string): ServerEvent | null {
   return data.length > 0 ? { id, event, data: data.join("\n") } : null;
 }
 
+/** Three times as long as the server lets a stream be idle before it sends a comment: who is silent longer has gone. */
+const SILENT_MS = 45_000;
+
+/** Read on, but no longer than a living stream can be silent; throws TypeError, as a body that breaks off does. */
+async function readSoon(reader: ReadableStreamDefaultReader<Uint8Array>) {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const silence = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new TypeError("The stream has fallen silent.")), SILENT_MS);
+  });
+  try {
+    return await Promise.race([reader.read(), silence]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 /**
  * Read the events of a stream as they arrive.
  *
  * Follows the WHATWG rules that matter here: comment lines are skipped, all three line ends count, and an event that
- * the stream's end cut off is dropped (the next connection sends it again).
+ * the stream's end cut off is dropped (the next connection sends it again). A connection that has died without a word,
+ * as one does while a computer sleeps, ends in a TypeError.
  */
 export async function* readEvents(body: ReadableStream<Uint8Array>): AsyncGenerator<ServerEvent> {
   const reader = body.getReader();
@@ -33,7 +50,7 @@ export async function* readEvents(body: ReadableStream<Uint8Array>): AsyncGenera
   let rest = "";
   try {
     for (;;) {
-      const { done, value } = await reader.read();
+      const { done, value } = await readSoon(reader);
       if (done) return;
       rest += decoder.decode(value, { stream: true });
       const heldBack = rest.endsWith("\r") ? 1 : 0;

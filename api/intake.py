@@ -1,0 +1,92 @@
+"""What becomes of an upload that came in whole: the file that is there already, or a new one."""
+
+import asyncio
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api.schemas.files import FileRead, NamesakeRead, UploadRead
+from api.state import AppState
+from api.uploads import Upload
+from ingestion import detect
+from llama_service.errors import QuotaExceeded, UnsupportedFileType, ValidationFailed
+from persistence import conversations, files, leftovers, versions
+from persistence.files import FileView
+from persistence.tables import File
+
+
+async def take_in(state: AppState, user_id: UUID, given: Upload) -> tuple[UploadRead, bool]:
+    """Keep an upload and queue it; return it, and whether it was there already.
+
+    Raises ValidationFailed for an empty file, UnsupportedFileType, QuotaExceeded, NotFound for a conversation or a
+    file to replace that is not the user's.
+    """
+    if given.received.size == 0:
+        empty = {"loc": ["body", "file"], "msg": "The file is empty.", "type": "empty"}
+        raise ValidationFailed("The file is empty.", details=[empty])
+    mime = await asyncio.to_thread(detect.detect_file, given.received.path, given.name)
+    if state.blobs.remote:
+        # What is refused need not travel; what travels must not hold a transaction.
+        async with state.database.transaction() as session:
+            await _admit(state, session, user_id, given, mime)
+            await leftovers.note(session, [given.received.sha256])
+        await state.blobs.keep(given.received)
+    removed = None
+    async with state.database.transaction() as session:
+        # The same bytes at the same time, from one owner or from several, and their removal: one after the other.
+        await leftovers.alone(session, f"user {user_id}", leftovers.blob_key(given.received.sha256))
+        found = await _admit(state, session, user_id, given, mime)
+        file, again = await _enter(session, user_id, given, found)
+        await state.blobs.keep(given.received)
+        if given.conversation_id is not None:
+            await files.attach(session, user_id, file.id, given.conversation_id)
+        if given.replaces is not None and given.replaces != file.id:
+            removed = await versions.replace(session, user_id, new=file.id, old=given.replaces)
+        changed = isinstance(found, str) and given.replaces is None
+        older = await versions.same_name(session, user_id, file) if changed else []
+        shape = FileRead.of(await files.get(session, user_id, file.id))
+    if removed is not None:
+        await state.ingestion.pipeline.clean_up(removed)
+    if again:
+        await state.ingestion.enqueue(file.id)
+    namesakes = [NamesakeRead.model_validate(row) for row in older]
+    return UploadRead(**dict(shape), same_name=namesakes), not again
+
+
+async def _admit(
+    state: AppState, session: AsyncSession, user_id: UUID, given: Upload, mime: str | None
+) -> FileView | str:
+    """Return the file that has these bytes already, or the media type of a new one; refuse what may not come in."""
+    if given.conversation_id is not None:
+        await conversations.get(session, user_id, given.conversation_id)
+    if given.replaces is not None:
+        await files.get(session, user_id, given.replaces)
+    known = await files.same(session, user_id, given.received.sha256, given.name)
+    if known is not None:
+        return known
+    if mime is None:
+        raise UnsupportedFileType(detect.refusal(given.received.head, given.name))
+    await _check_quota(state, session, user_id, given)
+    return mime
+
+
+async def _check_quota(state: AppState, session: AsyncSession, user_id: UUID, given: Upload) -> None:
+    """Refuse what is too much. What the upload replaces does not count: it is about to go."""
+    count, used = await files.usage(session, user_id, without=given.replaces)
+    settings = state.settings
+    if count >= settings.max_files_per_user:
+        raise QuotaExceeded(f"You have {count} files, which is the limit; delete some to make room.")
+    if used + given.received.size > settings.max_bytes_per_user_mb * 1024 * 1024:
+        raise QuotaExceeded(f"Your files may take {settings.max_bytes_per_user_mb:g} MB in all; delete some first.")
+
+
+async def _enter(session: AsyncSession, user_id: UUID, given: Upload, found: FileView | str) -> tuple[File, bool]:
+    """Return the file of an upload, and whether it is to be read: a new one, or one that could not be read before."""
+    if isinstance(found, str):
+        size, sha256 = given.received.size, given.received.sha256
+        return await files.create(session, user_id, name=given.name, mime=found, size=size, sha256=sha256), True
+    failed = found.file.status == "failed"
+    if failed:
+        await files.note(session, found.file.id, status="pending", stage="queued", progress=0.0, error=None)
+        await session.refresh(found.file)
+    return found.file, failed

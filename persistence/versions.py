@@ -1,0 +1,71 @@
+"""Versions of files: a new one takes the place of an old one at the moment when it can be searched, not before."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import Uuid, cast, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from llama_service.errors import NotFound, ValidationFailed
+from persistence import files
+from persistence.files import Removed
+from persistence.tables import ConversationFile, File
+
+_OFFERED = 10
+
+
+async def same_name(session: AsyncSession, user_id: UUID, file: File) -> Sequence[File]:
+    """Return the user's other files of this name with other bytes, newest first."""
+    query = (
+        select(File)
+        .where(File.user_id == user_id, File.name == file.name, File.sha256 != file.sha256, File.id != file.id)
+        .order_by(File.id.desc())
+        .limit(_OFFERED)
+    )
+    return (await session.execute(query)).scalars().all()
+
+
+async def replace(session: AsyncSession, user_id: UUID, *, new: UUID, old: UUID) -> Removed | None:
+    """Let `new` take the place of `old` as soon as it can be searched; return what is to be cleaned up, if it can now.
+
+    Raises NotFound where one of them is not the user's, ValidationFailed where they are one.
+    """
+    if new == old:
+        message = "A file can't replace itself."
+        raise ValidationFailed(details=[{"loc": ["body", "file_id"], "msg": message, "type": "same_file"}])
+    # Locked against the worker that publishes it, and in its order: either it sees the wish, or we see that it is
+    # searchable.
+    owned = select(File.searchable).where(File.user_id == user_id)
+    searchable = await session.scalar(owned.where(File.id == new).with_for_update())
+    other = await session.scalar(owned.where(File.id == old).with_for_update(read=True, key_share=True))
+    if searchable is None or other is None:
+        raise NotFound
+    # The newer wish counts: two files can't wait for each other.
+    await session.execute(update(File).where(File.id == old, File.replaces_id == new).values(replaces_id=None))
+    await session.execute(update(File).where(File.id == new).values(replaces_id=old))
+    return await retire(session, new) if searchable else None
+
+
+async def retire(session: AsyncSession, file_id: UUID) -> Removed | None:
+    """Delete what a file replaces, and what that was to replace; it takes their place in their conversations.
+
+    For the transaction that makes the file searchable: searches find either the old or the new one.
+    """
+    ids: list[UUID] = []
+    owner, older = (await session.execute(select(File.user_id, File.replaces_id).where(File.id == file_id))).one()
+    while older is not None and older not in (*ids, file_id):
+        # From new to old, as every version locks that is published: so they wait for each other in one direction.
+        query = select(File.replaces_id).where(File.id == older, File.user_id == owner).with_for_update()
+        row = (await session.execute(query)).one_or_none()
+        if row is None:
+            break
+        ids.append(older)
+        older = row.replaces_id
+    if not ids:
+        return None
+    places = select(ConversationFile.conversation_id, cast(file_id, Uuid)).where(ConversationFile.file_id.in_(ids))
+    await session.execute(
+        upsert(ConversationFile).from_select(["conversation_id", "file_id"], places.distinct()).on_conflict_do_nothing()
+    )
+    return await files.remove(session, owner, ids)

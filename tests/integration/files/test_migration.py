@@ -1,0 +1,51 @@
+"""The migration to versions of files, on a database that is in use."""
+
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import psycopg
+import pytest
+from alembic import command
+
+from llama_service.settings import Settings
+from persistence.migrate import alembic_config, migrate
+from tests.conftest import Database
+
+
+@pytest.fixture
+def before(postgres: str, settings: Settings) -> Settings:
+    """Settings of a database with the first schema."""
+    name = f"old_{uuid4().hex}"
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    dsn = urlsplit(postgres)._replace(path=f"/{name}").geturl()
+    made = settings.model_copy(update={"database_url": type(settings.jwt_secret_key)(dsn)})
+    command.upgrade(alembic_config(made.migration_dsn()), "0001")
+    return made
+
+
+def add_file(connection: Database, user: object) -> object:
+    file = uuid4()
+    connection.execute(
+        "INSERT INTO files (id, user_id, name, mime, size, sha256) VALUES (%s, %s, 'a.txt', 'text/plain', 1, 'x')",
+        (file, user),
+    )
+    return file
+
+
+async def test_files_of_before_stay_and_can_be_replaced(before: Settings) -> None:
+    user = uuid4()
+    with psycopg.connect(before.postgres_dsn(), autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO users (id, username, email, hashed_password, is_active, is_superuser, is_verified)"
+            " VALUES (%s, 'u', 'u@example.com', 'x', true, false, true)",
+            (user,),
+        )
+        old = add_file(connection, user)
+        migrate(before)
+        assert connection.execute("SELECT id, replaces_id FROM files").fetchall() == [(old, None)]
+        new = add_file(connection, user)
+        connection.execute("UPDATE files SET replaces_id = %s WHERE id = %s", (old, new))
+        connection.execute("DELETE FROM files WHERE id = %s", (old,))
+        assert connection.execute("SELECT id, replaces_id FROM files").fetchall() == [(new, None)]
+        migrate(before)
