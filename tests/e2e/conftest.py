@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
-from playwright.async_api import Browser, BrowserContext, Page, Request, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, Request, async_playwright, expect
 
 from tests.e2e.browser import ROOT, launch
 from tests.support import Person, Server
@@ -19,7 +19,6 @@ PATIENCE_MS = 20_000
 
 Database = psycopg.Connection[Any]
 OpenPage = Callable[..., Awaitable[Page]]
-Figures = Callable[[str], None]
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +31,7 @@ def built_page() -> Path:
 @pytest.fixture(scope="session")
 async def browser(built_page: Path) -> AsyncIterator[Browser]:
     """A Chromium."""
+    expect.set_options(timeout=PATIENCE_MS)
     async with async_playwright() as playwright:
         running = await launch(playwright)
         yield running
@@ -109,17 +109,3 @@ async def shot(page: Page, name: str) -> None:
     """Keep a picture of the page."""
     SHOTS.mkdir(parents=True, exist_ok=True)
     await page.screenshot(path=SHOTS / f"{name}.png", animations="disabled")
-
-
-@pytest.fixture(scope="session")
-def figures() -> Figures:
-    """Keep a measured figure, in `.artifacts/ui-speed.txt`."""
-    path = ROOT / ".artifacts" / "ui-speed.txt"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text("")
-
-    def keep(line: str) -> None:
-        with path.open("a") as file:
-            file.write(f"{line}\n")
-
-    return keep

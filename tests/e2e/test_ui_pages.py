@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import FilePayload, Page, expect
 
 from tests.e2e.asking import WARRANTY, answered, ask, attach, message, ready
-from tests.e2e.browser import ROOT
+from tests.e2e.axe import accessible
 from tests.e2e.conftest import Database, OpenPage, shot
 from tests.files.pdf import pdf
 from tests.providers import OpenAIServer
@@ -16,20 +16,7 @@ from tests.support import Person
 
 pytestmark = pytest.mark.e2e
 
-AXE = ROOT / "ui" / "node_modules" / "axe-core" / "axe.min.js"
 PHONE = {"width": 390, "height": 844}
-
-
-async def accessible(page: Page) -> None:
-    """Check the page with axe: no violation of WCAG 2.2 A and AA."""
-    session = await page.context.new_cdp_session(page)
-    # The page's own policy forbids foreign scripts; the debugger may still evaluate one.
-    await session.send("Runtime.evaluate", {"expression": AXE.read_text()})
-    tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
-    script = f"axe.run(document, {{runOnly: {json.dumps(tags)}}}).then(r => JSON.stringify(r.violations))"
-    found = await session.send("Runtime.evaluate", {"expression": script, "awaitPromise": True})
-    violations = json.loads(found["result"]["value"])
-    assert [(v["id"], [n["html"][:160] for n in v["nodes"]]) for v in violations] == []
 
 
 async def asked(page: Page, openai: OpenAIServer, question: str, reply: str) -> None:
@@ -232,28 +219,6 @@ async def test_the_studio_draws_the_graph_and_its_checkpoints(
     await expect(page.get_by_role("heading", name="State")).to_be_visible()
     await accessible(page)
     await shot(page, "studio-1280-light")
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_a_conversation_is_accessible(
-    open_page: OpenPage, anna: Person, openai: OpenAIServer, scheme: str
-) -> None:
-    page = await open_page(anna, color_scheme=scheme)
-    await accessible(page)
-    await attach(page, "warranty.md", WARRANTY.encode())
-    await ready(page, "warranty.md")
-    reply = "Two years [1].\n\n| a | b |\n|--|--|\n| 1 | 2 |\n\n```python\nx = 1  # one\n```\n\n$a^2$\n"
-    await asked(page, openai, "How long does the warranty last?", reply)
-    await expect(page.locator(".hljs-comment")).to_be_visible()
-    await accessible(page)
-    await shot(page, f"chat-1280-{scheme}")
-
-
-async def test_the_sign_in_page_is_accessible(open_page: OpenPage) -> None:
-    page = await open_page(path="/sign-in")
-    await expect(page.get_by_role("heading")).to_be_visible()
-    await accessible(page)
-    await shot(page, "sign-in-1280-light")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -60,6 +60,10 @@ export function Shell() {
             <Icon name="plus" size={18} />
             {t("conversations.new")}
           </button>
+          <Link to="/files" className="sidebar__link" activeProps={{ "aria-current": "page" }}>
+            <Icon name="folder" size={18} />
+            {t("nav.files")}
+          </Link>
           <ConversationList currentId={currentId} search={search} onOpen={goTo} onGone={newChat} />
           <UserMenu onHelp={() => setHelp(true)} />
         </nav>

@@ -32,7 +32,10 @@ export function SignInPage({ onDone }: { onDone: () => void }) {
   return (
     <main className="sign-in">
       <section className="sign-in__brand" aria-hidden="true">
-        <Logo size={44} />
+        <p className="sign-in__mark">
+          <Logo size={36} />
+          {t("app.name")}
+        </p>
         <p className="sign-in__pitch">{t("auth.pitch")}</p>
         <SamplePassage />
       </section>

@@ -73,7 +73,8 @@ export function ChatView(props: ChatViewProps) {
   return (
     <ActionsContext value={actions}>
       <div className="chat">
-        <LiveRegion run={current} />
+        {/* A new chat becomes a conversation while it is answered: it is there that this is told. */}
+        <LiveRegion run={conversationId === null ? null : current} />
         {query.isLoading ? (
           <div className="page-message">
             <Spinner label={t("app.loading")} />

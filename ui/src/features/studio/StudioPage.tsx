@@ -54,7 +54,11 @@ export function StudioPage({ conversationId, onChoose }: StudioPageProps) {
             ))}
           </select>
         </div>
-        {conversationId && <Checkpoints key={conversationId} conversationId={conversationId} />}
+        {conversationId ? (
+          <Checkpoints key={conversationId} conversationId={conversationId} />
+        ) : (
+          <p className="studio__hint">{t("studio.chooseFirst")}</p>
+        )}
       </section>
     </div>
   );

@@ -1,8 +1,9 @@
 import { useQuery } from "@tanstack/react-query";
-import { useEffect, useRef, type ReactNode } from "react";
+import { useRef, type ReactNode } from "react";
 import { ApiError } from "@/shared/api/errors";
 import type { Message } from "@/shared/api/types";
 import { useEscape } from "@/shared/hooks/useEscape";
+import { usePanelFocus } from "@/shared/hooks/usePanelFocus";
 import { useT } from "@/shared/i18n";
 import { IconButton, Spinner } from "@/shared/ui/controls";
 import { ErrorNotice } from "@/shared/ui/ErrorNotice";
@@ -25,7 +26,7 @@ export function TracePanel({ answer, again, onClose }: TracePanelProps) {
   const t = useT();
   const heading = useRef<HTMLHeadingElement>(null);
   const { data, error, isLoading } = useQuery(traceQuery(answer.id));
-  useEffect(() => heading.current?.focus(), []);
+  usePanelFocus(heading, answer.id);
   useEscape(true, onClose);
   const missing = error instanceof ApiError && error.status === 404;
   return (

@@ -46,7 +46,7 @@ function InlineToken({ token }: { token: Token }) {
     case "math":
       return <MathInline token={token as MathToken} />;
     case "checkbox":
-      return <input type="checkbox" disabled checked={(token as Tokens.Checkbox).checked} readOnly />;
+      return <Task done={(token as Tokens.Checkbox).checked} />;
     default:
       return <PlainText token={token} />;
   }
@@ -96,6 +96,11 @@ function Citations({ token }: { token: CitationToken }) {
   const drawn = token.numbers.map((n) => ({ n, node: cite(n) }));
   if (drawn.every(({ node }) => node === null)) return token.raw;
   return drawn.map(({ n, node }) => <Fragment key={n}>{node ?? `[${n}]`}</Fragment>);
+}
+
+function Task({ done }: { done: boolean }) {
+  const t = useT();
+  return <input type="checkbox" disabled checked={done} readOnly aria-label={t(done ? "chat.taskDone" : "chat.taskOpen")} />;
 }
 
 function MathInline({ token }: { token: MathToken }) {

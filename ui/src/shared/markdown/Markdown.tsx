@@ -5,6 +5,7 @@ import { BlockLexer, type Block } from "./blocks";
 import { CodeBlock } from "./CodeBlock";
 import { Inline } from "./Inline";
 import type { MathToken } from "./syntax";
+import { readable } from "./tail";
 import "./markdown.css";
 
 const Formula = lazy(() => import("./Formula"));
@@ -17,11 +18,12 @@ const Formula = lazy(() => import("./Formula"));
 export function Markdown({ text, growing = false }: { text: string; growing?: boolean }) {
   const [lexer] = useState(() => new BlockLexer());
   const blocks = lexer.update(text);
-  const last = blocks.findLastIndex((block) => block.token.type !== "space");
+  const last = growing ? blocks.findLastIndex((block) => block.token.type !== "space") : -1;
+  const shown = blocks.flatMap((block, index) => (index === last ? readable(block) : [block]));
   return (
     <div className="md">
-      {blocks.map((block, index) => (
-        <TopBlock key={block.start} block={block} growing={growing && index === last} />
+      {shown.map((block) => (
+        <TopBlock key={block.start} block={block} growing={block.start === blocks[last]?.start} />
       ))}
     </div>
   );

@@ -123,7 +123,7 @@ export class LiveRuns {
     this.runs = [...this.runs];
     this.tell();
     onStart?.(id);
-    void this.queries.invalidateQueries({ queryKey: ["conversations", "list"] });
+    void this.queries.invalidateQueries({ queryKey: keys.conversations });
   }
 
   private ended(run: LiveRun, event: RunEvent & { type: "done" }): void {

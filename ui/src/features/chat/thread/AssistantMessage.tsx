@@ -19,16 +19,18 @@ export function AssistantMessage({ row: { message, run } }: { row: Row }) {
   const { citation } = useActions();
   const live = useLiveState(run);
   const writing = live !== null && live.phase !== "over";
+  // A page that has just been opened knows of the answer before it has taken its stream up.
+  const growing = live === null ? message.status === "streaming" : writing;
   const text = live ? live.text : message.content;
   const sources = live ? live.sources : message.sources;
   const cite = useMemo(() => citesFrom(sources, citation), [sources, citation]);
 
   return (
-    <article className="message message--answer" aria-label={t("chat.assistant")} aria-busy={writing}>
+    <article className="message message--answer" aria-label={t("chat.assistant")} aria-busy={growing}>
       <Fallback message={message} />
       <Pending count={live?.pending ?? 0} />
       <CitationContext value={cite}>
-        <Markdown text={text} growing={writing} />
+        <Markdown text={text} growing={growing} />
       </CitationContext>
       {writing && <Progress live={live} />}
       {!writing && <Outcome message={message} live={live} />}

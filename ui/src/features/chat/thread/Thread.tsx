@@ -1,5 +1,5 @@
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { useCallback, useLayoutEffect, useRef, useState, type ReactNode } from "react";
+import { useCallback, useLayoutEffect, useRef, useState, type ReactNode, type SyntheticEvent } from "react";
 import { useT } from "@/shared/i18n";
 import { IconButton } from "@/shared/ui/controls";
 import type { Row } from "./rows";
@@ -22,6 +22,7 @@ export function Thread({ rows, renderRow }: ThreadProps) {
   const following = useRef(true);
   const lastTop = useRef(0);
   const touched = useRef(0);
+  const hold = useHold();
   const asking = rows.at(-1)?.run?.asked ?? null;
   const [away, setAway] = useState(false);
 
@@ -43,11 +44,13 @@ export function Thread({ rows, renderRow }: ThreadProps) {
 
   // Who asks wants to see the answer.
   useLayoutEffect(() => {
-    if (asking) following.current = true;
-  }, [asking]);
+    if (!asking) return;
+    following.current = true;
+    hold.release();
+  }, [asking, hold]);
   useLayoutEffect(() => {
-    if (following.current) toEnd();
-  }, [height, rows.length, asking, toEnd]);
+    if (!hold.keep(scroller.current) && following.current) toEnd();
+  }, [height, rows.length, asking, toEnd, hold]);
 
   function onScroll() {
     const element = scroller.current;
@@ -60,8 +63,9 @@ export function Thread({ rows, renderRow }: ThreadProps) {
     setAway(!following.current && left > element.clientHeight / 2);
   }
 
-  const touch = () => {
+  const touch = (event: SyntheticEvent) => {
     touched.current = performance.now();
+    hold.touch(event);
   };
 
   return (
@@ -73,7 +77,7 @@ export function Thread({ rows, renderRow }: ThreadProps) {
       onTouchMove={touch}
       onKeyDown={touch}
       onPointerDown={touch}
-      onPointerMove={(event) => event.buttons > 0 && touch()}
+      onPointerMove={(event) => event.buttons > 0 && touch(event)}
     >
       {/* A scrolling region has to be reachable by keyboard. */}
       {/* eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex */}
@@ -110,4 +114,41 @@ export function Thread({ rows, renderRow }: ThreadProps) {
       )}
     </div>
   );
+}
+
+interface Hold {
+  touch: (event: SyntheticEvent) => void;
+  release: () => void;
+  /** Keep in view what is held, if anything is; says whether. */
+  keep: (scroller: HTMLElement | null) => boolean;
+}
+
+/**
+ * What was pressed last stays in view when the thread gets narrower or wider, as it does when a panel opens beside it:
+ * rows above then change their height. It is held until the reader touches the thread again.
+ */
+function useHold(): Hold {
+  const [hold] = useState((): Hold => {
+    let pressed: Element | null = null;
+    let held: Element | null = null;
+    let width = 0;
+    return {
+      touch: ({ type, target }) => {
+        held = null;
+        if ((type === "pointerdown" || type === "keydown") && target instanceof Element) pressed = target;
+      },
+      release: () => {
+        held = null;
+      },
+      keep: (scroller) => {
+        const now = scroller?.clientWidth ?? width;
+        if (width !== 0 && now !== width) held = pressed;
+        width = now;
+        if (!held?.isConnected) return false;
+        held.scrollIntoView({ block: "nearest" });
+        return true;
+      },
+    };
+  });
+  return hold;
 }
