@@ -32,7 +32,12 @@ NAMES = (
     "pages",
     "memory",
     "bad_days",
+    "search_scale",
+    "ingest",
+    "ingest_memory",
+    "ingest_beside",
     "sizes",
+    "ui",
 )
 TARGET = Path(".artifacts/bench.json")
 

@@ -112,14 +112,6 @@ class Talker:
         self.seen[f"ended with {follower.events[-1].name}"] += 1
 
     async def _upload(self) -> None:
-        account = self._somewhere()
-        form = aiohttp.FormData()
         text = f"{self.name} keeps {self.dice.randint(1, 10**9)} apples in shed {len(self.files)}. " * 20
-        form.add_field("file", text.encode(), filename="apples.txt")
-        headers = {"Authorization": account.headers["Authorization"]}
-        url = f"{account.url}/api/v1/files/upload"
-        async with account.session.post(url, data=form, headers=headers) as response:
-            if response.status >= 300:
-                raise Refused(url, response.status, await response.text())
-            self.files.append((await response.json())["id"])
+        self.files.append((await self._somewhere().upload("apples.txt", text.encode()))["id"])
         self.seen["uploads"] += 1

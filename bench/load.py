@@ -1,6 +1,7 @@
 """The clients of the benchmarks: cheap readers of streams, and accounts that are signed in."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -84,6 +85,17 @@ class Account:
                 raise Refused(f"{method} {path}", response.status, raw.decode(errors="replace"))
             return orjson.loads(raw) if raw else None
 
+    async def upload(self, name: str, content: bytes) -> Any:
+        """Upload a file and return it as it is at once. Raises Refused."""
+        form = aiohttp.FormData()
+        form.add_field("file", content, filename=name)
+        url = f"{self.url}/api/v1/files/upload"
+        headers = {"Authorization": self.headers["Authorization"]}
+        async with self.session.post(url, data=form, headers=headers) as response:
+            if response.status >= 300:
+                raise Refused(url, response.status, await response.text())
+            return await response.json()
+
     async def ask(self, question: str, **fields: Any) -> Heard:
         """Ask over `/chat/stream` and read the answer."""
         return await listen(
@@ -111,6 +123,16 @@ def cpu_seconds(pid: int) -> float:
     """Return the CPU time that a process has used, its threads included and its children not."""
     times = psutil.Process(pid).cpu_times()
     return times.user + times.system
+
+
+def spent_cpu_seconds(pid: int) -> float:
+    """Return the CPU time of a process, its children, and those of its children that have ended."""
+    total = 0.0
+    for process in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            times = process.cpu_times()
+            total += times.user + times.system + times.children_user + times.children_system
+    return total
 
 
 def tree_cpu_seconds(pid: int) -> float:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from llama_service.runtime.chroma import EmbeddedChroma
+from llama_service.runtime.embeddings import EmbeddedEmbedder
 from llama_service.runtime.http import get
 from llama_service.runtime.postgres import EmbeddedPostgres
 from llama_service.runtime.process import Child, ChildSpec, base_environment, free_port, package_root
@@ -51,42 +52,59 @@ class Stage:
         options = [part for kind, port in self.ports.items() for part in (f"--{kind}", str(port))]
         options += ["--rate", str(script.rate)]
         options += ["--tokens", str(script.tokens)] if script.tokens else []
-        self.doubles = Child(self._spec("doubles", ["tests.providers", *options], self.ports["openai"], "/v1/models"))
+        self.doubles = Child(self.spec("doubles", ["tests.providers", *options], self.ports["openai"], "/v1/models"))
         await self.doubles.start()
 
     async def serve(self, name: str = "api", **environment: str) -> "Service":
         """Start an API process; `environment` goes over the stage's own."""
         port = free_port()
         argv = ["llama_service", "serve", "--port", str(port)]
-        child = Child(self._spec(name, argv, port, "/health", **{**self.environment, **environment}))
+        child = Child(self.spec(name, argv, port, "/health", **{**self.environment, **environment}))
         self.apis.append(child)
         await child.start()
         return Service(child, f"http://127.0.0.1:{port}")
 
-    async def work(self) -> Child:
-        """Start a queue worker."""
-        child = Child(self._spec("worker", ["llama_service", "worker"], 0, "", **self.environment))
+    async def work(self, **environment: str) -> Child:
+        """Start a queue worker; `environment` goes over the stage's own."""
+        child = Child(self.spec("worker", ["llama_service", "worker"], 0, "", **{**self.environment, **environment}))
         self.apis.append(child)
         await child.start()
         return child
+
+    @contextlib.asynccontextmanager
+    async def embeddings(self) -> AsyncIterator[dict[str, str]]:
+        """Start the embeddings that the service ships with; yield the settings that lead to them."""
+        key = "bench-embeddings"
+        embedder = EmbeddedEmbedder(self.folder / "models", self.folder / "logs", api_key=key)
+        await embedder.start()
+        try:
+            yield {
+                "EMBEDDINGS_SOURCE": "embedded",
+                "EMBEDDED_EMBEDDINGS_URL": embedder.url,
+                "EMBEDDED_API_KEY": key,
+            }
+        finally:
+            await embedder.stop()
 
     async def proxy(self) -> "Service":
         """Start the bare proxy in front of the doubles' OpenAI wire."""
         port = free_port()
         argv = ["bench.proxy", "--port", str(port), "--target", self.environment["OPENAI_BASE_URL"]]
-        child = Child(self._spec("proxy", argv, port, "/health"))
+        child = Child(self.spec("proxy", argv, port, "/health"))
         self.apis.append(child)
         await child.start()
         return Service(child, f"http://127.0.0.1:{port}")
 
     async def run(self, *arguments: str) -> None:
         """Run a command of the service to its end. Raises RuntimeError where it fails."""
-        child = Child(self._spec("command", ["llama_service", *arguments], 0, "", **self.environment))
+        child = Child(self.spec("command", ["llama_service", *arguments], 0, "", **self.environment))
         await child.spawn()
         if await child.wait() != 0:
             raise RuntimeError(child.spec.log_path.read_text()[-2000:])
 
-    def _spec(self, name: str, argv: Sequence[str], port: int, path: str, **environment: str) -> ChildSpec:
+    def spec(self, name: str, argv: Sequence[str], port: int, path: str, **environment: str) -> ChildSpec:
+        """Return how a module is run, with a log file of its own; it is ready when `path` answers at `port`."""
+
         async def is_ready() -> bool:
             if not port:
                 return True

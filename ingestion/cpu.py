@@ -3,6 +3,7 @@
 import asyncio
 import ctypes
 import multiprocessing
+import os
 import signal
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -38,12 +39,15 @@ def index_text(document: Extracted, chunk_size: int, chunk_overlap: int) -> Inde
     return Indexed(passages, searched, gaps, plain, lengths)
 
 
-def _begin() -> None:
+def _begin(parent: int) -> None:
+    os.nice(10)  # whoever waits for an answer goes first
     # The terminal's Ctrl-C is the parent's affair, and the parent's death is ours.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
         pdeathsig = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
         ctypes.CDLL(None).prctl(pdeathsig, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before the line above, and nobody would ever end us
+        os._exit(1)
 
 
 class Processes:
@@ -59,6 +63,7 @@ class Processes:
                 self._count,
                 mp_context=multiprocessing.get_context("spawn"),
                 initializer=_begin,
+                initargs=(os.getpid(),),
                 max_tasks_per_child=200,
             )
         return self._pool

@@ -51,7 +51,7 @@ SUPPORTED: Mapping[str, str] = MappingProxyType(
         TSV: "text:load_csv",
         JSON: "text:load_json",
         JSONL: "text:load_json",
-        MARKDOWN: "text:load_markdown",
+        MARKDOWN: "markdown:load_markdown",
         SOURCE: "text:load_source",
         TEXT: "text:load_text",
         **dict.fromkeys(_IMAGES, "picture:load_picture"),

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import numpy as np
 import structlog
+from sqlalchemy import text
 
 from chains.embeddings import EmbeddingsHandle
 from llama_service.errors import DependencyUnavailable
@@ -62,23 +63,45 @@ class IndexKeeper:
             self.health.indexed = sum((await self._index.counts()).values())
             if self.health.indexed != self.health.vectors:
                 log.warning("index_differs", indexed=self.health.indexed, vectors=self.health.vectors)
-                await self.repair()
-                self.health.indexed = sum((await self._index.counts()).values())
+                if await self.repair():
+                    self.health.indexed = sum((await self._index.counts()).values())
         except DependencyUnavailable:
             self.health.indexed = None
         return missing
 
-    async def repair(self) -> None:
-        """Write the files that the index does not hold whole, and drop those that are gone."""
+    async def repair(self) -> bool:
+        """Write the files that the index does not hold whole, and drop those that are gone.
+
+        One process at a time does it. Return False where another one is at it.
+        """
+        async with self._database.transaction() as session:
+            # Held until the transaction ends, which reads and writes nothing else.
+            mine = await session.scalar(text("SELECT pg_try_advisory_xact_lock(hashtextextended('repair index', 0))"))
+            if mine:
+                await self._repair()
+        return bool(mine)
+
+    async def _repair(self) -> None:
         known = await self._index.file_counts()
         seen: set[UUID] = set()
         async for file in self._all_files():
             seen.add(file.id)
             if known.get(file.id, 0) != file.chunks_indexed:
-                await self._index.remove_file(file.id)
-                await self.write(file)
+                await self._rewrite(file)
         for file_id in known.keys() - seen:
             await self._index.remove_file(file_id)
+
+    async def settle(self, file: File, count: int) -> None:
+        """Write a file's passages again where the index holds more or fewer than `count` of them.
+
+        So it is after a worker died between the two writes of a batch, or a file's passages were replaced.
+        """
+        if await self._index.file_count(file.id) != count:
+            await self._rewrite(file)
+
+    async def _rewrite(self, file: File) -> None:
+        await self._index.remove_file(file.id)
+        await self.write(file)
 
     async def _all_files(self) -> AsyncIterator[File]:
         """Yield the searchable files of all owners; no transaction stays open between them."""

@@ -8,7 +8,8 @@ from uuid import UUID
 
 import procrastinate
 import structlog
-from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
+from procrastinate.exceptions import AlreadyEnqueued, ConnectorException, UniqueViolation
+from procrastinate.jobs import Status
 from sqlalchemy.exc import SQLAlchemyError
 
 from chains.embeddings import EmbeddingsHandle
@@ -29,24 +30,6 @@ HEARTBEAT = 5.0  # seconds
 STALLED_AFTER = 15.0
 SWEEP_EVERY = 5.0
 CHECK_INDEX_EVERY = 30.0
-
-
-class _Again(Exception):
-    """Tells the queue to repeat a job, in some seconds."""
-
-    def __init__(self, seconds: int) -> None:
-        self.seconds = seconds
-        super().__init__(f"again in {seconds} s")
-
-
-class _Patience(procrastinate.BaseRetryStrategy):
-    """Repeats what asks for it, as often as it asks."""
-
-    def get_retry_decision(self, *, exception: BaseException, job: Any) -> procrastinate.RetryDecision | None:
-        """Return when the job runs again, or None."""
-        if isinstance(exception, _Again):
-            return procrastinate.RetryDecision(retry_in={"seconds": exception.seconds})
-        return None
 
 
 # What may be better in a moment. Anything else that the database says is about this file's content.
@@ -71,15 +54,13 @@ class Ingestion:
         self._settings = settings
         self._database = database
         self._processes = Processes(settings.worker_concurrency)
-        self.pipeline = Pipeline(settings, database, blobs, index, embeddings, self._processes)
-        self.embedding_model = embeddings.model
         self.keeper = IndexKeeper(database, index, embeddings)
+        self.pipeline = Pipeline(settings, database, blobs, index, embeddings, self._processes, self.keeper)
+        self.embedding_model = embeddings.model
         connector = procrastinate.PsycopgConnector(conninfo=settings.postgres_dsn(), min_size=1, max_size=4)
         self._queue = procrastinate.App(connector=connector)
-        self._read = self._queue.task(name="read", queue="read", pass_context=True, retry=_Patience())(self._read_file)
-        self._embed = self._queue.task(name="embed", queue="embed", pass_context=True, retry=_Patience())(
-            self._embed_file
-        )
+        self._read = self._queue.task(name="read", queue="read")(self._read_file)
+        self._embed = self._queue.task(name="embed", queue="embed")(self._embed_file)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self, *, work: bool) -> None:
@@ -104,11 +85,13 @@ class Ingestion:
         """Queue a file to be read. Does nothing where it is queued already."""
         await self._defer(self._read, file_id)
 
-    async def _defer(self, task: Any, file_id: UUID) -> None:
+    async def _defer(self, task: Any, file_id: UUID, *, attempt: int = 0, seconds: int = 0) -> None:
         lock = f"{task.name}-{file_id}"
+        later = {"schedule_in": {"seconds": seconds}} if seconds else {}
         with contextlib.suppress(AlreadyEnqueued):
             # `lock`: never two at once on one file. `queueing_lock`: never twice in the queue.
-            await task.configure(lock=lock, queueing_lock=lock).defer_async(file_id=str(file_id))
+            job = task.configure(lock=lock, queueing_lock=lock, **later)
+            await job.defer_async(file_id=str(file_id), attempt=attempt)
 
     async def depth(self) -> dict[str, int]:
         """Return how many jobs wait or run, by queue."""
@@ -149,10 +132,7 @@ class Ingestion:
 
     async def _sweep(self) -> None:
         """Take up what dead workers left: their jobs, and files that have no job at all."""
-        manager = self._queue.job_manager
-        for job in await manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_AFTER):
-            log.warning("job_rescued", task=job.task_name)
-            await manager.retry_job(job)
+        await self._rescue()
         async with self._database.transaction() as session:
             waiting = await files.unfinished(session, older_than=SWEEP_EVERY)
         if not waiting:
@@ -165,34 +145,41 @@ class Ingestion:
             if str(file_id) not in known:
                 await self._defer(self._embed if stage == "embed" else self._read, file_id)
 
+    async def _rescue(self) -> None:
+        manager = self._queue.job_manager
+        for job in await manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_AFTER):
+            log.warning("job_rescued", task=job.task_name)
+            try:
+                await manager.retry_job(job)
+            except UniqueViolation:
+                # The same was queued meanwhile, and waits for this one's lock: it takes over.
+                await manager.finish_job(job, Status.FAILED, delete_job=True)
+
     async def _check_index(self) -> None:
         for file_id in await self.keeper.check():
             await self._defer(self._embed, file_id)
 
-    async def _read_file(self, context: procrastinate.JobContext, file_id: str) -> None:
-        if await self._carefully(context, self._read, UUID(file_id), self.pipeline.read):
+    async def _read_file(self, file_id: str, attempt: int = 0) -> None:
+        if await self._carefully(self._read, UUID(file_id), attempt, self.pipeline.read):
             await self._defer(self._embed, UUID(file_id))
 
-    async def _embed_file(self, context: procrastinate.JobContext, file_id: str) -> None:
-        await self._carefully(context, self._embed, UUID(file_id), self.pipeline.embed)
+    async def _embed_file(self, file_id: str, attempt: int = 0) -> None:
+        await self._carefully(self._embed, UUID(file_id), attempt, self.pipeline.embed)
 
     async def _carefully(
-        self,
-        context: procrastinate.JobContext,
-        task: Any,
-        file_id: UUID,
-        work: Callable[[UUID], Awaitable[bool | None]],
+        self, task: Any, file_id: UUID, attempt: int, work: Callable[[UUID], Awaitable[bool | None]]
     ) -> bool:
         """Do a job; try again later what may pass, and end in a state that a user can read in any case."""
         try:
             return bool(await work(file_id))
         except _PASSING as error:
             code = error.code if isinstance(error, AppError) else type(error).__name__
-            attempt = context.job.attempts
             log.warning("job_failed", task=task.name, file_id=str(file_id), code=code, attempt=attempt)
             if attempt < RETRIES:
-                raise _Again(_backoff(attempt)) from None
-            await self._give_up(task, file_id, code)
+                # A new job: the queue's own retry fails for ever where the same has been queued meanwhile.
+                await self._defer(task, file_id, attempt=attempt + 1, seconds=_backoff(attempt))
+            else:
+                await self._give_up(task, file_id, code)
         except Exception:
             log.exception("job_broken", task=task.name, file_id=str(file_id))
             await self._give_up(task, file_id, AppError.code)

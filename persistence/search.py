@@ -8,11 +8,13 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy import select, tuple_
+from sqlalchemy import func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from llama_service.errors import AppError
 from persistence import lexical, ranking
+from persistence.exact import ExactVectors
 from persistence.ranking import FilePostings, Key, Ranked
 from persistence.session import Database
 from persistence.tables import ConversationFile, File, Passage, Posting
@@ -97,11 +99,14 @@ class _Ranking:
 
 
 async def files_in(session: AsyncSession, scope: Scope) -> Sequence[Any]:
-    """Return the scope's files: id, name, status, searchable, passage_lengths.
+    """Return the scope's files: the columns that a search needs, and whether a newer one is to come (`outdated`).
 
     A conversation with files of its own sees those; one without sees its owner's library (files of no conversation).
     """
-    query = select(File.id, File.name, File.status, File.searchable, File.passage_lengths).where(
+    newer = aliased(File)
+    outdated = select(newer.id).where(newer.replaces_id == File.id).exists().label("outdated")
+    columns = (File.id, File.name, File.status, File.searchable, File.passage_lengths)
+    query = select(*columns, File.embedding_model, File.updated_at, outdated).where(
         File.user_id == scope.user_id, File.status != "failed"
     )
     if scope.file_ids:
@@ -121,6 +126,7 @@ class Retriever:
     def __init__(self, database: Database, index: VectorIndex, embed: Embed) -> None:
         self._database = database
         self._index = index
+        self._exact = ExactVectors(database)
         self._embed = embed
 
     async def retrieve(self, scope: Scope, query: str, *, budget: int, wait: float = 0.0) -> Retrieval:
@@ -129,12 +135,10 @@ class Retriever:
         Files of the scope that are still being read are waited for, up to `wait` seconds, then named in `pending`.
         """
         began = time.perf_counter()
-        files = await self._files(scope, wait)
+        files, result, passages = await self._look(scope, query, wait=wait)
         pending = [file.name for file in files if file.status in ("pending", "processing") and not file.searchable]
-        result = await self._rank(scope, query, [file for file in files if file.searchable])
         if not result.files:
             return Retrieval(query, pending=pending, ms=result.ms)
-        passages = await self._read(result, with_neighbours=True)
         candidates = self._candidates(result, passages)
         result.ms["total"] = round((time.perf_counter() - began) * 1000, 1)
         sources = self._pack(result, passages, budget) if result.relevant else []
@@ -151,14 +155,32 @@ class Retriever:
 
     async def search(self, scope: Scope, query: str, k: int) -> list[Found]:
         """Return the `k` best passages, ranked exactly as `retrieve` ranks them."""
-        result = await self._rank(scope, query, [f for f in await self._files(scope, 0.0) if f.searchable])
-        result.ranked[k:] = []
-        passages = await self._read(result, with_neighbours=False)
+        _, result, passages = await self._look(scope, query, best=k)
         return [
             self._found(result.files[item.key[0]], [passages[item.key]], item.score)
             for item in result.ranked
             if item.key in passages
         ]
+
+    async def _look(
+        self, scope: Scope, query: str, *, wait: float = 0.0, best: int | None = None
+    ) -> tuple[Sequence[Any], _Ranking, dict[Key, Passage]]:
+        """Return the scope's files, their ranking and its passages: the `best` alone, or all with their neighbours.
+
+        Where a newer version took a file's place meanwhile, the search begins anew, and finds that one.
+        """
+        while True:
+            files = await self._files(scope, wait)
+            result = await self._rank(scope, query, [file for file in files if file.searchable])
+            if best is not None:
+                result.ranked[best:] = []
+            passages = await self._read(result, with_neighbours=best is None)
+            outdated = [file.id for file in files if file.outdated]
+            if not outdated:
+                return files, result, passages
+            async with self._database.reading() as session:
+                if await session.scalar(select(func.count()).where(File.id.in_(outdated))) == len(outdated):
+                    return files, result, passages
 
     async def _files(self, scope: Scope, wait: float) -> Sequence[Any]:
         deadline = time.monotonic() + wait
@@ -220,13 +242,11 @@ class Retriever:
         try:
             async with asyncio.timeout(_VECTOR_PATIENCE):
                 model, vector = await self._embed(query)
-                hits = await self._index.near(
-                    model,
-                    vector,
-                    owner=scope.user_id,
-                    file_ids=None if everything else list(places),
-                    count=CANDIDATES,
-                )
+                if await self._exact.suits(sum(len(file.passage_lengths or ()) for file in files)):
+                    hits = await self._exact.near(model, vector, files, CANDIDATES)
+                else:
+                    only = None if everything else list(places)
+                    hits = await self._index.near(model, vector, owner=scope.user_id, file_ids=only, count=CANDIDATES)
         except AppError as error:
             return {}, None, error.code
         except TimeoutError:

@@ -166,6 +166,16 @@ class VectorIndex:
         found: dict[str, int] = await self._run(lambda: {c.name: c.count() for c in self._collections()})
         return found
 
+    async def file_count(self, file_id: UUID) -> int:
+        """Return how many passages of a file the index holds."""
+
+        def count() -> int:
+            where: Any = {"file_id": str(file_id)}
+            return sum(len(c.get(where=where, include=[])["ids"]) for c in self._collections())
+
+        found: int = await self._run(count)
+        return found
+
     async def file_counts(self) -> dict[UUID, int]:
         """Return how many passages of each file the index holds."""
 

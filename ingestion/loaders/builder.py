@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from ingestion.documents import Block, BlockKind, Extracted, ExtractionFailed, Limits, clean
 
 # A group of rows with its header should be one passage; wider rows are written as `column: value` instead.
-_GROUP_CHARS = 420
-_WIDE_ROW_CHARS = 330
+GROUP_CHARS = 420
+WIDE_ROW_CHARS = 330
 _SPACES = re.compile(r"[ \t\n\f\v]+")
 
 
@@ -50,15 +50,15 @@ class Builder:
             return len(lines)
         head, body = lines[0], lines[1:]
         widest = len(_joined(head)) + sum(len(_joined(cells)) for cells in body[:50]) // len(body[:50])
-        if widest > _WIDE_ROW_CHARS:
+        if widest > WIDE_ROW_CHARS:
             for cells in body:
-                self._group([_named(head, cells)])
+                self._group([named(head, cells)])
             return len(lines)
         group: list[str] = [_joined(head)]
         size = len(group[0])
         for cells in body:
             line = _joined(cells)
-            if len(group) > 1 and size + len(line) > _GROUP_CHARS:
+            if len(group) > 1 and size + len(line) > GROUP_CHARS:
                 self._group(group)
                 group, size = group[:1], len(group[0])
             group.append(line)
@@ -95,6 +95,7 @@ def _joined(cells: Sequence[str]) -> str:
     return " | ".join(cells).rstrip(" |")
 
 
-def _named(head: Sequence[str], cells: Sequence[str]) -> str:
+def named(head: Sequence[str], cells: Sequence[str]) -> str:
+    """Return a row as `column: value; …`, without its empty cells."""
     names = [*head, *([""] * (len(cells) - len(head)))]
     return "; ".join(f"{name}: {cell}" if name else cell for name, cell in zip(names, cells, strict=False) if cell)

@@ -83,6 +83,9 @@ def _cause(error: Exception) -> str:
 
 def _confine(limits: Limits, parent: int) -> None:
     """Give up what reading a file does not need: time, memory, files, the network, outliving the parent."""
+    # To be killed with all that it starts. Not a session: Linux shares the processor among sessions first, and niceness
+    # counts only within one.
+    os.setpgrp()
     libc = ctypes.CDLL(None, use_errno=True)
     if sys.platform == "linux":
         # Best effort: some containers allow no namespaces; nothing here opens a connection anyway.

@@ -48,11 +48,13 @@ def load_rtf(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
     if not data.lstrip().startswith(b"{\\rtf"):
         raise ExtractionFailed("corrupt", "This file is not Rich Text.")
     builder = Builder(limits)
-    for text, level in _Reader().read(data):
-        if level:
-            builder.heading(text, level)
+    for content, level in _Reader().read(data):
+        if isinstance(content, list):
+            builder.table(content)
+        elif level:
+            builder.heading(content, level)
         else:
-            builder.add(text)
+            builder.add(content)
     return builder.build(mime)
 
 
@@ -60,10 +62,10 @@ class _Reader:
     """Follows groups, character sets and destinations."""
 
     def __init__(self) -> None:
-        self.paragraphs: list[tuple[str, int]] = []
+        self.paragraphs: list[tuple[str | list[list[str]], int]] = []
         self.line: list[str] = []
         self.row: list[str] = []
-        self.rows: list[str] = []
+        self.rows: list[list[str]] = []
         self.level = 0
         self.in_table = False
         self.pending = bytearray()
@@ -75,8 +77,8 @@ class _Reader:
         self.font = 0
         self.in_fonts = False
 
-    def read(self, data: bytes) -> list[tuple[str, int]]:
-        """Return the paragraphs, each with its level as a heading (0: none)."""
+    def read(self, data: bytes) -> list[tuple[str | list[list[str]], int]]:
+        """Return the paragraphs and the tables' rows, each paragraph with its level as a heading (0: none)."""
         for part in _PART.finditer(data):
             kind = part.lastgroup
             if kind == "hex":
@@ -116,7 +118,7 @@ class _Reader:
         # \\u writes characters beyond the first plane as two surrogates.
         text = "".join(self.line).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").strip(" \n")
         if word == "row":
-            self.rows.append(" | ".join(self.row + [text] * bool(text)))
+            self.rows.append(self.row + [text] * bool(text))
             self.row, self.line = [], []
         elif word == "cell":
             self.row.append(text)
@@ -131,7 +133,7 @@ class _Reader:
 
     def _end_table(self) -> None:
         if self.rows:
-            self.paragraphs.append(("\n".join(self.rows), 0))
+            self.paragraphs.append((self.rows, 0))
             self.rows = []
 
     def _brace(self, opens: bool) -> None:

@@ -1,4 +1,4 @@
-"""Plain text, Markdown, source code, CSV and JSON."""
+"""Plain text, source code, CSV and JSON."""
 
 import csv
 import io
@@ -11,8 +11,6 @@ from ingestion.documents import Block, Extracted, ExtractionFailed, Limits, clea
 from ingestion.loaders.builder import Builder, flat
 from ingestion.loaders.encoding import decode
 
-_MARKDOWN_HEADING = re.compile(r"^(#{1,6})[ \t]+(\S.*)$|^(\S.*)\n(=+|-{3,})[ \t]*$", re.MULTILINE)
-_FENCE = re.compile(r"^(```|~~~).*?(?:^\1[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
 # Definitions at the start of a line in the usual languages; their label goes up to a bracket.
 _DEFINITION = re.compile(
     r"^(?:(?:export|default|public|private|protected|internal|static|abstract|final|async|pub|unsafe|sealed) )*"
@@ -26,32 +24,19 @@ csv.field_size_limit(16 * 1024 * 1024)
 
 def load_text(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
     """Read text in any encoding, verbatim."""
-    return _verbatim(_read(path, limits), (), mime, limits)
-
-
-def load_markdown(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
-    """Read Markdown verbatim, with its headings marked."""
-    text = _read(path, limits)
-    fences = [found.span() for found in _FENCE.finditer(text)] if "```" in text or "~~~" in text else []
-    blocks = []
-    for found in _MARKDOWN_HEADING.finditer(text):
-        if any(start <= found.start() < end for start, end in fences):
-            continue
-        level = len(found[1]) if found[1] else 1 if found[4].startswith("=") else 2
-        blocks.append(Block(found.start(), found.end(), "heading", flat((found[2] or found[3]).rstrip("# ")), level))
-    return _verbatim(text, tuple(blocks), mime, limits)
+    return verbatim(read_text(path, limits), (), mime, limits)
 
 
 def load_source(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
     """Read source code verbatim, with classes and functions at the start of a line as headings."""
-    text = _read(path, limits)
+    text = read_text(path, limits)
     blocks = [Block(found.start(), found.end(), "heading", flat(found[0]), 1) for found in _DEFINITION.finditer(text)]
-    return _verbatim(text, tuple(blocks), mime, limits)
+    return verbatim(text, tuple(blocks), mime, limits)
 
 
 def load_csv(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
     """Read comma-, semicolon-, tab- or bar-separated rows; each group of rows repeats the header."""
-    text = _read(path, limits)
+    text = read_text(path, limits)
     builder = Builder(limits)
     delimiter = "\t" if mime == "text/tab-separated-values" else _delimiter(text[:_CSV_SAMPLE])
     try:
@@ -63,7 +48,7 @@ def load_csv(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
 
 def load_json(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
     """Read JSON or JSON lines as lines of `path: value`; objects in a list become paragraphs."""
-    text = _read(path, limits)
+    text = read_text(path, limits)
     builder = Builder(limits)
     try:
         for record in _records(text, mime):
@@ -77,14 +62,16 @@ def load_json(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
     return builder.build(mime)
 
 
-def _read(path: Path, limits: Limits) -> str:
+def read_text(path: Path, limits: Limits) -> str:
+    """Return a file's text in its clean form. Raises ExtractionFailed(too_large)."""
     data = path.read_bytes()
     if len(data) > 4 * limits.output_chars:
         raise ExtractionFailed("too_large", "This file is larger than the server reads as text.")
     return clean(decode(data))
 
 
-def _verbatim(text: str, blocks: tuple[Block, ...], mime: str, limits: Limits) -> Extracted:
+def verbatim(text: str, blocks: tuple[Block, ...], mime: str, limits: Limits) -> Extracted:
+    """Return a text as it is. Raises ExtractionFailed: too_large or no_text."""
     if len(text) > limits.output_chars:
         limit = f"{limits.output_chars:,}"
         raise ExtractionFailed("too_large", f"The text of this file is longer than {limit} characters.")

@@ -9,12 +9,12 @@ import argparse
 import asyncio
 import base64
 import hmac
-import itertools
 import os
 import queue
+import sys
 import threading
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,6 +34,7 @@ from llama_service.runtime.embeddings import packed_weights
 
 MODEL = "multilingual-e5-small"
 MAX_INPUTS = 2048  # as OpenAI's own limit
+_NICENESS = 10
 Encoded = tuple[Floats, int]
 
 
@@ -50,39 +51,42 @@ class EmbeddingsRequest(BaseModel):
         return [self.input] if isinstance(self.input, str) else self.input
 
 
-@dataclass(order=True)
+@dataclass(frozen=True, slots=True)
 class _Job:
-    urgency: int
-    number: int
-    text: str = field(compare=False)
-    done: "asyncio.Future[Encoded]" = field(compare=False)
+    text: str
+    done: "asyncio.Future[Encoded]"
 
 
 class EncoderPool:
-    """Encodes on `threads` threads; a request of one text overtakes what is left of larger ones."""
+    """Encodes on `threads` threads, and as many others for requests of one text, who wait for an answer.
+
+    The threads of the larger requests, which are files being indexed, take what processor time others leave.
+    """
 
     def __init__(self, encoder: E5Encoder, threads: int) -> None:
         self._encoder = encoder
-        self._jobs: queue.PriorityQueue[_Job] = queue.PriorityQueue()
-        self._numbers = itertools.count()
-        for number in range(threads):
-            threading.Thread(target=self._work, name=f"encoder-{number}", daemon=True).start()
+        self._questions: queue.SimpleQueue[_Job] = queue.SimpleQueue()
+        self._passages: queue.SimpleQueue[_Job] = queue.SimpleQueue()
+        for jobs, name in ((self._questions, "questions"), (self._passages, "passages")):
+            for number in range(threads):
+                threading.Thread(target=self._work, args=(jobs,), name=f"{name}-{number}", daemon=True).start()
 
     async def encode(self, texts: list[str]) -> list[Encoded]:
         """Return vector and token count of each text, in order."""
         loop = asyncio.get_running_loop()
         # The longest first, so that the threads finish together.
         order = sorted(range(len(texts)), key=lambda index: -len(texts[index]))
-        jobs = {
-            index: _Job(min(len(texts), 2), next(self._numbers), texts[index], loop.create_future()) for index in order
-        }
+        jobs = {index: _Job(texts[index], loop.create_future()) for index in order}
+        waiting = self._questions if len(texts) == 1 else self._passages
         for job in jobs.values():
-            self._jobs.put(job)
+            waiting.put(job)
         return list(await asyncio.gather(*(jobs[index].done for index in range(len(texts)))))
 
-    def _work(self) -> None:
+    def _work(self, jobs: "queue.SimpleQueue[_Job]") -> None:
+        if jobs is self._passages and sys.platform == "linux":  # where a thread can be nice by itself
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
         while True:
-            job = self._jobs.get()
+            job = jobs.get()
             if job.done.cancelled():
                 continue
             try:

@@ -1,10 +1,11 @@
 """Postgres is the truth, Chroma an index: it can be lost, and comes back."""
 
 import asyncio
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from ingestion.reindex import reindex
 from llama_service.settings import Settings
+from tests.conftest import Database
 from tests.support import Person, Server
 
 
@@ -43,3 +44,26 @@ async def test_reindex_rebuilds_while_the_service_runs(server: Server, anna: Per
     assert written >= 1
     assert steps[-1][0] == steps[-1][1] == written
     assert any("mountains" in text for text in await found(anna, "mountains"))
+
+
+async def test_one_process_at_a_time_repairs_the_index(server: Server, anna: Person, database: Database) -> None:
+    await anna.indexed("there.txt", f"Something about {uuid4().hex} and bridges.".encode())
+    keeper = server.app.state.resources.ingestion.keeper
+    with database.transaction():  # another process, in the middle of it
+        database.execute("SELECT pg_advisory_xact_lock(hashtextextended('repair index', 0))")
+        assert not await keeper.repair()
+    assert await keeper.repair()
+
+
+async def test_a_file_that_the_index_holds_in_part_is_written_whole(server: Server, anna: Person) -> None:
+    text = " ".join(f"Sentence {number} of a text that has some passages." for number in range(60))
+    file = await anna.indexed(f"{uuid4().hex}.txt", text.encode())
+    state = server.app.state.resources
+    async with state.database.transaction() as session:
+        from persistence import files
+
+        row = await files.take(session, UUID(file["id"]))
+    assert row is not None
+    await state.index.remove_file(row.id)
+    await state.ingestion.keeper.settle(row, file["chunks_total"])
+    assert await state.index.file_count(row.id) == file["chunks_total"] > 1

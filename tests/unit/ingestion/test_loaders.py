@@ -1,11 +1,13 @@
 """Details that single loaders promise: headers repeated, changes accepted, what is hidden left out."""
 
 import os
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from ingestion.detect import CSV, DOCX, EML, HTML, RTF, SOURCE, TEXT, XLSX, XML
+from ingestion.detect import CSV, DOCX, EML, HTML, MARKDOWN, ODS, ODT, RTF, SOURCE, TEXT, TSV, XLS, XLSX, XML
 from ingestion.documents import Extracted, ExtractionFailed, Limits
 from ingestion.loaders.builder import Builder
 from ingestion.loaders.child import read
@@ -29,6 +31,56 @@ def test_every_passage_of_a_table_carries_the_header(tmp_path: Path) -> None:
     assert len(passages) > 20
     assert all(p.text.startswith("name | age | city\nperson") for p in passages)
     assert sum(p.text.count("person") for p in passages) == 500
+
+
+_PEOPLE = [["name", "age", "city"], *([f"person {i}", str(i % 90), f"city {i % 7}"] for i in range(300))]
+_ROWS_ODF = "".join(
+    "<table:table-row>" + "".join(f"<table:table-cell><text:p>{cell}</text:p></table:table-cell>" for cell in row)
+    + "</table:table-row>" for row in _PEOPLE
+)  # fmt: skip
+_ROWS_RTF = "".join("\\trowd" + "".join(f"\\intbl {cell}\\cell" for cell in row) + "\\row" for row in _PEOPLE)
+_ROWS_HTML = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in _PEOPLE)
+_ROWS_MARKDOWN = ["| name | age | city |", "|---|:-:|---|", *(f"| {' | '.join(row)} |" for row in _PEOPLE[1:])]
+TABLES: dict[str, tuple[str, Callable[[], bytes]]] = {
+    "a.csv": (CSV, lambda: "\n".join(",".join(row) for row in _PEOPLE).encode()),
+    "a.tsv": (TSV, lambda: "\n".join("\t".join(row) for row in _PEOPLE).encode()),
+    "a.xlsx": (XLSX, lambda: office.xlsx({"People": _PEOPLE})),
+    "a.xls": (XLS, lambda: office.xls("People", _PEOPLE)),
+    "a.docx": (DOCX, lambda: office.docx([("Normal", "Before.")], _PEOPLE)),
+    "a.odt": (ODT, lambda: office.opendocument("text", f"<table:table>{_ROWS_ODF}</table:table>")),
+    "a.ods": (ODS, lambda: office.opendocument("spreadsheet", f"<table:table>{_ROWS_ODF}</table:table>")),
+    "a.rtf": (RTF, lambda: f"{{\\rtf1 {_ROWS_RTF}\\pard}}".encode()),
+    "a.html": (HTML, lambda: f"<html><body><table>{_ROWS_HTML}</table></body></html>".encode()),
+    "a.md": (MARKDOWN, lambda: ("# People\n\n" + "\n".join(_ROWS_MARKDOWN) + "\n\nAfter.\n").encode()),
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_tables_of_every_format_repeat_their_header(tmp_path: Path, name: str) -> None:
+    mime, make = TABLES[name]
+    passages = split(loaded(tmp_path, name, make(), mime), 2000, 400)
+    rows = [passage.text for passage in passages if "person" in passage.text]
+    assert len(rows) > 10
+    assert all(re.search(r"name \| age \| city.*\n[^a-z]*person", text) for text in rows)
+    assert sum(text.count("person") for text in rows) == 300
+
+
+def test_short_markdown_tables_and_those_in_code_stay_as_they_are(tmp_path: Path) -> None:
+    short = "Text\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\nmore"
+    code = "```\n" + "\n".join(_ROWS_MARKDOWN) + "\n```"
+    text = f"{short}\n\n{code}\n"
+    found = loaded(tmp_path, "a.md", text.encode(), MARKDOWN)
+    assert found.text == text
+    tables = [found.text[block.start : block.end] for block in found.blocks if block.kind == "table"]
+    assert tables == ["| a | b |\n|---|---|\n| 1 | 2 |"]
+
+
+def test_wide_markdown_rows_name_each_value(tmp_path: Path) -> None:
+    head = "|".join(f"a long column name {i}" for i in range(20))
+    rows = "\n".join("|".join(f"value {r} {c}" for c in range(20)) for r in range(5))
+    found = loaded(tmp_path, "a.md", f"{head}\n{'|'.join(['---'] * 20)}\n{rows}\nEnd.".encode(), MARKDOWN)
+    assert "a long column name 7: value 3 7; a long column name 8: value 3 8" in found.text
+    assert found.text.endswith("End.")
 
 
 def test_wide_rows_name_each_value(tmp_path: Path) -> None:
@@ -87,7 +139,7 @@ def test_rtf_tables_and_headings(tmp_path: Path) -> None:
     )
     found = loaded(tmp_path, "a.rtf", raw, RTF)
     assert found.text.strip() == "Head\n\nplain\n\na | b c\n\nafter"
-    assert [(b.kind, b.label) for b in found.blocks] == [("heading", "Head")]
+    assert [(b.kind, b.label) for b in found.blocks] == [("heading", "Head"), ("table", "")]
 
 
 def test_code_headings_reach_the_passages(tmp_path: Path) -> None:

@@ -13,12 +13,12 @@ import psutil
 import pytest
 
 from ingestion import sandbox
-from ingestion.detect import SUPPORTED, detect_file
+from ingestion.detect import SUPPORTED, detect_file, refusal
 from ingestion.documents import Block, Extracted, ExtractionFailed, Limits, clean, dump, load
 from ingestion.loaders.child import _reply
 from ingestion.sandbox import extract
 from tests.files.broken import flipped
-from tests.files.corpus import GOOD, Sample
+from tests.files.corpus import BAD, GOOD, Sample
 
 VARIANTS = int(os.environ.get("FUZZ_VARIANTS", "24"))
 
@@ -182,6 +182,27 @@ def test_damaged_files_are_read_or_refused(sample: Sample, tmp_path: Path) -> No
         if mime is None or mime not in SUPPORTED:
             continue
         answer = _reply(path, sample.name, mime, Limits(output_chars=1_000_000))
+        if answer[:1] == b"+":
+            assert load(answer[1:]).text.strip()
+        else:
+            assert json.loads(answer[1:])["message"]
+
+
+NAMES = ("a.pdf", "a.docx", "a.xls", "a.html", "a.md", "a.csv", "a.jsonl", "a.xml", "a.rtf", "a.eml", "a.py", "noname")
+
+
+@pytest.mark.parametrize("sample", [*GOOD, *BAD], ids=str)
+def test_renamed_files_are_read_or_refused(sample: Sample, tmp_path: Path) -> None:
+    """Whatever a file is called, it ends with a text or with a reason."""
+    data = sample.make()
+    for name in NAMES:
+        path = tmp_path / name
+        path.write_bytes(data)
+        mime = detect_file(path, name)
+        if mime is None:
+            assert refusal(data[:4096], name)
+            continue
+        answer = _reply(path, name, mime, Limits(output_chars=1_000_000))
         if answer[:1] == b"+":
             assert load(answer[1:]).text.strip()
         else:
