@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Request
 from starlette.responses import StreamingResponse
 
 from api import turns
-from api.deps import Chatter, CurrentUser, State
+from api.deps import AskerOfTurn, CurrentUser, State
 from api.errors import request_id_of, responses
 from api.runs import Interrupted
 from api.schemas.chat import Cancelled, ChatRequest, ChatResponse, RunRead
@@ -51,16 +51,16 @@ async def _outcome(state: AppState, services: TurnServices) -> ChatResponse:
 
 
 @router.post("/chat", responses=_TURN | _MODEL)
-async def chat(body: ChatRequest, request: Request, user_id: Chatter, state: State) -> ChatResponse:
+async def chat(body: ChatRequest, request: Request, asker: AskerOfTurn, state: State) -> ChatResponse:
     """Ask, and wait for the whole answer."""
-    services = await turns.begin(state, body, user_id, request_id_of(request))
+    services = await turns.begin(state, body, asker, request_id_of(request))
     return await _outcome(state, services)
 
 
 @router.post("/chat/stream", responses=_TURN | {200: STREAM_RESPONSE}, response_class=StreamingResponse)
-async def chat_stream(body: ChatRequest, request: Request, user_id: Chatter, state: State) -> StreamingResponse:
+async def chat_stream(body: ChatRequest, request: Request, asker: AskerOfTurn, state: State) -> StreamingResponse:
     """Ask, and read the answer while it is written. A client that leaves comes back by the run's stream."""
-    services = await turns.begin(state, body, user_id, request_id_of(request))
+    services = await turns.begin(state, body, asker, request_id_of(request))
     return event_stream(state.runs.read(services.begun.run_id, 0))
 
 

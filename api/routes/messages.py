@@ -77,7 +77,7 @@ async def replay(
             "regenerate": True,
         }
     )
-    services = await turns.begin(state, again, user.id, request_id_of(request))
+    services = await turns.begin(state, again, turns.Asker(user.id), request_id_of(request))
     return event_stream(state.runs.read(services.begun.run_id, 0))
 
 
