@@ -122,6 +122,7 @@ async def augment(state: ChatState, runtime: Runtime[ChatContext]) -> dict[str, 
             answer_tokens=answer_tokens,
             count=registry.count_tokens,
             small=services.small,
+            goes_on=registry.continues_prefix(services.planned),
         )
         # What did not fit was not seen by the model, and can't be cited: the worst ones, at the end.
         found.sources[len(sources) - len(prompt.cut_sources) :] = []

@@ -498,14 +498,18 @@ _REAP = text(
         SELECT dead.id, dead.message_id, coalesce(max(e.seq), 0) AS seq,
             coalesce(string_agg(e.data::json ->> 'content', '' ORDER BY e.seq) FILTER (WHERE e.event = 'chunk'), '')
                 AS content,
-            (array_agg(e.data::json -> 'sources') FILTER (WHERE e.event = 'sources'))[1] AS sources
+            (array_agg(e.data::json -> 'sources') FILTER (WHERE e.event = 'sources'))[1] AS sources,
+            (array_agg(e.data::json) FILTER (WHERE e.event = 'start'))[1] AS start
         FROM dead LEFT JOIN run_events e ON e.run_id = dead.id GROUP BY dead.id, dead.message_id
     ), run AS (
         UPDATE runs SET status = 'interrupted', error = CAST(:error AS jsonb), finished_at = clock_timestamp()
         FROM told WHERE runs.id = told.id RETURNING runs.id
     ), answer AS (
         UPDATE messages SET content = messages.content || told.content, status = 'interrupted',
-               sources = coalesce(told.sources::jsonb, messages.sources), error = CAST(:error AS jsonb)
+               sources = coalesce(told.sources::jsonb, messages.sources), error = CAST(:error AS jsonb),
+               model_source = coalesce(told.start ->> 'model_source', messages.model_source),
+               model_name = coalesce(told.start ->> 'model_name', messages.model_name),
+               fallback_from = told.start ->> 'fallback_from'
         FROM told WHERE messages.id = told.message_id
     ), last AS (
         INSERT INTO run_events (run_id, seq, event, data)
