@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
@@ -189,7 +189,7 @@ class RunManager:
         steps = self._graph.astream(turn, config, context=active.context, durability="async", stream_mode=[])
         async for _ in steps:
             pass
-        if not services.finished and not services.channel.is_lost.is_set():
+        if not services.finished and not services.channel.is_lost:
             raise AppError
 
     async def _end_surely(self, services: TurnServices, ending: Ending) -> None:
@@ -240,7 +240,7 @@ class RunManager:
         if active is not None:
             self._stop(active, STOPPED)
 
-    async def read(self, run_id: UUID, after: int) -> AsyncIterator[bytes]:
+    async def read(self, run_id: UUID, after: int) -> AsyncGenerator[bytes, None]:
         """Yield a run's frames behind number `after` until its end. The caller has checked whose it is."""
         channel = self._channels.get(run_id)
         position = after
@@ -248,7 +248,7 @@ class RunManager:
             async for frames in channel.read(after):
                 position += frames.count(b"\nevent: ")
                 yield frames
-            if not channel.is_lost.is_set():
+            if not channel.is_lost:
                 return
         async for frames in self._from_database(run_id, position):
             yield frames

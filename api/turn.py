@@ -179,7 +179,7 @@ class TurnServices:
         if self.finished or self.abandoned:
             return
         await self.told()
-        if self.channel.is_lost.is_set():
+        if self.channel.is_lost:
             return
         result = self.result(ending)
         self.error = ending.error

@@ -4,7 +4,8 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from uuid import UUID
 
-CHARACTERS = 16_000_000  # of talk, in all
+CONVERSATIONS = 128
+CHARACTERS = 4_000_000  # of talk, in all of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,8 @@ class Recalled:
 class Recall:
     """The conversations that were used last, by owner. Nothing here is true before its version was compared."""
 
-    def __init__(self, characters: int = CHARACTERS) -> None:
+    def __init__(self, conversations: int = CONVERSATIONS, characters: int = CHARACTERS) -> None:
+        self._most = conversations
         self._left = characters
         self._kept: OrderedDict[tuple[UUID, UUID], tuple[Recalled, int]] = OrderedDict()
 
@@ -62,7 +64,7 @@ class Recall:
         size = sum(len(said.content) for said in recalled.branch)
         self._kept[user_id, recalled.thread.id] = (recalled, size)
         self._left -= size
-        while self._left < 0 and self._kept:
+        while self._left < 0 or len(self._kept) > self._most:
             _, (_, freed) = self._kept.popitem(last=False)
             self._left += freed
 
