@@ -426,9 +426,9 @@ async def test_statements_of_a_turn_do_not_grow(server: Server, anna: Person) ->
     try:
         seen = []
         for n in range(6):
-            before = count + database.fast_statements + log.batches
+            before = count + database.fast_statements + log.statements
             await anna.ask(f"Turn {n}.", conversation_id=thread)
-            seen.append(count + database.fast_statements + log.batches - before)
+            seen.append(count + database.fast_statements + log.statements - before)
     finally:
         event.remove(engine, "before_cursor_execute", counted)
     # The heartbeat may add its two in one of the turns.
