@@ -40,7 +40,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.recent_errors = RecentErrors()
     errors.install(app)
     api = APIRouter(prefix=PREFIX)
-    for module in (auth, chat, conversations, messages, files, search, models, stats, admin, studio):
+    # The first match wins, so the chat comes first.
+    for module in (chat, auth, conversations, messages, files, search, models, stats, admin, studio):
         api.include_router(module.router)
     app.include_router(api)
     app.include_router(health.router)

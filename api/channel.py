@@ -35,7 +35,7 @@ class RunChannel:
     ) -> None:
         self.run_id = run_id
         self._on_lost = on_lost
-        self.is_lost = asyncio.Event()
+        self.is_lost = False
         self.ended = False
         self._next = len(told) + 1
         self._frames = [frame(*event) for event in told]
@@ -91,7 +91,7 @@ class RunChannel:
     def lost(self) -> None:
         """Hear that another worker has ended the run."""
         self._in_flight = 0
-        self.is_lost.set()
+        self.is_lost = True
         self._on_lost(self.run_id)
         self._settled.set()
         self.close()

@@ -10,6 +10,7 @@ from fastapi.security import OAuth2PasswordBearer
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.state import AppState, state_of
+from api.turns import Asker
 from auth.tokens import Account, Caller
 from auth.users import UserManager
 from llama_service.errors import Forbidden, NotAuthenticated
@@ -90,7 +91,7 @@ async def get_caller_or_none(
     token = token_of(request)
     if token is None:
         return None
-    caller = await state.tokens.caller(state.database, token)
+    caller = await state.tokens.caller(state.database, state.tokens.claims(token))
     request.scope["state"]["user_id"] = str(caller.user.id)
     return caller
 
@@ -147,6 +148,19 @@ async def get_chatter(caller: CallerOrNone, state: State) -> UUID | None:
 
 
 Chatter = Annotated[UUID | None, Depends(get_chatter)]
+
+
+async def get_asker(request: Request, state: State, _: Annotated[str | None, Depends(_scheme)]) -> Asker:
+    """Return who asks, by the token's signature; the beginning of a turn looks at the session at the same time."""
+    token = token_of(request)
+    if token is None:
+        return Asker(await get_chatter(None, state))
+    claims = state.tokens.claims(token)
+    request.scope["state"]["user_id"] = str(claims.user_id)
+    return Asker(claims.user_id, claims)
+
+
+AskerOfTurn = Annotated[Asker, Depends(get_asker)]
 
 Limit = Annotated[int, Query(ge=1, le=200, description="Items of a page")]
 Cursor = Annotated[str | None, Query(max_length=400, description="`next_cursor` of the page before")]

@@ -106,7 +106,11 @@ def install(app: FastAPI) -> None:
             asked = given if isinstance(given, LangServeInput) else LangServeInput.model_validate(given)
             request = ChatRequest(message=_question(asked), **asked.options.model_dump())
             services = await turns.begin(
-                state, request, identity["user_id"], identity["request_id"], earlier=_earlier(asked)
+                state,
+                request,
+                turns.Asker(identity["user_id"]),
+                identity["request_id"],
+                earlier=_earlier(asked),
             )
             async for text in state.runs.texts(services.begun.run_id):
                 yield text

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
@@ -134,6 +134,14 @@ class RunManager:
         self._active[run_id] = active
         active.task = self._spawn(self._drive(active), f"run-{run_id}")
 
+    def abandon(self, services: TurnServices) -> None:
+        """Forget a run whose beginning could not be written."""
+        services.abandon()
+        run_id = services.begun.run_id
+        self._channels.pop(run_id, None)
+        if (active := self._active.get(run_id)) is not None:
+            self._stop(active, interrupted())
+
     @property
     def running(self) -> int:
         """How many runs this process works on."""
@@ -160,6 +168,8 @@ class RunManager:
             self._active.pop(run_id, None)
             loop = asyncio.get_running_loop()
             loop.call_later(KEPT_AFTER_END, self._channels.pop, run_id, None)
+        if services.abandoned:
+            return
         log.info("run_ended", run_id=str(run_id), ms=services.record.elapsed_ms())
         if services.error is not None:
             failure = services.error
@@ -176,8 +186,10 @@ class RunManager:
         turn: Any = {"messages": Overwrite([question])}
         fresh.set(True)
         # The nodes speak through the services: LangGraph's own streams cost some 50 µs a token.
-        await self._graph.ainvoke(turn, config, context=active.context, durability="async", output_keys="messages")
-        if not services.finished and not services.channel.is_lost.is_set():
+        steps = self._graph.astream(turn, config, context=active.context, durability="async", stream_mode=[])
+        async for _ in steps:
+            pass
+        if not services.finished and not services.channel.is_lost:
             raise AppError
 
     async def _end_surely(self, services: TurnServices, ending: Ending) -> None:
@@ -228,7 +240,7 @@ class RunManager:
         if active is not None:
             self._stop(active, STOPPED)
 
-    async def read(self, run_id: UUID, after: int) -> AsyncIterator[bytes]:
+    async def read(self, run_id: UUID, after: int) -> AsyncGenerator[bytes, None]:
         """Yield a run's frames behind number `after` until its end. The caller has checked whose it is."""
         channel = self._channels.get(run_id)
         position = after
@@ -236,7 +248,7 @@ class RunManager:
             async for frames in channel.read(after):
                 position += frames.count(b"\nevent: ")
                 yield frames
-            if not channel.is_lost.is_set():
+            if not channel.is_lost:
                 return
         async for frames in self._from_database(run_id, position):
             yield frames

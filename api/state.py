@@ -20,6 +20,7 @@ from llama_service.settings import ProviderName, Settings
 from llama_service.tasks import end_task
 from persistence.blobs import BlobStore
 from persistence.checkpoints import PooledSaver
+from persistence.recall import Recall
 from persistence.search import Retriever
 from persistence.session import Database
 from persistence.vectors import VectorIndex
@@ -74,6 +75,7 @@ class AppState:
     hasher: PasswordHasher
     tokens: TokenService
     limiter: LoginLimiter
+    recall: Recall = field(default_factory=Recall)
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 

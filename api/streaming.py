@@ -1,19 +1,54 @@
 """A run's frames as an SSE answer."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncGenerator
 
-from starlette.responses import StreamingResponse
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
-HEADERS = {
+_HEADERS = {
+    "Content-Type": "text/event-stream; charset=utf-8",
     "Cache-Control": "no-cache, no-transform",
     # nginx would collect the stream otherwise.
     "X-Accel-Buffering": "no",
 }
 
 
-def event_stream(frames: AsyncIterator[bytes]) -> StreamingResponse:
-    """Return frames as `text/event-stream`. The client's leaving ends the reading, not the run."""
-    return StreamingResponse(frames, media_type="text/event-stream", headers=HEADERS)
+class EventStream(Response):
+    """Frames as `text/event-stream`. The client's leaving ends the reading, not the run.
+
+    Starlette's StreamingResponse keeps two more tasks and a task group for each stream; a server has many that wait.
+    """
+
+    def __init__(self, frames: AsyncGenerator[bytes, None], status_code: int = 200) -> None:
+        self.status_code = status_code
+        self.background = None
+        self._frames = frames
+        self._client_left = False
+        self.init_headers(_HEADERS)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the frames as they come."""
+        reader = asyncio.current_task()
+        assert reader is not None  # noqa: S101  (a server calls this in a task)
+        watcher = asyncio.create_task(self._watch(receive, reader), name="client")
+        try:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            async for frames in self._frames:
+                await send({"type": "http.response.body", "body": frames, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        except asyncio.CancelledError:
+            if not self._client_left or reader.uncancel() > 0:
+                raise
+        finally:
+            watcher.cancel()
+            await self._frames.aclose()
+
+    async def _watch(self, receive: Receive, reader: "asyncio.Task[object]") -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self._client_left = True
+        reader.cancel()
 
 
 STREAM_RESPONSE = {

@@ -1,5 +1,6 @@
 """One turn's services: what the graph's nodes reach the world through, and how the turn's end is written."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from llama_service.errors import AppError
 from llama_service.settings import ModelSource, ProviderName
 from persistence import turns
 from persistence.events import EventLog
+from persistence.recall import Recall
 from persistence.search import Retrieval, Retriever, Scope
 from persistence.session import Database
 from persistence.turns import Begun, Ended
@@ -50,6 +52,7 @@ class TurnServices:
         events: EventLog,
         registry: ModelRegistry,
         retriever: Retriever,
+        recall: Recall,
         worker: UUID,
         user_id: UUID | None,
         request_id: str,
@@ -68,6 +71,8 @@ class TurnServices:
         self.planned = planned
         self._history = [Said(said.role, said.content, str(said.id)) for said in begun.history]
         self.finished = False
+        self.abandoned = False
+        self._kept = asyncio.Event()
         self.error: AppError | None = None
         # How the graph itself ended the turn, once it did.
         self.meant: Ending | None = None
@@ -76,14 +81,38 @@ class TurnServices:
         self._database = database
         self._events = events
         self._retriever = retriever
+        self._recall = recall
         self._worker = worker
         self._planned_model = planned_model
         self._fallback_from = fallback_from
         self._patience = patience
 
+    @property
+    def small(self) -> bool:
+        """Whether the model that ships with the service is expected to answer."""
+        return self.planned == "embedded"
+
+    async def has_files(self) -> bool:
+        """Whether the asker has any files; known when the question is kept."""
+        await self.kept()
+        return self.user_id is not None and self.begun.has_files
+
     async def history(self) -> Sequence[Said]:
         """Return the branch above the question."""
         return self._history
+
+    def note_kept(self) -> None:
+        """Note that question and run are in the database."""
+        self._kept.set()
+
+    def abandon(self) -> None:
+        """Note that question and run could not be written: there is no turn."""
+        self.abandoned = True
+        self._kept.set()
+
+    async def kept(self) -> None:
+        """Wait until the question is kept."""
+        await self._kept.wait()
 
     def say(self, text: str) -> None:
         """Pass on a piece of the answer; the first one goes out without delay."""
@@ -95,9 +124,14 @@ class TurnServices:
         self.channel.say(event, data)
         self._events.touch(self.channel, at_once=True)
 
+    async def told(self) -> None:
+        """Wait until all that was said is kept, and so is shown: before the graph goes on to work for the end."""
+        self._events.touch(self.channel, at_once=True)
+        await self.channel.settled()
+
     async def retrieve(self, query: str, context: ChatContext, budget: int) -> Retrieval:
         """Search the files of the turn's scope, if the caller has any."""
-        if self.user_id is None or not self.begun.has_files:
+        if self.user_id is None or not await self.has_files():
             return Retrieval(query)
         scope = Scope(self.user_id, self.begun.conversation_id, [UUID(file_id) for file_id in context.file_ids] or None)
         return await self._retriever.retrieve(scope, query, budget=budget, wait=self._patience)
@@ -141,11 +175,11 @@ class TurnServices:
 
     async def end(self, ending: Ending) -> None:
         """Write text, trace and last event in one transaction, then show the event. Safe to repeat."""
-        if self.finished:
+        await self.kept()
+        if self.finished or self.abandoned:
             return
-        self._events.touch(self.channel, at_once=True)
-        await self.channel.settled()
-        if self.channel.is_lost.is_set():
+        await self.told()
+        if self.channel.is_lost:
             return
         result = self.result(ending)
         self.error = ending.error
@@ -176,6 +210,9 @@ class TurnServices:
         )
         if await turns.finish(self._database, ended):
             self.finished = True
+            # A first exchange gets a title, which makes another version of the conversation.
+            if self.user_id is not None and not self.begun.first:
+                self._recall.put(self.user_id, self.begun.left(ended.content))
             self.channel.finish(seq, event, line)
         else:
             self.channel.lost()

@@ -22,7 +22,7 @@ from pathlib import Path
 import structlog
 
 from bench.chaos_audit import audit, unfinished_files
-from bench.chaos_clients import Talker
+from bench.chaos_clients import Curtain, Talker
 from bench.load import Account, clients, settle
 from bench.stage import Script, Service, Stage, stage
 from llama_service.runtime.process import Child
@@ -41,7 +41,7 @@ class Outcome:
 
 
 async def chaos(made: Stage, *, seconds: float, conversations: int, seed: int) -> Outcome:
-    """Let conversations go on for so long while parts die."""
+    """Let conversations go on for so long while parts die, each at least once."""
     dice = random.Random(seed)
     await made.say(_ANSWER)
     apis = [await made.serve(name, INLINE_WORKER="false") for name in ("api-a", "api-b")]
@@ -49,13 +49,14 @@ async def chaos(made: Stage, *, seconds: float, conversations: int, seed: int) -
     happened: Counter[str] = Counter()
     async with clients() as session:
         joined = [await Account(session, apis[0].url).join() for _ in range(min(conversations, 10))]
-        deadline = time.monotonic() + seconds
+        curtain = Curtain()
         urls = [api.url for api in apis]
         talkers = [
-            Talker(joined[n % len(joined)], urls, random.Random(dice.random()), deadline, f"talker {n}")
+            Talker(joined[n % len(joined)], urls, random.Random(dice.random()), curtain, f"talker {n}")
             for n in range(conversations)
         ]
-        breaking = asyncio.create_task(_break_things(made, apis, worker, dice, deadline, happened))
+        breaking = asyncio.create_task(_break_things(made, apis, worker, dice, seconds, happened))
+        breaking.add_done_callback(lambda _: curtain.fall())
         await asyncio.gather(*(talker.talk() for talker in talkers))
         await breaking
     violations = await _after(made, talkers)
@@ -77,7 +78,7 @@ async def _after(made: Stage, talkers: list[Talker]) -> list[str]:
 
 
 async def _break_things(
-    made: Stage, apis: list[Service], worker: Child, dice: random.Random, deadline: float, happened: Counter[str]
+    made: Stage, apis: list[Service], worker: Child, dice: random.Random, seconds: float, happened: Counter[str]
 ) -> None:
     """End one part after the other; each is back before the next one dies, and all are at the end."""
 
@@ -97,9 +98,10 @@ async def _break_things(
         "kills of Chroma": killing(made.chroma.child),
         "restarts of Postgres": made.restart_postgres,
     }
-    # Every part dies at least once, in a random order, before chance decides.
+    # Every part dies at least once, in a random order, before chance decides, however slow the machine is.
     order = dice.sample(sorted(ways), len(ways))
-    while time.monotonic() < deadline:
+    deadline = time.monotonic() + seconds
+    while order or time.monotonic() < deadline:
         await asyncio.sleep(dice.uniform(0.5, 2.5))
         what = order.pop() if order else dice.choice(sorted(ways))
         await ways[what]()

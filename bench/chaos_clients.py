@@ -18,6 +18,17 @@ _PATIENCE = 45.0  # seconds beyond the chaos until a run that has not ended coun
 _BAD_DAYS = (aiohttp.ClientError, TimeoutError, OSError)
 
 
+@dataclass(slots=True)
+class Curtain:
+    """The end of the play: set by whoever breaks things, when enough was broken."""
+
+    fell_at: float | None = None
+
+    def fall(self) -> None:
+        """Let everybody come to an end."""
+        self.fell_at = time.monotonic()
+
+
 @dataclass
 class Turn:
     """A question that the server took, and what its client saw of the answer."""
@@ -33,7 +44,7 @@ class Talker:
     account: Account
     urls: list[str]
     dice: random.Random
-    deadline: float
+    curtain: Curtain
     name: str
     conversation: str | None = None
     turns: list[Turn] = field(default_factory=list)
@@ -43,14 +54,14 @@ class Talker:
 
     def _left(self) -> float:
         """Return the seconds until this client loses its patience."""
-        return max(self.deadline + _PATIENCE - time.monotonic(), 0.0)
+        return max((self.curtain.fell_at or time.monotonic()) + _PATIENCE - time.monotonic(), 0.0)
 
     def _somewhere(self) -> Account:
         return replace(self.account, url=self.dice.choice(self.urls))
 
     async def talk(self) -> None:
-        """Go on until the deadline, then wait for the last answer's end."""
-        while time.monotonic() < self.deadline:
+        """Go on until the curtain falls, then wait for the last answer's end."""
+        while self.curtain.fell_at is None:
             try:
                 await (self._upload() if self.dice.random() < 0.1 else self._turn())
             except Refused as refused:

@@ -3,9 +3,13 @@
 import re
 from collections.abc import Sequence
 
+from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
+
 from chains.prompts import Said
 
 _READ = 300  # characters of each earlier message
+_TALK = 6  # messages that a follow-up may lean on
+MAX_QUERY = 500  # characters
 _POINTERS = re.compile(
     r"\b(it|its|they|them|their|this|that|these|those|he|she|his|her|there|then|same|also|else|previous|above"
     r"|он|она|оно|они|его|её|ее|их|ему|ей|им|этот|эта|это|эти|этого|этой|этому|том|тот|та|те|там|тогда|такой"
@@ -13,6 +17,12 @@ _POINTERS = re.compile(
     re.IGNORECASE,
 )
 _SHORT = 5  # words
+
+_RULES = (
+    "Rewrite the last question of a conversation so that it can be understood without the conversation: put names in "
+    "place of pronouns and add what was left out. Keep its language, its names and its numbers. If it stands on its "
+    "own, repeat it. Write the question alone, on one line; do not answer it."
+)
 
 
 def needs_context(question: str, history: Sequence[Said]) -> bool:
@@ -28,3 +38,20 @@ def with_context(question: str, history: Sequence[Said]) -> str:
     """Return a query that needs no model: the question with the user's previous one before it."""
     asked = [said.content for said in history if said.role == "user"]
     return f"{asked[-1][:_READ]}\n{question}" if asked else question
+
+
+def condense_prompt(question: str, history: Sequence[Said]) -> list[BaseMessage]:
+    """Return the messages that ask a model for the whole question."""
+    names = {"user": "User", "assistant": "Assistant"}
+    talk = [f"{names[s.role]}: {' '.join(s.content.split())[:_READ]}" for s in history[-_TALK:] if s.role in names]
+    return [SystemMessage(_RULES), HumanMessage("\n".join([*talk, f"\nLast question: {question}"]))]
+
+
+def clean_query(raw: str) -> str | None:
+    """Return the question that a model wrote, or None where it is not usable as one."""
+    lines = [line.strip() for line in raw.strip().splitlines() if line.strip()]
+    if not lines:
+        return None
+    query = re.sub(r"^(last question|question|вопрос|последний вопрос)\s*:\s*", "", lines[0], flags=re.IGNORECASE)
+    query = query.strip("\"'«»“”` ")
+    return query if 0 < len(query) <= MAX_QUERY else None

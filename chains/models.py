@@ -201,6 +201,10 @@ class ModelRegistry:
         """Return the model that a provider answers with where none is named, if the settings say so."""
         return self._providers[source].default_model
 
+    def continues_prefix(self, source: ProviderName) -> bool:
+        """Whether a provider's models go on with an unfinished answer that stands at the end of the prompt."""
+        return self._providers[source].continues_prefix
+
     def load(self) -> dict[str, Load]:
         """Return how busy each provider is, by its name, and its embeddings, by `name:embeddings`."""
         return self._policy.load()

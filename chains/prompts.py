@@ -93,11 +93,13 @@ def build(
     answer_tokens: int,
     count: Callable[[str], int],
     small: bool = False,
+    goes_on: bool = False,
 ) -> Prompt:
     """Put a prompt together that leaves `answer_tokens` of the model's `context_tokens` free.
 
     System prompt and question always stay; then sources, best first, may take half of what is left; then the newest
-    messages of `history` (oldest first). `said` is the beginning of an answer to go on with.
+    messages of `history` (oldest first). `said` is the beginning of an answer to go on with; a model that `goes_on`
+    finds it at the end, another one is asked not to repeat it.
     """
     system = SystemMessage(system_prompt or SYSTEM)
     room = (
@@ -130,6 +132,7 @@ def build(
     messages: list[BaseMessage] = [system, *(_KINDS[m.role](m.content) for m in kept), HumanMessage(last)]
     if said:
         messages.append(AIMessage(said))
+    if said and not goes_on:
         messages.append(HumanMessage("Go on exactly where you stopped. Do not repeat anything."))
     return Prompt(
         messages,

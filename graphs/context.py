@@ -45,12 +45,25 @@ class Services(Protocol):
     # The provider that is expected to answer; another one may, where this one fails before its first word.
     planned: ProviderName
 
+    @property
+    def small(self) -> bool:
+        """Whether a very small model is expected to answer: it gets less to read and simpler words."""
+        ...
+
     async def history(self) -> Sequence[Said]:
         """Return the branch above the question, oldest first."""
         ...
 
+    async def has_files(self) -> bool:
+        """Whether the asker has any files."""
+        ...
+
     async def retrieve(self, query: str, context: ChatContext, budget: int) -> Retrieval:
         """Return the passages for a query within the turn's scope, `budget` in characters."""
+        ...
+
+    async def kept(self) -> None:
+        """Wait until the question is kept: before that no model is asked and nothing is told."""
         ...
 
     def say(self, text: str) -> None:
@@ -59,6 +72,10 @@ class Services(Protocol):
 
     def tell(self, event: str, data: dict[str, Any]) -> None:
         """Pass on an event that is not text."""
+        ...
+
+    async def told(self) -> None:
+        """Wait until whoever listens has all that was said."""
         ...
 
     async def finish(self, generation: Generation) -> None:

@@ -7,13 +7,12 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langgraph.runtime import Runtime
 
 from chains import prompts
-from chains.condense import needs_context as leans_on_talk
-from chains.condense import with_context
 from chains.prompts import Prompt, Said, SourceText
 from chains.types import ModelParams, StreamEnd, StreamStart
 from graphs.citations import CitationFilter, supporting
 from graphs.context import ChatContext, Services
 from graphs.record import Generation
+from graphs.searching import search
 from graphs.standalone import services_of
 from graphs.state import ChatState
 from llama_service.errors import AppError
@@ -56,7 +55,7 @@ def source_event(sources: list[Found]) -> list[dict[str, Any]]:
 
 
 def _budget(services: Services, context: ChatContext) -> int:
-    if services.planned == "embedded":
+    if services.small:
         return SMALL_BUDGET
     # A quarter of what the model reads, at some three characters a token.
     window = services.registry.context_window(services.planned, context.model_name)
@@ -67,19 +66,17 @@ async def retrieve(state: ChatState, runtime: Runtime[ChatContext]) -> dict[str,
     """Find the passages that the question is about, within the caller's files."""
     context, services = runtime.context, await services_of(runtime.context)
     question = question_of(state)
-    query = question
     with services.record.step("retrieve", query=question, use_rag=context.use_rag) as step:
         if not context.use_rag or not question.strip():
             return {"retrieval": Retrieval(question)}
-        history = await services.history()
-        if leans_on_talk(question, history):
-            query = with_context(question, history)
-        found = await services.retrieve(query, context, _budget(services, context))
+        searched = await search(services, context, question, _budget(services, context))
+        found = searched.retrieval
         if context.top_k is not None:
             found.sources[context.top_k :] = []
         services.record.retrieve_ms = services.record.elapsed_ms()
         step.output = {
-            "query": query,
+            "query": found.query,
+            **({"condensed": searched.condensed} if searched.condensed else {}),
             "files": found.files,
             "candidates": [{**asdict(c), "chosen": _chosen(c, found.sources)} for c in found.candidates],
             "sources": len(found.sources),
@@ -124,13 +121,15 @@ async def augment(state: ChatState, runtime: Runtime[ChatContext]) -> dict[str, 
             context_tokens=window,
             answer_tokens=answer_tokens,
             count=registry.count_tokens,
-            small=services.planned == "embedded",
+            small=services.small,
+            goes_on=registry.continues_prefix(services.planned),
         )
         # What did not fit was not seen by the model, and can't be cited: the worst ones, at the end.
         found.sources[len(sources) - len(prompt.cut_sources) :] = []
         services.record.sources = source_event(found.sources)
         if found.sources or found.pending:
             pending = {"pending": found.pending} if found.pending else {}
+            await services.kept()
             services.tell("sources", {"sources": services.record.sources, **pending})
         step.output = {
             "prompt": _shown(prompt),
@@ -166,10 +165,11 @@ async def generate(state: ChatState, runtime: Runtime[ChatContext]) -> dict[str,
     context, services = runtime.context, await services_of(runtime.context)
     record, prompt = services.record, state["prompt"]
     temperature = context.temperature
-    if temperature is None and services.planned == "embedded":
+    if temperature is None and services.small:
         temperature = SMALL_TEMPERATURE
-    max_tokens = context.max_tokens or (SMALL_ANSWER if services.planned == "embedded" else None)
+    max_tokens = context.max_tokens or (SMALL_ANSWER if services.small else None)
     params = ModelParams(temperature=temperature, max_tokens=max_tokens)
+    await services.kept()
     asked = {"source": context.model_source, "model": context.model_name}
     with record.step("generate", **asked, temperature=params.temperature, max_tokens=params.max_tokens) as step:
         citations = CitationFilter(len(state["retrieval"].sources)) if state["retrieval"].sources else None
@@ -180,6 +180,7 @@ async def generate(state: ChatState, runtime: Runtime[ChatContext]) -> dict[str,
                 services.say(rest)
             if citations is not None and (marks := _attributed(record.text, citations, state["retrieval"])):
                 services.say(marks)
+            await services.told()
         except AppError as failed:
             error = failed
         finally:

@@ -48,6 +48,15 @@ class StandaloneServices:
         self.planned: ProviderName = planned
         self._retriever = shared.retriever
 
+    @property
+    def small(self) -> bool:
+        """Whether the model that ships with the service is expected to answer."""
+        return self.planned == "embedded"
+
+    async def has_files(self) -> bool:
+        """Whether there may be any."""
+        return self._retriever is not None
+
     async def history(self) -> Sequence[Said]:
         """Return nothing: the state itself holds the talk."""
         return []
@@ -63,6 +72,9 @@ class StandaloneServices:
         )
         return await self._retriever.retrieve(scope, query, budget=budget)
 
+    async def kept(self) -> None:
+        """Return at once: whoever runs the graph keeps the question."""
+
     def say(self, text: str) -> None:
         """Hand text to whoever streams the graph with `stream_mode="custom"`."""
         self.record.parts.append(text)
@@ -71,6 +83,9 @@ class StandaloneServices:
     def tell(self, event: str, data: dict[str, Any]) -> None:
         """Hand an event to the same."""
         get_stream_writer()({"event": event, **data})
+
+    async def told(self) -> None:
+        """Return at once: nobody else keeps what was said."""
 
     async def finish(self, generation: Generation) -> None:
         """Pass an error on: here nobody else would tell it."""

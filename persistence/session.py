@@ -161,13 +161,15 @@ class Database:
 
     async def _acquired(self, pool: Any) -> Any:
         """Return a live connection. After Postgres was restarted each pooled one may turn out to be dead, once."""
-        for _ in range(self._size):
-            try:
-                return await pool.acquire(timeout=10)
-            except (OSError, RuntimeError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError):
-                # uvloop raises RuntimeError on a transport that has gone.
-                continue
-        return await pool.acquire(timeout=10)
+        # asyncpg's own time-out makes a task for each call.
+        async with asyncio.timeout(10):
+            for _ in range(self._size):
+                try:
+                    return await pool.acquire()
+                except (OSError, RuntimeError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError):
+                    # uvloop raises RuntimeError on a transport that has gone.
+                    continue
+            return await pool.acquire()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:

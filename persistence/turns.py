@@ -3,7 +3,8 @@
 Begin: lock the conversation, read the branch, write question, empty answer and run. End: text, trace and last event.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 from uuid import UUID
@@ -14,19 +15,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from llama_service.errors import BadRequest, Conflict, NotFound
 from llama_service.ids import new_id
+from persistence.recall import Recalled, Said, Thread
 from persistence.session import Database, Fast, Statement
+from persistence.sessions import SEEN_EVERY, STANDS, Claims
 
 LEASE_SECONDS = 10
 MAX_HISTORY = 100  # messages: a turn late in a long talk must not cost more than an early one
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """A message of the branch above the question."""
-
-    id: UUID
-    role: str
-    content: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +34,14 @@ class Asked:
     regenerate: bool = False
     continue_message_id: UUID | None = None
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether this is a new question in a conversation that is there."""
+        again = self.regenerate or self.continue_message_id is not None or self.edit_of is not None
+        return self.conversation_id is not None and not again
 
-@dataclass(frozen=True, slots=True)
-class Thread:
-    """A conversation, as far as a turn needs to know it."""
 
-    id: UUID
-    title: str | None
-    title_source: str
-    model_source: str | None
-    model_name: str | None
-    system_prompt: str | None
-    leaf_id: UUID | None
+_THREAD_COLUMNS = [name for name in Thread.__dataclass_fields__ if name != "id"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +57,8 @@ class Opening:
 class Lines(Protocol):
     """Makes what is kept with a run, once its conversation is known."""
 
-    def characters(self, thread: Thread) -> int:
-        """Return how much of the branch is worth reading."""
+    def characters(self, thread: Thread | None) -> int:
+        """Return how much of the branch is worth reading; without a thread, a guess."""
         ...
 
     def request(self, thread: Thread) -> str:
@@ -84,9 +74,9 @@ class Lines(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Begun:
-    """A turn that stands in the database: everything that the graph needs to know of it.
+    """A turn with its place in the tree: everything that the graph needs to know of it.
 
     `history` is the branch above the question, oldest first. `said` is the text that a continued answer begins with.
     """
@@ -100,7 +90,21 @@ class Begun:
     conversation: Thread
     first: bool
     said: str = ""
-    has_files: bool = True
+    # Known when it is written: whether the asker has any files, and the conversation's version since then.
+    has_files: bool = False
+    version: int | None = None
+
+    def note(self, written: Any) -> None:
+        """Take over what the statement told that wrote the turn."""
+        self.has_files, self.version = bool(written["has_files"]), written["version"]
+
+    def left(self, answer: str) -> Recalled:
+        """Return what the next question in the conversation finds, where this turn's answer is `answer`."""
+        branch = [*self.history, Said(self.user_message_id, "user", self.question)]
+        if answer:
+            branch.append(Said(self.message_id, "assistant", answer))
+        thread = replace(self.conversation, leaf_id=self.message_id, version=self.version)
+        return Recalled(thread, branch[-MAX_HISTORY:])
 
 
 @dataclass(slots=True)
@@ -114,27 +118,47 @@ class _Place:
     first: bool = False
 
 
-# The way up from `leaf`, newest first, until enough characters for any model's context have been collected.
+_FROM_LEAF = """
+    SELECT m.id, m.parent_id, m.role, m.content, m.status, m.run_id, 1 AS depth, length(m.content)::bigint AS total
+"""
+# The way up, newest first, until enough characters for the model's context have been collected. The question above an
+# answer is needed however long the answer is.
+_AND_UP = """
+    UNION ALL
+    SELECT m.id, m.parent_id, m.role, m.content, m.status, m.run_id, up.depth + 1, up.total + length(m.content)
+    FROM up JOIN messages m ON m.id = up.parent_id
+    WHERE up.depth < :limit AND (up.total < :characters OR up.depth < 3)
+"""
+
 _UP = Statement(
-    """
+    f"""
     WITH RECURSIVE up AS (
-        SELECT id, parent_id, role, content, status, run_id, 1 AS depth, length(content)::bigint AS total
-        FROM messages WHERE id = :leaf AND conversation_id = :conversation
-        UNION ALL
-        SELECT m.id, m.parent_id, m.role, m.content, m.status, m.run_id, up.depth + 1, up.total + length(m.content)
-        FROM up JOIN messages m ON m.id = up.parent_id
-        -- The question above an answer is needed however long the answer is.
-        WHERE up.depth < :limit AND (up.total < :characters OR up.depth < 3)
+        {_FROM_LEAF} FROM messages m WHERE m.id = :leaf AND m.conversation_id = :conversation
+        {_AND_UP}
     )
     SELECT id, parent_id, role, content, status, run_id FROM up ORDER BY depth
-    """
+    """  # noqa: S608  (parts of our own)
 )
 
-_LOCK = Statement(
-    """
-    SELECT id, title, title_source, model_source, model_name, system_prompt, leaf_id FROM conversations
-    WHERE id = :conversation AND user_id = :user FOR UPDATE
-    """
+_THREAD = """
+    SELECT id, title, title_source, model_source, model_name, system_prompt, leaf_id, xmin AS version
+    FROM conversations WHERE id = CAST(:conversation AS uuid) AND user_id = CAST(:user AS uuid)
+"""
+
+_LOCK = Statement(f"{_THREAD} FOR UPDATE")
+
+# Conversation and branch at once; the rows behind the first do not repeat what may be long.
+_LOOK = Statement(
+    f"""
+    WITH RECURSIVE thread AS ({_THREAD}), up AS (
+        {_FROM_LEAF} FROM messages m JOIN thread ON m.conversation_id = thread.id
+        WHERE m.id = coalesce(CAST(:parent AS uuid), thread.leaf_id)
+        {_AND_UP}
+    )
+    SELECT t.id AS thread, t.title, t.title_source, t.model_source, t.model_name, t.leaf_id, t.version,
+           CASE WHEN up.depth > 1 THEN NULL ELSE t.system_prompt END AS system_prompt, up.*
+    FROM thread t LEFT JOIN up ON true ORDER BY up.depth
+    """  # noqa: S608
 )
 
 _CREATE = Statement(
@@ -154,34 +178,48 @@ _EARLIER = Statement(
 _PARENT = Statement("SELECT parent_id, role FROM messages WHERE id = :message AND conversation_id = :conversation")
 _RUNNING = Statement("SELECT id FROM runs WHERE user_message_id = :question AND status = 'running'")
 
+# Nothing is written where the conversation has changed since it was `seen`, or the asker's session has ended.
 _BEGIN = Statement(
-    """
-    WITH question AS (
+    f"""
+    WITH conversation AS (
+        UPDATE conversations SET leaf_id = CAST(:answer_id AS uuid), updated_at = clock_timestamp(),
+               title = coalesce(title, CAST(:title AS varchar))
+        WHERE id = CAST(:conversation AS uuid)
+          AND user_id IS NOT DISTINCT FROM CAST(:user AS uuid)
+          AND (CAST(:seen AS xid) IS NULL OR xmin = CAST(:seen AS xid))
+          AND (CAST(:session AS uuid) IS NULL OR EXISTS ({STANDS}))
+        RETURNING id, xmin AS version
+    ), question AS (
         INSERT INTO messages (id, conversation_id, parent_id, role, content, status)
-        SELECT CAST(:question_id AS uuid), CAST(:conversation AS uuid), CAST(:parent AS uuid), 'user',
-               CAST(:content AS text), 'complete'
-        WHERE CAST(:new_question AS boolean)
+        SELECT CAST(:question_id AS uuid), conversation.id, CAST(:parent AS uuid), 'user', CAST(:content AS text),
+               'complete'
+        FROM conversation WHERE CAST(:new_question AS boolean)
     ), answer AS (
         INSERT INTO messages (id, conversation_id, parent_id, role, status, run_id, created_at)
-        SELECT CAST(:answer_id AS uuid), CAST(:conversation AS uuid), CAST(:question_id AS uuid), 'assistant',
-               'streaming', CAST(:run AS uuid), clock_timestamp() + interval '1 microsecond'
-        WHERE CAST(:new_answer AS boolean)
+        SELECT CAST(:answer_id AS uuid), conversation.id, CAST(:question_id AS uuid), 'assistant', 'streaming',
+               CAST(:run AS uuid), clock_timestamp() + interval '1 microsecond'
+        FROM conversation WHERE CAST(:new_answer AS boolean)
     ), continued AS (
         UPDATE messages SET status = 'streaming', run_id = CAST(:run AS uuid), error = NULL
-        WHERE id = CAST(:answer_id AS uuid) AND NOT CAST(:new_answer AS boolean)
+        FROM conversation
+        WHERE messages.id = CAST(:answer_id AS uuid) AND NOT CAST(:new_answer AS boolean)
     ), run AS (
         INSERT INTO runs (id, conversation_id, user_id, user_message_id, message_id, worker, lease_until, request)
-        VALUES (:run, :conversation, :user, CAST(:question_id AS uuid), CAST(:answer_id AS uuid), :worker,
-                clock_timestamp() + make_interval(secs => :lease), CAST(:request AS jsonb))
+        SELECT CAST(:run AS uuid), conversation.id, CAST(:user AS uuid), CAST(:question_id AS uuid),
+               CAST(:answer_id AS uuid), CAST(:worker AS uuid),
+               clock_timestamp() + make_interval(secs => :lease), CAST(:request AS jsonb)
+        FROM conversation
     ), first AS (
-        INSERT INTO run_events (run_id, seq, event, data) VALUES (:run, 1, 'start', :start)
+        INSERT INTO run_events (run_id, seq, event, data)
+        SELECT CAST(:run AS uuid), 1, 'start', CAST(:start AS text) FROM conversation
     )
-    UPDATE conversations SET leaf_id = CAST(:answer_id AS uuid), updated_at = clock_timestamp(),
-           title = coalesce(title, CAST(:title AS varchar))
-    WHERE id = CAST(:conversation AS uuid)
-    RETURNING EXISTS (SELECT FROM files WHERE files.user_id = CAST(:user AS uuid)) AS has_files
-    """
+    SELECT version, EXISTS (SELECT FROM files WHERE files.user_id = CAST(:user AS uuid)) AS has_files FROM conversation
+    """  # noqa: S608
 )
+
+
+class Overtaken(Exception):
+    """Nothing was written: the conversation has changed meanwhile, or the session has to be looked at."""
 
 
 async def _branch(fast: Fast, leaf: UUID, conversation: UUID, room: int) -> list[Any]:
@@ -205,13 +243,49 @@ async def _locate(fast: Fast, asked: Asked, thread: Thread, room: int) -> _Place
     if asked.edit_of is not None:
         place.parent = await _parent_of(fast, asked.edit_of, thread.id)
     if place.parent is not None:
-        rows = await _branch(fast, place.parent, thread.id, room)
-        if rows[0]["status"] == "streaming":
-            run = str(rows[0]["run_id"])
-            raise Conflict("An answer is being written in this branch.", details=[{"run_id": run}])
-        place.history = _talk(rows)
+        _follow(place, await _branch(fast, place.parent, thread.id, room))
     place.first = not place.history and asked.edit_of is None
     return place
+
+
+def _follow(place: _Place, rows: Sequence[Any]) -> None:
+    """Place a question below a branch. Raises Conflict where that is being written."""
+    if rows[0]["status"] == "streaming":
+        run = str(rows[0]["run_id"])
+        raise Conflict("An answer is being written in this branch.", details=[{"run_id": run}])
+    place.history = _talk(rows)
+
+
+async def _look(fast: Fast, asked: Asked, user_id: UUID, lines: Lines) -> tuple[Thread, _Place]:
+    """Return the conversation and the place of a plain question in it, unlocked, with one statement."""
+    room = lines.characters(None)
+    rows = await fast.rows(
+        _LOOK,
+        {
+            "conversation": asked.conversation_id,
+            "user": user_id,
+            "parent": asked.parent_message_id,
+            "limit": MAX_HISTORY,
+            "characters": room,
+        },
+    )
+    if not rows:
+        raise NotFound
+    thread = _thread(rows[0], rows[0]["thread"])
+    place = _Place(question=asked.content, parent=asked.parent_message_id or thread.leaf_id)
+    if place.parent is not None:
+        if rows[0]["id"] is None:
+            raise NotFound
+        more = lines.characters(thread)
+        if room < more and rows[-1]["parent_id"] is not None:
+            rows = await _branch(fast, place.parent, thread.id, more)
+        _follow(place, rows)
+    place.first = not place.history
+    return thread, place
+
+
+def _thread(row: Any, conversation: UUID) -> Thread:
+    return Thread(conversation, *(row[name] for name in _THREAD_COLUMNS))
 
 
 async def _parent_of(fast: Fast, message: UUID, conversation: UUID) -> UUID | None:
@@ -251,10 +325,11 @@ async def _open(fast: Fast, asked: Asked, user_id: UUID | None, opening: Opening
         found = await fast.row(_LOCK, {"conversation": asked.conversation_id, "user": user_id}) if user_id else None
         if found is None:
             raise NotFound
-        return Thread(**found)
-    thread = Thread(new_id(), None, "none", opening.model_source, opening.model_name, opening.system_prompt, None)
+        return _thread(found, found["id"])
+    conversation, rules = new_id(), opening.system_prompt
     models = {"model_source": opening.model_source, "model_name": opening.model_name}
-    await fast.rows(_CREATE, {"id": thread.id, "user": user_id, "system_prompt": opening.system_prompt, **models})
+    await fast.row(_CREATE, {"id": conversation, "user": user_id, "system_prompt": rules, **models})
+    thread = Thread(conversation, None, "none", opening.model_source, opening.model_name, rules, None)
     leaf: UUID | None = None
     for role, content in opening.earlier:
         message = new_id()
@@ -264,59 +339,98 @@ async def _open(fast: Fast, asked: Asked, user_id: UUID | None, opening: Opening
     return replace(thread, leaf_id=leaf)
 
 
-async def begin(
-    database: Database, asked: Asked, *, user_id: UUID | None, worker: UUID, opening: Opening, lines: Lines
-) -> Begun:
-    """Write question, empty answer, run and first event; return them with the branch that the model shall see.
+@asynccontextmanager
+async def beginning_at_once(
+    database: Database,
+    asked: Asked,
+    *,
+    user_id: UUID,
+    claims: Claims | None,
+    worker: UUID,
+    lines: Lines,
+    recalled: Recalled | None,
+) -> AsyncIterator[Begun]:
+    """Do what `beginning` does for a plain question, without a lock, and without a look at what is `recalled`.
 
-    Raises NotFound for a conversation or message that is not the caller's, Conflict (with the run's id) where the
-    branch is being written, BadRequest for a place that makes no sense.
+    Where `claims` are given, the asker's session is looked at by the statement that writes; errors may come before
+    that. The end of the block raises Overtaken where it did not write: something is not as it was seen.
+    """
+    async with database.fast(transaction=False) as fast:
+        if recalled is None:
+            thread, place = await _look(fast, asked, user_id, lines)
+        else:
+            thread = recalled.thread
+            place = _Place(question=asked.content, parent=thread.leaf_id, history=recalled.branch)
+        begun = _begun(thread, place)
+        values = _written(begun, place, lines) | {"user": user_id, "worker": worker, "seen": thread.version}
+        yield begun
+        if claims is not None:
+            values |= {"session": claims.session_id, "epoch": claims.epoch}
+        written = await fast.row(_BEGIN, values)
+        if written is None:
+            raise Overtaken
+        begun.note(written)
+
+
+@asynccontextmanager
+async def beginning(
+    database: Database, asked: Asked, *, user_id: UUID | None, worker: UUID, opening: Opening, lines: Lines
+) -> AsyncIterator[Begun]:
+    """Find the turn's place, and write question, empty answer, run and first event when the block ends.
+
+    The block may prepare for the turn while these are written; an error in it leaves nothing behind. Raises NotFound
+    for a conversation or message that is not the caller's, Conflict (with the run's id) where the branch is being
+    written, BadRequest for a place that makes no sense.
     """
     try:
         async with database.fast() as fast:
-            return await _begin(fast, asked, user_id, worker, opening, lines)
-    except asyncpg.UniqueViolationError:
-        async with database.fast() as fast:
             thread = await _open(fast, asked, user_id, opening)
             place = await _locate(fast, asked, thread, lines.characters(thread))
-            running = await fast.row(_RUNNING, {"question": place.question_id})
+            begun = _begun(thread, place)
+            values = _written(begun, place, lines) | {"user": user_id, "worker": worker}
+            yield begun
+            begun.note(await fast.row(_BEGIN, values))
+    except asyncpg.UniqueViolationError:
+        async with database.fast(transaction=False) as fast:
+            running = await fast.row(_RUNNING, {"question": begun.user_message_id})
         run = str(running["id"]) if running else None
         raise Conflict("An answer to this question is being written.", details=[{"run_id": run}]) from None
 
 
-async def _begin(fast: Fast, asked: Asked, user_id: UUID | None, worker: UUID, opening: Opening, lines: Lines) -> Begun:
-    thread = await _open(fast, asked, user_id, opening)
-    place = await _locate(fast, asked, thread, lines.characters(thread))
-    question_id, answer_id, run_id = place.question_id or new_id(), place.answer_id or new_id(), new_id()
-    values = {
-        "question_id": question_id,
-        "answer_id": answer_id,
-        "run": run_id,
-        "conversation": thread.id,
-        "parent": place.parent,
-        "content": place.question,
-        "new_question": place.question_id is None,
-        "new_answer": place.answer_id is None,
-        "user": user_id,
-        "worker": worker,
-        "lease": float(LEASE_SECONDS),
-        "request": lines.request(thread),
-        "start": lines.start(thread, run_id, question_id, answer_id),
-        "title": lines.title(place.question) if place.first else None,
-    }
-    written = await fast.row(_BEGIN, values)
+def _begun(thread: Thread, place: _Place) -> Begun:
     return Begun(
-        run_id=run_id,
+        run_id=new_id(),
         conversation_id=thread.id,
-        user_message_id=question_id,
-        message_id=answer_id,
+        user_message_id=place.question_id or new_id(),
+        message_id=place.answer_id or new_id(),
         question=place.question,
         history=place.history,
         conversation=thread,
         first=place.first,
         said=place.said,
-        has_files=written is not None and bool(written["has_files"]),
     )
+
+
+def _written(begun: Begun, place: _Place, lines: Lines) -> dict[str, Any]:
+    thread = begun.conversation
+    return {
+        "question_id": begun.user_message_id,
+        "answer_id": begun.message_id,
+        "run": begun.run_id,
+        "conversation": thread.id,
+        "parent": place.parent,
+        "content": place.question,
+        "new_question": place.question_id is None,
+        "new_answer": place.answer_id is None,
+        "lease": float(LEASE_SECONDS),
+        "request": lines.request(thread),
+        "start": lines.start(thread, begun.run_id, begun.user_message_id, begun.message_id),
+        "title": lines.title(place.question) if place.first else None,
+        "seen": None,
+        "session": None,
+        "epoch": None,
+        "seen_every": SEEN_EVERY,
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -384,14 +498,18 @@ _REAP = text(
         SELECT dead.id, dead.message_id, coalesce(max(e.seq), 0) AS seq,
             coalesce(string_agg(e.data::json ->> 'content', '' ORDER BY e.seq) FILTER (WHERE e.event = 'chunk'), '')
                 AS content,
-            (array_agg(e.data::json -> 'sources') FILTER (WHERE e.event = 'sources'))[1] AS sources
+            (array_agg(e.data::json -> 'sources') FILTER (WHERE e.event = 'sources'))[1] AS sources,
+            (array_agg(e.data::json) FILTER (WHERE e.event = 'start'))[1] AS start
         FROM dead LEFT JOIN run_events e ON e.run_id = dead.id GROUP BY dead.id, dead.message_id
     ), run AS (
         UPDATE runs SET status = 'interrupted', error = CAST(:error AS jsonb), finished_at = clock_timestamp()
         FROM told WHERE runs.id = told.id RETURNING runs.id
     ), answer AS (
         UPDATE messages SET content = messages.content || told.content, status = 'interrupted',
-               sources = coalesce(told.sources::jsonb, messages.sources), error = CAST(:error AS jsonb)
+               sources = coalesce(told.sources::jsonb, messages.sources), error = CAST(:error AS jsonb),
+               model_source = coalesce(told.start ->> 'model_source', messages.model_source),
+               model_name = coalesce(told.start ->> 'model_name', messages.model_name),
+               fallback_from = told.start ->> 'fallback_from'
         FROM told WHERE messages.id = told.message_id
     ), last AS (
         INSERT INTO run_events (run_id, seq, event, data)

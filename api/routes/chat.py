@@ -5,15 +5,14 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Request
-from starlette.responses import StreamingResponse
 
 from api import turns
-from api.deps import Chatter, CurrentUser, State
+from api.deps import AskerOfTurn, CurrentUser, State
 from api.errors import request_id_of, responses
 from api.runs import Interrupted
 from api.schemas.chat import Cancelled, ChatRequest, ChatResponse, RunRead
 from api.state import AppState
-from api.streaming import STREAM_RESPONSE, event_stream
+from api.streaming import STREAM_RESPONSE, EventStream
 from api.turn import COMPLETED, TurnServices
 from llama_service import errors
 from llama_service.errors import BadRequest
@@ -51,17 +50,17 @@ async def _outcome(state: AppState, services: TurnServices) -> ChatResponse:
 
 
 @router.post("/chat", responses=_TURN | _MODEL)
-async def chat(body: ChatRequest, request: Request, user_id: Chatter, state: State) -> ChatResponse:
+async def chat(body: ChatRequest, request: Request, asker: AskerOfTurn, state: State) -> ChatResponse:
     """Ask, and wait for the whole answer."""
-    services = await turns.begin(state, body, user_id, request_id_of(request))
+    services = await turns.begin(state, body, asker, request_id_of(request))
     return await _outcome(state, services)
 
 
-@router.post("/chat/stream", responses=_TURN | {200: STREAM_RESPONSE}, response_class=StreamingResponse)
-async def chat_stream(body: ChatRequest, request: Request, user_id: Chatter, state: State) -> StreamingResponse:
+@router.post("/chat/stream", responses=_TURN | {200: STREAM_RESPONSE}, response_class=EventStream)
+async def chat_stream(body: ChatRequest, request: Request, asker: AskerOfTurn, state: State) -> EventStream:
     """Ask, and read the answer while it is written. A client that leaves comes back by the run's stream."""
-    services = await turns.begin(state, body, user_id, request_id_of(request))
-    return event_stream(state.runs.read(services.begun.run_id, 0))
+    services = await turns.begin(state, body, asker, request_id_of(request))
+    return EventStream(state.runs.read(services.begun.run_id, 0))
 
 
 def _shape(run: Run) -> RunRead:
@@ -90,18 +89,18 @@ async def run_status(run_id: UUID, user: CurrentUser, state: State) -> RunRead:
     return _shape(await _run(state, user.id, run_id))
 
 
-@router.get("/chat/runs/{run_id}/stream", responses=_OWN | {200: STREAM_RESPONSE}, response_class=StreamingResponse)
+@router.get("/chat/runs/{run_id}/stream", responses=_OWN | {200: STREAM_RESPONSE}, response_class=EventStream)
 async def run_stream(
     run_id: UUID,
     user: CurrentUser,
     state: State,
     last_event_id: Annotated[str | None, Header(description="Number of the last event that was seen")] = None,
-) -> StreamingResponse:
+) -> EventStream:
     """Read what was missed, then what comes. The events of a finished run stay readable for an hour."""
     await _run(state, user.id, run_id)
     if last_event_id is not None and not re.fullmatch(r"[0-9]{1,9}", last_event_id):
         raise BadRequest("Last-Event-ID is the number of an event.")
-    return event_stream(state.runs.read(run_id, int(last_event_id or 0)))
+    return EventStream(state.runs.read(run_id, int(last_event_id or 0)))
 
 
 @router.post("/chat/runs/{run_id}/cancel", status_code=202, responses=_OWN)

@@ -3,14 +3,13 @@
 from uuid import UUID
 
 from fastapi import APIRouter, Request
-from starlette.responses import StreamingResponse
 
 from api import turns
 from api.deps import CurrentUser, Session, State
 from api.errors import request_id_of, responses
 from api.schemas.chat import ChatRequest, Replay
 from api.schemas.conversations import Feedback, TraceRead
-from api.streaming import STREAM_RESPONSE, event_stream
+from api.streaming import STREAM_RESPONSE, EventStream
 from llama_service import errors
 from persistence import files, messages
 
@@ -50,11 +49,9 @@ async def feedback(message_id: UUID, body: Feedback, user: CurrentUser, session:
 @router.post(
     "/{message_id}/replay",
     responses=_OWN | responses(errors.Conflict) | {200: STREAM_RESPONSE},
-    response_class=StreamingResponse,
+    response_class=EventStream,
 )
-async def replay(
-    message_id: UUID, body: Replay, request: Request, user: CurrentUser, state: State
-) -> StreamingResponse:
+async def replay(message_id: UUID, body: Replay, request: Request, user: CurrentUser, state: State) -> EventStream:
     """Ask the same question again with something changed; the answer becomes a sibling, to be compared."""
     async with state.database.reading() as session:
         message, run = await messages.trace(session, user.id, message_id)
@@ -77,8 +74,8 @@ async def replay(
             "regenerate": True,
         }
     )
-    services = await turns.begin(state, again, user.id, request_id_of(request))
-    return event_stream(state.runs.read(services.begun.run_id, 0))
+    services = await turns.begin(state, again, turns.Asker(user.id), request_id_of(request))
+    return EventStream(state.runs.read(services.begun.run_id, 0))
 
 
 _PLACE = {"message", "conversation_id", "parent_message_id", "edit_of", "regenerate", "continue_message_id"}

@@ -87,6 +87,8 @@ class Provider(ABC):
 
     assumed_window: int = 8192
     """Tokens that a model reads where nobody tells."""
+    continues_prefix: bool = False
+    """Whether an unfinished answer at the prompt's end is gone on with, token by token, rather than replied to."""
     embed_batch: int = 64
     """Texts that one call embeds: small enough for a repeat to be cheap, large enough for a GPU."""
 

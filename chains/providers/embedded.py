@@ -17,6 +17,7 @@ class EmbeddedProvider(OpenAIProvider):
     """The llama.cpp server and the embedder that `llama-service up` starts."""
 
     name: ProviderName = "embedded"
+    continues_prefix = True  # llama.cpp does so
     embed_batch = 16  # a question waits for the batch before it
 
     @property

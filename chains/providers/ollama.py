@@ -180,6 +180,7 @@ class OllamaProvider(Provider):
 
     name: ProviderName = "ollama"
     assumed_window = CONTEXT_TOKENS
+    continues_prefix = True
 
     def __init__(self, settings: Settings, wire: Wire) -> None:
         super().__init__(settings, wire)

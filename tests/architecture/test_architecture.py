@@ -60,7 +60,7 @@ def test_every_route_names_the_owner_or_is_open(repository: Path) -> None:
             )
             if decorated and node.name not in open_routes:
                 types = {getattr(argument.annotation, "id", "") for argument in node.args.args if argument.annotation}
-                assert types & {"CurrentUser", "CurrentCaller", "Admin", "Chatter"}, (path.name, node.name)
+                assert types & {"CurrentUser", "CurrentCaller", "Admin", "AskerOfTurn"}, (path.name, node.name)
 
 
 def test_repository_reads_of_a_users_things_take_the_owner(repository: Path) -> None:

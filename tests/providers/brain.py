@@ -12,7 +12,12 @@ def tokens_of(text: str) -> list[str]:
 
 
 def reply_to(messages: list[dict[str, str]]) -> str:
-    """Say back the last user's words in reverse order; cite [1] where the prompt has sources."""
+    """Say back the last user's words in reverse order; cite [1] where the prompt has sources.
+
+    A question that is to be made whole is made so from everything that the user has said.
+    """
+    if any(m["role"] == "system" and "Rewrite the last question" in m["text"] for m in messages):
+        return " ".join(re.findall(r"^(?:User|Last question): (.*)$", messages[-1]["text"], re.MULTILINE))
     question = next((m["text"] for m in reversed(messages) if m["role"] == "user"), "")
     words = re.findall(r"\w+", question)[-12:]
     said = f"You asked {len(question)} characters, backwards: {' '.join(reversed(words))}."

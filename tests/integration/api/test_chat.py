@@ -280,6 +280,27 @@ async def test_stop_keeps_what_was_said_and_ends_the_providers_request(anna: Per
     assert whole["status"] == "complete"
 
 
+async def test_an_answer_is_gone_on_with_as_its_model_can(
+    anna: Person, openai: OpenAIServer, ollama: OllamaServer
+) -> None:
+    """Ollama's models write on behind an unfinished answer; others are told not to repeat it."""
+    for source, server in (("ollama", ollama), ("openai", openai)):
+        server.script(tokens=["Once ", "upon ", "a ", "time "] * 10, delay=0.02, fault="drop")
+        events = await anna.stream("Tell me a story.", model_source=source)
+        thread = events[0].data["conversation_id"]
+        broken = (await messages(anna, thread))[-1]
+        assert broken["status"] == "failed"
+        assert broken["content"]
+        server.script(reply="time.")
+        continued = {"conversation_id": thread, "continue_message_id": broken["id"], "model_source": source}
+        await anna.stream("", **continued)
+        last = {name: server.chats[-1].body["messages"][-1][name] for name in ("role", "content")}
+        asks_again = last["role"] == "user"
+        assert asks_again == (source == "openai"), last
+        assert asks_again or last == {"role": "assistant", "content": broken["content"]}
+        assert (await messages(anna, thread))[-1]["content"] == broken["content"] + "time."
+
+
 async def test_a_failure_before_the_first_token(anna: Person, openai: OpenAIServer) -> None:
     openai.script(fault="500")
     answer = await anna.http.post("/chat", json={"message": "Will this work?"})
@@ -405,9 +426,9 @@ async def test_statements_of_a_turn_do_not_grow(server: Server, anna: Person) ->
     try:
         seen = []
         for n in range(6):
-            before = count + database.fast_statements + log.batches
+            before = count + database.fast_statements + log.statements
             await anna.ask(f"Turn {n}.", conversation_id=thread)
-            seen.append(count + database.fast_statements + log.batches - before)
+            seen.append(count + database.fast_statements + log.statements - before)
     finally:
         event.remove(engine, "before_cursor_execute", counted)
     # The heartbeat may add its two in one of the turns.
@@ -455,4 +476,5 @@ async def test_a_run_whose_end_can_not_be_written_is_ended_by_somebody(
     last = (await messages(anna, start.data["conversation_id"]))[-1]
     assert last["status"] == "interrupted"
     assert last["content"].startswith("word ")
+    assert (last["model_source"], last["model_name"]) == ("openai", "gpt-4")
     assert server.app.state.resources.runs.running == 0
