@@ -24,7 +24,7 @@ SMALL_BUDGET = 1_600
 SMALL_TEMPERATURE = 0.1
 # Tokens; a small model that has lost its thread repeats itself, and at 14 tokens a second for minutes.
 SMALL_ANSWER = 400
-_SNIPPET = 300
+_SNIPPET = 600  # characters: a whole passage, but for the longest
 _ANSWER_SHARE = 4
 
 
@@ -47,7 +47,7 @@ def source_event(sources: list[Found]) -> list[dict[str, Any]]:
             "page": source.page,
             "start": source.start,
             "end": source.end,
-            "snippet": source.text[:_SNIPPET],
+            "snippet": source.matched[:_SNIPPET],
             "score": source.score,
         }
         for number, source in enumerate(sources, 1)

@@ -142,7 +142,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Neighbouring passages of one file as one range of its text; `score` is that of the best passage in it."""
+    """Neighbouring passages of one file as one range of its text; `score` is that of the best passage, at `best`."""
 
     file: int
     first_position: int
@@ -150,10 +150,17 @@ class Span:
     start: int
     end: int
     score: float
+    best: int
 
 
-def pack(ranked: Sequence[Ranked], places: Mapping[Key, Place], budget: int, *, gap: int = 1) -> list[Span]:
-    """Fill a budget of characters with whole passages, best first, neighbours merged.
+LONGEST = 2_000
+"""Characters of a span: a citation of it has to point at a place, not at a whole document."""
+
+
+def pack(
+    ranked: Sequence[Ranked], places: Mapping[Key, Place], budget: int, *, gap: int = 1, longest: int = LONGEST
+) -> list[Span]:
+    """Fill a budget of characters with whole passages, best first, neighbours merged into spans of some length.
 
     Passages of one file with at most `gap` passages between them become one span, where `places` knows what
     lies between and the budget allows it. No passage stands in two spans; the best passage is given even
@@ -173,7 +180,7 @@ def pack(ranked: Sequence[Ranked], places: Mapping[Key, Place], budget: int, *, 
         left -= cost
         for key in additions:
             taken[key] = item.score
-    return _merged(taken, places)
+    return _merged(taken, places, longest)
 
 
 def _between(key: Key, taken: Mapping[Key, float], places: Mapping[Key, Place], gap: int) -> list[Key]:
@@ -188,22 +195,17 @@ def _between(key: Key, taken: Mapping[Key, float], places: Mapping[Key, Place], 
     return bridge if all(item in places for item in bridge) else []
 
 
-def _merged(taken: Mapping[Key, float], places: Mapping[Key, Place]) -> list[Span]:
+def _merged(taken: Mapping[Key, float], places: Mapping[Key, Place], longest: int) -> list[Span]:
     order = {key: index for index, key in enumerate(taken)}
-    spans: list[tuple[int, Span]] = []
+    spans: list[Span] = []
     for key in sorted(taken):
-        place, score = places[key], taken[key]
-        if spans and (spans[-1][1].file, spans[-1][1].last_position + 1) == key:
-            rank, span = spans[-1]
-            merged = Span(
-                span.file,
-                span.first_position,
-                key[1],
-                min(span.start, place.start),
-                max(span.end, place.end),
-                max(span.score, score),
-            )
-            spans[-1] = min(rank, order[key]), merged
+        place = places[key]
+        last = spans[-1] if spans else None
+        joins = last is not None and (last.file, last.last_position + 1) == key
+        if last is not None and joins and place.end - last.start <= longest:
+            best = min(last.best, key[1], key=lambda position: order[key[0], position])
+            score = max(last.score, taken[key])
+            spans[-1] = Span(last.file, last.first_position, key[1], last.start, max(last.end, place.end), score, best)
         else:
-            spans.append((order[key], Span(key[0], key[1], key[1], place.start, place.end, score)))
-    return [span for _, span in sorted(spans, key=lambda item: item[0])]
+            spans.append(Span(*key, key[1], place.start, place.end, taken[key], key[1]))
+    return sorted(spans, key=lambda span: order[span.file, span.best])

@@ -47,7 +47,10 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A passage as search gives it; offsets count characters of the file's extracted text."""
+    """A passage as search gives it, or some neighbours; offsets count characters of the file's extracted text.
+
+    `chunk_id`, `position`, `page`, `heading` and `matched` are of the passage that was looked for, `text` is of all.
+    """
 
     file_id: UUID
     file_name: str
@@ -59,6 +62,7 @@ class Found:
     end: int
     text: str
     score: float
+    matched: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,25 +282,27 @@ class Retriever:
                 result.files[span.file],
                 [passages[span.file, at] for at in range(span.first_position, span.last_position + 1)],
                 span.score,
+                span.best - span.first_position,
             )
             for span in spans
         ]
 
     @staticmethod
-    def _found(file: Any, rows: Sequence[Passage], score: float) -> Found:
-        first = rows[0]
+    def _found(file: Any, rows: Sequence[Passage], score: float, best: int = 0) -> Found:
+        first, match = rows[0], rows[best]
         text = "".join(row.text + row.gap for row in rows[:-1]) + rows[-1].text
         return Found(
             file.id,
             file.name,
-            first.id,
-            first.position,
-            first.page,
-            first.heading,
+            match.id,
+            match.position,
+            match.page,
+            match.heading,
             first.start_char,
             rows[-1].end_char,
             text,
             round(score, 4),
+            match.text,
         )
 
     @staticmethod

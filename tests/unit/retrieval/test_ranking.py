@@ -165,10 +165,12 @@ def shelves(draw: st.DrawFn) -> tuple[list[Ranked], dict[Key, Place]]:
     return [Ranked(key, 100.0 - i, 0.0, 0.0) for i, key in enumerate(keys)], places
 
 
-@given(shelves(), st.integers(1, 5000), st.integers(0, 2))
-def test_packing_keeps_its_promises(shelf: tuple[list[Ranked], dict[Key, Place]], budget: int, gap: int) -> None:
+@given(shelves(), st.integers(1, 5000), st.integers(0, 2), st.integers(1, 3000))
+def test_packing_keeps_its_promises(
+    shelf: tuple[list[Ranked], dict[Key, Place]], budget: int, gap: int, longest: int
+) -> None:
     ranked, places = shelf
-    spans = pack(ranked, places, budget, gap=gap)
+    spans = pack(ranked, places, budget, gap=gap, longest=longest)
     inside = [(s.file, p) for s in spans for p in range(s.first_position, s.last_position + 1)]
     assert len(inside) == len(set(inside))
     cost = sum(places[key].end - places[key].start for key in inside)
@@ -176,16 +178,22 @@ def test_packing_keeps_its_promises(shelf: tuple[list[Ranked], dict[Key, Place]]
     for span in spans:
         assert span.start == places[span.file, span.first_position].start
         assert span.end == places[span.file, span.last_position].end
+        assert span.end - span.start <= longest or span.first_position == span.last_position
+        assert span.first_position <= span.best <= span.last_position
     assert [s.score for s in spans] == sorted((s.score for s in spans), reverse=True)
     if ranked:
-        assert ranked[0].key in inside
-    ends = {(s.file, s.last_position + 1) for s in spans}
-    assert not ends & {(s.file, s.first_position) for s in spans}, "neighbours are one span"
+        assert ranked[0].key == (spans[0].file, spans[0].best)
+    begins = {(s.file, s.first_position): s for s in spans}
+    for span in spans:
+        following = begins.get((span.file, span.last_position + 1))
+        if following is not None:
+            one_more = places[following.file, following.first_position].end - span.start
+            assert one_more > longest, "neighbours that fit are one span"
 
 
 def test_a_short_gap_is_closed() -> None:
     places = {(0, p): Place(p * 100, p * 100 + 99) for p in range(6)}
     ranked = [Ranked((0, 1), 2.0, 1, 1), Ranked((0, 3), 1.0, 1, 0)]
-    assert pack(ranked, places, 1000) == [Span(0, 1, 3, 100, 399, 2.0)]
+    assert pack(ranked, places, 1000) == [Span(0, 1, 3, 100, 399, 2.0, 1)]
     assert len(pack(ranked, places, 1000, gap=0)) == 2
     assert len(pack(ranked, places, 200)) == 2

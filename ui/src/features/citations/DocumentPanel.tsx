@@ -116,7 +116,7 @@ function TextContent({ text: { text, pages }, place }: { text: FileText; place: 
   const t = useT();
   const [reach, setReach] = useState(REACH);
   const mark = useRef<HTMLElement>(null);
-  const { before, marked, after, cutBefore, cutAfter } = windowAround(text, place.start, place.end, reach);
+  const { before, marked, after, cutBefore, cutAfter } = windowAround(text, place.start, place.end, reach, place.snippet);
   const page = place.page ?? pages.find(({ start, end }) => start <= place.start && place.start < end)?.page;
 
   useEffect(() => mark.current?.scrollIntoView({ block: "start" }), []);

@@ -16,6 +16,13 @@ describe("windowAround", () => {
     expect(window.cutBefore + window.before.length + 3 + window.after.length + window.cutAfter).toBe(text.length);
   });
 
+  it("marks the part that was looked for, where it is there", () => {
+    const text = "🦙 one two three two";
+    expect(windowAround(text, 2, 15, 100, "two").marked).toBe("two");
+    expect(windowAround(text, 2, 15, 100, "two").before).toBe("🦙 one ");
+    expect(windowAround(text, 2, 5, 100, "three").marked).toBe("one");
+  });
+
   it("keeps within the text whatever the offsets are", () => {
     const { before, marked, after } = windowAround("short", 99, 120, 10);
     expect(before + marked + after).toBe("short");

@@ -21,11 +21,16 @@ export interface Window {
 /**
  * The part of a text around a passage, `reach` characters to either side, cut at line ends where there are some.
  *
- * Offsets count code points, as the server's do; JavaScript's count UTF-16 units, so they are translated first.
+ * Offsets count code points, as the server's do; JavaScript's count UTF-16 units, so they are translated first. Of what
+ * lies between them only the `snippet` is marked, where it is found there: it is what the question was about.
  */
-export function windowAround(text: string, start: number, end: number, reach: number): Window {
-  const from = unitOffset(text, start);
-  const to = Math.max(from, unitOffset(text, end));
+export function windowAround(text: string, start: number, end: number, reach: number, snippet = ""): Window {
+  const first = unitOffset(text, start);
+  const last = Math.max(first, unitOffset(text, end));
+  const found = snippet === "" ? -1 : text.indexOf(snippet, first);
+  const isInside = found >= 0 && found + snippet.length <= last;
+  const from = isInside ? found : first;
+  const to = isInside ? found + snippet.length : last;
   const lineBefore = text.lastIndexOf("\n", Math.max(0, from - reach)) + 1;
   const lineAfter = text.indexOf("\n", Math.min(text.length, to + reach));
   const left = from - lineBefore > 2 * reach ? from - reach : lineBefore;

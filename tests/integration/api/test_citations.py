@@ -1,0 +1,28 @@
+"""A citation points at the place that the question was about, not at the beginning of what was read around it."""
+
+from tests.files.pdf import pdf
+from tests.providers import OpenAIServer
+from tests.support import Person
+
+
+def page_about(subject: str, fact: str) -> str:
+    filler = [f"The {subject} has its own rules, which clause {n} of this part sets out in detail." for n in range(14)]
+    return "\n".join([*filler[:7], fact, *filler[7:]])
+
+
+async def test_page_and_snippet_are_those_of_the_match(anna: Person, openai: OpenAIServer) -> None:
+    subjects = ["garden", "cellar", "roof", "kitchen", "stairway", "chimney"]
+    pages = [
+        page_about(subject, f"The {subject} was last painted in {1950 + n}.") for n, subject in enumerate(subjects)
+    ]
+    file = await anna.indexed("house.pdf", pdf(pages))
+    answer = await anna.ask("When was the stairway last painted?", file_ids=[file["id"]])
+    best = answer["sources"][0]
+    text = (await anna.get(f"/files/{file['id']}/text"))["text"]
+    assert best["page"] == 5
+    assert "1954" in best["snippet"]
+    assert best["snippet"] in text[best["start"] : best["end"]]
+    chunk = next(c for c in (await anna.get(f"/files/{file['id']}/chunks"))["items"] if c["id"] == best["chunk_id"])
+    assert chunk["text"].startswith(best["snippet"][:100])
+    # A page or so each: a citation of a whole document would point nowhere.
+    assert all(source["end"] - source["start"] <= 2_000 for source in answer["sources"])
