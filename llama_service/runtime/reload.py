@@ -1,6 +1,7 @@
-"""For developers: ends the API when a Python file changes, whereupon its supervisor starts it again."""
+"""For developers: ends API and worker when a Python file changes, whereupon their supervisor starts them again."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
@@ -20,8 +21,8 @@ def snapshot(root: Path) -> Snapshot:
     return {path: path.stat().st_mtime_ns for path in files}
 
 
-async def restart_on_change(api: Child, before: Snapshot) -> None:
-    """Compare the files with what they were `before` the API was started, until cancelled."""
+async def restart_on_change(children: Sequence[Child], before: Snapshot) -> None:
+    """Compare the files with what they were `before` the children were started, until cancelled."""
     root = package_root()
     while True:
         await asyncio.sleep(_EVERY)
@@ -31,4 +32,5 @@ async def restart_on_change(api: Child, before: Snapshot) -> None:
         changed = sorted(str(path.relative_to(root)) for path, _ in before.items() ^ now.items())
         log.info("code_changed", files=changed[:3])
         before = now
-        await api.stop()
+        for child in children:
+            await child.stop()

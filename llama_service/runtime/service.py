@@ -1,4 +1,4 @@
-"""The service itself under `up`: everything started in order, the API watched, everything ended in order."""
+"""The service itself under `up`: everything started in order, API and worker watched, everything ended in order."""
 
 import asyncio
 import contextlib
@@ -35,7 +35,7 @@ class PortTaken(Exception):
 
 
 class CrashLoop(Exception):
-    """The API keeps ending; the message holds its last log lines."""
+    """A process of the service keeps ending; the message holds its last log lines."""
 
 
 def check_port(host: str, port: int) -> None:
@@ -105,9 +105,10 @@ async def start_api(child: Child, settings: Settings, stack: EmbeddedStack, prog
     Raises ChildFailed with the end of its log.
     """
     progress.begin("API", "starting")
-    await child.open_gate(json.dumps(stack.environment).encode())
+    parts = {**stack.environment, **({"INLINE_WORKER": "false"} if has_worker(settings) else {})}
+    await child.open_gate(json.dumps(parts).encode())
     # When it has to be started again, the addresses are known.
-    child.spec = replace(child.spec, gated=False, env=service_environment(settings, stack.environment))
+    child.spec = replace(child.spec, gated=False, env=service_environment(settings, parts))
     try:
         await child.wait_ready()
     except ChildFailed as failed:
@@ -115,26 +116,42 @@ async def start_api(child: Child, settings: Settings, stack: EmbeddedStack, prog
     progress.finish("API")
 
 
-async def keep_running(api: Child, *, give_up: bool = True) -> None:
-    """Start the API again whenever it ends, with growing pauses.
+def has_worker(settings: Settings) -> bool:
+    """Whether files are read by a process of its own: they are, unless the operator has said where."""
+    return "inline_worker" not in settings.model_fields_set
+
+
+async def start_worker(settings: Settings, stack: EmbeddedStack) -> Child:
+    """Start the process that reads and indexes files; nobody has to wait until it is ready."""
+
+    async def is_ready() -> bool:
+        return True
+
+    child = Child(replace(_command("worker", ["worker"], settings, stack.environment), is_ready=is_ready))
+    await child.spawn()
+    return child
+
+
+async def keep_running(child: Child, *, give_up: bool = True) -> None:
+    """Start a process of the service again whenever it ends, with growing pauses.
 
     Raises CrashLoop when it keeps ending; never without `give_up`, as a developer will mend the code.
     """
     ends: deque[float] = deque(maxlen=_CRASHES)
     while True:
-        code = await api.wait()
+        code = await child.wait()
         ends.append(time.monotonic())
         recent = [end for end in ends if end > ends[-1] - _CRASH_SECONDS]
         if give_up and len(recent) == _CRASHES:
             raise CrashLoop(
-                f"the API ended {_CRASHES} times within {_CRASH_SECONDS:g} s (exit code {code}); its last lines, "
-                f"from {api.spec.log_path}:\n{tail(api.spec.log_path)}"
+                f"the {child.spec.name} process ended {_CRASHES} times within {_CRASH_SECONDS:g} s "
+                f"(exit code {code}); its last lines, from {child.spec.log_path}:\n{tail(child.spec.log_path)}"
             )
         pause = 0.25 * 2 ** (len(recent) - 1)
-        log.warning("api_died", code=code, restart_in=pause, log=str(api.spec.log_path))
+        log.warning("child_died", child=child.spec.name, code=code, restart_in=pause, log=str(child.spec.log_path))
         await asyncio.sleep(pause)
         with contextlib.suppress(ChildFailed):  # the next turn of the loop counts it
-            await api.start()
+            await child.start()
 
 
 def _command(name: str, arguments: list[str], settings: Settings, parts: Mapping[str, str]) -> ChildSpec:

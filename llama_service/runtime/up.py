@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -13,17 +14,19 @@ from llama_service.runtime.keys import ADMIN_NAME, admin_password_file
 from llama_service.runtime.locks import FolderInUse
 from llama_service.runtime.process import Child, ChildFailed, package_root
 from llama_service.runtime.progress import ConsoleProgress
-from llama_service.runtime.reload import restart_on_change, snapshot
+from llama_service.runtime.reload import Snapshot, restart_on_change, snapshot
 from llama_service.runtime.running import announce, withdraw
 from llama_service.runtime.service import (
     CrashLoop,
     PortTaken,
     begin_api,
     check_port,
+    has_worker,
     keep_running,
     prepare,
     service_url,
     start_api,
+    start_worker,
 )
 from llama_service.runtime.stack import EmbeddedStack
 from llama_service.settings import Settings
@@ -65,19 +68,28 @@ async def _up(settings: Settings, console: Console, *, reload: bool) -> None:
             await stack.embeddings_ready()
             announce(settings.data_dir, stack.environment)
             await start_api(api, settings, stack, progress)
+            if has_worker(settings):
+                children.append(await start_worker(settings, stack))
             progress.close()
             console.print(_welcome(settings, password_file, first_start=not known))
-            watcher = asyncio.create_task(restart_on_change(api, code)) if reload else None
-            try:
-                await keep_running(api, give_up=not reload)
-            finally:
-                if watcher:
-                    watcher.cancel()
+            await _watch(children, code, reload=reload)
         finally:
             withdraw(settings.data_dir)
-            for child in children:
-                await child.stop()
+            await asyncio.gather(*(child.stop() for child in children))
             await stack.stop()
+
+
+async def _watch(children: Sequence[Child], code: Snapshot, *, reload: bool) -> None:
+    """Keep all of them running until one can't be, or until cancelled."""
+    watchers = [asyncio.create_task(keep_running(child, give_up=not reload)) for child in children]
+    if reload:
+        watchers.append(asyncio.create_task(restart_on_change(children, code)))
+    try:
+        await asyncio.gather(*watchers)
+    finally:
+        for watcher in watchers:
+            watcher.cancel()
+        await asyncio.gather(*watchers, return_exceptions=True)
 
 
 def _welcome(settings: Settings, password_file: Path, *, first_start: bool) -> Panel:

@@ -36,6 +36,14 @@ def serve(settings, host, port, workers):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     http.server.ThreadingHTTPServer((host, port), Handler).serve_forever()
 """
+WORKER = """
+import signal, sys
+
+def run(settings):
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    while True:
+        signal.pause()
+"""
 MIGRATE = """
 import psycopg
 
@@ -62,7 +70,13 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkout that holds our kernel and the little service."""
     root = tmp_path_factory.mktemp("checkout")
     shutil.copytree(ROOT / "llama_service", root / "llama_service", ignore=shutil.ignore_patterns("__pycache__"))
-    for name, text in (("api/main", SERVE), ("persistence/migrate", MIGRATE), ("auth/admin", ADMIN)):
+    modules = {
+        "api/main": SERVE,
+        "ingestion/worker": WORKER,
+        "persistence/migrate": MIGRATE,
+        "auth/admin": ADMIN,
+    }
+    for name, text in modules.items():
         path = root / f"{name}.py"
         path.parent.mkdir()
         path.write_text(text)
@@ -102,10 +116,18 @@ class Starter:
 
     def api(self, service: Supervisor) -> psutil.Process:
         """Return the process that listens."""
+        return self.process(service, "serve")
+
+    def has(self, service: Supervisor, command: str) -> bool:
+        """Whether one of our commands runs."""
+        return any(command in p.cmdline() for p in psutil.Process(service.process.pid).children(recursive=True))
+
+    def process(self, service: Supervisor, command: str) -> psutil.Process:
+        """Return the process of one of our commands. Raises AssertionError where there is none."""
         for process in psutil.Process(service.process.pid).children(recursive=True):
-            if "serve" in process.cmdline():
+            if command in process.cmdline():
                 return process
-        raise AssertionError("there is no API")
+        raise AssertionError(f"there is no {command}")
 
 
 @pytest.fixture
@@ -194,7 +216,21 @@ def test_an_api_that_dies_comes_back(start: Starter) -> None:
         service.signal(signal.SIGINT)
         code, rest = service.end()
         assert code == 0
-        assert "api_died" in rest
+        assert "child_died" in rest
+
+
+def test_files_are_read_by_a_process_of_its_own(start: Starter) -> None:
+    with start() as service:
+        wait_until_ready(service)
+        before = start.process(service, "worker")
+        before.kill()
+        assert eventually(lambda: not before.is_running() and start.has(service, "worker"))
+        assert start.answers()
+        service.signal(signal.SIGINT)
+        assert service.end()[0] == 0
+    with start(INLINE_WORKER="true") as service:
+        wait_until_ready(service)
+        assert not start.has(service, "worker")
 
 
 def test_a_second_ctrl_c_kills_at_once(start: Starter) -> None:
@@ -271,7 +307,7 @@ def test_an_api_that_keeps_dying_ends_the_service(start: Starter) -> None:
         wait_until_ready(service)
         code, rest = service.end()
     assert code == 1
-    assert "the API ended 5 times within 60 s (exit code 7); its last lines, from" in rest
+    assert "the api process ended 5 times within 60 s (exit code 7); its last lines, from" in rest
     assert "out of luck" in rest
 
 
