@@ -27,6 +27,11 @@ class RunChannel:
     it, and each one once.
     """
 
+    __slots__ = (
+        "_frames", "_in_flight", "_next", "_on_lost", "_pending", "_readers", "_settled", "_spoken", "_text",
+        "ended", "is_lost", "run_id",
+    )  # fmt: skip
+
     def __init__(
         self,
         run_id: UUID,
@@ -43,8 +48,8 @@ class RunChannel:
         self._pending: list[tuple[int, str, str]] = []
         self._in_flight = 0
         self._readers: set[asyncio.Event] = set()
-        self._settled = asyncio.Event()
-        self._settled.set()
+        # Made by who waits: a server has many streams that nobody waits for.
+        self._settled: asyncio.Event | None = None
         self._spoken = False
 
     def say(self, event: str, data: dict[str, Any]) -> None:
@@ -55,7 +60,6 @@ class RunChannel:
     def add_text(self, text: str) -> bool:
         """Add a piece of the answer; return True for the first one, which should go out without delay."""
         self._text.append(text)
-        self._settled.clear()
         first, self._spoken = not self._spoken, True
         return first
 
@@ -66,7 +70,6 @@ class RunChannel:
     def _add(self, event: str, line: str) -> None:
         self._pending.append((self._next, event, line))
         self._next += 1
-        self._settled.clear()
 
     def _seal_text(self) -> None:
         if self._text:
@@ -85,20 +88,31 @@ class RunChannel:
         self._frames.extend(frame(*event) for event in events)
         self._in_flight -= len(events)
         self._wake()
-        if not (self._in_flight or self._pending or self._text):
-            self._settled.set()
+        if not self._unsettled:
+            self._settle()
 
     def lost(self) -> None:
         """Hear that another worker has ended the run."""
         self._in_flight = 0
         self.is_lost = True
         self._on_lost(self.run_id)
-        self._settled.set()
+        self._settle()
         self.close()
 
+    @property
+    def _unsettled(self) -> bool:
+        return bool(self._in_flight or self._pending or self._text)
+
+    def _settle(self) -> None:
+        if self._settled is not None:
+            self._settled.set()
+            self._settled = None
+
     async def settled(self) -> None:
-        """Wait until everything that was said is in Postgres."""
-        await self._settled.wait()
+        """Wait until everything that was said is in Postgres, or the run is lost."""
+        if self._unsettled and not self.is_lost:
+            self._settled = self._settled or asyncio.Event()
+            await self._settled.wait()
 
     def finish(self, seq: int, event: str, line: str) -> None:
         """Show the last event, which was written with the run's end, and let the readers go."""

@@ -72,7 +72,7 @@ class TurnServices:
         self._history = [Said(said.role, said.content, str(said.id)) for said in begun.history]
         self.finished = False
         self.abandoned = False
-        self._kept = asyncio.Event()
+        self._kept: asyncio.Event | None = asyncio.Event()
         self.error: AppError | None = None
         # How the graph itself ended the turn, once it did.
         self.meant: Ending | None = None
@@ -103,16 +103,19 @@ class TurnServices:
 
     def note_kept(self) -> None:
         """Note that question and run are in the database."""
-        self._kept.set()
+        if self._kept is not None:
+            self._kept.set()
+            self._kept = None
 
     def abandon(self) -> None:
         """Note that question and run could not be written: there is no turn."""
         self.abandoned = True
-        self._kept.set()
+        self.note_kept()
 
     async def kept(self) -> None:
         """Wait until the question is kept."""
-        await self._kept.wait()
+        if self._kept is not None:
+            await self._kept.wait()
 
     def say(self, text: str) -> None:
         """Pass on a piece of the answer; the first one goes out without delay."""
