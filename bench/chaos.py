@@ -21,7 +21,7 @@ from pathlib import Path
 
 import structlog
 
-from bench.chaos_audit import audit, unfinished_files
+from bench.chaos_audit import audit, running, unfinished_files
 from bench.chaos_clients import Curtain, Talker
 from bench.load import Account, clients, settle
 from bench.stage import Script, Service, Stage, stage
@@ -30,6 +30,7 @@ from llama_service.settings import Settings
 
 _ANSWER = Script(tokens=60, rate=20)  # three seconds
 _FILES_PATIENCE = 90.0
+_LEASE_PATIENCE = 15.0  # what a dead worker's run may take to be interrupted
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,10 @@ async def chaos(made: Stage, *, seconds: float, conversations: int, seed: int) -
 
 
 async def _after(made: Stage, talkers: list[Talker]) -> list[str]:
-    """Give files the time that they may take, then look at everything."""
+    """Give files, and the leases of runs that nobody heard of, the time that they may take; then look at everything."""
+    lease = time.monotonic() + _LEASE_PATIENCE
+    while running(made.postgres.dsn) and time.monotonic() < lease:
+        await settle(0.5)
     deadline = time.monotonic() + _FILES_PATIENCE
     while (left := unfinished_files(made.postgres.dsn)) and time.monotonic() < deadline:
         await settle(0.5)

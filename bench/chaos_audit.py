@@ -62,3 +62,10 @@ def unfinished_files(dsn: str) -> int:
     with psycopg.connect(dsn, autocommit=True) as connection:
         row = connection.execute("SELECT count(*) FROM files WHERE status <> 'completed'").fetchone()
         return int(row[0]) if row else 0
+
+
+def running(dsn: str) -> int:
+    """Return how many runs are not at their end."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        row = connection.execute("SELECT count(*) FROM runs WHERE status = 'running'").fetchone()
+        return int(row[0]) if row else 0

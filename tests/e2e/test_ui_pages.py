@@ -127,9 +127,9 @@ async def test_files_have_a_library(open_page: OpenPage, anna: Person, openai: O
 
 
 async def test_a_citation_opens_the_pdf_at_its_page(open_page: OpenPage, anna: Person, openai: OpenAIServer) -> None:
-    wool = " ".join(f"Llama number {number} gives wool of quality {number % 7}." for number in range(120))
-    half = wool[: len(wool) // 2]
-    pages = [wool, wool.replace("wool", "milk"), f"{half} The warranty of a llama lasts seven years. {half}"]
+    lines = [f"Llama number {number} gives wool of quality {number % 7}." for number in range(48)]
+    wool, half = "\n".join(lines), "\n".join(lines[:24])
+    pages = [wool, wool.replace("wool", "milk"), f"{half}\nThe warranty of a llama lasts seven years.\n{half}"]
     page = await open_page(anna)
     await attach(page, "llamas.pdf", pdf(pages), "application/pdf")
     await ready(page, "llamas.pdf")
