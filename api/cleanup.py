@@ -27,6 +27,7 @@ async def forget_conversation(state: AppState, user_id: UUID, conversation_id: U
         if own:
             removed = await files.remove(session, user_id, own)
         await checkpoints.forget(session, [str(conversation_id)])
+    state.recall.drop(user_id, conversation_id)
     if removed is not None:
         await state.ingestion.pipeline.clean_up(removed)
 
@@ -60,5 +61,6 @@ async def forget_account(state: AppState, user_id: UUID) -> None:
             removed = await files.remove(session, user_id, own)
         await checkpoints.forget(session, [str(thread) for thread in threads])
         await session.execute(delete(User).where(User.id == user_id))
+    state.recall.drop_all(user_id)
     if removed is not None:
         await state.ingestion.pipeline.clean_up(removed)

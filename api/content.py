@@ -10,7 +10,7 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 from persistence.blobs import Stored
 from persistence.tables import File
 
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.IGNORECASE)
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.IGNORECASE)
 # A file is shown by the page or saved; opened by itself it may do nothing.
 _INERT = {"Content-Security-Policy": "sandbox; default-src 'none'", "X-Content-Type-Options": "nosniff"}
 

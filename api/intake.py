@@ -25,11 +25,12 @@ async def take_in(state: AppState, user_id: UUID, given: Upload) -> tuple[Upload
         empty = {"loc": ["body", "file"], "msg": "The file is empty.", "type": "empty"}
         raise ValidationFailed("The file is empty.", details=[empty])
     mime = await asyncio.to_thread(detect.detect_file, given.received.path, given.name)
+    async with state.database.transaction() as session:
+        # What is refused need not travel; what is kept is noted first.
+        await _admit(state, session, user_id, given, mime)
+        await leftovers.note(session, [given.received.sha256])
     if state.blobs.remote:
-        # What is refused need not travel; what travels must not hold a transaction.
-        async with state.database.transaction() as session:
-            await _admit(state, session, user_id, given, mime)
-            await leftovers.note(session, [given.received.sha256])
+        # What travels must not hold a transaction.
         await state.blobs.keep(given.received)
     removed = None
     async with state.database.transaction() as session:
@@ -43,7 +44,9 @@ async def take_in(state: AppState, user_id: UUID, given: Upload) -> tuple[Upload
         if given.replaces is not None and given.replaces != file.id:
             removed = await versions.replace(session, user_id, new=file.id, old=given.replaces)
         changed = isinstance(found, str) and given.replaces is None
-        older = await versions.same_name(session, user_id, file) if changed else []
+        older = await versions.same_name(session, user_id, file, given.conversation_id) if changed else []
+        # What it replaced may be gone by now, which the row says and this session's copy of it does not.
+        session.expunge_all()
         shape = FileRead.of(await files.get(session, user_id, file.id))
     if removed is not None:
         await state.ingestion.pipeline.clean_up(removed)

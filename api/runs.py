@@ -21,7 +21,7 @@ from graphs.chat import Graph
 from graphs.context import ChatContext
 from llama_service.errors import AppError
 from persistence import runs, turns
-from persistence.checkpoints import fresh
+from persistence.checkpoints import fresh, held
 from persistence.events import EventLog, Listener
 from persistence.session import Database
 
@@ -185,6 +185,7 @@ class RunManager:
         question = HumanMessage(begun.question, id=str(begun.user_message_id))
         turn: Any = {"messages": Overwrite([question])}
         fresh.set(True)
+        held.set(services.hold)
         # The nodes speak through the services: LangGraph's own streams cost some 50 µs a token.
         steps = self._graph.astream(turn, config, context=active.context, durability="async", stream_mode=[])
         async for _ in steps:
@@ -278,7 +279,8 @@ class RunManager:
                 if ended:
                     return
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(heard.wait(), RECHECK)
+                    async with asyncio.timeout(RECHECK):
+                        await heard.wait()
                     continue
                 idle += RECHECK
                 if idle >= KEEP_ALIVE_EVERY:

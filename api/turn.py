@@ -16,6 +16,7 @@ from graphs.record import Generation, TurnRecord
 from llama_service.errors import AppError
 from llama_service.settings import ModelSource, ProviderName
 from persistence import turns
+from persistence.checkpoints import Hold
 from persistence.events import EventLog
 from persistence.recall import Recall
 from persistence.search import Retrieval, Retriever, Scope
@@ -73,6 +74,7 @@ class TurnServices:
         self.finished = False
         self.abandoned = False
         self._kept: asyncio.Event | None = asyncio.Event()
+        self.hold = Hold()
         self.error: AppError | None = None
         # How the graph itself ended the turn, once it did.
         self.meant: Ending | None = None
@@ -103,13 +105,14 @@ class TurnServices:
 
     def note_kept(self) -> None:
         """Note that question and run are in the database."""
+        self.hold.kept = not self.abandoned
         if self._kept is not None:
             self._kept.set()
             self._kept = None
 
     def abandon(self) -> None:
         """Note that question and run could not be written: there is no turn."""
-        self.abandoned = True
+        self.abandoned = self.hold.dropped = True
         self.note_kept()
 
     async def kept(self) -> None:

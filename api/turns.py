@@ -137,6 +137,7 @@ async def begin(
         if recalled is not None:
             with suppress(Overtaken):
                 return await turn.begin_at_once(recalled)
+            turn.forget()
         with suppress(Overtaken):
             return await turn.begin_at_once()
     except AppError:
@@ -170,6 +171,11 @@ class _Turn:
         if recalled is not None and asked.parent_message_id not in (None, recalled.thread.leaf_id):
             return None
         return recalled
+
+    def forget(self) -> None:
+        """Forget what is remembered of the conversation: it is not so any more."""
+        if self.asker.user_id is not None and self.request.conversation_id is not None:
+            self.state.recall.drop(self.asker.user_id, self.request.conversation_id)
 
     async def begin_at_once(self, recalled: Recalled | None = None) -> TurnServices:
         """Begin a plain question of somebody in a conversation; raise Overtaken where that is not so simple."""

@@ -49,9 +49,11 @@ def condense_prompt(question: str, history: Sequence[Said]) -> list[BaseMessage]
 
 def clean_query(raw: str) -> str | None:
     """Return the question that a model wrote, or None where it is not usable as one."""
-    lines = [line.strip() for line in raw.strip().splitlines() if line.strip()]
-    if not lines:
+    # Some servers leave a model's reasoning in its answer.
+    said = re.sub(r"<think>.*?</think>", "", raw, flags=re.DOTALL)
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    if not lines or "<think>" in said:
         return None
     query = re.sub(r"^(last question|question|вопрос|последний вопрос)\s*:\s*", "", lines[0], flags=re.IGNORECASE)
     query = query.strip("\"'«»“”` ")
-    return query if 0 < len(query) <= MAX_QUERY else None
+    return query if len(query) <= MAX_QUERY and re.search(r"[^\W_]", query) else None

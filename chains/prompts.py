@@ -68,6 +68,15 @@ _KINDS: dict[str, type[AIMessage | SystemMessage | HumanMessage]] = {
 }
 
 
+_GO_ON = "Go on exactly where you stopped. Do not repeat anything."
+
+
+def ending(messages: Sequence[BaseMessage], *, goes_on: bool) -> list[BaseMessage]:
+    """Return a prompt that ends with an unfinished answer for a model that goes on there, or has to be asked to."""
+    bare = [message for message in messages if message.content != _GO_ON]
+    return bare if goes_on or not isinstance(bare[-1], AIMessage) else [*bare, HumanMessage(_GO_ON)]
+
+
 def question_with_sources(
     question: str, sources: Sequence[SourceText], *, nothing_found: bool, small: bool = False
 ) -> str:
@@ -131,9 +140,7 @@ def build(
     kept.reverse()
     messages: list[BaseMessage] = [system, *(_KINDS[m.role](m.content) for m in kept), HumanMessage(last)]
     if said:
-        messages.append(AIMessage(said))
-    if said and not goes_on:
-        messages.append(HumanMessage("Go on exactly where you stopped. Do not repeat anything."))
+        messages = ending([*messages, AIMessage(said)], goes_on=goes_on)
     return Prompt(
         messages,
         tokens=tokens,

@@ -8,7 +8,7 @@ from langgraph.runtime import Runtime
 
 from chains import prompts
 from chains.prompts import Prompt, Said, SourceText
-from chains.types import ModelParams, StreamEnd, StreamStart
+from chains.types import ModelParams, StreamEnd, StreamStart, Target
 from graphs.citations import CitationFilter, supporting
 from graphs.context import ChatContext, Services
 from graphs.record import Generation
@@ -196,9 +196,14 @@ async def _speak(
     params: ModelParams,
     citations: CitationFilter | None,
 ) -> None:
-    record = services.record
-    stream = services.registry.stream(
-        prompt.messages,
+    record, registry = services.record, services.registry
+
+    def asked(target: Target) -> list[BaseMessage]:
+        # Another provider may step in, whose models read an unfinished answer differently.
+        return prompts.ending(prompt.messages, goes_on=registry.continues_prefix(target.source))
+
+    stream = registry.stream(
+        asked if services.said else prompt.messages,
         source=context.model_source,
         name=context.model_name,
         params=params,

@@ -12,7 +12,6 @@ from chains.prompts import Said
 from chains.types import ModelParams
 from graphs.context import ChatContext, Services
 from llama_service.errors import AppError
-from llama_service.tasks import end_task
 from persistence.search import Retrieval
 
 log = structlog.get_logger(__name__)
@@ -48,7 +47,11 @@ async def search(services: Services, context: ChatContext, question: str, budget
             return Searched(before if before.sources else whole, told)
         return Searched(whole, told)
     finally:
-        await end_task(plain)
+        plain.cancel()
+        await asyncio.wait([plain])
+        if not plain.cancelled() and (failed := plain.exception()) is not None:
+            # Raised above where its result was needed.
+            log.debug("plain_search_failed", error=type(failed).__name__)
 
 
 async def _condensed(

@@ -177,8 +177,6 @@ class LocalBlobs:
 
         def unlink() -> None:
             path.unlink(missing_ok=True)
-            with contextlib.suppress(OSError):
-                path.parent.rmdir()
 
         await asyncio.to_thread(unlink)
 

@@ -40,6 +40,18 @@ Pool = AsyncConnectionPool[AsyncConnection[DictRow]]
 fresh: ContextVar[bool] = ContextVar("fresh", default=False)
 """Set for a turn whose input replaces the whole state: it needs nothing of the thread's last checkpoint."""
 
+
+@dataclass(slots=True)
+class Hold:
+    """Whether a run's checkpoints may be written: not before its question is kept, and never where that failed."""
+
+    kept: bool = False
+    dropped: bool = False
+
+
+held: ContextVar[Hold | None] = ContextVar("held", default=None)
+"""The hold on what the current run writes; none for whoever else writes."""
+
 _MOMENT = 0.05  # seconds that writes wait for company
 _TRIES = 5
 _IDLE = 5.0  # seconds after which a connection is looked at before it is used
@@ -91,10 +103,11 @@ class PooledSaver(AsyncPostgresSaver):
         told = get_serializable_checkpoint_metadata(config, metadata)
         kept = {**checkpoint, "channel_values": inline}
         row = (thread, space, checkpoint["id"], place.get("checkpoint_id"), Jsonb(kept), Jsonb(told))
-        writes = [_Write(self.UPSERT_CHECKPOINTS_SQL, lambda: [row])]
+        hold = held.get()
+        writes = [_Write(thread, self.UPSERT_CHECKPOINTS_SQL, lambda: [row], hold)]
         if versions:
             blob_rows = partial(self._dump_blobs, thread, space, blobs, versions)
-            writes.insert(0, _Write(self.UPSERT_CHECKPOINT_BLOBS_SQL, blob_rows))
+            writes.insert(0, _Write(thread, self.UPSERT_CHECKPOINT_BLOBS_SQL, blob_rows, hold))
         self._note(thread, writes)
         return {"configurable": {"thread_id": thread, "checkpoint_ns": space, "checkpoint_id": checkpoint["id"]}}
 
@@ -107,7 +120,7 @@ class PooledSaver(AsyncPostgresSaver):
         known = all(channel in WRITES_IDX_MAP for channel, _ in writes)
         query = self.UPSERT_CHECKPOINT_WRITES_SQL if known else self.INSERT_CHECKPOINT_WRITES_SQL
         rows = partial(self._dump_writes, thread, space, checkpoint, task_id, task_path, writes)
-        self._note(thread, [_Write(query, rows)])
+        self._note(thread, [_Write(thread, query, rows, held.get())])
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """Return a checkpoint, behind whatever was noted for its thread; none for a turn that begins afresh."""
@@ -140,8 +153,10 @@ class PooledSaver(AsyncPostgresSaver):
 
     async def _drain(self) -> None:
         async with self._flushing:
-            writes, self._waiting = self._waiting, []
-            threads, self._threads = self._threads, set()
+            waiting = [write for write in self._waiting if write.hold is None or not write.hold.dropped]
+            writes = [write for write in waiting if write.hold is None or write.hold.kept]
+            self._waiting = [write for write in waiting if write.hold is not None and not write.hold.kept]
+            threads, self._threads = self._threads, {write.thread for write in self._waiting}
             for attempt in range(1, _TRIES + 1):
                 try:
                     await self._write(writes)
@@ -167,8 +182,10 @@ class PooledSaver(AsyncPostgresSaver):
 
 @dataclass(frozen=True, slots=True)
 class _Write:
+    thread: str
     query: str
     rows: Callable[[], Sequence[Any]]
+    hold: Hold | None
 
 
 class _IdleCheck:

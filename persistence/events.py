@@ -129,7 +129,6 @@ class EventLog:
             while batch:
                 try:
                     await self._append(batch)
-                    await self._announce([channel.run_id for channel in batch])
                     delay = 0.1
                     break
                 except _LOST as error:
@@ -139,6 +138,7 @@ class EventLog:
                     log.exception("events_not_written")
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, 2.0)
+            await self._announce([channel.run_id for channel in batch])
             self._written = asyncio.get_running_loop().time()
             self._pace = BUSY_PACE if len(batch) >= BUSY else PACE
             if not self._dirty:
@@ -169,6 +169,8 @@ class EventLog:
     async def _announce(self, ids: Sequence[UUID]) -> None:
         """Tell other processes that these runs have said something; who missed it looks again after a while."""
         assert self._pool is not None  # noqa: S101
+        if not ids:
+            return
         announced = [
             ",".join(map(str, ids[start : start + _ANNOUNCED_AT_ONCE]))
             for start in range(0, len(ids), _ANNOUNCED_AT_ONCE)
@@ -176,8 +178,11 @@ class EventLog:
         try:
             await self._pool.execute(_ANNOUNCE, announced)
             self.statements += 1
-        except (*_LOST, RuntimeError) as error:  # uvloop's for a transport that has gone
+        except _LOST as error:
             log.warning("events_not_announced", error=type(error).__name__)
+        except Exception:
+            # The events are written; all runs hang on this task.
+            log.exception("events_not_announced")
 
 
 class Listener:

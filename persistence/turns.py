@@ -90,6 +90,8 @@ class Begun:
     conversation: Thread
     first: bool
     said: str = ""
+    # What the branch was cut to, see `Recalled`.
+    room: int | None = None
     # Known when it is written: whether the asker has any files, and the conversation's version since then.
     has_files: bool = False
     version: int | None = None
@@ -104,7 +106,7 @@ class Begun:
         if answer:
             branch.append(Said(self.message_id, "assistant", answer))
         thread = replace(self.conversation, leaf_id=self.message_id, version=self.version)
-        return Recalled(thread, branch[-MAX_HISTORY:])
+        return Recalled(thread, branch[-MAX_HISTORY:], self.room)
 
 
 @dataclass(slots=True)
@@ -116,6 +118,7 @@ class _Place:
     said: str = ""
     history: list[Said] = field(default_factory=list)
     first: bool = False
+    room: int | None = None
 
 
 _FROM_LEAF = """
@@ -243,17 +246,22 @@ async def _locate(fast: Fast, asked: Asked, thread: Thread, room: int) -> _Place
     if asked.edit_of is not None:
         place.parent = await _parent_of(fast, asked.edit_of, thread.id)
     if place.parent is not None:
-        _follow(place, await _branch(fast, place.parent, thread.id, room))
+        _follow(place, await _branch(fast, place.parent, thread.id, room), room)
     place.first = not place.history and asked.edit_of is None
     return place
 
 
-def _follow(place: _Place, rows: Sequence[Any]) -> None:
+def _follow(place: _Place, rows: Sequence[Any], room: int) -> None:
     """Place a question below a branch. Raises Conflict where that is being written."""
     if rows[0]["status"] == "streaming":
         run = str(rows[0]["run_id"])
         raise Conflict("An answer is being written in this branch.", details=[{"run_id": run}])
-    place.history = _talk(rows)
+    place.history, place.room = _talk(rows), _room(rows, room)
+
+
+def _room(rows: Sequence[Any], room: int) -> int | None:
+    """Return the room that a branch was cut to, None where it was not."""
+    return None if rows[-1]["parent_id"] is None or len(rows) >= MAX_HISTORY else room
 
 
 async def _look(fast: Fast, asked: Asked, user_id: UUID, lines: Lines) -> tuple[Thread, _Place]:
@@ -278,8 +286,8 @@ async def _look(fast: Fast, asked: Asked, user_id: UUID, lines: Lines) -> tuple[
             raise NotFound
         more = lines.characters(thread)
         if room < more and rows[-1]["parent_id"] is not None:
-            rows = await _branch(fast, place.parent, thread.id, more)
-        _follow(place, rows)
+            rows, room = await _branch(fast, place.parent, thread.id, more), more
+        _follow(place, rows, room)
     place.first = not place.history
     return thread, place
 
@@ -315,7 +323,7 @@ async def _again(fast: Fast, asked: Asked, thread: Thread, room: int) -> _Place:
         raise BadRequest("There is no question above this message.")
     question = rows[position]
     place.question_id, place.question, place.parent = question["id"], question["content"], question["parent_id"]
-    place.history = _talk(rows[position + 1 :])
+    place.history, place.room = _talk(rows[position + 1 :]), _room(rows, room)
     return place
 
 
@@ -356,11 +364,11 @@ async def beginning_at_once(
     that. The end of the block raises Overtaken where it did not write: something is not as it was seen.
     """
     async with database.fast(transaction=False) as fast:
-        if recalled is None:
+        if recalled is None or (recalled.room is not None and lines.characters(recalled.thread) > recalled.room):
             thread, place = await _look(fast, asked, user_id, lines)
         else:
-            thread = recalled.thread
-            place = _Place(question=asked.content, parent=thread.leaf_id, history=recalled.branch)
+            thread, history = recalled.thread, recalled.branch
+            place = _Place(question=asked.content, parent=thread.leaf_id, history=history, room=recalled.room)
         begun = _begun(thread, place)
         values = _written(begun, place, lines) | {"user": user_id, "worker": worker, "seen": thread.version}
         yield begun
@@ -408,6 +416,7 @@ def _begun(thread: Thread, place: _Place) -> Begun:
         conversation=thread,
         first=place.first,
         said=place.said,
+        room=place.room,
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import Uuid, cast, select, update
+from sqlalchemy import Uuid, cast, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -15,11 +15,17 @@ from persistence.tables import ConversationFile, File
 _OFFERED = 10
 
 
-async def same_name(session: AsyncSession, user_id: UUID, file: File) -> Sequence[File]:
-    """Return the user's other files of this name with other bytes, newest first."""
+async def same_name(session: AsyncSession, user_id: UUID, file: File, conversation_id: UUID | None) -> Sequence[File]:
+    """Return the user's other files of this name with other bytes in the same place, newest first.
+
+    The place is a conversation, or the library: files of no conversation.
+    """
+    links = select(ConversationFile.file_id).where(ConversationFile.file_id == File.id)
+    here = links.where(ConversationFile.conversation_id == conversation_id).exists()
     query = (
         select(File)
         .where(File.user_id == user_id, File.name == file.name, File.sha256 != file.sha256, File.id != file.id)
+        .where(here if conversation_id is not None else ~links.exists())
         .order_by(File.id.desc())
         .limit(_OFFERED)
     )
@@ -64,6 +70,12 @@ async def retire(session: AsyncSession, file_id: UUID) -> Removed | None:
         older = row.replaces_id
     if not ids:
         return None
+    linked = select(func.count(ConversationFile.file_id.distinct())).where(ConversationFile.file_id.in_(ids))
+    if await session.scalar(linked) != len(ids):
+        # One of them belonged to the library, where every conversation without files of its own finds it: the new one
+        # is to be found there too, and no conversation's end may take it along.
+        await session.execute(delete(ConversationFile).where(ConversationFile.file_id == file_id))
+        return await files.remove(session, owner, ids)
     places = select(ConversationFile.conversation_id, cast(file_id, Uuid)).where(ConversationFile.file_id.in_(ids))
     await session.execute(
         upsert(ConversationFile).from_select(["conversation_id", "file_id"], places.distinct()).on_conflict_do_nothing()

@@ -81,7 +81,10 @@ async def _up(settings: Settings, console: Console, *, reload: bool) -> None:
 
 async def _watch(children: Sequence[Child], code: Snapshot, *, reload: bool) -> None:
     """Keep all of them running until one can't be, or until cancelled."""
-    watchers = [asyncio.create_task(keep_running(child, give_up=not reload)) for child in children]
+    api, *others = children
+    watchers = [asyncio.create_task(keep_running(api, give_up=not reload))]
+    # Without a worker files wait, and chat goes on.
+    watchers += [asyncio.create_task(keep_running(child, give_up=False)) for child in others]
     if reload:
         watchers.append(asyncio.create_task(restart_on_change(children, code)))
     try:

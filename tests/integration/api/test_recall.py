@@ -11,7 +11,7 @@ from tests.conftest import Database, Join
 from tests.integration.api.test_auth import envelope
 from tests.integration.api.test_chat import messages
 from tests.providers import OpenAIServer
-from tests.support import Person, Server, serving
+from tests.support import Person, Server, eventually, serving
 
 
 @pytest.fixture
@@ -26,6 +26,18 @@ def sent(openai: OpenAIServer, marker: str) -> list[dict[str, Any]]:
     body = [request.body for request in openai.chats if marker in str(request.body["messages"][-1])]
     found: list[dict[str, Any]] = body[-1]["messages"]
     return found
+
+
+async def settled_checkpoints(database: Database, thread: str) -> object:
+    """Return how many checkpoints a thread has when its last turn's are written."""
+
+    async def same_for_a_while() -> object:
+        query = "SELECT count(*) FROM checkpoints WHERE thread_id = %s"
+        first = database.execute(query, (thread,)).fetchone()
+        await asyncio.sleep(0.3)
+        return first if first == database.execute(query, (thread,)).fetchone() else None
+
+    return await eventually(same_for_a_while)
 
 
 async def talk(person: Person, *questions: str) -> str:
@@ -79,6 +91,8 @@ async def test_a_file_that_came_meanwhile_is_found(anna: Person, openai: OpenAIS
 async def test_what_is_remembered_opens_no_door(join: Join, openai: OpenAIServer, database: Database) -> None:
     anna, boris = await join(), await join()
     thread = await talk(anna, "One.", "Two.")
+    count = "SELECT count(*) FROM checkpoints WHERE thread_id = %s"
+    before = await settled_checkpoints(database, thread)
     told = await boris.http.post("/chat", json={"message": "Mine?", "conversation_id": thread})
     assert (told.status_code, envelope(told)["code"]) == (404, "not_found")
     assert (await anna.http.post("/auth/logout", json={})).status_code == 204
@@ -89,6 +103,9 @@ async def test_what_is_remembered_opens_no_door(join: Join, openai: OpenAIServer
         "/chat", json={"message": "No.", "conversation_id": "00000000-0000-7000-8000-000000000000"}
     )
     assert told.status_code == 401
+    # Its graph had begun to prepare: nothing of that is kept either.
+    await asyncio.sleep(0.3)
+    assert database.execute(count, (thread,)).fetchone() == before
     kept = database.execute("SELECT content FROM messages WHERE conversation_id = %s", (thread,)).fetchall()
     assert not [content for (content,) in kept if content in ("Mine?", "After the end.")]
     running = database.execute("SELECT count(*) FROM runs WHERE conversation_id = %s AND status = 'running'", (thread,))
@@ -114,3 +131,16 @@ async def test_a_conversation_that_was_deleted_is_gone(anna: Person) -> None:
     assert (await anna.http.delete(f"/conversations/{thread}")).status_code == 204
     told = await anna.http.post("/chat", json={"message": "Three.", "conversation_id": thread})
     assert (told.status_code, envelope(told)["code"]) == (404, "not_found")
+
+
+async def test_a_branch_that_was_read_for_a_small_window_is_read_again_for_a_large_one(
+    anna: Person, openai: OpenAIServer
+) -> None:
+    """`gpt-4` reads 8,192 tokens, `gpt-4o` 128,000."""
+    long = "and so on " * 1_500
+    thread = await talk(anna, *(f"Q{number} {long}" for number in range(6)))
+    await anna.http.patch(f"/conversations/{thread}", json={"title": "Another version"})
+    await anna.ask("A small one.", conversation_id=thread, model_name="gpt-4")
+    await anna.ask("A large one.", conversation_id=thread, model_name="gpt-4o")
+    first = next(message for message in sent(openai, "A large one.") if message["role"] == "user")
+    assert first["content"].startswith("Q0")

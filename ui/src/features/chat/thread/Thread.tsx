@@ -135,10 +135,12 @@ function useHold(): Hold {
     return {
       touch: ({ type, target }) => {
         held = null;
+        // Scrolling by hand leaves behind what was pressed before.
+        if (type === "wheel" || type === "touchmove") pressed = null;
         if ((type === "pointerdown" || type === "keydown") && target instanceof Element) pressed = target;
       },
       release: () => {
-        held = null;
+        pressed = held = null;
       },
       keep: (scroller) => {
         const now = scroller?.clientWidth ?? width;
