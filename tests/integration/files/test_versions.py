@@ -122,6 +122,25 @@ async def test_deleting_the_new_one_before_it_is_read_leaves_the_old(anna: Perso
     assert await found(anna) == [old["id"]]
 
 
+async def test_only_older_files_of_the_same_place_are_offered(anna: Person) -> None:
+    first, second = await thread(anna), await thread(anna)
+    await anna.upload("report.txt", report("two"))
+    here = await anna.upload("report.txt", report("three"), conversation_id=first)
+    assert here["same_name"] == [], "the other one belongs to the library"
+    again = await anna.upload("report.txt", report("four"), conversation_id=first)
+    assert [older["id"] for older in again["same_name"]] == [here["id"]]
+    assert (await anna.upload("report.txt", report("five"), conversation_id=second))["same_name"] == []
+
+
+async def test_what_replaces_a_file_of_the_library_belongs_to_it(anna: Person) -> None:
+    first, second = await thread(anna), await thread(anna)
+    old = await anna.indexed("report.txt", report("two"))
+    new = await anna.indexed("report.txt", report("three"), conversation_id=first, replaces=old["id"])
+    assert await found(anna, conversation_id=second) == [new["id"]]
+    assert (await anna.http.delete(f"/conversations/{first}")).status_code == 204
+    assert await listed(anna) == {new["id"]}
+
+
 async def test_yes_replace_it_can_be_said_afterwards(anna: Person, database: Database) -> None:
     place = await thread(anna)
     old = await anna.indexed("report.txt", report("two"), conversation_id=place)
@@ -194,6 +213,7 @@ async def test_bytes_that_are_there_already_replace_at_once(anna: Person) -> Non
         "/files/upload", files={"file": ("report.txt", content)}, data={"replaces": old["id"]}
     )
     assert (answer.status_code, answer.json()["id"]) == (200, known["id"])
+    assert answer.json()["replaces_id"] is None, "it is gone already"
     assert await listed(anna) == {known["id"]}
     unchanged = await anna.http.post(
         "/files/upload", files={"file": ("draft.txt", content)}, data={"replaces": known["id"]}
