@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
@@ -23,7 +23,7 @@ from llama_service.errors import AppError
 from persistence import runs, turns
 from persistence.checkpoints import fresh, held
 from persistence.events import EventLog, Listener
-from persistence.session import Database
+from persistence.session import DATABASE_AWAY, Database
 
 log = structlog.get_logger(__name__)
 
@@ -266,13 +266,17 @@ class RunManager:
         async with self._listener.subscribed(run_id) as heard:
             while True:
                 heard.clear()
-                async with self._database.reading() as session:
-                    # In this order: a run that ends between the two has its last event among them.
-                    running = await runs.is_running(session, run_id)
-                    events = await runs.events_after(session, run_id, position)
-                    ended = bool(events) and events[-1][1] in ("done", "error")
-                    if not events and not running:
-                        return
+                try:
+                    running, events = await self._look(run_id, position)
+                except DATABASE_AWAY as error:
+                    # Its readers need not know that Postgres was restarted.
+                    log.warning("stream_waits_for_database", run_id=str(run_id), error=type(error).__name__)
+                    yield KEEP_ALIVE
+                    await asyncio.sleep(1)
+                    continue
+                ended = bool(events) and events[-1][1] in ("done", "error")
+                if not events and not running:
+                    return
                 if events:
                     position, idle = events[-1][0], 0.0
                     yield b"".join(frame(*event) for event in events)
@@ -286,6 +290,12 @@ class RunManager:
                 if idle >= KEEP_ALIVE_EVERY:
                     idle = 0.0
                     yield KEEP_ALIVE
+
+    async def _look(self, run_id: UUID, after: int) -> tuple[bool, Sequence[tuple[int, str, str]]]:
+        async with self._database.reading() as session:
+            # In this order: a run that ends between the two has its last event among the others.
+            running = await runs.is_running(session, run_id)
+            return running, await runs.events_after(session, run_id, after)
 
     async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
         while True:

@@ -82,8 +82,14 @@ class Ingestion:
         await self._queue.close_async()
 
     async def enqueue(self, file_id: UUID) -> None:
-        """Queue a file to be read. Does nothing where it is queued already."""
-        await self._defer(self._read, file_id)
+        """Queue a file to be read. Does nothing where it is queued already.
+
+        The file is kept by now: where the queue can't be reached, the sweep finds it without a job.
+        """
+        try:
+            await self._defer(self._read, file_id)
+        except (ConnectorException, OSError) as error:
+            log.warning("not_queued_yet", file_id=str(file_id), error=type(error).__name__)
 
     async def _defer(self, task: Any, file_id: UUID, *, attempt: int = 0, seconds: int = 0) -> None:
         lock = f"{task.name}-{file_id}"
