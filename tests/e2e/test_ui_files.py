@@ -99,11 +99,12 @@ async def test_both_can_be_kept_in_a_conversation(open_page: OpenPage, anna: Per
 
 
 async def test_the_question_stays_in_its_conversation(open_page: OpenPage, anna: Person) -> None:
-    await anna.indexed("loom.txt", OLD)
     elsewhere = (await anna.http.post("/conversations", json={"title": "Elsewhere"})).json()["id"]
     page = await open_page(anna)
-    await attach(page, "loom.txt", NEW)
+    await attach(page, "loom.txt", OLD)
     await page.wait_for_url("**/c/*")
+    await ready(page, "loom.txt")
+    await attach(page, "loom.txt", NEW)
     await expect(asked(page, "loom.txt")).to_be_visible()
     await page.get_by_role("link", name="Elsewhere").click()
     await page.wait_for_url(f"**/c/{elsewhere}")
