@@ -26,11 +26,14 @@ export const filesQuery = (conversationId: string | null) =>
   });
 
 /** Everything that shows files, or the room that they take, is out of date. */
-export const refreshFiles = (queries: QueryClient): Promise<unknown> =>
-  Promise.all([
+export async function refreshFiles(queries: QueryClient): Promise<void> {
+  // A list's first fetch would not begin again, and the one under way may have come too early.
+  await queries.cancelQueries({ queryKey: keys.fileLists });
+  await Promise.all([
     queries.invalidateQueries({ queryKey: keys.files }),
     queries.invalidateQueries({ queryKey: keys.stats("user") }),
   ]);
+}
 
 /** Let a file take the place of an older one, as soon as it can be searched. */
 export function useReplaceFile() {

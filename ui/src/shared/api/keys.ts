@@ -6,6 +6,7 @@ export const keys = {
   conversation: (id: string) => ["conversations", "one", id] as const,
   messages: (conversationId: string) => ["messages", conversationId] as const,
   files: ["files"] as const,
+  fileLists: ["files", "list"] as const,
   fileList: (conversationId: string | null) => ["files", "list", conversationId] as const,
   fileText: (id: string) => ["files", "text", id] as const,
   models: ["models"] as const,
