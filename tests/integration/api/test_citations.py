@@ -17,12 +17,13 @@ async def test_page_and_snippet_are_those_of_the_match(anna: Person, openai: Ope
     ]
     file = await anna.indexed("house.pdf", pdf(pages))
     answer = await anna.ask("When was the stairway last painted?", file_ids=[file["id"]])
-    best = answer["sources"][0]
     text = (await anna.get(f"/files/{file['id']}/text"))["text"]
-    assert best["page"] == 5
-    assert "1954" in best["snippet"]
-    assert best["snippet"] in text[best["start"] : best["end"]]
-    chunk = next(c for c in (await anna.get(f"/files/{file['id']}/chunks"))["items"] if c["id"] == best["chunk_id"])
-    assert chunk["text"].startswith(best["snippet"][:100])
+    chunks = {chunk["id"]: chunk for chunk in (await anna.get(f"/files/{file['id']}/chunks"))["items"]}
+    assert any("1954" in text[source["start"] : source["end"]] for source in answer["sources"])
+    for source in answer["sources"]:
+        match = chunks[source["chunk_id"]]
+        assert source["page"] == match["page"]
+        assert match["text"].startswith(source["snippet"])
+        assert source["start"] <= match["start"] < match["end"] <= source["end"]
     # A page or so each: a citation of a whole document would point nowhere.
     assert all(source["end"] - source["start"] <= 2_000 for source in answer["sources"])
