@@ -116,6 +116,8 @@ class Conversation(Base):
     system_prompt: Mapped[str | None] = mapped_column(Text)
     archived: Mapped[bool] = mapped_column(default=False, server_default="false")
     pinned: Mapped[bool] = mapped_column(default=False, server_default="false")
+    # Whether a question that names no files is also answered from its owner's library.
+    search_library: Mapped[bool] = mapped_column(default=True, server_default="true")
     # No foreign key: leaf and messages would refer to each other in a circle.
     leaf_id: Mapped[UUID | None]
     created_at: Mapped[datetime] = mapped_column(server_default=_NOW)
@@ -142,6 +144,8 @@ class Message(Base):
     parent_id: Mapped[UUID | None] = mapped_column(ForeignKey("messages.id", ondelete="CASCADE"), index=True)
     role: Mapped[str] = mapped_column(String(10))
     content: Mapped[str] = mapped_column(Text, default="", server_default="")
+    # What the model thought before and while it answered: shown folded, never searched, never sent back to a model.
+    reasoning: Mapped[str | None] = mapped_column(Text)
     status: Mapped[str] = mapped_column(String(12), default="complete", server_default="complete")
     sources: Mapped[list[dict[str, Any]] | None]
     model_source: Mapped[str | None] = mapped_column(String(20))
