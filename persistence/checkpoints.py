@@ -1,7 +1,6 @@
 """LangGraph's checkpoints in Postgres: pooled, without the lock that would put all turns in one queue."""
 
 import asyncio
-import os
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextvars import ContextVar
@@ -10,9 +9,6 @@ from functools import partial
 from types import TracebackType
 from typing import Any
 from weakref import WeakKeyDictionary
-
-# Before LangGraph reads it: a forged blob must not become a call (see docs/decisions/0004).
-os.environ.setdefault("LANGGRAPH_STRICT_MSGPACK", "true")
 
 import psycopg
 import structlog
@@ -32,6 +28,8 @@ from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
+
+from persistence.serde import StrictSerializer
 
 log = structlog.get_logger(__name__)
 
@@ -78,7 +76,7 @@ class PooledSaver(AsyncPostgresSaver):
     """
 
     def __init__(self, pool: Pool) -> None:
-        super().__init__(conn=pool)
+        super().__init__(conn=pool, serde=StrictSerializer())
         self.lock = _NoLock()
         self._pool = pool
         self._waiting: list[_Write] = []
