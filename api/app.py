@@ -9,6 +9,7 @@ from api.lifespan import lifespan
 from api.middleware import RequestMiddleware
 from api.recent import RecentErrors
 from api.routes import admin, auth, chat, conversations, files, health, messages, models, search, stats, studio
+from graphs.chat import Builder, builder
 from llama_service import __version__
 from llama_service.settings import Settings
 
@@ -24,8 +25,8 @@ def _operation_id(route: APIRoute) -> str:
     return f"{route.tags[0] if route.tags else 'app'}_{route.name}"
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """Return the application for these settings. Nothing is opened before its lifespan begins."""
+def create_app(settings: Settings, chat_graph: Builder = builder) -> FastAPI:
+    """Return the application for these settings and this graph. Nothing is opened before its lifespan begins."""
     app = FastAPI(
         title="llama-service",
         version=__version__,
@@ -37,6 +38,7 @@ def create_app(settings: Settings) -> FastAPI:
         responses=errors.responses(),
     )
     app.state.settings = settings
+    app.state.chat_graph = chat_graph
     app.state.recent_errors = RecentErrors()
     errors.install(app)
     api = APIRouter(prefix=PREFIX)

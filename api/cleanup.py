@@ -17,8 +17,8 @@ async def forget_conversation(state: AppState, user_id: UUID, conversation_id: U
     """
     async with state.database.transaction() as session:
         await conversations.get(session, user_id, conversation_id)
-        running = await runs.running_of(session, [conversation_id])
-    await _stop(state, running)
+        running = await runs.open_of(session, [conversation_id])
+    await _stop(state, user_id, running)
     removed = None
     async with state.database.transaction() as session:
         await conversations.get(session, user_id, conversation_id, lock=True)
@@ -26,17 +26,14 @@ async def forget_conversation(state: AppState, user_id: UUID, conversation_id: U
         await conversations.remove(session, user_id, conversation_id)
         if own:
             removed = await files.remove(session, user_id, own)
-        await checkpoints.forget(session, [str(conversation_id)])
-    state.recall.drop(user_id, conversation_id)
+        await checkpoints.delete_threads(session, [str(conversation_id)])
     if removed is not None:
         await state.ingestion.pipeline.clean_up(removed)
 
 
-async def _stop(state: AppState, running: Sequence[UUID]) -> None:
+async def _stop(state: AppState, user_id: UUID, running: Sequence[UUID]) -> None:
     for run_id in running:
-        await state.runs.cancel_and_wait(run_id)
-    # What was noted of their checkpoints must not be written behind the deletion.
-    await state.saver.drain()
+        await state.runs.cancel_and_wait(user_id, run_id)
 
 
 async def forget_file(state: AppState, user_id: UUID, file_id: UUID) -> None:
@@ -53,14 +50,13 @@ async def forget_account(state: AppState, user_id: UUID) -> None:
             (await session.execute(select(Conversation.id).where(Conversation.user_id == user_id))).scalars()
         )
         own = list((await session.execute(select(File.id).where(File.user_id == user_id))).scalars())
-        running = await runs.running_of(session, threads)
-    await _stop(state, running)
+        running = await runs.open_of(session, threads)
+    await _stop(state, user_id, running)
     removed = None
     async with state.database.transaction() as session:
         if own:
             removed = await files.remove(session, user_id, own)
-        await checkpoints.forget(session, [str(thread) for thread in threads])
+        await checkpoints.delete_threads(session, [str(thread) for thread in threads])
         await session.execute(delete(User).where(User.id == user_id))
-    state.recall.drop_all(user_id)
     if removed is not None:
         await state.ingestion.pipeline.clean_up(removed)

@@ -10,9 +10,9 @@ from fastapi.security import OAuth2PasswordBearer
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.state import AppState, state_of
-from api.turns import Asker
 from auth.tokens import Account, Caller
 from auth.users import UserManager
+from graphs.runs.start import TurnCaller
 from llama_service.errors import Forbidden, NotAuthenticated
 
 COOKIE = "llama_session"
@@ -150,17 +150,21 @@ async def get_chatter(caller: CallerOrNone, state: State) -> UUID | None:
 Chatter = Annotated[UUID | None, Depends(get_chatter)]
 
 
-async def get_asker(request: Request, state: State, _: Annotated[str | None, Depends(_scheme)]) -> Asker:
-    """Return who asks, by the token's signature; the beginning of a turn looks at the session at the same time."""
+async def get_turn_caller(request: Request, state: State, _: Annotated[str | None, Depends(_scheme)]) -> TurnCaller:
+    """Return who asks, by the token's signature; the statement that writes the turn checks the session."""
     token = token_of(request)
     if token is None:
-        return Asker(await get_chatter(None, state))
+        return TurnCaller(await get_chatter(None, state))
     claims = state.tokens.claims(token)
     request.scope["state"]["user_id"] = str(claims.user_id)
-    return Asker(claims.user_id, claims)
+
+    async def confirm() -> None:
+        await state.tokens.caller(state.database, claims)
+
+    return TurnCaller(claims.user_id, claims, confirm)
 
 
-AskerOfTurn = Annotated[Asker, Depends(get_asker)]
+AskingCaller = Annotated[TurnCaller, Depends(get_turn_caller)]
 
 Limit = Annotated[int, Query(ge=1, le=200, description="Items of a page")]
 Cursor = Annotated[str | None, Query(max_length=400, description="`next_cursor` of the page before")]

@@ -5,6 +5,7 @@ begins, so that it is kept, checked and seen in the page like any other.
 """
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any, Literal
 from uuid import UUID
 
@@ -15,13 +16,13 @@ from langchain_core.runnables import RunnableConfig, RunnableGenerator
 from langserve import CustomUserType, add_routes
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from api import turns
 from api.deps import Chatter
 from api.errors import request_id_of
-from api.schemas.chat import ChatRequest
+from api.schemas.chat import ChatRequest, turn_request
 from api.schemas.common import clean_text
 from api.state import AppState
-from llama_service.errors import BadRequest
+from graphs.runs.start import TurnCaller
+from llama_service.errors import BadRequest, Interrupted, error_of
 from llama_service.settings import ModelSource
 
 PATH = "/langserve/chat"
@@ -49,7 +50,7 @@ class LangServeOptions(BaseModel):
 
 
 class LangServeInput(CustomUserType):
-    """A talk whose last message is the question, and the fields of `LangServeOptions`.
+    """Messages of which the last is the question, and the fields of `LangServeOptions`.
 
     The playground works with inputs that declare one list of messages and nothing else: the options are not declared.
     """
@@ -86,12 +87,26 @@ def _question(given: LangServeInput) -> str:
     return text
 
 
-def _earlier(given: LangServeInput) -> list[tuple[str, str]]:
-    """Return the talk that the client itself holds, where no conversation does."""
+def _history(given: LangServeInput) -> list[tuple[str, str]]:
+    """Return the messages that the client itself holds, where no conversation does."""
     if given.options.conversation_id is not None:
         return []
     roles = {"human": "user", "ai": "assistant", "system": "system"}
     return [(roles[message.type], clean_text(str(message.text))) for message in given.messages[:-1]]
+
+
+async def _texts(state: AppState, run_id: UUID) -> AsyncIterator[str]:
+    """Yield a run's text as it comes; raise the error that it ends with."""
+    async for events in state.runs.read(run_id):
+        for event in events:
+            if event.name == "chunk":
+                yield event.data["content"]
+            elif event.name == "error":
+                raise error_of(event.data["error"]["code"], event.data["error"]["message"])
+            elif event.is_last:
+                return
+    # This server is being stopped; another one goes on with the run.
+    raise Interrupted
 
 
 def install(app: FastAPI) -> None:
@@ -105,17 +120,10 @@ def install(app: FastAPI) -> None:
         async for given in inputs:
             asked = given if isinstance(given, LangServeInput) else LangServeInput.model_validate(given)
             request = ChatRequest(message=_question(asked), **asked.options.model_dump())
-            services = await turns.begin(
-                state,
-                request,
-                turns.Asker(identity["user_id"]),
-                identity["request_id"],
-                earlier=_earlier(asked),
-            )
-            async for text in state.runs.texts(services.begun.run_id):
+            turn = replace(turn_request(request), history=_history(asked))
+            run = await state.turns.start_turn(turn, TurnCaller(identity["user_id"]), identity["request_id"])
+            async for text in _texts(state, run.run_id):
                 yield text
-            if services.error is not None:
-                raise services.error
 
     generator: Any = RunnableGenerator
     runnable = generator(speak, name="chat").with_types(input_type=LangServeInput, output_type=str)

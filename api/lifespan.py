@@ -13,21 +13,24 @@ import structlog
 from fastapi import FastAPI
 from sqlalchemy.exc import SQLAlchemyError
 
-from api.runs import RunManager
+from api.recent import RecentErrors
 from api.state import AppState, ProviderWatch
-from api.titles import Titles
 from auth.limits import LoginLimiter
 from auth.passwords import PasswordHasher
 from auth.tokens import TokenService, prune_sessions
 from chains.models import ModelRegistry
-from graphs.chat import build
+from graphs.chat import Builder, build
+from graphs.runs.engine import RunEngine
+from graphs.runs.run import Run
+from graphs.runs.start import TurnStarter
+from graphs.runs.titles import Titles
 from ingestion.jobs import Ingestion
 from llama_service.errors import AppError
 from llama_service.settings import Settings
 from llama_service.tasks import end_task
 from persistence import checkpoints, runs
 from persistence.blobs import BlobStore, open_blobs
-from persistence.checkpoints import PooledSaver, checkpoint_pool
+from persistence.checkpoints import BranchSaver, checkpoint_pool
 from persistence.leftovers import sweep_blobs
 from persistence.search import Retriever
 from persistence.session import Database
@@ -40,8 +43,9 @@ ANONYMOUS_KEPT = 120.0  # after the last turn, so that its reader may come back
 UPLOADS_KEPT = 86400.0  # of an upload that never became a file
 EVENTS_KEPT = 3600.0
 _GC = (10_000, 20, 20)  # allocations, then collections of the younger generation (Python's own: 700, 10, 10)
-CHECKPOINT_CONNECTIONS = 4  # one writes behind, the others read
-CHECKPOINTS_KEPT = 8  # of a thread: the last turn's, and the one before
+CHECKPOINT_CONNECTIONS = 6  # a turn reads twice and writes five times, each for a millisecond or two
+ANSWER_STATES_KEPT = 4  # of a thread: states after answers, to ask on or branch from without rebuilding them
+OTHER_STATES_KEPT = 6  # of a thread: the steps of the last turn, for who looks at them
 
 
 @asynccontextmanager
@@ -50,8 +54,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     async with AsyncExitStack() as stack:
         owns_process = getattr(app.state, "owns_process", False)
-        state = await open_state(settings, stack, signals=owns_process)
-        state.runs.recent_errors = app.state.recent_errors
+        state = await open_state(settings, stack, app.state.recent_errors, app.state.chat_graph, signals=owns_process)
         app.state.resources = state
         if owns_process:
             # Some million objects of imported libraries are here to stay: a collection need not walk them each time.
@@ -63,7 +66,14 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         log.info("closing", running=state.runs.running)
 
 
-async def open_state(settings: Settings, stack: AsyncExitStack, *, signals: bool = False) -> AppState:
+async def open_state(
+    settings: Settings,
+    stack: AsyncExitStack,
+    recent_errors: RecentErrors,
+    chat_graph: Builder,
+    *,
+    signals: bool = False,
+) -> AppState:
     """Open the application's resources; `stack` closes them."""
     database = Database(settings.postgres_dsn("asyncpg"), settings.database_pool_size)
     stack.push_async_callback(database.close)
@@ -84,44 +94,47 @@ async def open_state(settings: Settings, stack: AsyncExitStack, *, signals: bool
     await ingestion.start(work=settings.inline_worker)
     stack.push_async_callback(ingestion.close)
     limiter = LoginLimiter(database, settings.login_attempts_per_minute)
-    saver = PooledSaver(pool)
-    stack.push_async_callback(saver.drain)
-    graph = build(saver)
-    manager = RunManager(database, settings.postgres_dsn(), graph)
-    titles = Titles(database, registry)
-    manager.after_turn = titles.after_turn
-    await manager.start()
+    engine = RunEngine(database, settings.postgres_dsn(), build(BranchSaver(pool), chat_graph))
+    turns = TurnStarter(settings, database, engine, registry, retriever, lambda: watch.status)
+    engine.prepare_claimed = turns.prepare_claimed
+    engine.after_run = Titles(database, registry).after_run
+    engine.on_failure = partial(_note_failure, recent_errors)
+    engine.always_finish = settings.takeover == "always"
+    await engine.start()
     if signals:
-        _close_on_signal(manager, settings.shutdown_grace_seconds)
-    stack.push_async_callback(manager.close, settings.shutdown_grace_seconds)
-    for work, name in ((_keep_house(database, limiter, blobs), "housekeeping"), (_warm_up(registry, watch), "warm-up")):
+        _close_on_signal(engine, settings.shutdown_grace_seconds)
+    stack.push_async_callback(engine.close, settings.shutdown_grace_seconds)
+    for work, name in (
+        (_keep_house(database, limiter, blobs, engine), "housekeeping"),
+        (_warm_up(registry, watch), "warm-up"),
+    ):
         stack.push_async_callback(end_task, asyncio.create_task(work, name=name))
     return AppState(
         settings=settings,
         database=database,
-        saver=saver,
-        graph=graph,
+        graph=engine.graph,
         registry=registry,
         watch=watch,
         index=index,
         retriever=retriever,
         blobs=blobs,
         ingestion=ingestion,
-        runs=manager,
+        runs=engine,
+        turns=turns,
         hasher=PasswordHasher(),
         tokens=TokenService(settings),
         limiter=limiter,
     )
 
 
-def _close_on_signal(manager: RunManager, grace: float) -> None:
+def _close_on_signal(engine: RunEngine, grace: float) -> None:
     """Let runs end from the moment of the signal: the server would first wait for their readers, who wait for them."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         before = signal.getsignal(number)
 
         def handle(caught: int, frame: FrameType | None, before: Any = before) -> None:
-            loop.call_soon_threadsafe(manager.begin_closing, grace)
+            loop.call_soon_threadsafe(engine.begin_closing, grace)
             if callable(before):
                 before(caught, frame)
 
@@ -138,11 +151,12 @@ async def _warm_up(registry: ModelRegistry, watch: ProviderWatch) -> None:
                 log.info("not_warmed_up", provider=source, code=error.code)
 
 
-async def _keep_house(database: Database, limiter: LoginLimiter, blobs: BlobStore) -> None:
+async def _keep_house(database: Database, limiter: LoginLimiter, blobs: BlobStore, engine: RunEngine) -> None:
     """Prune what nobody reads any more. Every process may do it; rows that are gone stay gone."""
     chores: dict[str, Callable[[], Awaitable[None]]] = {
         "events": partial(_prune_events, database),
         "rows": partial(_prune_rows, database),
+        "checkpoints": partial(_prune_checkpoints, database, engine),
         "failures": limiter.prune,
         "uploads": partial(blobs.spool.sweep, UPLOADS_KEPT),
         "blobs": partial(_sweep_blobs, database, blobs),
@@ -174,7 +188,16 @@ async def _prune_rows(database: Database) -> None:
     async with database.transaction() as session:
         await runs.prune_anonymous(session, ANONYMOUS_KEPT)
         await prune_sessions(session)
+
+
+async def _prune_checkpoints(database: Database, engine: RunEngine) -> None:
+    if threads := engine.touched_threads():
+        async with database.transaction() as session:
+            await checkpoints.prune_threads(session, threads, answers=ANSWER_STATES_KEPT, others=OTHER_STATES_KEPT)
     async with database.transaction() as session:
-        if await checkpoints.take_turn(session):
-            await checkpoints.prune(session, CHECKPOINTS_KEPT)
-            await checkpoints.forget_orphans(session)
+        if await checkpoints.is_elected_to_prune(session):
+            await checkpoints.delete_orphans(session)
+
+
+def _note_failure(recent_errors: RecentErrors, run: Run, error: AppError) -> None:
+    recent_errors.note(run.request_id, f"run {run.run_id}", error.code, error.status)

@@ -8,19 +8,18 @@ import structlog
 from fastapi import FastAPI
 from starlette.requests import HTTPConnection
 
-from api.runs import RunManager
 from auth.limits import LoginLimiter
 from auth.passwords import PasswordHasher
 from auth.tokens import TokenService
 from chains.models import ModelRegistry
 from chains.types import ProviderStatus
 from graphs.chat import Graph
+from graphs.runs.engine import RunEngine
+from graphs.runs.start import TurnStarter
 from ingestion.jobs import Ingestion
 from llama_service.settings import ProviderName, Settings
 from llama_service.tasks import end_task
 from persistence.blobs import BlobStore
-from persistence.checkpoints import PooledSaver
-from persistence.recall import Recall
 from persistence.search import Retriever
 from persistence.session import Database
 from persistence.vectors import VectorIndex
@@ -63,7 +62,6 @@ class AppState:
 
     settings: Settings
     database: Database
-    saver: PooledSaver
     graph: Graph
     registry: ModelRegistry
     watch: ProviderWatch
@@ -71,11 +69,11 @@ class AppState:
     retriever: Retriever
     blobs: BlobStore
     ingestion: Ingestion
-    runs: RunManager
+    runs: RunEngine
+    turns: TurnStarter
     hasher: PasswordHasher
     tokens: TokenService
     limiter: LoginLimiter
-    recall: Recall = field(default_factory=Recall)
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 

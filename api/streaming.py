@@ -1,11 +1,14 @@
-"""A run's frames as an SSE answer."""
+"""A run's events as an SSE answer."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from persistence.events import RunEvent
+
+KEEP_ALIVE = b": keep-alive\n\n"
 _HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",
     "Cache-Control": "no-cache, no-transform",
@@ -14,30 +17,41 @@ _HEADERS = {
 }
 
 
+def frame(event: RunEvent) -> bytes:
+    """Return an event as it goes over the wire (HTML standard, 9.2 Server-sent events)."""
+    return f"id: {event.seq}\nevent: {event.name}\ndata: {event.line}\n\n".encode()
+
+
+async def frames(batches: AsyncIterator[Sequence[RunEvent]]) -> AsyncGenerator[bytes, None]:
+    """Yield batches of events as bytes; an empty batch becomes a comment that keeps the connection alive."""
+    async for events in batches:
+        yield b"".join(map(frame, events)) if events else KEEP_ALIVE
+
+
 class EventStream(Response):
-    """Frames as `text/event-stream`. The client's leaving ends the reading, not the run.
+    """Events as `text/event-stream`. The client's leaving ends the reading, not the run.
 
     Starlette's StreamingResponse keeps two more tasks and a task group for each stream; a server has many that wait.
     """
 
-    def __init__(self, frames: AsyncGenerator[bytes, None], status_code: int = 200) -> None:
+    def __init__(self, events: AsyncIterator[Sequence[RunEvent]], status_code: int = 200) -> None:
         self.status_code = status_code
         self.background = None
-        self._frames = frames
+        self._frames = frames(events)
         self._client_left = False
         self.init_headers(_HEADERS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the frames as they come."""
+        """Send the events as they come."""
         reader = asyncio.current_task()
         assert reader is not None  # noqa: S101  (a server calls this in a task)
         watcher = asyncio.create_task(self._watch(receive, reader), name="client")
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            async for frames in self._frames:
+            async for body in self._frames:
                 if self._client_left:
                     return
-                await send({"type": "http.response.body", "body": frames, "more_body": True})
+                await send({"type": "http.response.body", "body": body, "more_body": True})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         except asyncio.CancelledError:
             if not self._client_left or reader.uncancel() > 0:

@@ -126,14 +126,14 @@ class TokenService:
 
         Raises TokenExpired for a session that has ended, Forbidden for an account that is switched off.
         """
-        async with database.fast(transaction=False) as fast:
-            found = await fast.row(_CALLER, {"user": claims.user_id, "session": claims.session_id})
+        async with database.raw(transaction=False) as connection:
+            found = await connection.row(_CALLER, {"user": claims.user_id, "session": claims.session_id})
             if found is None or found["revoked_at"] is not None or found["token_epoch"] != claims.epoch:
                 raise TokenExpired
             if not found["is_active"]:
                 raise Forbidden("This account is switched off; ask an administrator.")
             if datetime.now(UTC) - found["last_seen_at"] > SEEN_EVERY:
-                await fast.rows(_SEEN, {"session": claims.session_id})
+                await connection.rows(_SEEN, {"session": claims.session_id})
         return Caller(Account(*(found[name] for name in Account.__dataclass_fields__)), claims.session_id)
 
     async def rotate(self, session: AsyncSession, refresh_token: str) -> tuple[Tokens | None, UUID | None]:

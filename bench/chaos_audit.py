@@ -6,8 +6,9 @@ from typing import Any
 import psycopg
 
 from bench.chaos_clients import Talker, Turn
+from bench.stage import Script
 
-_ENDED = {"complete", "stopped", "interrupted"}
+_ENDED = {"complete", "stopped"}
 _TURN = """
     SELECT q.content, a.content, a.status, r.status FROM runs r
     JOIN messages q ON q.id = r.user_message_id JOIN messages a ON a.id = r.message_id WHERE r.id = %s
@@ -27,13 +28,21 @@ _NEVER = {
 Connection = psycopg.Connection[Any]
 
 
-def audit(dsn: str, talkers: Sequence[Talker]) -> list[str]:
-    """Compare what clients saw with what the database holds; return every violation in words."""
+def whole_answer(script: Script) -> str:
+    """Return what the provider's double answers by this script."""
+    return "".join(f" t{number % 10}" for number in range(script.tokens or 0))
+
+
+def audit(dsn: str, talkers: Sequence[Talker], whole: str) -> list[str]:
+    """Compare what clients saw with what the database holds; return every violation in words.
+
+    `whole` is the answer to every question.
+    """
     found = [violation for talker in talkers for violation in talker.violations]
     with psycopg.connect(dsn, autocommit=True) as connection:
         for talker in talkers:
             for turn in talker.turns:
-                found += [f"{talker.name}: {words}" for words in _judge(connection, turn)]
+                found += [f"{talker.name}: {words}" for words in _judge(connection, turn, whole)]
         for what, query in _NEVER.items():
             row = connection.execute(query).fetchone()
             if row and row[0]:
@@ -41,7 +50,7 @@ def audit(dsn: str, talkers: Sequence[Talker]) -> list[str]:
     return found
 
 
-def _judge(connection: Connection, turn: Turn) -> list[str]:
+def _judge(connection: Connection, turn: Turn, whole: str) -> list[str]:
     follower = turn.follower
     row = connection.execute(_TURN, [follower.run_id]).fetchone()
     if row is None:
@@ -52,6 +61,8 @@ def _judge(connection: Connection, turn: Turn) -> list[str]:
         found.append(f"run {follower.run_id}: the question reads {question!r}")
     if status not in _ENDED:
         found.append(f"run {follower.run_id} ({run_status}) left its answer {status}")
+    if status == "complete" and answer != whole:
+        found.append(f"run {follower.run_id}: the complete answer reads {answer!r}")
     if follower.text not in answer:
         found.append(f"run {follower.run_id}: words that its client saw are not in the answer ({status})")
     return found

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 
-from chains.prompts import Said
-
 _READ = 300  # characters of each earlier message
 _TALK = 6  # messages that a follow-up may lean on
 MAX_QUERY = 500  # characters
@@ -25,25 +23,29 @@ _RULES = (
 )
 
 
-def needs_context(question: str, history: Sequence[Said]) -> bool:
-    """Whether a question leans on the talk before it: it is short, begins with "and", or points back."""
-    if not any(said.role == "user" for said in history):
+def needs_context(question: str, history: Sequence[BaseMessage]) -> bool:
+    """Whether a question depends on the history before it: it is short, begins with "and", or points back."""
+    if not any(isinstance(message, HumanMessage) for message in history):
         return False
     words = question.split()
     begins = words[0].lower().strip(",") if words else ""
     return len(words) <= _SHORT or begins in {"and", "but", "so", "а", "и", "но"} or bool(_POINTERS.search(question))
 
 
-def with_context(question: str, history: Sequence[Said]) -> str:
+def with_context(question: str, history: Sequence[BaseMessage]) -> str:
     """Return a query that needs no model: the question with the user's previous one before it."""
-    asked = [said.content for said in history if said.role == "user"]
+    asked = [str(message.text) for message in history if isinstance(message, HumanMessage)]
     return f"{asked[-1][:_READ]}\n{question}" if asked else question
 
 
-def condense_prompt(question: str, history: Sequence[Said]) -> list[BaseMessage]:
+def condense_prompt(question: str, history: Sequence[BaseMessage]) -> list[BaseMessage]:
     """Return the messages that ask a model for the whole question."""
-    names = {"user": "User", "assistant": "Assistant"}
-    talk = [f"{names[s.role]}: {' '.join(s.content.split())[:_READ]}" for s in history[-_TALK:] if s.role in names]
+    names = {"human": "User", "ai": "Assistant"}
+    talk = [
+        f"{names[message.type]}: {' '.join(str(message.text).split())[:_READ]}"
+        for message in history[-_TALK:]
+        if message.type in names
+    ]
     return [SystemMessage(_RULES), HumanMessage("\n".join([*talk, f"\nLast question: {question}"]))]
 
 

@@ -1,4 +1,4 @@
-"""What the model is really sent: rules, sources, as much of the talk as fits, and the question.
+"""What the model is really sent: rules, sources, as much of the history as fits, and the question.
 
 The head of the prompt is the same bytes in every turn of a conversation, so that servers can reuse what they have
 already read; sources stand beside the question they were found for.
@@ -38,50 +38,36 @@ class SourceText:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """A message of the talk so far; `id` is None where nobody keeps it."""
-
-    role: str
-    content: str
-    id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Prompt:
     """The messages for the model, and what did not fit.
 
-    `tokens` is an estimate. `kept` are the messages of the branch that are among `messages`, `cut_messages` counts
-    those that were left out, oldest first.
+    `tokens` is an estimate. `history` are the earlier messages among `messages`, `cut_messages` counts those that were
+    left out, oldest first; `cut_sources` are the numbers of the sources that were left out.
     """
 
     messages: list[BaseMessage]
     tokens: int
-    kept: list[Said] = field(default_factory=list)
+    history: list[BaseMessage] = field(default_factory=list)
     cut_messages: int = 0
     cut_sources: list[int] = field(default_factory=list)
-
-
-_KINDS: dict[str, type[AIMessage | SystemMessage | HumanMessage]] = {
-    "assistant": AIMessage,
-    "system": SystemMessage,
-    "user": HumanMessage,
-}
 
 
 _GO_ON = "Go on exactly where you stopped. Do not repeat anything."
 
 
-def ending(messages: Sequence[BaseMessage], *, goes_on: bool) -> list[BaseMessage]:
-    """Return a prompt that ends with an unfinished answer for a model that goes on there, or has to be asked to."""
+def for_model(messages: Sequence[BaseMessage], *, continues_prefix: bool) -> list[BaseMessage]:
+    """Return a prompt that ends with an unfinished answer, for a model that goes on there or has to be asked to."""
     bare = [message for message in messages if message.content != _GO_ON]
-    return bare if goes_on or not isinstance(bare[-1], AIMessage) else [*bare, HumanMessage(_GO_ON)]
+    if continues_prefix or not isinstance(bare[-1], AIMessage):
+        return bare
+    return [*bare, HumanMessage(_GO_ON)]
 
 
 def question_with_sources(
-    question: str, sources: Sequence[SourceText], *, nothing_found: bool, small: bool = False
+    question: str, sources: Sequence[SourceText], *, nothing_found: bool, is_demo_model: bool = False
 ) -> str:
-    """Return the last message of the prompt; `small` words it for a very small model."""
-    if sources and small:
+    """Return the last message of the prompt, worded for the demo model where that one answers."""
+    if sources and is_demo_model:
         listed = "\n\n".join(f"{source.label}\n{source.text}" for source in reversed(sources))
         return f"Texts:\n\n{listed}\n\nQuestion: {question}\n\n{_ANSWER}"
     if sources:
@@ -93,58 +79,60 @@ def question_with_sources(
 def build(
     *,
     system_prompt: str | None,
-    history: Sequence[Said],
+    history: Sequence[BaseMessage],
     question: str,
     sources: Sequence[SourceText],
     nothing_found: bool,
-    said: str,
+    unfinished: str,
     context_tokens: int,
     answer_tokens: int,
     count: Callable[[str], int],
-    small: bool = False,
-    goes_on: bool = False,
+    is_demo_model: bool = False,
+    continues_prefix: bool = False,
 ) -> Prompt:
     """Put a prompt together that leaves `answer_tokens` of the model's `context_tokens` free.
 
     System prompt and question always stay; then sources, best first, may take half of what is left; then the newest
-    messages of `history` (oldest first). `said` is the beginning of an answer to go on with; a model that `goes_on`
-    finds it at the end, another one is asked not to repeat it.
+    messages of `history` (oldest first). `unfinished` is the beginning of an answer to go on with; a model that
+    continues a prefix finds it at the end, another one is asked not to repeat it.
     """
     system = SystemMessage(system_prompt or SYSTEM)
-    room = (
-        context_tokens - answer_tokens - count(str(system.content)) - count(question) - count(said) - 4 * _PER_MESSAGE
-    )
+    fixed = count(str(system.content)) + count(question) + count(unfinished) + 4 * _PER_MESSAGE
+    budget = context_tokens - answer_tokens - fixed
     kept_sources: list[SourceText] = []
-    left_for_sources = room // 2 if history else room
+    source_budget = budget // 2 if history else budget
     for source in sources:
         cost = count(source.text) + count(source.label) + _PER_MESSAGE
-        if cost > left_for_sources:
+        if cost > source_budget:
             break
         kept_sources.append(source)
-        left_for_sources -= cost
-        room -= cost
-    last = question_with_sources(question, kept_sources, nothing_found=nothing_found, small=small)
-    room -= count(last) - count(question) - sum(count(source.text) for source in kept_sources)
-    tokens = context_tokens - answer_tokens - room
-    kept: list[Said] = []
-    for message in reversed(history):
-        cost = count(message.content) + _PER_MESSAGE
-        if cost > room:
-            break
-        room -= cost
-        tokens += cost
-        kept.append(message)
-    # A talk that begins with an answer confuses models (and some servers refuse it).
-    while kept and kept[-1].role == "assistant":
-        kept.pop()
-    kept.reverse()
-    messages: list[BaseMessage] = [system, *(_KINDS[m.role](m.content) for m in kept), HumanMessage(last)]
-    if said:
-        messages = ending([*messages, AIMessage(said)], goes_on=goes_on)
+        source_budget -= cost
+        budget -= cost
+    last = question_with_sources(question, kept_sources, nothing_found=nothing_found, is_demo_model=is_demo_model)
+    budget -= count(last) - count(question) - sum(count(source.text) for source in kept_sources)
+    kept = _newest_that_fit(history, budget, count)
+    budget -= sum(count(str(message.text)) + _PER_MESSAGE for message in kept)
+    messages: list[BaseMessage] = [system, *kept, HumanMessage(last)]
+    if unfinished:
+        messages = for_model([*messages, AIMessage(unfinished)], continues_prefix=continues_prefix)
     return Prompt(
         messages,
-        tokens=tokens,
-        kept=kept,
+        tokens=context_tokens - answer_tokens - budget,
+        history=kept,
         cut_messages=len(history) - len(kept),
         cut_sources=[source.n for source in sources[len(kept_sources) :]],
     )
+
+
+def _newest_that_fit(history: Sequence[BaseMessage], budget: int, count: Callable[[str], int]) -> list[BaseMessage]:
+    kept: list[BaseMessage] = []
+    for message in reversed(history):
+        cost = count(str(message.text)) + _PER_MESSAGE
+        if cost > budget:
+            break
+        budget -= cost
+        kept.append(message)
+    # A history that begins with an answer confuses models (and some servers refuse it).
+    while kept and isinstance(kept[-1], AIMessage):
+        kept.pop()
+    return kept[::-1]

@@ -1,4 +1,4 @@
-"""The chat: retrieve → augment → generate → persist.
+"""The chat: (restore) → (condense → retrieve) → augment → generate → persist.
 
 Served with a checkpointer by the API (`build(checkpointer)`), and bare by `langgraph dev`, which brings its own.
 """
@@ -9,26 +9,36 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
 from graphs.context import ChatContext
-from graphs.nodes import augment, generate, persist, retrieve
-from graphs.state import ChatInput, ChatState
+from graphs.nodes.augment import augment
+from graphs.nodes.condense import condense
+from graphs.nodes.generate import generate
+from graphs.nodes.persist import persist
+from graphs.nodes.restore import restore
+from graphs.nodes.retrieve import retrieve
+from graphs.routing import after_restore, after_start
+from graphs.state import ChatState, TurnInput
 
-Graph = CompiledStateGraph[ChatState, ChatContext, ChatInput, ChatState]
+Builder = StateGraph[ChatState, ChatContext, TurnInput, ChatState]
+Graph = CompiledStateGraph[ChatState, ChatContext, TurnInput, ChatState]
 
 
-def build(checkpointer: Any = None) -> Graph:
+def draw() -> Builder:
+    """Return the chat graph, not compiled yet."""
+    drawing = StateGraph(ChatState, context_schema=ChatContext, input_schema=TurnInput)
+    drawing.add_node("restore", restore)
+    drawing.add_sequence([condense, retrieve, augment, generate, persist])
+    drawing.add_conditional_edges(START, after_start)
+    drawing.add_conditional_edges("restore", after_restore)
+    drawing.add_edge("persist", END)
+    return drawing
+
+
+builder = draw()
+
+
+def build(checkpointer: Any = None, drawing: Builder = builder) -> Graph:
     """Return the compiled chat graph, keeping its checkpoints with `checkpointer`."""
-    return builder.compile(checkpointer=checkpointer, name="chat")
+    return drawing.compile(checkpointer=checkpointer, name="chat")
 
-
-builder = StateGraph(ChatState, context_schema=ChatContext, input_schema=ChatInput)
-builder.add_node("retrieve", retrieve)
-builder.add_node("augment", augment)
-builder.add_node("generate", generate)
-builder.add_node("persist", persist)
-builder.add_edge(START, "retrieve")
-builder.add_edge("retrieve", "augment")
-builder.add_edge("augment", "generate")
-builder.add_edge("generate", "persist")
-builder.add_edge("persist", END)
 
 graph = build()

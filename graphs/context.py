@@ -1,25 +1,31 @@
-"""What a turn is told besides its messages, and the services that its nodes use."""
+"""What a run of the graph is given besides its state: the turn's parameters, and the services that its nodes call."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
+
+from langchain_core.messages import AnyMessage
 
 from chains.models import ModelRegistry
-from chains.prompts import Said
-from graphs.record import Generation, TurnRecord
-from llama_service.settings import ModelSource, ProviderName
-from persistence.search import Retrieval
+from chains.profile import AnswerPlan
+from graphs.record import TurnRecord
+from graphs.state import AnswerInfo, SourceReference
+from llama_service.settings import ModelSource
+from persistence.search import Found, Retrieval
 
 
 @dataclass(frozen=True, slots=True)
 class ChatContext:
-    """The parameters of a turn. Scalars only travel into checkpoints' metadata; `services` never does.
+    """The parameters of a turn. Ids are UUIDs as text.
 
-    Ids are UUIDs as text. `services` is None under `langgraph dev`: the nodes then use the process's own.
+    `message_id` is the answer's; `parent_id` is that of the message above the question: the state must hold it, or is
+    rebuilt. `services` is None under `langgraph dev`; the nodes then use the process's own.
     """
 
     user_id: str | None = None
     conversation_id: str | None = None
+    message_id: str | None = None
+    parent_id: str | None = None
     model_source: ModelSource | None = None
     model_name: str | None = None
     system_prompt: str | None = None
@@ -32,52 +38,56 @@ class ChatContext:
     services: Any = field(default=None, repr=False)
 
 
-@runtime_checkable
-class Services(Protocol):
-    """What the nodes need of the world outside."""
-
-    registry: ModelRegistry
-    record: TurnRecord
-    # The beginning of an answer that is to be continued, else empty.
-    said: str
-    # Characters of sources that a large model gets.
-    budget: int
-    # The provider that is expected to answer; another one may, where this one fails before its first word.
-    planned: ProviderName
-
-    @property
-    def small(self) -> bool:
-        """Whether a very small model is expected to answer: it gets less to read and simpler words."""
-        ...
-
-    async def history(self) -> Sequence[Said]:
-        """Return the branch above the question, oldest first."""
-        ...
+class FileSearch(Protocol):
+    """The caller's files, as a turn may see them."""
 
     async def has_files(self) -> bool:
-        """Whether the asker has any files."""
+        """Return whether the caller has any files."""
         ...
 
     async def retrieve(self, query: str, context: ChatContext, budget: int) -> Retrieval:
         """Return the passages for a query within the turn's scope, `budget` in characters."""
         ...
 
-    async def kept(self) -> None:
-        """Wait until the question is kept: before that no model is asked and nothing is told."""
+    async def load(self, sources: Sequence[SourceReference]) -> list[Found]:
+        """Return referenced passages with their texts, those that the caller may still see."""
         ...
 
-    def say(self, text: str) -> None:
-        """Pass on a piece of the answer, at once and cheaply: this is called for every token."""
+
+class Branch(Protocol):
+    """The message tree in the database."""
+
+    async def recent(self, message_id: str) -> list[AnyMessage]:
+        """Return the newest messages of the branch that ends in `message_id`, oldest first."""
         ...
 
-    def tell(self, event: str, data: dict[str, Any]) -> None:
-        """Pass on an event that is not text."""
+
+class AnswerStore(Protocol):
+    """Where a run's answer goes."""
+
+    @property
+    def unfinished(self) -> str:
+        """What a continued or taken-over answer begins with."""
         ...
 
-    async def told(self) -> None:
-        """Wait until whoever listens has all that was said."""
+    async def question_committed(self) -> None:
+        """Wait until the question is in the database: before that no model is asked and nothing is sent."""
         ...
 
-    async def finish(self, generation: Generation) -> None:
-        """Keep the answer. Safe to repeat."""
+    async def save(self, text: str, info: AnswerInfo, checkpoint_id: str | None) -> None:
+        """Write the whole answer and end the run. Safe to repeat."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class TurnServices:
+    """What the nodes need of the world outside; each part has one job."""
+
+    models: ModelRegistry
+    plan: AnswerPlan
+    files: FileSearch
+    branch: Branch
+    answer: AnswerStore
+    record: TurnRecord
+    # Characters of sources that a large model gets.
+    source_budget: int

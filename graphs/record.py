@@ -1,32 +1,20 @@
-"""A turn's diary: what each node took, gave and cost. It explains an answer, also one that broke off."""
+"""A turn's record: what each node took, gave and cost. It explains an answer, also one that broke off."""
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from chains.types import StreamEnd, StreamStart
-from llama_service.errors import AppError
-
-Node = Literal["retrieve", "augment", "generate", "persist"]
-
-
-@dataclass(frozen=True, slots=True)
-class Generation:
-    """What the model made of the prompt; `error` where it broke off, with the text so far."""
-
-    text: str
-    start: StreamStart | None = None
-    end: StreamEnd | None = None
-    error: AppError | None = None
+from graphs.state import AnswerInfo
 
 
 @dataclass(slots=True)
 class Step:
     """One node's part of a trace. Times are milliseconds since the turn began."""
 
-    node: Node
+    node: str
     started_ms: float
     ms: float | None = None
     input: dict[str, Any] = field(default_factory=dict)
@@ -35,11 +23,13 @@ class Step:
 
 @dataclass(slots=True)
 class TurnRecord:
-    """Written by the nodes while they work, read by whoever ends the turn."""
+    """Written by the nodes while they work, read by whoever ends the run."""
 
     began: float = field(default_factory=time.perf_counter)
+    attempt: int = 1
     steps: list[Step] = field(default_factory=list)
     parts: list[str] = field(default_factory=list)
+    reasoning_parts: list[str] = field(default_factory=list)
     sources: list[dict[str, Any]] = field(default_factory=list)
     start: StreamStart | None = None
     end: StreamEnd | None = None
@@ -49,15 +39,20 @@ class TurnRecord:
 
     @property
     def text(self) -> str:
-        """What the model has said so far."""
+        """What this run's model has written so far."""
         return "".join(self.parts)
+
+    @property
+    def reasoning(self) -> str:
+        """What this run's model has thought so far."""
+        return "".join(self.reasoning_parts)
 
     def elapsed_ms(self) -> int:
         """Return whole milliseconds since the turn began."""
         return round((time.perf_counter() - self.began) * 1000)
 
     @contextmanager
-    def step(self, node: Node, **inputs: Any) -> Iterator[Step]:
+    def step(self, node: str, **inputs: Any) -> Iterator[Step]:
         """Time a node; what it puts into the step's `output` is kept even when it fails."""
         begun = time.perf_counter()
         step = Step(node, round((begun - self.began) * 1000, 1), input=inputs)
@@ -67,10 +62,20 @@ class TurnRecord:
         finally:
             step.ms = round((time.perf_counter() - begun) * 1000, 1)
 
+    def answer_info(self, error: dict[str, str] | None = None) -> AnswerInfo:
+        """Return how the answer came about, as the state keeps it."""
+        start, end = self.start, self.end
+        return AnswerInfo(
+            model_source=start.source if start else None,
+            model_name=start.model if start else None,
+            fallback_from=start.fallback_from if start else None,
+            finish_reason=end.finish_reason if end else None,
+            usage=asdict(end.usage) if end else None,
+            reasoning=self.reasoning,
+            error=error,
+        )
+
     def trace(self) -> dict[str, Any]:
-        """Return the diary as plain data: node name → input, output, milliseconds; and the checkpoint's id."""
-        nodes = [
-            {"node": s.node, "started_ms": s.started_ms, "ms": s.ms, "input": s.input, "output": s.output}
-            for s in self.steps
-        ]
-        return {"nodes": nodes, "checkpoint_id": self.checkpoint_id}
+        """Return the record as plain data: node name, input, output, milliseconds; attempts; the checkpoint's id."""
+        nodes = [asdict(step) for step in self.steps]
+        return {"nodes": nodes, "attempt": self.attempt, "checkpoint_id": self.checkpoint_id}

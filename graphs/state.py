@@ -1,36 +1,115 @@
-"""The state of a turn. What is large or can be found again is never checkpointed."""
+"""The state of a conversation's graph: what is checkpointed after each step, small and readable.
+
+Each channel is something that an engineer wants to see in the studio, or that a run needs to go on elsewhere. Texts
+that can be found again (passages of files) are references here.
+"""
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired
 
-from langchain_core.messages import AnyMessage
+from langchain_core.messages import AnyMessage, BaseMessage
 from langgraph.channels import UntrackedValue
 from langgraph.graph.message import add_messages
 from typing_extensions import TypedDict
 
 from chains.prompts import Prompt
-from graphs.record import Generation
 from persistence.search import Retrieval
 
-WINDOW = 20  # messages; the whole talk is in SQL
+WINDOW_MESSAGES = 40
+WINDOW_CHARACTERS = 60_000
+_ALWAYS = 4  # newest messages that stay whatever their length: a long question must be there for its follow-up
 
 
-def newest(left: Sequence[AnyMessage], right: Any) -> list[AnyMessage]:
-    """Add messages by id and keep the newest: a checkpoint costs the same in every turn."""
-    before: list[Any] = list(left)
+def window(messages: Sequence[AnyMessage]) -> list[AnyMessage]:
+    """Return the newest messages that fit the window: at most 40, and at most some 60,000 characters."""
+    kept: list[AnyMessage] = []
+    characters = 0
+    for message in reversed(messages):
+        characters += len(str(message.content))
+        if len(kept) == WINDOW_MESSAGES or (len(kept) >= _ALWAYS and characters > WINDOW_CHARACTERS):
+            break
+        kept.append(message)
+    return kept[::-1]
+
+
+def add_recent(left: Any, right: Any) -> list[AnyMessage]:
+    """Add messages by id and keep the newest: a checkpoint costs the same in every turn of a conversation.
+
+    What a damaged checkpoint holds instead of messages is dropped; the turn then rebuilds them.
+    """
+    before: list[Any] = [message for message in left if isinstance(message, BaseMessage)] if left else []
     merged: Any = add_messages(before, right)
-    return list(merged)[-WINDOW:]
+    return window(merged)
 
 
-class ChatInput(TypedDict):
-    """What a turn is begun with: the question as the last message."""
+class SourceReference(TypedDict):
+    """A passage that the answer may cite as `[n]`; offsets count characters of the file's extracted text."""
 
-    messages: Annotated[list[AnyMessage], newest]
+    n: int
+    file_id: str
+    file_name: str
+    chunk_id: str
+    position: int
+    page: int | None
+    heading: str | None
+    start: int
+    end: int
+    score: float
 
 
-class ChatState(ChatInput, total=False):
-    """What the nodes hand to each other."""
+class PromptParts(TypedDict):
+    """What the model was sent, by parts: the rules, which messages and sources, how much did not fit."""
+
+    system: str
+    history: list[str]
+    sources: list[int]
+    tokens: int
+    cut_messages: int
+    cut_sources: list[int]
+
+
+class AnswerInfo(TypedDict):
+    """How the answer came about; `error` is the code of what ended it early."""
+
+    model_source: str | None
+    model_name: str | None
+    fallback_from: str | None
+    finish_reason: str | None
+    usage: dict[str, Any] | None
+    reasoning: str
+    error: NotRequired[dict[str, str] | None]
+
+
+class TurnInput(TypedDict, total=False):
+    """What a turn begins with: the question as the last message. The rest empties what the last turn has left."""
+
+    messages: Annotated[list[AnyMessage], add_recent]
+    query: str | None
+    sources: list[SourceReference]
+    nothing_found: bool
+    prompt: PromptParts | None
+    answer: AnswerInfo | None
+
+
+class ChatState(TurnInput, total=False):
+    """What the nodes hand to each other. The untracked values are found again where a run goes on elsewhere."""
 
     retrieval: Annotated[Retrieval, UntrackedValue]
-    prompt: Annotated[Prompt, UntrackedValue]
-    generation: Annotated[Generation, UntrackedValue]
+    assembled: Annotated[Prompt, UntrackedValue]
+
+
+def turn_input(question: AnyMessage) -> TurnInput:
+    """Return the input of a new turn."""
+    return TurnInput(messages=[question], query=None, sources=[], nothing_found=False, prompt=None, answer=None)
+
+
+def question_of(state: TurnInput) -> str:
+    """Return the text of the last message that a human sent."""
+    return next((str(m.text) for m in reversed(state["messages"]) if m.type == "human"), "")
+
+
+def history_of(state: TurnInput) -> list[AnyMessage]:
+    """Return the messages above the question, oldest first."""
+    messages = state["messages"]
+    last = next((at for at in range(len(messages) - 1, -1, -1) if messages[at].type == "human"), 0)
+    return list(messages[:last])

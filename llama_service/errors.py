@@ -23,7 +23,10 @@
     │   ├── ProviderRateLimited      provider_rate_limited
     │   └── ProviderBusy             provider_busy
     ├── DependencyUnavailable    503 dependency_unavailable
-    └── ProviderTimeout          504 provider_timeout
+    ├── ProviderTimeout          504 provider_timeout
+    ├── Interrupted              503 interrupted
+    ├── RunGivenUp               500 run_given_up
+    └── NotWaiting               409 not_waiting
 
 A class's docstring is its default message: one sentence that says what the reader can do. Text of unexpected
 exceptions, bodies of providers and secrets never enter a message.
@@ -204,3 +207,34 @@ class ProviderTimeout(AppError):
 
     status = 504
     code = "provider_timeout"
+
+
+class Interrupted(AppError):
+    """The server was stopped while this answer was being written; continue it, or ask again."""
+
+    status = 503
+    code = "interrupted"
+
+
+class RunGivenUp(AppError):
+    """This answer was tried several times and its worker died each time; ask again, or ask the operator."""
+
+    code = "run_given_up"
+
+
+class NotWaiting(AppError):
+    """This run does not wait for anybody."""
+
+    status = 409
+    code = "not_waiting"
+
+
+def error_of(code: str, message: str) -> AppError:
+    """Return the error of this code, as another process has recorded it."""
+    kinds = [AppError]
+    while kinds:
+        kind = kinds.pop()
+        if kind.code == code:
+            return kind(message)
+        kinds += kind.__subclasses__()
+    return AppError(message)

@@ -121,6 +121,10 @@ class Settings(BaseSettings):
     provider_max_in_flight: int = Field(default=256, ge=1)
     provider_max_queue: int = Field(default=1024, ge=0)
 
+    # A run whose worker died goes on behind the text that was sent: `prefix` where the model can continue a text,
+    # `always` also where it can only be asked to (it may repeat itself)
+    takeover: Literal["prefix", "always"] = "prefix"
+
     # Files and retrieval
     max_filesize_mb: float = Field(default=50, gt=0)
     max_files_per_user: int = Field(default=1000, ge=1)

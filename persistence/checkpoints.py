@@ -1,62 +1,31 @@
-"""LangGraph's checkpoints in Postgres: pooled, without the lock that would put all turns in one queue."""
+"""LangGraph's checkpoints in Postgres: the saver, over a pool of ours, and the pruning of old states."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
-from functools import partial
 from types import TracebackType
 from typing import Any
 from weakref import WeakKeyDictionary
 
-import psycopg
-import structlog
 from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.base import (
-    WRITES_IDX_MAP,
-    ChannelVersions,
-    Checkpoint,
-    CheckpointMetadata,
-    CheckpointTuple,
-    get_serializable_checkpoint_metadata,
-)
+from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata, CheckpointTuple
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow, dict_row
-from psycopg.types.json import Jsonb
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg_pool import AsyncConnectionPool
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from persistence.serde import StrictSerializer
 
-log = structlog.get_logger(__name__)
-
 Pool = AsyncConnectionPool[AsyncConnection[DictRow]]
 
-fresh: ContextVar[bool] = ContextVar("fresh", default=False)
-"""Set for a turn whose input replaces the whole state: it needs nothing of the thread's last checkpoint."""
-
-
-@dataclass(slots=True)
-class Hold:
-    """Whether a run's checkpoints may be written: not before its question is kept, and never where that failed."""
-
-    kept: bool = False
-    dropped: bool = False
-
-
-held: ContextVar[Hold | None] = ContextVar("held", default=None)
-"""The hold on what the current run writes; none for whoever else writes."""
-
-_MOMENT = 0.05  # seconds that writes wait for company
-_TRIES = 5
-_IDLE = 5.0  # seconds after which a connection is looked at before it is used
+_IDLE = 5.0  # seconds after which a connection is tested before it is used
 
 
 class _NoLock(asyncio.Lock):
-    """Locks nothing: each call has a connection of its own from the pool."""
+    """A lock that locks nothing: each call has a connection of its own from the pool."""
 
     async def __aenter__(self) -> None:
         return None
@@ -67,127 +36,8 @@ class _NoLock(asyncio.Lock):
         return None
 
 
-class PooledSaver(AsyncPostgresSaver):
-    """AsyncPostgresSaver that writes behind: no turn waits for its checkpoints (langgraph 7259).
-
-    Writes are collected for a moment and go out together, in order, in one pipeline. Who reads a thread gets what was
-    written to it before. A killed process loses the last moments of checkpoints, not of conversations: those are in the
-    message tables.
-    """
-
-    def __init__(self, pool: Pool) -> None:
-        super().__init__(conn=pool, serde=StrictSerializer())
-        self.lock = _NoLock()
-        self._pool = pool
-        self._waiting: list[_Write] = []
-        self._threads: set[str] = set()
-        self._flushing = asyncio.Lock()
-        self._task: asyncio.Task[None] | None = None
-
-    async def aput(
-        self,
-        config: RunnableConfig,
-        checkpoint: Checkpoint,
-        metadata: CheckpointMetadata,
-        new_versions: ChannelVersions,
-    ) -> RunnableConfig:
-        """Note a checkpoint to be written; see the base class for the arguments."""
-        place = config["configurable"]
-        thread, space = str(place["thread_id"]), place["checkpoint_ns"]
-        values = checkpoint["channel_values"]
-        inline = {name: value for name, value in values.items() if isinstance(value, str | int | float | bool | None)}
-        blobs = {name: value for name, value in values.items() if name not in inline}
-        versions = {name: version for name, version in new_versions.items() if name in blobs}
-        told = get_serializable_checkpoint_metadata(config, metadata)
-        kept = {**checkpoint, "channel_values": inline}
-        row = (thread, space, checkpoint["id"], place.get("checkpoint_id"), Jsonb(kept), Jsonb(told))
-        hold = held.get()
-        writes = [_Write(thread, self.UPSERT_CHECKPOINTS_SQL, lambda: [row], hold)]
-        if versions:
-            blob_rows = partial(self._dump_blobs, thread, space, blobs, versions)
-            writes.insert(0, _Write(thread, self.UPSERT_CHECKPOINT_BLOBS_SQL, blob_rows, hold))
-        self._note(thread, writes)
-        return {"configurable": {"thread_id": thread, "checkpoint_ns": space, "checkpoint_id": checkpoint["id"]}}
-
-    async def aput_writes(
-        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
-    ) -> None:
-        """Note a task's writes to be written; see the base class for the arguments."""
-        place = config["configurable"]
-        thread, space, checkpoint = str(place["thread_id"]), place["checkpoint_ns"], place["checkpoint_id"]
-        known = all(channel in WRITES_IDX_MAP for channel, _ in writes)
-        query = self.UPSERT_CHECKPOINT_WRITES_SQL if known else self.INSERT_CHECKPOINT_WRITES_SQL
-        rows = partial(self._dump_writes, thread, space, checkpoint, task_id, task_path, writes)
-        self._note(thread, [_Write(thread, query, rows, held.get())])
-
-    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        """Return a checkpoint, behind whatever was noted for its thread; none for a turn that begins afresh."""
-        if fresh.get() and "checkpoint_id" not in config["configurable"]:
-            return None
-        if str(config["configurable"]["thread_id"]) in self._threads or self._flushing.locked():
-            await self.drain()
-        return await super().aget_tuple(config)
-
-    async def alist(self, config: RunnableConfig | None, **options: Any) -> AsyncIterator[CheckpointTuple]:
-        """Yield checkpoints, newest first, behind whatever was noted."""
-        await self.drain()
-        async for found in super().alist(config, **options):
-            yield found
-
-    def _note(self, thread: str, writes: list["_Write"]) -> None:
-        self._waiting += writes
-        self._threads.add(thread)
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._flush_soon(), name="checkpoints")
-
-    async def _flush_soon(self) -> None:
-        while self._waiting:
-            await asyncio.sleep(_MOMENT)
-            await self.drain()
-
-    async def drain(self) -> None:
-        """Write what was noted. What can't be written is given up after some tries, and the log says so."""
-        await asyncio.shield(asyncio.ensure_future(self._drain()))
-
-    async def _drain(self) -> None:
-        async with self._flushing:
-            waiting = [write for write in self._waiting if write.hold is None or not write.hold.dropped]
-            writes = [write for write in waiting if write.hold is None or write.hold.kept]
-            self._waiting = [write for write in waiting if write.hold is not None and not write.hold.kept]
-            threads, self._threads = self._threads, {write.thread for write in self._waiting}
-            for attempt in range(1, _TRIES + 1):
-                try:
-                    await self._write(writes)
-                    return
-                except (psycopg.Error, PoolTimeout, OSError) as error:
-                    log.warning("checkpoints_not_written", error=type(error).__name__, attempt=attempt)
-                    await asyncio.sleep(_MOMENT * 4**attempt)
-            log.error("checkpoints_given_up", threads=len(threads), writes=len(writes))
-
-    async def _write(self, writes: Sequence["_Write"]) -> None:
-        if not writes:
-            return
-        # Values are turned into bytes here, not while somebody waits for a first token.
-        ready = await asyncio.to_thread(lambda: [(write.query, write.rows()) for write in writes])
-        async with (
-            self._pool.connection() as connection,
-            connection.pipeline(),
-            connection.cursor(binary=True) as cursor,
-        ):
-            for query, rows in ready:
-                await cursor.executemany(query, rows)
-
-
-@dataclass(frozen=True, slots=True)
-class _Write:
-    thread: str
-    query: str
-    rows: Callable[[], Sequence[Any]]
-    hold: Hold | None
-
-
 class _IdleCheck:
-    """Looks whether a connection is alive where it was not used for a while: not before every statement."""
+    """Tests a connection that was not used for a while, not before every statement."""
 
     def __init__(self) -> None:
         self._seen: WeakKeyDictionary[AsyncConnection[DictRow], float] = WeakKeyDictionary()
@@ -213,65 +63,152 @@ def checkpoint_pool(dsn: str, size: int) -> Pool:
     )
 
 
+NO_CHECKPOINT = "none"
+"""The base of a run that begins with an empty state."""
+
+base_checkpoint: ContextVar[str | None] = ContextVar("base_checkpoint", default=None)
+"""The checkpoint that the current run goes on from, where its thread has several branches."""
+
+first_token: ContextVar[asyncio.Event | None] = ContextVar("first_token", default=None)
+"""Set when the current run's first token is on its way: until then its checkpoints wait to be written."""
+
+
+class BranchSaver(AsyncPostgresSaver):
+    """LangGraph's saver on a pool, for threads with several branches, with strict deserialisation.
+
+    A thread's latest checkpoint is that of whichever branch was written last, so a run names the one that it goes on
+    from, in `base_checkpoint`. (Named in the config, LangGraph reads the latest one too: two milliseconds before the
+    first token.) The stock saver also holds one lock over all calls, even where each has its own connection
+    (langgraph 7259); here turns do not wait for each other's checkpoints. And what a run writes waits for its first
+    token, which would otherwise come some four milliseconds later (`python -m bench first_token`).
+    """
+
+    def __init__(self, pool: Pool) -> None:
+        super().__init__(pool, serde=StrictSerializer())
+        self.lock = _NoLock()
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """Return the checkpoint that the config names, else the base of the current run, else the thread's latest."""
+        base = base_checkpoint.get()
+        if base is None or "checkpoint_id" in config["configurable"]:
+            return await super().aget_tuple(config)
+        if base == NO_CHECKPOINT:
+            return None
+        return await super().aget_tuple({"configurable": {**config["configurable"], "checkpoint_id": base}})
+
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        """Write a checkpoint; LangGraph calls this beside the graph's execution."""
+        await _wait_for_first_token()
+        return await super().aput(config, checkpoint, metadata, new_versions)
+
+    async def aput_writes(
+        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
+    ) -> None:
+        """Write what a task has returned; LangGraph calls this beside the graph's execution."""
+        await _wait_for_first_token()
+        await super().aput_writes(config, writes, task_id, task_path)
+
+
+async def _wait_for_first_token() -> None:
+    event = first_token.get()
+    if event is not None:
+        await event.wait()
+
+
 _TABLES = ("checkpoints", "checkpoint_writes", "checkpoint_blobs")
 
 
-async def forget(session: AsyncSession, thread_ids: list[str]) -> None:
+async def delete_threads(session: AsyncSession, thread_ids: Sequence[str]) -> None:
     """Delete all checkpoints of threads."""
     for table in _TABLES:
-        await session.execute(text(f"DELETE FROM {table} WHERE thread_id = ANY(:ids)"), {"ids": thread_ids})  # noqa: S608
+        await session.execute(
+            text(f"DELETE FROM {table} WHERE thread_id = ANY(:ids)"),  # noqa: S608  (a name of our own)
+            {"ids": list(thread_ids)},
+        )
 
 
+# Kept are the states after the newest answers, and the newest states whatever they are of. What is pruned is rebuilt
+# from the messages when a question is asked below it. A thread with an open run is left alone: the run may need them.
 _PRUNE = text(
     """
-    WITH ranked AS (
-        SELECT thread_id, checkpoint_ns, checkpoint_id,
-               row_number() OVER (PARTITION BY thread_id, checkpoint_ns ORDER BY checkpoint_id DESC) AS age
-        FROM checkpoints
+    WITH idle AS (
+        SELECT thread AS id FROM unnest(CAST(:threads AS text[])) AS thread
+        WHERE NOT EXISTS (
+            SELECT FROM runs WHERE runs.conversation_id = thread::uuid AND runs.status IN ('running', 'waiting')
+        )
+    ), ranked AS (
+        SELECT c.thread_id, c.checkpoint_ns, c.checkpoint_id, m.id IS NOT NULL AS answer,
+               row_number() OVER (
+                   PARTITION BY c.thread_id, c.checkpoint_ns, m.id IS NOT NULL ORDER BY c.checkpoint_id DESC
+               ) AS age
+        FROM checkpoints c JOIN idle ON idle.id = c.thread_id
+        LEFT JOIN messages m ON m.conversation_id = c.thread_id::uuid AND m.checkpoint_id = c.checkpoint_id
     ), gone AS (
         DELETE FROM checkpoints c USING ranked r
-        WHERE r.age > :keep AND (c.thread_id, c.checkpoint_ns, c.checkpoint_id)
-              = (r.thread_id, r.checkpoint_ns, r.checkpoint_id)
+        WHERE r.age > CASE WHEN r.answer THEN CAST(:answers AS int) ELSE CAST(:others AS int) END
+          AND (c.thread_id, c.checkpoint_ns, c.checkpoint_id) = (r.thread_id, r.checkpoint_ns, r.checkpoint_id)
         RETURNING c.thread_id, c.checkpoint_ns, c.checkpoint_id
     ), writes AS (
         DELETE FROM checkpoint_writes w USING gone g
         WHERE (w.thread_id, w.checkpoint_ns, w.checkpoint_id) = (g.thread_id, g.checkpoint_ns, g.checkpoint_id)
     )
-    SELECT count(*) FROM gone
+    SELECT DISTINCT thread_id FROM gone
     """
 )
 
-# A blob is named by channel and version; what no checkpoint that is left refers to can go.
+# A blob is named by channel and version; what no checkpoint refers to any more can go.
 _PRUNE_BLOBS = text(
     """
     DELETE FROM checkpoint_blobs b
-    WHERE NOT EXISTS (
+    WHERE b.thread_id = ANY(CAST(:threads AS text[])) AND NOT EXISTS (
         SELECT FROM checkpoints c WHERE c.thread_id = b.thread_id AND c.checkpoint_ns = b.checkpoint_ns
           AND c.checkpoint -> 'channel_versions' ->> b.channel = b.version
     ) AND NOT EXISTS (
-        SELECT FROM runs WHERE runs.status = 'running' AND runs.conversation_id::text = b.thread_id
+        SELECT FROM runs WHERE runs.conversation_id = b.thread_id::uuid AND runs.status IN ('running', 'waiting')
     )
     """
 )
 
 
-async def prune(session: AsyncSession, keep: int) -> int:
-    """Keep the newest `keep` checkpoints of each thread; return how many went."""
-    gone = int(await session.scalar(_PRUNE, {"keep": keep}) or 0)
-    if gone:
-        await session.execute(_PRUNE_BLOBS)
-    return gone
+# Takes the run's id; a thread may have other runs at the same time.
+_DELETE_RUN = text(
+    """
+    WITH gone AS (
+        DELETE FROM checkpoints WHERE thread_id = :thread AND metadata ->> 'run' = :run RETURNING checkpoint_id
+    )
+    DELETE FROM checkpoint_writes w USING gone g WHERE w.thread_id = :thread AND w.checkpoint_id = g.checkpoint_id
+    """
+)
 
 
-async def take_turn(session: AsyncSession) -> bool:
-    """Whether this transaction is the one that may look through all checkpoints now; one process is enough."""
-    query = text("SELECT pg_try_advisory_xact_lock(hashtextextended('prune checkpoints', 0))")
-    return bool(await session.scalar(query))
+async def delete_run(session: AsyncSession, thread_id: str, run_id: str) -> None:
+    """Delete the checkpoints of a run whose question could not be written."""
+    await session.execute(_DELETE_RUN, {"thread": thread_id, "run": run_id})
+    await session.execute(_PRUNE_BLOBS, {"threads": [thread_id]})
 
 
-async def forget_orphans(session: AsyncSession) -> None:
-    """Delete checkpoints of conversations that are gone: they may be written behind a deletion."""
+async def prune_threads(session: AsyncSession, threads: Sequence[str], *, answers: int, others: int) -> None:
+    """Keep the states after the newest `answers` answers of each thread and its newest `others` other states."""
+    pruned = await session.execute(_PRUNE, {"threads": list(threads), "answers": answers, "others": others})
+    if changed := [row.thread_id for row in pruned]:
+        await session.execute(_PRUNE_BLOBS, {"threads": changed})
+
+
+async def delete_orphans(session: AsyncSession) -> None:
+    """Delete checkpoints of conversations that are gone: a run may write some behind a deletion."""
     for table in _TABLES:
         await session.execute(
             text(f"DELETE FROM {table} t WHERE NOT EXISTS (SELECT FROM conversations c WHERE c.id::text = t.thread_id)")  # noqa: S608
         )
+
+
+async def is_elected_to_prune(session: AsyncSession) -> bool:
+    """Whether this transaction is the one that may look through all checkpoints now; one process is enough."""
+    query = text("SELECT pg_try_advisory_xact_lock(hashtextextended('prune checkpoints', 0))")
+    return bool(await session.scalar(query))

@@ -1,19 +1,21 @@
-"""The event log: what every run of this process says, written in small batches and announced to other processes.
+"""The event log: the events of this process's runs, written in small batches and announced to other processes.
 
-An event goes to readers only after Postgres has it, so that nobody ever saw what a later replay does not know.
+An event goes to readers only after Postgres has it: nobody ever sees what a later replay does not know.
 """
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
 from uuid import UUID
 
 import asyncpg
+import orjson
 import structlog
 
 from llama_service.tasks import end_task
-from persistence.session import PlainConnection
+from persistence.session import StatelessConnection
 
 log = structlog.get_logger(__name__)
 
@@ -24,20 +26,55 @@ _LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 _ANNOUNCED_AT_ONCE = 200  # ids of 36 characters; a notification holds 8,000 bytes
 
 
-class Channel(Protocol):
-    """A run's events of this process, on their way."""
+TEXT: Final = "chunk"
+REASONING: Final = "reasoning"
+_LAST: Final = ("done", "error")
+
+
+@dataclass(frozen=True, slots=True)
+class RunEvent:
+    """One event of a run. `seq` counts from 1; `line` is one line of JSON that repeats the name as `type`."""
+
+    seq: int
+    name: str
+    line: str
+
+    @classmethod
+    def of(cls, seq: int, name: str, data: dict[str, Any]) -> "RunEvent":
+        """Return an event; its data is encoded here, once."""
+        return cls(seq, name, event_line(name, data))
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The decoded line."""
+        decoded: dict[str, Any] = orjson.loads(self.line)
+        return decoded
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the run has ended with this event."""
+        return self.name in _LAST
+
+
+def event_line(name: str, data: dict[str, Any]) -> str:
+    """Return an event's data as one line of JSON."""
+    return orjson.dumps({"type": name, **data}, default=str).decode()
+
+
+class EventSource(Protocol):
+    """A run's events of this process, on their way into the log."""
 
     run_id: UUID
 
-    def take(self) -> Sequence[tuple[int, str, str]]:
-        """Hand over the events that wait: number, name, line of JSON."""
+    def take(self) -> Sequence[RunEvent]:
+        """Hand over the events that are not written yet."""
         ...
 
-    def committed(self, events: Sequence[tuple[int, str, str]]) -> None:
+    def committed(self, events: Sequence[RunEvent]) -> None:
         """Hear that Postgres has these events."""
         ...
 
-    def lost(self) -> None:
+    def detach(self) -> None:
         """Hear that the run is not this worker's any more."""
         ...
 
@@ -64,7 +101,7 @@ class EventLog:
     def __init__(self, dsn: str, worker: UUID) -> None:
         self._dsn = dsn
         self._worker = worker
-        self._dirty: dict[UUID, Channel] = {}
+        self._dirty: dict[UUID, EventSource] = {}
         self._wake = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._written = 0.0
@@ -83,7 +120,7 @@ class EventLog:
             self._dsn,
             min_size=1,
             max_size=2,
-            connection_class=PlainConnection,
+            connection_class=StatelessConnection,
             # A batch that hangs would stop every run's events; it is written again, under the same numbers.
             command_timeout=10,
             timeout=5,
@@ -100,9 +137,9 @@ class EventLog:
         await end_task(self._task)
         await self._pool.close()
 
-    def touch(self, channel: Channel, *, at_once: bool = False) -> None:
-        """Note that `channel` has something to write; `at_once` skips the pace (a first token)."""
-        self._dirty[channel.run_id] = channel
+    def touch(self, source: EventSource, *, at_once: bool = False) -> None:
+        """Note that `source` has something to write; `at_once` skips the pace (a first token)."""
+        self._dirty[source.run_id] = source
         self._idle.clear()
         if at_once:
             self._wake.set()
@@ -124,8 +161,8 @@ class EventLog:
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
-            channels, self._dirty = self._dirty, {}
-            batch = {channel: events for channel in channels.values() if (events := channel.take())}
+            sources, self._dirty = self._dirty, {}
+            batch = {source: events for source in sources.values() if (events := source.take())}
             while batch:
                 try:
                     await self._append(batch)
@@ -138,36 +175,32 @@ class EventLog:
                     log.exception("events_not_written")
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, 2.0)
-            await self._announce([channel.run_id for channel in batch])
+            await self._announce([source.run_id for source in batch])
             self._written = asyncio.get_running_loop().time()
             self._pace = BUSY_PACE if len(batch) >= BUSY else PACE
             if not self._dirty:
                 self._idle.set()
 
-    async def _append(self, batch: dict[Channel, Sequence[tuple[int, str, str]]]) -> None:
+    async def _append(self, batch: dict[EventSource, Sequence[RunEvent]]) -> None:
         assert self._pool is not None  # noqa: S101  (start() was called)
         runs: list[UUID] = []
-        seqs: list[int] = []
-        names: list[str] = []
-        lines: list[str] = []
-        for channel, events in batch.items():
-            for seq, name, line in events:
-                runs.append(channel.run_id)
-                seqs.append(seq)
-                names.append(name)
-                lines.append(line)
-        ids = [channel.run_id for channel in batch]
-        rows = await self._pool.fetch(_APPEND, runs, seqs, names, lines, ids, self._worker)
+        events: list[RunEvent] = []
+        for source, new in batch.items():
+            runs += [source.run_id] * len(new)
+            events += new
+        ids = [source.run_id for source in batch]
+        columns = ([event.seq for event in events], [event.name for event in events], [event.line for event in events])
+        rows = await self._pool.fetch(_APPEND, runs, *columns, ids, self._worker)
         self.statements += 1
         mine = {row[0] for row in rows}
-        for channel, events in batch.items():
-            if channel.run_id in mine:
-                channel.committed(events)
+        for source, new in batch.items():
+            if source.run_id in mine:
+                source.committed(new)
             else:
-                channel.lost()
+                source.detach()
 
     async def _announce(self, ids: Sequence[UUID]) -> None:
-        """Tell other processes that these runs have said something; who missed it looks again after a while."""
+        """Notify other processes of new events of these runs; a reader that misses it looks again after a while."""
         assert self._pool is not None  # noqa: S101
         if not ids:
             return
@@ -204,7 +237,7 @@ class Listener:
 
     @contextlib.asynccontextmanager
     async def subscribed(self, run_id: UUID) -> AsyncIterator[asyncio.Event]:
-        """Yield an event that is set whenever the run has said something."""
+        """Yield an event that is set whenever the run has new events."""
         heard = asyncio.Event()
         key = str(run_id)
         self._waiting.setdefault(key, set()).add(heard)

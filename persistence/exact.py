@@ -53,7 +53,7 @@ class ExactVectors:
             return False
         if time.monotonic() - self._counted > _COUNTED_FOR:
             self._counted = time.monotonic()
-            async with self._database.fast(transaction=False) as connection:
+            async with self._database.raw(transaction=False) as connection:
                 row = await connection.row(_TOTAL, {})
             self._total = row["passages"] if row else 0
         return self._total >= max(self._least, _NARROW * passages)
@@ -78,7 +78,7 @@ class ExactVectors:
                 self._kept.move_to_end((file.id, file.updated_at))
                 found[file.id] = kept
         if missing:
-            async with self._database.fast(transaction=False) as connection:
+            async with self._database.raw(transaction=False) as connection:
                 rows = await connection.rows(_VECTORS, {"files": list(missing)})
             read = await asyncio.to_thread(_by_file, rows)
             for file_id, entry in read.items():

@@ -7,8 +7,12 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from llama_service.errors import NotFound
-from persistence.tables import Run, RunEvent
-from persistence.turns import LEASE_SECONDS
+from persistence.events import RunEvent
+from persistence.tables import Run
+from persistence.tables import RunEvent as Row
+from persistence.turn_start import LEASE_SECONDS
+
+OPEN = ("running", "waiting")
 
 
 async def get(session: AsyncSession, user_id: UUID, run_id: UUID) -> Run:
@@ -20,25 +24,21 @@ async def get(session: AsyncSession, user_id: UUID, run_id: UUID) -> Run:
     return found
 
 
-async def events_after(session: AsyncSession, run_id: UUID, seq: int) -> Sequence[tuple[int, str, str]]:
-    """Return a run's committed events with a greater number than `seq`, as (number, name, line of JSON)."""
-    query = (
-        select(RunEvent.seq, RunEvent.event, RunEvent.data)
-        .where(RunEvent.run_id == run_id, RunEvent.seq > seq)
-        .order_by(RunEvent.seq)
-    )
-    return [(row.seq, row.event, row.data) for row in await session.execute(query)]
+async def events_after(session: AsyncSession, run_id: UUID, seq: int) -> Sequence[RunEvent]:
+    """Return a run's events with a greater number than `seq`."""
+    query = select(Row.seq, Row.event, Row.data).where(Row.run_id == run_id, Row.seq > seq).order_by(Row.seq)
+    return [RunEvent(row.seq, row.event, row.data) for row in await session.execute(query)]
 
 
 async def request_cancel(session: AsyncSession, run_id: UUID) -> None:
-    """Ask the worker that has the run to stop it."""
-    await session.execute(update(Run).where(Run.id == run_id, Run.status == "running").values(cancel_requested=True))
+    """Ask the worker that has the run, or takes it next, to stop it."""
+    await session.execute(update(Run).where(Run.id == run_id, Run.status.in_(OPEN)).values(cancel_requested=True))
     await session.execute(text("SELECT pg_notify('run_control', :run)"), {"run": str(run_id)})
 
 
-async def running_of(session: AsyncSession, conversation_ids: Sequence[UUID]) -> list[UUID]:
-    """Return the ids of the running runs of conversations."""
-    query = select(Run.id).where(Run.conversation_id.in_(conversation_ids), Run.status == "running")
+async def open_of(session: AsyncSession, conversation_ids: Sequence[UUID]) -> list[UUID]:
+    """Return the ids of the runs of conversations that run, or wait for a person."""
+    query = select(Run.id).where(Run.conversation_id.in_(conversation_ids), Run.status.in_(OPEN))
     return list((await session.execute(query)).scalars())
 
 
@@ -76,13 +76,13 @@ async def prune_anonymous(session: AsyncSession, keep_seconds: float) -> None:
         """
         DELETE FROM conversations c WHERE user_id IS NULL
           AND updated_at < clock_timestamp() - make_interval(secs => :keep)
-          AND NOT EXISTS (SELECT FROM runs WHERE conversation_id = c.id AND status = 'running')
+          AND NOT EXISTS (SELECT FROM runs WHERE conversation_id = c.id AND status IN ('running', 'waiting'))
         """
     )
     await session.execute(query, {"keep": keep_seconds})
 
 
-async def is_running(session: AsyncSession, run_id: UUID) -> bool:
-    """Whether a run goes on."""
-    query = select(Run.id).where(Run.id == run_id, Run.status == "running")
+async def is_open(session: AsyncSession, run_id: UUID) -> bool:
+    """Whether a run goes on, or waits for a person."""
+    query = select(Run.id).where(Run.id == run_id, Run.status.in_(OPEN))
     return await session.scalar(query) is not None

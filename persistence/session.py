@@ -65,7 +65,7 @@ class Statement:
         return f"${self.names.index(match[1]) + 1}"
 
 
-class Fast:
+class RawConnection:
     """A connection for the few statements that every turn runs: ten times less work around each than the ORM's."""
 
     def __init__(self, connection: Any, counted: Callable[[], None]) -> None:
@@ -84,7 +84,7 @@ class Fast:
         return found[0] if found else None
 
 
-class PlainConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
+class StatelessConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
     """A connection without state: nothing is to be reset when it is given back."""
 
     used = 0.0
@@ -120,16 +120,16 @@ class Database:
         self._size = half
         self._pool: Any = None
         self._opening = asyncio.Lock()
-        self.fast_statements = 0
+        self.raw_statements = 0
 
-    async def _fast_pool(self) -> Any:
+    async def _raw_pool(self) -> Any:
         async with self._opening:
             if self._pool is None:
                 self._pool = await asyncpg.create_pool(
                     self._dsn,
                     min_size=1,
                     max_size=self._size,
-                    connection_class=PlainConnection,
+                    connection_class=StatelessConnection,
                     setup=_alive,
                     command_timeout=30,
                     timeout=5,
@@ -138,19 +138,19 @@ class Database:
             return self._pool
 
     def _count(self) -> None:
-        self.fast_statements += 1
+        self.raw_statements += 1
 
     @asynccontextmanager
-    async def fast(self, *, transaction: bool = True) -> AsyncIterator[Fast]:
+    async def raw(self, *, transaction: bool = True) -> AsyncIterator[RawConnection]:
         """Yield a connection for `Statement`s, in a transaction of its own (or none, for a single one)."""
-        pool = self._pool or await self._fast_pool()
+        pool = self._pool or await self._raw_pool()
         connection = await self._acquired(pool)
         try:
             if transaction:
                 async with connection.transaction():
-                    yield Fast(connection, self._count)
+                    yield RawConnection(connection, self._count)
             else:
-                yield Fast(connection, self._count)
+                yield RawConnection(connection, self._count)
         except RuntimeError as gone:
             if not connection.is_closed():
                 raise

@@ -17,7 +17,7 @@ class Claims:
 
 
 # Takes :user, :session, :epoch and :seen_every; a session whose use is to be noted takes the longer way too.
-STANDS = """
+SESSION_IS_VALID = """
     SELECT FROM auth_sessions s JOIN users u ON u.id = s.user_id
     WHERE s.id = CAST(:session AS uuid) AND u.id = CAST(:user AS uuid) AND s.revoked_at IS NULL AND u.is_active
       AND u.token_epoch = CAST(:epoch AS int) AND s.last_seen_at > clock_timestamp() - CAST(:seen_every AS interval)

@@ -158,6 +158,8 @@ class Message(Base):
     rating: Mapped[str | None] = mapped_column(String(4))
     comment: Mapped[str | None] = mapped_column(Text)
     run_id: Mapped[UUID | None]
+    # The graph's state after this answer: a question below it runs from there. Absent or pruned, it is rebuilt.
+    checkpoint_id: Mapped[str | None] = mapped_column(String(64))
     created_at: Mapped[datetime] = mapped_column(server_default=_NOW)
     # `russian` stems Cyrillic words as Russian and ASCII words as English. A tsvector holds 1 MB at most.
     tsv: Mapped[Any] = mapped_column(
@@ -177,7 +179,11 @@ class Message(Base):
 
 
 class Run(Base):
-    """The making of one answer: who works on it until when, what was asked of it and how it went."""
+    """The execution of the graph for one answer: which worker has it until when, what was asked and how it went.
+
+    `status` is running, waiting (for a person), completed, stopped, failed or interrupted. `attempt` counts the workers
+    that have tried. `interrupts` is what a waiting run asks of a person, `resume` is the answer to it.
+    """
 
     __tablename__ = "runs"
 
@@ -189,7 +195,10 @@ class Run(Base):
     status: Mapped[str] = mapped_column(String(12), default="running", server_default="running")
     worker: Mapped[UUID]
     lease_until: Mapped[datetime]
+    attempt: Mapped[int] = mapped_column(default=1, server_default="1")
     cancel_requested: Mapped[bool] = mapped_column(default=False, server_default="false")
+    interrupts: Mapped[list[dict[str, Any]] | None]
+    resume: Mapped[list[dict[str, Any]] | None]
     request: Mapped[dict[str, Any]]
     trace: Mapped[dict[str, Any] | None]
     error: Mapped[dict[str, Any] | None]
@@ -198,10 +207,10 @@ class Run(Base):
 
     __table_args__ = (
         Index(
-            "uq_runs_running_user_message_id",
+            "uq_runs_open_user_message_id",
             "user_message_id",
             unique=True,
-            postgresql_where=sql_text("status = 'running'"),
+            postgresql_where=sql_text("status IN ('running', 'waiting')"),
         ),
         Index("ix_runs_running_lease", "lease_until", postgresql_where=sql_text("status = 'running'")),
         Index("ix_runs_finished_at", "finished_at"),

@@ -14,6 +14,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
+from graphs.chat import Builder, builder
 from llama_service.settings import Settings
 
 T = TypeVar("T")
@@ -30,9 +31,9 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(settings: Settings) -> AsyncIterator[Server]:
+async def serving(settings: Settings, chat_graph: Builder = builder) -> AsyncIterator[Server]:
     """Serve an application on a free port of loopback, in this process."""
-    app = create_app(settings)
+    app = create_app(settings, chat_graph)
     config = uvicorn.Config(app, port=0, log_config=None, lifespan="on", timeout_graceful_shutdown=3)
     server = uvicorn.Server(config)
     task = asyncio.create_task(server._serve())

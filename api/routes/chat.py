@@ -6,21 +6,21 @@ from uuid import UUID
 
 from fastapi import APIRouter, Header, Request
 
-from api import turns
-from api.deps import AskerOfTurn, CurrentUser, State
+from api.deps import AskingCaller, CurrentUser, State
 from api.errors import request_id_of, responses
-from api.runs import Interrupted
-from api.schemas.chat import Cancelled, ChatRequest, ChatResponse, RunRead
+from api.schemas.chat import Cancelled, ChatRequest, ChatResponse, Resume, Resumed, RunRead, turn_request
 from api.state import AppState
 from api.streaming import STREAM_RESPONSE, EventStream
-from api.turn import COMPLETED, TurnServices
+from graphs.runs.run import Ending, Run
 from llama_service import errors
-from llama_service.errors import BadRequest
+from llama_service.errors import BadRequest, Interrupted, error_of
 from persistence import runs
-from persistence.tables import Run
+from persistence.events import RunEvent
+from persistence.tables import Run as RunRow
 
 router = APIRouter(tags=["chat"])
 
+_WAITING = Ending("waiting", "streaming")
 _TURN = responses(errors.NotAuthenticated, errors.NotFound, errors.Conflict, errors.ValidationFailed, errors.BadRequest)
 _MODEL = responses(
     errors.ProviderError,
@@ -36,34 +36,42 @@ _MODEL = responses(
 )
 
 
-async def _outcome(state: AppState, services: TurnServices) -> ChatResponse:
+async def _outcome(state: AppState, run: Run) -> ChatResponse:
     """Wait for a run's end and return its answer, or raise the error that it ended with."""
-    async for _ in state.runs.read(services.begun.run_id, 0):
-        pass
-    if services.error is not None:
-        raise services.error
-    if not services.finished:
-        # Somebody else ended the run: its worker had lost it.
+    parts: list[str] = [run.place.unfinished]
+    end: RunEvent | None = None
+    async for events in state.runs.read(run.run_id):
+        for event in events:
+            if event.name == "chunk":
+                parts.append(event.data["content"])
+            elif event.is_last or event.name == "action":
+                end = event
+        if end is not None:
+            break
+    if end is None:
+        # This server is being stopped; another one goes on with the run.
         raise Interrupted
-    result = services.result(COMPLETED)
-    return ChatResponse(**result, response=services.begun.said + services.record.text)
+    if end.name == "error":
+        raise error_of(end.data["error"]["code"], end.data["error"]["message"])
+    told = end.data if end.is_last else run.result(_WAITING, run.record.answer_info())
+    return ChatResponse.model_validate({**told, "response": "".join(parts)})
 
 
 @router.post("/chat", responses=_TURN | _MODEL)
-async def chat(body: ChatRequest, request: Request, asker: AskerOfTurn, state: State) -> ChatResponse:
-    """Ask, and wait for the whole answer."""
-    services = await turns.begin(state, body, asker, request_id_of(request))
-    return await _outcome(state, services)
+async def chat(body: ChatRequest, request: Request, caller: AskingCaller, state: State) -> ChatResponse:
+    """Ask, and wait for the whole answer, or for the question to a person that stands before it."""
+    run = await state.turns.start_turn(turn_request(body), caller, request_id_of(request))
+    return await _outcome(state, run)
 
 
 @router.post("/chat/stream", responses=_TURN | {200: STREAM_RESPONSE}, response_class=EventStream)
-async def chat_stream(body: ChatRequest, request: Request, asker: AskerOfTurn, state: State) -> EventStream:
+async def chat_stream(body: ChatRequest, request: Request, caller: AskingCaller, state: State) -> EventStream:
     """Ask, and read the answer while it is written. A client that leaves comes back by the run's stream."""
-    services = await turns.begin(state, body, asker, request_id_of(request))
-    return EventStream(state.runs.read(services.begun.run_id, 0))
+    run = await state.turns.start_turn(turn_request(body), caller, request_id_of(request))
+    return EventStream(state.runs.read(run.run_id))
 
 
-def _shape(run: Run) -> RunRead:
+def _shape(run: RunRow) -> RunRead:
     return RunRead(
         id=run.id,
         run_id=run.id,
@@ -72,13 +80,15 @@ def _shape(run: Run) -> RunRead:
         user_message_id=run.user_message_id,
         message_id=run.message_id,
         error=run.error,
+        attempt=run.attempt,
+        interrupts=run.interrupts,
     )
 
 
 _OWN = responses(errors.NotAuthenticated, errors.NotFound)
 
 
-async def _run(state: AppState, user_id: UUID, run_id: UUID) -> Run:
+async def _run(state: AppState, user_id: UUID, run_id: UUID) -> RunRow:
     async with state.database.reading() as session:
         return await runs.get(session, user_id, run_id)
 
@@ -107,6 +117,14 @@ async def run_stream(
 async def run_cancel(run_id: UUID, user: CurrentUser, state: State) -> Cancelled:
     """Stop a run; what was said so far is kept. A run that has ended stays as it is."""
     run = await _run(state, user.id, run_id)
-    if run.status == "running":
-        await state.runs.cancel(run_id)
-    return Cancelled(run_id=run_id, status="stopped" if run.status == "running" else _shape(run).status)
+    if run.status in runs.OPEN:
+        await state.runs.cancel(user.id, run_id)
+    return Cancelled(run_id=run_id, status="stopped" if run.status in runs.OPEN else _shape(run).status)
+
+
+@router.post("/chat/runs/{run_id}/resume", status_code=202, responses=_OWN | responses(errors.NotWaiting))
+async def run_resume(run_id: UUID, body: Resume, user: CurrentUser, state: State) -> Resumed:
+    """Answer what a run waits for; it goes on, also on another server than the one that it began on."""
+    await _run(state, user.id, run_id)
+    await state.runs.resume(user.id, run_id, [decision.model_dump(mode="json") for decision in body.decisions])
+    return Resumed(run_id=run_id, status="running")

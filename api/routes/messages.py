@@ -4,12 +4,12 @@ from uuid import UUID
 
 from fastapi import APIRouter, Request
 
-from api import turns
 from api.deps import CurrentUser, Session, State
 from api.errors import request_id_of, responses
-from api.schemas.chat import ChatRequest, Replay
+from api.schemas.chat import ChatRequest, Replay, turn_request
 from api.schemas.conversations import Feedback, TraceRead
 from api.streaming import STREAM_RESPONSE, EventStream
+from graphs.runs.start import TurnCaller
 from llama_service import errors
 from persistence import files, messages
 
@@ -34,6 +34,7 @@ async def trace(message_id: UUID, user: CurrentUser, session: Session) -> TraceR
         status=run.status,
         request=run.request,
         nodes=kept.get("nodes", []),
+        attempt=run.attempt,
         checkpoint_id=kept.get("checkpoint_id"),
         timings=message.timings,
         error=run.error,
@@ -74,8 +75,8 @@ async def replay(message_id: UUID, body: Replay, request: Request, user: Current
             "regenerate": True,
         }
     )
-    services = await turns.begin(state, again, turns.Asker(user.id), request_id_of(request))
-    return EventStream(state.runs.read(services.begun.run_id, 0))
+    started = await state.turns.start_turn(turn_request(again), TurnCaller(user.id), request_id_of(request))
+    return EventStream(state.runs.read(started.run_id))
 
 
 _PLACE = {"message", "conversation_id", "parent_message_id", "edit_of", "regenerate", "continue_message_id"}

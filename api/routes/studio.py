@@ -24,9 +24,11 @@ class GraphRead(Shape):
 
 
 class CheckpointRead(Shape):
-    """A state of the graph, as it was kept."""
+    """A state of the graph, as it was kept; the states of a conversation form a tree."""
 
     checkpoint_id: str
+    parent_checkpoint_id: str | None
+    run_id: str | None
     created_at: str | None
     step: int | None
     source: str | None
@@ -75,6 +77,8 @@ async def checkpoints(conversation_id: UUID, user: CurrentUser, state: State) ->
         items.append(
             CheckpointRead(
                 checkpoint_id=str(snapshot.config["configurable"].get("checkpoint_id", "")),
+                parent_checkpoint_id=(snapshot.parent_config or {}).get("configurable", {}).get("checkpoint_id"),
+                run_id=metadata.get("run"),
                 created_at=snapshot.created_at,
                 step=metadata.get("step"),
                 source=metadata.get("source"),

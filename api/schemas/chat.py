@@ -1,14 +1,15 @@
 """Shapes of a turn."""
 
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import ConfigDict, Field, model_validator
 
 from api.schemas.common import Body, Shape
+from graphs.runs.request import TurnRequest
 from llama_service.settings import ModelSource
 
-RunStatusName = Literal["running", "completed", "stopped", "failed", "interrupted"]
+RunStatusName = Literal["running", "waiting", "completed", "stopped", "failed", "interrupted"]
 
 
 class ChatRequest(Body):
@@ -53,6 +54,11 @@ class ChatRequest(Body):
         if self.edit_of is not None and self.conversation_id is None:
             raise ValueError("edit_of needs a conversation_id")
         return self
+
+
+def turn_request(body: ChatRequest) -> TurnRequest:
+    """Return what the engine is asked."""
+    return TurnRequest(**{name: getattr(body, name) for name in ChatRequest.model_fields})
 
 
 class Replay(Body):
@@ -121,8 +127,37 @@ class ErrorRead(Shape):
     message: str
 
 
+class InterruptRead(Shape):
+    """What a waiting run asks of a person."""
+
+    id: str
+    value: Any
+
+
+class Decision(Body):
+    """A person's answer to a step that waits; `arguments` replace the step's where the decision is `edit`."""
+
+    step_id: str = Field(min_length=1, max_length=200)
+    decision: Literal["approve", "deny", "edit"]
+    arguments: dict[str, Any] | None = None
+    comment: str | None = Field(default=None, max_length=4_000)
+
+
+class Resume(Body):
+    """Decisions on the steps that a run waits for."""
+
+    decisions: list[Decision] = Field(min_length=1, max_length=100)
+
+
+class Resumed(Shape):
+    """The run goes on, under the same id."""
+
+    run_id: UUID
+    status: RunStatusName
+
+
 class RunRead(Shape):
-    """The state of a run."""
+    """The state of a run; `attempt` counts the workers that have tried."""
 
     id: UUID
     run_id: UUID
@@ -131,6 +166,8 @@ class RunRead(Shape):
     user_message_id: UUID
     message_id: UUID
     error: ErrorRead | None = None
+    attempt: int = 1
+    interrupts: list[InterruptRead] | None = None
 
 
 class Cancelled(Shape):

@@ -130,7 +130,10 @@ _PLAIN = (
 
 
 class TraceRead(Shape):
-    """Why this answer: the run's nodes in order, each with input, output and milliseconds."""
+    """Why this answer: the run's nodes in order, each with input, output and milliseconds.
+
+    `attempt` counts the workers that have tried; the nodes are those of the last one.
+    """
 
     message_id: UUID
     run_id: UUID
@@ -138,6 +141,7 @@ class TraceRead(Shape):
     status: str
     request: dict[str, Any]
     nodes: list[dict[str, Any]]
+    attempt: int = 1
     checkpoint_id: str | None
     timings: dict[str, Any] | None
     error: dict[str, Any] | None

@@ -60,7 +60,7 @@ def test_every_route_names_the_owner_or_is_open(repository: Path) -> None:
             )
             if decorated and node.name not in open_routes:
                 types = {getattr(argument.annotation, "id", "") for argument in node.args.args if argument.annotation}
-                assert types & {"CurrentUser", "CurrentCaller", "Admin", "AskerOfTurn"}, (path.name, node.name)
+                assert types & {"CurrentUser", "CurrentCaller", "Admin", "AskingCaller"}, (path.name, node.name)
 
 
 def test_repository_reads_of_a_users_things_take_the_owner(repository: Path) -> None:
@@ -91,7 +91,9 @@ def test_langgraph_json_loads_the_same_graph(repository: Path) -> None:
     from graphs.chat import graph
 
     assert graph.checkpointer is None, "`langgraph dev` refuses a graph with a checkpointer of its own"
-    assert [name for name in graph.nodes if not name.startswith("__")] == ["retrieve", "augment", "generate", "persist"]
+    assert [name for name in graph.nodes if not name.startswith("__")] == [
+        *["restore", "condense", "retrieve", "augment", "generate", "persist"]
+    ]
 
 
 def test_importing_opens_nothing(repository: Path) -> None:

@@ -72,6 +72,19 @@ class OllamaServer(WireServer):
             )
         return await self.send(request, "application/x-ndjson", self._frames(body, messages, fault), fault)
 
+    def tokens(self, messages: list[dict[str, str]], fault: Fault | None) -> list[str]:
+        """Return the answer's tokens; behind an unfinished answer at the prompt's end, as Ollama does, the rest."""
+        prefix = messages[-1]["text"] if messages[-1]["role"] == "assistant" else ""
+        tokens = super().tokens(messages[:-1] if prefix else messages, fault)
+        if not prefix or not "".join(tokens).startswith(prefix):
+            return tokens
+        rest, left = [], len(prefix)
+        for token in tokens:
+            if left < len(token):
+                rest.append(token[left:])
+            left = max(left - len(token), 0)
+        return rest
+
     async def _frames(self, body: Any, messages: list[dict[str, str]], fault: Fault | None) -> AsyncIterator[bytes]:
         made = 0
         if tool := tool_for(body, messages[-1]["text"]):

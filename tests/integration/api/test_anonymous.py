@@ -38,10 +38,9 @@ async def test_open_where_the_operator_says_so_and_nothing_is_kept(open_server: 
         files = await stranger.post("/chat", json={"message": "x", "file_ids": [thread]})
         assert files.status_code == 404
     resources = open_server.app.state.resources
-    await resources.saver.drain()
     async with resources.database.transaction() as session:
         await runs.prune_anonymous(session, 0)
-        await checkpoints.forget_orphans(session)
+        await checkpoints.delete_orphans(session)
     for table, column in (("conversations", "id"), ("messages", "conversation_id"), ("checkpoints", "thread_id")):
         row = database.execute(f"SELECT count(*) FROM {table} WHERE {column}::text = %s", (thread,)).fetchone()
         assert row == (0,), table

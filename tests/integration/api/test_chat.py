@@ -351,7 +351,7 @@ async def test_the_trace_explains(anna: Person) -> None:
     answer = await anna.ask("Explain yourself.", temperature=0.5)
     trace = await anna.get(f"/messages/{answer['message_id']}/trace")
     nodes = {node["node"]: node for node in trace["nodes"]}
-    assert list(nodes) == ["retrieve", "augment", "generate", "persist"]
+    assert list(nodes) == ["augment", "generate", "persist"], "without files there is nothing to retrieve"
     assert all(node["ms"] is not None for name, node in nodes.items() if name != "persist")
     assert nodes["augment"]["output"]["prompt"][-1] == {"role": "user", "content": "Explain yourself."}
     generate = nodes["generate"]
@@ -426,9 +426,9 @@ async def test_statements_of_a_turn_do_not_grow(server: Server, anna: Person) ->
     try:
         seen = []
         for n in range(6):
-            before = count + database.fast_statements + log.statements
+            before = count + database.raw_statements + log.statements
             await anna.ask(f"Turn {n}.", conversation_id=thread)
-            seen.append(count + database.fast_statements + log.statements - before)
+            seen.append(count + database.raw_statements + log.statements - before)
     finally:
         event.remove(engine, "before_cursor_execute", counted)
     # The heartbeat may add its two in one of the turns.
@@ -464,7 +464,8 @@ async def test_a_run_whose_end_can_not_be_written_is_ended_by_somebody(
     async with anna.http.stream("POST", "/chat/stream", json={"message": "Talk."}) as response:
         events = events_of(response)
         start = await anext(events)
-        await anext(events)
+        for _ in range(3):
+            await anext(events)
         run = start.data["run_id"]
         # Another worker's name on it: this one may neither append to it nor prolong its lease any more.
         database.execute(

@@ -127,7 +127,8 @@ async def test_sigterm_lets_short_runs_end_and_keeps_the_words_of_long_ones(
     took = time.monotonic() - began
     there = at(anna, second)
     assert (await ended(there, short.run_id, 1))[0] == "completed"
-    assert (await ended(there, long.run_id, 1))[0] == "interrupted"
+    # Another worker takes it over at its next heartbeat; this provider can not continue a text.
+    assert (await ended(there, long.run_id, 15))[0] == "interrupted"
     message = await answer_of(there, long.start["conversation_id"])
     assert message["status"] == "interrupted"
     assert message["content"].startswith(long.text)

@@ -1,9 +1,9 @@
 """What a model writes instead of a question does not become one."""
 
 import pytest
+from langchain_core.messages import AIMessage, HumanMessage
 
 from chains.condense import clean_query, needs_context
-from chains.prompts import Said
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,6 @@ def test_only_a_question_is_taken(raw: str, query: str | None) -> None:
     ],
 )
 def test_what_leans_on_the_talk(question: str, leans: bool) -> None:
-    talk = [Said("user", "What was the revenue in 2022?"), Said("assistant", "Ten.")]
+    talk = [HumanMessage("What was the revenue in 2022?"), AIMessage("Ten.")]
     assert needs_context(question, talk) == leans
     assert not needs_context(question, [])

@@ -287,7 +287,7 @@ export interface paths {
         put?: never;
         /**
          * Chat
-         * @description Ask, and wait for the whole answer.
+         * @description Ask, and wait for the whole answer, or for the question to a person that stands before it.
          */
         post: operations["chat_chat"];
         delete?: never;
@@ -330,6 +330,26 @@ export interface paths {
          * @description Stop a run; what was said so far is kept. A run that has ended stays as it is.
          */
         post: operations["chat_run_cancel"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/chat/runs/{run_id}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Run Resume
+         * @description Answer what a run waits for; it goes on, also on another server than the one that it began on.
+         */
+        post: operations["chat_run_resume"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1045,7 +1065,7 @@ export interface components {
              * Status
              * @enum {string}
              */
-            status: "running" | "completed" | "stopped" | "failed" | "interrupted";
+            status: "running" | "waiting" | "completed" | "stopped" | "failed" | "interrupted";
         };
         /**
          * CapabilitiesRead
@@ -1173,7 +1193,7 @@ export interface components {
         };
         /**
          * CheckpointRead
-         * @description A state of the graph, as it was kept.
+         * @description A state of the graph, as it was kept; the states of a conversation form a tree.
          */
         CheckpointRead: {
             /** Checkpoint Id */
@@ -1182,6 +1202,10 @@ export interface components {
             created_at: string | null;
             /** Next */
             next: string[];
+            /** Parent Checkpoint Id */
+            parent_checkpoint_id: string | null;
+            /** Run Id */
+            run_id: string | null;
             /** Source */
             source: string | null;
             /** Step */
@@ -1318,6 +1342,25 @@ export interface components {
             input_tokens: number;
             /** Output Tokens */
             output_tokens: number;
+        };
+        /**
+         * Decision
+         * @description A person's answer to a step that waits; `arguments` replace the step's where the decision is `edit`.
+         */
+        Decision: {
+            /** Arguments */
+            arguments?: {
+                [key: string]: unknown;
+            } | null;
+            /** Comment */
+            comment?: string | null;
+            /**
+             * Decision
+             * @enum {string}
+             */
+            decision: "approve" | "deny" | "edit";
+            /** Step Id */
+            step_id: string;
         };
         /**
          * DeleteAccount
@@ -1667,6 +1710,16 @@ export interface components {
             [key: string]: unknown;
         };
         /**
+         * InterruptRead
+         * @description What a waiting run asks of a person.
+         */
+        InterruptRead: {
+            /** Id */
+            id: string;
+            /** Value */
+            value: unknown;
+        };
+        /**
          * InvalidToolCall
          * @description Allowance for errors made by LLM.
          *
@@ -1715,7 +1768,7 @@ export interface components {
         };
         /**
          * LangServeInput
-         * @description A talk whose last message is the question, and the fields of `LangServeOptions`.
+         * @description Messages of which the last is the question, and the fields of `LangServeOptions`.
          *
          *     The playground works with inputs that declare one list of messages and nothing else: the options are not declared.
          */
@@ -2035,10 +2088,39 @@ export interface components {
             token: string;
         };
         /**
+         * Resume
+         * @description Decisions on the steps that a run waits for.
+         */
+        Resume: {
+            /** Decisions */
+            decisions: components["schemas"]["Decision"][];
+        };
+        /**
+         * Resumed
+         * @description The run goes on, under the same id.
+         */
+        Resumed: {
+            /**
+             * Run Id
+             * Format: uuid
+             */
+            run_id: string;
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "running" | "waiting" | "completed" | "stopped" | "failed" | "interrupted";
+        };
+        /**
          * RunRead
-         * @description The state of a run.
+         * @description The state of a run; `attempt` counts the workers that have tried.
          */
         RunRead: {
+            /**
+             * Attempt
+             * @default 1
+             */
+            attempt?: number;
             /**
              * Conversation Id
              * Format: uuid
@@ -2050,6 +2132,8 @@ export interface components {
              * Format: uuid
              */
             id: string;
+            /** Interrupts */
+            interrupts?: components["schemas"]["InterruptRead"][] | null;
             /**
              * Message Id
              * Format: uuid
@@ -2064,7 +2148,7 @@ export interface components {
              * Status
              * @enum {string}
              */
-            status: "running" | "completed" | "stopped" | "failed" | "interrupted";
+            status: "running" | "waiting" | "completed" | "stopped" | "failed" | "interrupted";
             /**
              * User Message Id
              * Format: uuid
@@ -2375,8 +2459,15 @@ export interface components {
         /**
          * TraceRead
          * @description Why this answer: the run's nodes in order, each with input, output and milliseconds.
+         *
+         *     `attempt` counts the workers that have tried; the nodes are those of the last one.
          */
         TraceRead: {
+            /**
+             * Attempt
+             * @default 1
+             */
+            attempt?: number;
             /** Checkpoint Id */
             checkpoint_id: string | null;
             /**
@@ -3644,6 +3735,68 @@ export interface operations {
             };
             /** @description `not_found`: There is no such thing, or it is not yours. */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    chat_run_resume: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Resume"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Resumed"];
+                };
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_found`: There is no such thing, or it is not yours. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_waiting`: This run does not wait for anybody. */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -1,0 +1,79 @@
+"""Find the passages that the question is about, within the caller's files."""
+
+from dataclasses import asdict
+from typing import Any
+
+from langgraph.runtime import Runtime
+
+from chains.condense import needs_context, with_context
+from graphs.context import ChatContext, TurnServices
+from graphs.services import services_of
+from graphs.state import ChatState, SourceReference, history_of, question_of
+from persistence.search import Found, Retrieval
+
+
+async def retrieve(state: ChatState, runtime: Runtime[ChatContext]) -> dict[str, Any]:
+    """Search for the question, or for what `condense` made of it."""
+    context, services = runtime.context, await services_of(runtime.context)
+    with services.record.step("retrieve", query=question_of(state), use_rag=context.use_rag) as step:
+        found = await _search(state, context, services)
+        if context.top_k is not None:
+            found.sources[context.top_k :] = []
+        services.record.retrieve_ms = services.record.elapsed_ms()
+        step.output = _shown(found) | _condensed(services)
+    return {
+        "retrieval": found,
+        "sources": [_reference(n, source) for n, source in enumerate(found.sources, 1)],
+        "nothing_found": found.searched and not found.sources,
+    }
+
+
+async def _search(state: ChatState, context: ChatContext, services: TurnServices) -> Retrieval:
+    question, history = question_of(state), history_of(state)
+    window = services.models.context_window(services.plan.provider, context.model_name)
+    budget = services.plan.source_budget(services.source_budget, window)
+    plain = with_context(question, history) if needs_context(question, history) else question
+    condensed = state.get("query")
+    if condensed is None:
+        return await services.files.retrieve(plain, context, budget)
+    found = await services.files.retrieve(condensed, context, budget)
+    if found.sources:
+        return found
+    # The model may have misunderstood: what the user wrote counts too.
+    otherwise = await services.files.retrieve(plain, context, budget)
+    return otherwise if otherwise.sources else found
+
+
+def _reference(n: int, source: Found) -> SourceReference:
+    return SourceReference(
+        n=n,
+        file_id=str(source.file_id),
+        file_name=source.file_name,
+        chunk_id=str(source.chunk_id),
+        position=source.position,
+        page=source.page,
+        heading=source.heading,
+        start=source.start,
+        end=source.end,
+        score=source.score,
+    )
+
+
+def _condensed(services: TurnServices) -> dict[str, Any]:
+    """Return what `condense` made of the question, which belongs to what was searched for."""
+    steps = [step for step in services.record.steps if step.node == "condense"]
+    return {"condensed": {**steps[-1].output, "ms": steps[-1].ms}} if steps else {}
+
+
+def _shown(found: Retrieval) -> dict[str, Any]:
+    chosen = {(source.file_id, source.position) for source in found.sources}
+    return {
+        "query": found.query,
+        "files": found.files,
+        "candidates": [{**asdict(c), "chosen": (c.file_id, c.position) in chosen} for c in found.candidates],
+        "sources": len(found.sources),
+        "gated": found.gated,
+        "pending": found.pending,
+        "vector_error": found.vector_error,
+        "ms": found.ms,
+    }

@@ -1,0 +1,33 @@
+"""The decisions of a turn: which step comes next."""
+
+from typing import Literal
+
+from langgraph.runtime import Runtime
+
+from chains.condense import needs_context
+from graphs.context import ChatContext
+from graphs.services import services_of
+from graphs.state import ChatState, history_of, question_of
+
+
+async def after_start(
+    state: ChatState, runtime: Runtime[ChatContext]
+) -> Literal["restore", "condense", "retrieve", "augment"]:
+    """Begin with `restore` where the checkpoint does not hold the message above the question."""
+    context, services = runtime.context, await services_of(runtime.context)
+    await services.answer.question_committed()
+    above = history_of(state)[-1:]
+    if context.parent_id is not None and [message.id for message in above] != [context.parent_id]:
+        return "restore"
+    return await after_restore(state, runtime)
+
+
+async def after_restore(state: ChatState, runtime: Runtime[ChatContext]) -> Literal["condense", "retrieve", "augment"]:
+    """Search only where there is something to search; make a follow-up whole before."""
+    context, services = runtime.context, await services_of(runtime.context)
+    question = question_of(state)
+    if not context.use_rag or not question.strip() or not await services.files.has_files():
+        return "augment"
+    if services.plan.condenses_follow_ups and needs_context(question, history_of(state)):
+        return "condense"
+    return "retrieve"

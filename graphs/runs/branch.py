@@ -1,0 +1,42 @@
+"""The message tree, as the graph rebuilds its state from it."""
+
+from uuid import UUID
+
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage
+
+from graphs.state import WINDOW_MESSAGES
+from persistence.session import Database, Statement
+
+_KINDS: dict[str, type[AIMessage | HumanMessage | SystemMessage]] = {
+    "assistant": AIMessage,
+    "system": SystemMessage,
+    "user": HumanMessage,
+}
+
+_UP = Statement(
+    """
+    WITH RECURSIVE up AS (
+        SELECT id, parent_id, role, content, 1 AS depth FROM messages
+        WHERE id = CAST(:leaf AS uuid) AND conversation_id = CAST(:conversation AS uuid)
+        UNION ALL
+        SELECT m.id, m.parent_id, m.role, m.content, up.depth + 1 FROM up JOIN messages m ON m.id = up.parent_id
+        WHERE up.depth < :most
+    )
+    SELECT id, role, content FROM up WHERE content <> '' ORDER BY depth DESC
+    """
+)
+
+
+class ConversationBranch:
+    """The messages of one conversation, which was checked to be the caller's."""
+
+    def __init__(self, database: Database, conversation_id: UUID) -> None:
+        self._database = database
+        self._conversation_id = conversation_id
+
+    async def recent(self, message_id: str) -> list[AnyMessage]:
+        """Return the newest messages of the branch that ends in `message_id`, oldest first."""
+        values = {"leaf": UUID(message_id), "conversation": self._conversation_id, "most": WINDOW_MESSAGES}
+        async with self._database.raw(transaction=False) as connection:
+            rows = await connection.rows(_UP, values)
+        return [_KINDS[row["role"]](row["content"], id=str(row["id"])) for row in rows]

@@ -1,0 +1,395 @@
+"""Executes runs of this process, keeps their leases, and takes over the runs of workers that died."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import psycopg
+import structlog
+from langchain_core.messages import HumanMessage
+from langgraph.types import Command
+from prometheus_client import Counter
+from psycopg_pool import PoolTimeout
+
+from graphs.chat import Graph
+from graphs.runs.run import STOPPED, Ending, Run
+from graphs.runs.stream import RunStream
+from graphs.runs.tail import StoredEvents
+from graphs.state import turn_input
+from llama_service.errors import AppError, Interrupted, NotWaiting, RunGivenUp
+from persistence import checkpoints, run_end, runs
+from persistence.events import EventLog, Listener, RunEvent, event_line
+from persistence.run_end import ClaimedRun
+from persistence.session import DATABASE_AWAY, Database
+
+log = structlog.get_logger(__name__)
+
+HEARTBEAT = 3.0  # seconds; a lease holds three of them
+KEPT_AFTER_END = 30.0  # seconds that a finished run's events stay in memory for readers of this process
+KEEP_ALIVE_EVERY = 15.0
+MAX_ATTEMPTS = 3
+_CHECKPOINT_PATIENCE = 0.1  # seconds that a run's checkpoints wait for its first token
+TAKEN_AT_ONCE = 4  # abandoned runs for one heartbeat of one process: the others leave some to their neighbours
+_STORES_AWAY = (*DATABASE_AWAY, asyncpg.PostgresError, psycopg.Error, PoolTimeout)
+_END_RETRIES = (0.2, 0.5, 1.0, 2.0, 4.0)  # seconds between tries to write a run's end
+RUNS = Counter("llama_runs_total", "Runs that ended in this process", ["status"])
+TAKEOVERS = Counter("llama_run_takeovers_total", "Runs taken over from a worker that died", ["outcome"])
+
+INTERRUPTED = Ending("interrupted", "interrupted", Interrupted())
+# Not an end: the run is left to another worker, or to this one later.
+RELEASED = Ending("running", "streaming")
+
+
+class RunEngine:
+    """Starts, stops, resumes and reads runs. `prepare_claimed` makes a run of one that was started elsewhere."""
+
+    def __init__(self, database: Database, dsn: str, graph: Graph) -> None:
+        self.worker = uuid4()
+        self.events = EventLog(dsn, self.worker)
+        self.graph = graph
+        self.prepare_claimed: Callable[[ClaimedRun], Run] | None = None
+        self.after_run: Callable[[Run], Awaitable[None]] | None = None
+        self.on_failure: Callable[[Run, AppError], None] | None = None
+        # A model that can't continue a text is asked to: the answer may repeat itself, and is never left unfinished.
+        self.always_finish = False
+        self._database = database
+        self._listener = Listener(dsn, self._on_control)
+        self._stored = StoredEvents(database, self._listener)
+        self._active: dict[UUID, Run] = {}
+        self._streams: dict[UUID, RunStream] = {}
+        self._touched_threads: set[str] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._is_closing = False
+        self._ending: asyncio.Task[Any] | None = None
+
+    # Life of the engine
+
+    async def start(self) -> None:
+        """Connect, and begin to keep leases and to take over abandoned runs."""
+        await self.events.start()
+        await self._listener.start()
+        self._spawn(self._every(HEARTBEAT, self._beat), "heartbeat")
+        self._spawn(self._every(KEEP_ALIVE_EVERY, self._keep_alive), "keep-alive")
+
+    def begin_closing(self, grace: float) -> None:
+        """Begin to let go of the runs; `close` waits for it. Safe to repeat."""
+        if self._ending is None:
+            self._ending = self._spawn(self._release_runs(grace), "release-runs")
+
+    async def _release_runs(self, grace: float) -> None:
+        """Let runs end for `grace` seconds, then leave the others to whoever serves next."""
+        self._is_closing = True
+        tasks = [run.task for run in self._active.values() if run.task]
+        if tasks:
+            log.info("waiting_for_runs", runs=len(tasks), seconds=grace)
+            await asyncio.wait(tasks, timeout=grace)
+        for run in list(self._active.values()):
+            self._stop(run, RELEASED)
+        rest = [run.task for run in self._active.values() if run.task]
+        if rest:
+            await asyncio.wait(rest, timeout=5)
+
+    async def close(self, grace: float) -> None:
+        """Let runs end for `grace` seconds, release the others with what they have sent, and disconnect."""
+        self.begin_closing(grace)
+        if self._ending is not None:
+            await self._ending
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.events.close()
+        await self._listener.close()
+
+    def _spawn(self, work: Any, name: str) -> "asyncio.Task[Any]":
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    @property
+    def running(self) -> int:
+        """How many runs this process executes."""
+        return len(self._active)
+
+    # Execution
+
+    def open_stream(self, run_id: UUID, events: Sequence[RunEvent]) -> RunStream:
+        """Return the stream of a run whose first events are in Postgres, or about to be."""
+        stream = self._streams[run_id] = RunStream(run_id, events, on_detached=self._on_detached)
+        return stream
+
+    def launch(self, run: Run) -> None:
+        """Execute a new run, in a task that belongs to nobody's request."""
+        question = HumanMessage(run.place.question, id=str(run.place.question_id))
+        self._execute(run, partial(self._invoke, run, turn_input(question), run.place.checkpoint_id))
+
+    def _execute(self, run: Run, work: Callable[[], Awaitable[None]]) -> None:
+        self._active[run.run_id] = run
+        run.task = self._spawn(self._drive(run, work), f"run-{run.run_id}")
+
+    def abandon(self, run: Run) -> None:
+        """Forget a run whose question could not be written."""
+        run.is_abandoned = True
+        run.note_commit(has_files=False)
+        self._streams.pop(run.run_id, None)
+        self._stop(run, RELEASED)
+
+    async def _invoke(self, run: Run, given: Any, checkpoint_id: str | None) -> None:
+        """Run the graph from a checkpoint of the run's thread; without one, from an empty state."""
+        checkpoints.first_token.set(run.stream.first_text)
+        asyncio.get_running_loop().call_later(_CHECKPOINT_PATIENCE, run.stream.first_text.set)
+        checkpoints.base_checkpoint.set(checkpoint_id or checkpoints.NO_CHECKPOINT)
+        # The thread is the conversation; what a client may have sent has no say in it.
+        config: Any = {
+            "configurable": {"thread_id": str(run.conversation_id)},
+            "metadata": {"run": str(run.run_id)},
+            "run_id": run.run_id,
+        }
+        parts = self.graph.astream(
+            given, config, context=run.context, durability="async", stream_mode="custom", version="v1"
+        )
+        async for part in parts:
+            run.forward(part)
+        if not run.is_ended and not run.stream.is_detached:
+            await self._wait_for_person(run)
+
+    async def _latest(self, run: Run) -> Any | None:
+        """Return the newest state of a run, None where it has none yet."""
+        config: Any = {"configurable": {"thread_id": str(run.conversation_id)}}
+        async for snapshot in self.graph.aget_state_history(config, filter={"run": str(run.run_id)}, limit=1):
+            return snapshot
+        return None
+
+    async def _wait_for_person(self, run: Run) -> None:
+        """Set a run aside whose graph has stopped at an interrupt."""
+        snapshot = await self._latest(run)
+        if snapshot is None or not snapshot.interrupts:
+            raise AppError
+        await run.flush()
+        interrupts = [{"id": interrupt.id, "value": interrupt.value} for interrupt in snapshot.interrupts]
+        line = event_line("action", {"run_id": str(run.run_id), "interrupts": interrupts})
+        seq = run.stream.next_seq()
+        await run_end.wait_for_person(
+            self._database, run.run_id, self.worker, interrupts=interrupts, seq=seq, data=line
+        )
+        run.stream.detach()
+
+    async def _drive(self, run: Run, work: Callable[[], Awaitable[None]]) -> None:
+        structlog.contextvars.bind_contextvars(request_id=run.request_id)
+        try:
+            await work()
+        except asyncio.CancelledError:
+            await self._end_surely(run, run.stopping or RELEASED)
+        except AppError as error:
+            await self._end_surely(run, Ending("failed", "failed", error))
+        except _STORES_AWAY as error:
+            # Our own stores were away: whoever finds them again goes on with the run.
+            log.warning("run_released", run_id=str(run.run_id), error=type(error).__name__)
+            await self._end_surely(run, RELEASED)
+        except Exception:
+            log.exception("run_failed", run_id=str(run.run_id))
+            await self._end_surely(run, Ending("failed", "failed", AppError()))
+        finally:
+            self._active.pop(run.run_id, None)
+            if run.is_abandoned:
+                self._spawn(self._clean_up(run), f"clean-{run.run_id}")
+            else:
+                self._forget_later(run)
+        if not run.is_abandoned:
+            self._report(run)
+
+    def _forget_later(self, run: Run) -> None:
+        def forget() -> None:
+            if self._streams.get(run.run_id) is run.stream:
+                del self._streams[run.run_id]
+
+        asyncio.get_running_loop().call_later(KEPT_AFTER_END, forget)
+        self._touched_threads.add(str(run.conversation_id))
+
+    def _report(self, run: Run) -> None:
+        decided = run.decided if run.is_ended else None
+        status = decided.status if decided else "released"
+        RUNS.labels(status).inc()
+        log.info("run_ended", run_id=str(run.run_id), status=status, ms=run.record.elapsed_ms())
+        if decided is not None and decided.error is not None and self.on_failure is not None:
+            self.on_failure(run, decided.error)
+        if decided is not None and self.after_run is not None and not self._is_closing:
+            self._spawn(self.after_run(run), f"after-{run.run_id}")
+
+    async def _clean_up(self, run: Run) -> None:
+        """Delete what the graph of a run that never was has already kept."""
+        async with self._database.transaction() as session:
+            await checkpoints.delete_run(session, str(run.conversation_id), str(run.run_id))
+
+    async def _end_surely(self, run: Run, ending: Ending) -> None:
+        """Write a run's end, also where its task is cancelled (again) meanwhile."""
+        await asyncio.shield(self._spawn(self._end(run, ending), f"end-{run.run_id}"))
+
+    async def _end(self, run: Run, ending: Ending) -> None:
+        # An answer that was complete when its end could not be written is complete.
+        ending = run.decided = run.decided or ending
+        if run.is_abandoned or run.stream.is_detached:
+            run.stream.close()
+            return
+        for delay in _END_RETRIES:
+            try:
+                await (self._release(run) if ending is RELEASED else run.end(ending))
+                return
+            except _STORES_AWAY as error:
+                log.warning("run_end_not_written", run_id=str(run.run_id), error=type(error).__name__)
+                await asyncio.sleep(delay)
+        # Its lease is not prolonged any more: whoever finds the database again goes on with it.
+        run.stream.detach()
+
+    async def _release(self, run: Run) -> None:
+        await run.flush()
+        await run_end.release_run(self._database, run.run_id, self.worker)
+        run.stream.detach()
+
+    def _stop(self, run: Run, ending: Ending) -> None:
+        if run.stopping is None and run.task is not None:
+            run.stopping = ending
+            run.task.cancel()
+
+    def _on_detached(self, run_id: UUID) -> None:
+        """Stop executing a run that is not this worker's any more: nobody would read on."""
+        run = self._active.get(run_id)
+        if run is not None and run.task is not asyncio.current_task():
+            self._stop(run, RELEASED)
+
+    # Runs that were started elsewhere
+
+    async def take_over(self, claimed: ClaimedRun) -> None:
+        """Go on with a run that this worker has claimed: from its last checkpoint, behind the text that was sent."""
+        assert self.prepare_claimed is not None  # noqa: S101  (set before `start`)
+        run = self.prepare_claimed(claimed)
+        self._execute(run, partial(self._go_on, run, claimed))
+
+    async def _go_on(self, run: Run, claimed: ClaimedRun) -> None:
+        outcome, ending = "resumed", None
+        if claimed.cancel_requested:
+            outcome, ending = "stopped", STOPPED
+        elif claimed.attempt > MAX_ATTEMPTS:
+            outcome, ending = "given_up", Ending("failed", "failed", RunGivenUp())
+        snapshot = await self._latest(run)
+        answered = snapshot is not None and snapshot.values.get("answer") is not None
+        if ending is None and not answered and not self._can_continue(run):
+            outcome, ending = "interrupted", INTERRUPTED
+        TAKEOVERS.labels(outcome).inc()
+        log.info("run_taken_over", run_id=str(run.run_id), attempt=claimed.attempt, outcome=outcome)
+        if ending is not None:
+            run.decided = ending
+            await run.end(ending)
+            return
+        run.emit("resumed", {"attempt": claimed.attempt})
+        if snapshot is None:
+            question = HumanMessage(run.place.question, id=str(run.place.question_id))
+            await self._invoke(run, turn_input(question), run.place.checkpoint_id)
+            return
+        given: Any = Command(resume=claimed.resume) if claimed.resume is not None and snapshot.interrupts else None
+        await self._invoke(run, given, snapshot.config["configurable"]["checkpoint_id"])
+
+    def _can_continue(self, run: Run) -> bool:
+        """Whether the model can go on behind the text that was sent."""
+        services: Any = run.context.services if run.context else None
+        return not run.sent.text or self.always_finish or services.models.continues_prefix(run.plan.provider)
+
+    async def resume(self, user_id: UUID, run_id: UUID, decisions: Sequence[dict[str, Any]]) -> None:
+        """Go on with a run of the user that waits for a person. Raises NotWaiting."""
+        claimed = await run_end.claim_waiting(self._database, self.worker, user_id, run_id, decisions)
+        if claimed is None:
+            raise NotWaiting
+        await self.take_over(claimed)
+
+    # Stopping
+
+    async def cancel(self, user_id: UUID, run_id: UUID) -> None:
+        """Stop a run of the user, wherever it is executed; its text stays."""
+        run = self._active.get(run_id)
+        if run is not None:
+            self._stop(run, STOPPED)
+            return
+        async with self._database.transaction() as session:
+            await runs.request_cancel(session, run_id)
+        waiting = await run_end.claim_waiting(self._database, self.worker, user_id, run_id, None)
+        if waiting is not None:
+            await self.take_over(waiting)
+
+    async def cancel_and_wait(self, user_id: UUID, run_id: UUID, patience: float = 5.0) -> None:
+        """Stop a run of the user and wait until it has ended."""
+        await self.cancel(user_id, run_id)
+        run = self._active.get(run_id)
+        if run is not None and run.task is not None:
+            await asyncio.wait([run.task], timeout=patience)
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                async for _ in self._stored.read(run_id, 0):
+                    pass
+
+    def _on_control(self, run_id: UUID) -> None:
+        run = self._active.get(run_id)
+        if run is not None:
+            self._stop(run, STOPPED)
+
+    # Reading
+
+    async def read(self, run_id: UUID, after: int = 0) -> AsyncIterator[Sequence[RunEvent]]:
+        """Yield a run's events behind number `after` until its end, as they come; an empty one is a sign of life.
+
+        The caller has checked whose run it is.
+        """
+        stream, position = self._streams.get(run_id), after
+        if stream is not None:
+            async for events in stream.read(after):
+                position += len(events)
+                yield events
+            if not stream.is_detached:
+                return
+        if self._is_closing:
+            # The run goes on elsewhere, and so does its reader.
+            return
+        async for events in self._stored.read(run_id, position):
+            yield events
+
+    # Keeping leases
+
+    async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await work()
+            except _STORES_AWAY as error:
+                log.warning("heartbeat_missed", error=type(error).__name__)
+            except Exception:
+                # The leases of all runs hang on this task: it goes on, whatever it was.
+                log.exception("heartbeat_missed")
+            await asyncio.sleep(seconds)
+
+    async def _beat(self) -> None:
+        if self._active:
+            async with self._database.transaction() as session:
+                cancelled = await runs.extend_leases(session, self.worker, list(self._active))
+            for run_id in cancelled:
+                self._on_control(run_id)
+        if self._is_closing or self.prepare_claimed is None:
+            return
+        for claimed in await run_end.claim_abandoned(self._database, self.worker, TAKEN_AT_ONCE):
+            if (mine := self._active.get(claimed.run_id)) is not None:
+                # This process was stopped for so long that its lease ran out. Its old execution ends first.
+                mine.stream.detach()
+                if mine.task is not None:
+                    await asyncio.wait([mine.task], timeout=HEARTBEAT)
+            await self.take_over(claimed)
+
+    async def _keep_alive(self) -> None:
+        for stream in self._streams.values():
+            stream.keep_alive()
+
+    def touched_threads(self) -> list[str]:
+        """Return the threads in which runs have ended since the last call: their checkpoints can be pruned."""
+        threads, self._touched_threads = list(self._touched_threads), set()
+        return threads

@@ -1,0 +1,223 @@
+"""One run in this process: what its nodes send, and how its end is written."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from chains.profile import AnswerPlan
+from graphs.context import ChatContext
+from graphs.record import TurnRecord
+from graphs.runs.files import CallerFiles
+from graphs.runs.stream import RunStream
+from graphs.state import AnswerInfo
+from llama_service.errors import AppError, error_of
+from persistence import run_end
+from persistence.events import REASONING, TEXT, EventLog, RunEvent, event_line
+from persistence.run_end import RunEnd
+from persistence.session import Database
+from persistence.turn_start import Placement
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a run ends: the status of run and message, and the error to report."""
+
+    status: str
+    message_status: str
+    error: AppError | None = None
+
+
+COMPLETED = Ending("completed", "complete")
+STOPPED = Ending("stopped", "stopped")
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What a run's readers have got already: by this worker nothing, by one that died some of the answer."""
+
+    text: str = ""
+    reasoning: str = ""
+    sources: Sequence[dict[str, Any]] = ()
+
+    @classmethod
+    def of(cls, events: Sequence[RunEvent]) -> "Sent":
+        """Return what a run's events hold of the answer."""
+        texts = {TEXT: "", REASONING: ""}
+        sources: Sequence[dict[str, Any]] = ()
+        for event in events:
+            if event.name in texts:
+                texts[event.name] += event.data["content"]
+            elif event.name == "sources":
+                sources = event.data["sources"]
+        return cls(texts[TEXT], texts[REASONING], sources)
+
+
+@dataclass(slots=True)
+class Run:
+    """A run that this process works on. It is also where the graph's answer goes (`AnswerStore`)."""
+
+    run_id: UUID
+    worker: UUID
+    user_id: UUID | None
+    request_id: str
+    place: Placement
+    plan: AnswerPlan
+    record: TurnRecord
+    stream: RunStream
+    files: CallerFiles
+    database: Database
+    events: EventLog
+    sent: Sent = Sent()
+    context: ChatContext | None = None
+    task: "asyncio.Task[None] | None" = None
+    # Why the run is being stopped from outside, and how the graph itself has ended it.
+    stopping: Ending | None = None
+    decided: Ending | None = None
+    is_ended: bool = False
+    is_abandoned: bool = False
+    _committed: asyncio.Event | None = None
+
+    @property
+    def conversation_id(self) -> UUID:
+        """The conversation, which is also the graph's thread."""
+        return self.place.conversation.id
+
+    @property
+    def unfinished(self) -> str:
+        """What the answer begins with: the text of a continued one, and what another worker has sent."""
+        return self.place.unfinished + self.sent.text
+
+    @property
+    def text(self) -> str:
+        """The whole answer so far."""
+        return self.unfinished + self.record.text
+
+    def expect_commit(self) -> None:
+        """Note that the question is still being written."""
+        self._committed = asyncio.Event()
+
+    def note_commit(self, *, has_files: bool) -> None:
+        """Note that question and run are in the database."""
+        self.files.has_any = has_files
+        if self._committed is not None:
+            self._committed.set()
+            self._committed = None
+
+    async def question_committed(self) -> None:
+        """Wait until the question is in the database."""
+        if self._committed is not None:
+            await self._committed.wait()
+
+    def forward(self, part: Any) -> None:
+        """Send what a node wrote: text as it is, other events as dictionaries with their name under `event`."""
+        if isinstance(part, str):
+            self.events.touch(self.stream, at_once=self.stream.emit_text(part))
+            return
+        name, data = part["event"], {key: value for key, value in part.items() if key != "event"}
+        if name == REASONING:
+            self.events.touch(self.stream, at_once=self.stream.emit_text(data["content"], REASONING))
+        elif name != "sources" or list(data["sources"]) != list(self.sent.sources):
+            self.emit(name, data)
+
+    def emit(self, name: str, data: dict[str, Any]) -> None:
+        """Send an event."""
+        self.stream.emit(name, data)
+        self.events.touch(self.stream, at_once=True)
+
+    async def flush(self) -> None:
+        """Wait until everything that was sent is in Postgres."""
+        self.events.touch(self.stream, at_once=True)
+        await self.stream.flushed()
+
+    async def save(self, text: str, info: AnswerInfo, checkpoint_id: str | None) -> None:
+        """Write the graph's answer and end the run. Safe to repeat."""
+        self.record.checkpoint_id = checkpoint_id
+        already = self.text
+        if text.startswith(already) and text != already:
+            # The worker that made the answer died before it had sent all of it.
+            self.record.parts.append(text[len(already) :])
+            self.stream.emit_text(text[len(already) :])
+        error = info.get("error")
+        self.decided = Ending("failed", "failed", error_of(error["code"], error["message"])) if error else COMPLETED
+        await self.end(self.decided, info)
+
+    async def end(self, ending: Ending, info: AnswerInfo | None = None) -> None:
+        """Write text, trace and last event in one transaction, then show the event. Safe to repeat."""
+        await self.question_committed()
+        if self.is_ended or self.is_abandoned:
+            return
+        await self.flush()
+        if self.stream.is_detached:
+            return
+        info = info or self.record.answer_info()
+        result = self.result(ending, info)
+        error = {"code": ending.error.code, "message": ending.error.message} if ending.error else None
+        name = "error" if error else "done"
+        data = {"error": {**error, "request_id": self.request_id}} if error else result
+        event = RunEvent(self.stream.next_seq(), name, event_line(name, data))
+        if await run_end.end_run(self.database, self._written(ending, info, event, result, error)):
+            self.is_ended = True
+            self.stream.finish(event)
+        else:
+            self.stream.detach()
+
+    def _written(
+        self,
+        ending: Ending,
+        info: AnswerInfo,
+        event: RunEvent,
+        result: dict[str, Any],
+        error: dict[str, str] | None,
+    ) -> RunEnd:
+        reasoning = self.place.unfinished_reasoning + self.sent.reasoning + info["reasoning"]
+        return RunEnd(
+            run_id=self.run_id,
+            worker=self.worker,
+            status=ending.status,
+            message_status=ending.message_status,
+            content=self.text,
+            reasoning=reasoning or None,
+            seq=event.seq,
+            event=event.name,
+            data=event.line,
+            # A state without the answer is no state after it: the next turn rebuilds one.
+            checkpoint_id=self.record.checkpoint_id if ending is COMPLETED else None,
+            sources=_json(result["sources"] or None),
+            model_source=result["model_source"],
+            model_name=result["model_name"],
+            fallback_from=result["fallback_from"],
+            finish_reason=result["finish_reason"],
+            usage=_json(result["usage"]),
+            timings=_json(result["timings"]),
+            error=_json(error),
+            trace=_json(self.record.trace()),
+        )
+
+    def result(self, ending: Ending, info: AnswerInfo) -> dict[str, Any]:
+        """Return what `done` and ChatResponse tell, without the text."""
+        record = self.record
+        return {
+            "conversation_id": str(self.conversation_id),
+            "message_id": str(self.place.answer_id),
+            "user_message_id": str(self.place.question_id),
+            "run_id": str(self.run_id),
+            "sources": record.sources or list(self.sent.sources),
+            "model_source": info["model_source"] or self.plan.provider,
+            "model_name": info["model_name"] or self.plan.model,
+            "fallback_from": info["fallback_from"] if info["model_source"] else self.plan.fallback_from,
+            "finish_reason": info["finish_reason"] or ending.status,
+            "usage": info["usage"],
+            "timings": {
+                "retrieve_ms": record.retrieve_ms,
+                "first_token_ms": record.first_token_ms,
+                "total_ms": record.elapsed_ms(),
+            },
+        }
+
+
+def _json(value: Any) -> str | None:
+    return None if value is None else orjson.dumps(value, default=str).decode()

@@ -1,0 +1,217 @@
+"""Begins turns, for every door: places the question, starts its run, and writes both."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+import orjson
+
+from chains.models import ModelRegistry
+from chains.plan import plan
+from chains.profile import AnswerPlan
+from chains.title import first_words
+from chains.types import ProviderStatus
+from graphs.context import ChatContext, TurnServices
+from graphs.record import TurnRecord
+from graphs.runs.branch import ConversationBranch
+from graphs.runs.engine import RunEngine
+from graphs.runs.files import CallerFiles
+from graphs.runs.request import TurnRequest
+from graphs.runs.run import Run, Sent
+from llama_service.errors import AppError, Conflict, NotFound, ValidationFailed
+from llama_service.ids import new_id
+from llama_service.settings import ModelSource, ProviderName, Settings
+from persistence import files
+from persistence.events import RunEvent, event_line
+from persistence.run_end import ClaimedRun
+from persistence.search import Retriever
+from persistence.session import Database
+from persistence.sessions import Claims
+from persistence.turn_start import (
+    ConversationRow,
+    Placement,
+    StaleConversation,
+    TurnWrite,
+    find_place,
+    place_in_new_conversation,
+    write_turn,
+)
+
+_TRIES = 5  # at a conversation that others change at the same moment
+
+ProviderStates = Callable[[], Mapping[ProviderName, ProviderStatus]]
+
+
+async def _confirmed() -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class TurnCaller:
+    """Who asks. Where `claims` are given, their session is checked by the statement that writes the turn.
+
+    `confirm` checks it by itself, and raises what is wrong with it.
+    """
+
+    user_id: UUID | None
+    claims: Claims | None = None
+    confirm: Callable[[], Awaitable[None]] = _confirmed
+
+
+@dataclass(frozen=True, slots=True)
+class TurnStarter:
+    """Begins turns with the process's resources."""
+
+    settings: Settings
+    database: Database
+    engine: RunEngine
+    models: ModelRegistry
+    retriever: Retriever
+    provider_states: ProviderStates
+
+    async def start_turn(self, request: TurnRequest, caller: TurnCaller, request_id: str) -> Run:
+        """Write the question and start its run. When this returns, nothing of the turn can be lost any more.
+
+        Raises NotFound, Conflict, BadRequest, ValidationFailed, and what `caller.confirm` raises.
+        """
+        try:
+            self._check_length(request.message)
+            if request.file_ids:
+                await self._check_files(caller.user_id, request)
+        except AppError:
+            # Whose session has ended learns that, and nothing else.
+            await caller.confirm()
+            raise
+        for _ in range(_TRIES):
+            try:
+                return await self._try(request, caller, request_id)
+            except StaleConversation:
+                await caller.confirm()
+            except AppError:
+                await caller.confirm()
+                raise
+        raise Conflict("This conversation is being changed; try again.")
+
+    def _check_length(self, message: str) -> None:
+        limit = self.settings.max_message_chars
+        if len(message) > limit:
+            detail = {"loc": ["body", "message"], "msg": f"at most {limit} characters", "type": "string_too_long"}
+            raise ValidationFailed(details=[detail])
+
+    async def _check_files(self, user_id: UUID | None, request: TurnRequest) -> None:
+        async with self.database.reading() as session:
+            if user_id is None or not await files.all_owned(session, user_id, list(request.file_ids or ())):
+                raise NotFound
+
+    async def _try(self, request: TurnRequest, caller: TurnCaller, request_id: str) -> Run:
+        question = request.question()
+        if question.conversation_id is None:
+            place = place_in_new_conversation(question, request.new_conversation())
+        elif caller.user_id is None:
+            raise NotFound
+        else:
+            place = await find_place(self.database, question, caller.user_id)
+        plan_ = self._plan(request, place.conversation)
+        request = request.with_model(plan_.source, plan_.name)
+        run_id = new_id()
+        start = RunEvent(1, "start", _start_line(run_id, place, plan_))
+        run = self._prepare(run_id, place, plan_, request, caller.user_id, request_id, [start])
+        run.expect_commit()
+        # The graph loads its state while the question is written; it asks no model before that is done.
+        self.engine.launch(run)
+        title = first_words(place.question) if place.is_first else None
+        kept = orjson.dumps(request.kept(), default=str).decode()
+        write = TurnWrite(run_id, self.engine.worker, caller.user_id, caller.claims, kept, start.line, title)
+        try:
+            has_files = await write_turn(self.database, place, write)
+        except BaseException:
+            self.engine.abandon(run)
+            raise
+        run.note_commit(has_files=has_files)
+        return run
+
+    def _plan(self, request: TurnRequest, conversation: ConversationRow) -> AnswerPlan:
+        """Choose the model: the request's, then the conversation's, then the default or who stands in for it."""
+        source: ModelSource | None = request.model_source or conversation.model_source  # type: ignore[assignment]  # checked when it was written
+        name = request.model_name
+        if name is None and source == conversation.model_source:
+            name = conversation.model_name
+        provider, fallback_from = plan(self.settings, self.provider_states(), source)
+        default = self.models.default_model(provider) or provider
+        model = default if fallback_from or name is None else name
+        return AnswerPlan(provider, model, source, name, fallback_from)
+
+    def prepare_claimed(self, claimed: ClaimedRun) -> Run:
+        """Return a run that was started by another worker, ready to be gone on with."""
+        request = TurnRequest.of_kept(claimed.request, claimed.place.question)
+        plan_ = self._plan(request, claimed.place.conversation)
+        events = [RunEvent(*event) for event in claimed.events]
+        user_id, request_id = claimed.user_id, f"run-{claimed.run_id}"
+        run = self._prepare(claimed.run_id, claimed.place, plan_, request, user_id, request_id, events)
+        run.sent = Sent.of(events)
+        run.record.attempt = claimed.attempt
+        return run
+
+    def _prepare(
+        self,
+        run_id: UUID,
+        place: Placement,
+        plan_: AnswerPlan,
+        request: TurnRequest,
+        user_id: UUID | None,
+        request_id: str,
+        events: list[RunEvent],
+    ) -> Run:
+        conversation = place.conversation
+        patience = self.settings.retrieval_wait_seconds
+        run = Run(
+            run_id=run_id,
+            worker=self.engine.worker,
+            user_id=user_id,
+            request_id=request_id,
+            place=place,
+            plan=plan_,
+            record=TurnRecord(),
+            stream=self.engine.open_stream(run_id, events),
+            files=CallerFiles(self.retriever, self.database, user_id, conversation.id, patience),
+            database=self.database,
+            events=self.engine.events,
+        )
+        services = TurnServices(
+            models=self.models,
+            plan=plan_,
+            files=run.files,
+            branch=ConversationBranch(self.database, conversation.id),
+            answer=run,
+            record=run.record,
+            source_budget=self.settings.retrieval_budget_chars,
+        )
+        run.context = ChatContext(
+            user_id=str(user_id) if user_id else None,
+            conversation_id=str(conversation.id),
+            message_id=str(place.answer_id),
+            parent_id=str(place.parent_id) if place.parent_id else None,
+            model_source=plan_.source,
+            model_name=plan_.name,
+            system_prompt=request.system_prompt or conversation.system_prompt,
+            use_rag=request.use_rag,
+            top_k=request.top_k,
+            temperature=request.temperature,
+            max_tokens=request.max_tokens,
+            file_ids=tuple(str(file_id) for file_id in request.file_ids or ()),
+            request_id=request_id,
+            services=services,
+        )
+        return run
+
+
+def _start_line(run_id: UUID, place: Placement, plan_: AnswerPlan) -> str:
+    data = {
+        "run_id": str(run_id),
+        "conversation_id": str(place.conversation.id),
+        "user_message_id": str(place.question_id),
+        "message_id": str(place.answer_id),
+        "model_source": plan_.provider,
+        "model_name": plan_.model,
+    }
+    return event_line("start", data | ({"fallback_from": plan_.fallback_from} if plan_.fallback_from else {}))

@@ -1,0 +1,209 @@
+"""How a run ends, waits for a person, or passes to another worker: one statement each.
+
+Every statement asks whether the run is still this worker's: who lost the lease writes nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from persistence.session import Database, Statement
+from persistence.turn_start import LEASE_SECONDS, ConversationRow, Placement
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnd:
+    """How a run ended and what is kept of it. `content` is the whole text of the answer; `data` a line of JSON."""
+
+    run_id: UUID
+    worker: UUID
+    status: str
+    message_status: str
+    content: str
+    seq: int
+    event: str
+    data: str
+    reasoning: str | None = None
+    checkpoint_id: str | None = None
+    sources: str | None = None
+    model_source: str | None = None
+    model_name: str | None = None
+    fallback_from: str | None = None
+    finish_reason: str | None = None
+    usage: str | None = None
+    timings: str | None = None
+    error: str | None = None
+    trace: str | None = None
+
+
+_END = Statement(
+    """
+    WITH run AS (
+        UPDATE runs SET status = :status, trace = CAST(:trace AS jsonb), error = CAST(:error AS jsonb),
+               interrupts = NULL, resume = NULL, finished_at = clock_timestamp()
+        WHERE id = :run_id AND status = 'running' AND worker = :worker
+        RETURNING id, message_id
+    ), answer AS (
+        UPDATE messages SET content = :content, reasoning = :reasoning, status = :message_status,
+               checkpoint_id = :checkpoint_id, sources = CAST(:sources AS jsonb),
+               model_source = :model_source, model_name = :model_name, fallback_from = :fallback_from,
+               finish_reason = :finish_reason, usage = CAST(:usage AS jsonb), timings = CAST(:timings AS jsonb),
+               error = CAST(:error AS jsonb)
+        FROM run WHERE messages.id = run.message_id
+    ), last AS (
+        INSERT INTO run_events (run_id, seq, event, data)
+        SELECT run.id, CAST(:seq AS int), CAST(:event AS varchar), CAST(:data AS text) FROM run
+    )
+    SELECT pg_notify('run_events', CAST(run.id AS text)) FROM run
+    """
+)
+
+
+async def end_run(database: Database, end: RunEnd) -> bool:
+    """Write the end of a run: answer, trace and last event together. Safe to repeat.
+
+    Returns False where the run is not this worker's any more, or has ended before.
+    """
+    values = {name: getattr(end, name) for name in RunEnd.__dataclass_fields__}
+    async with database.raw(transaction=False) as connection:
+        return await connection.row(_END, values) is not None
+
+
+_WAIT = Statement(
+    """
+    WITH run AS (
+        UPDATE runs SET status = 'waiting', interrupts = CAST(:interrupts AS jsonb), resume = NULL
+        WHERE id = :run_id AND status = 'running' AND worker = :worker RETURNING id
+    ), last AS (
+        INSERT INTO run_events (run_id, seq, event, data)
+        SELECT run.id, CAST(:seq AS int), 'action', CAST(:data AS text) FROM run
+    )
+    SELECT pg_notify('run_events', CAST(run.id AS text)) FROM run
+    """
+)
+
+
+async def wait_for_person(
+    database: Database, run_id: UUID, worker: UUID, *, interrupts: Sequence[dict[str, Any]], seq: int, data: str
+) -> bool:
+    """Set a run aside until somebody answers its interrupts; return False where it is not this worker's any more."""
+    values = {"run_id": run_id, "worker": worker, "interrupts": orjson.dumps(interrupts).decode()}
+    async with database.raw(transaction=False) as connection:
+        return await connection.row(_WAIT, values | {"seq": seq, "data": data}) is not None
+
+
+_RELEASE = Statement(
+    """
+    UPDATE runs SET lease_until = clock_timestamp(), attempt = attempt - 1
+    WHERE id = :run_id AND worker = :worker AND status = 'running' RETURNING id
+    """
+)
+
+
+async def release_run(database: Database, run_id: UUID, worker: UUID) -> None:
+    """Give up a run's lease, so that another worker takes it over at once; this does not count as an attempt."""
+    async with database.raw(transaction=False) as connection:
+        await connection.row(_RELEASE, {"run_id": run_id, "worker": worker})
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedRun:
+    """A run that this worker goes on with. `events` are (number, name, line of JSON), oldest first."""
+
+    run_id: UUID
+    user_id: UUID | None
+    attempt: int
+    cancel_requested: bool
+    resume: list[dict[str, Any]] | None
+    request: dict[str, Any]
+    place: Placement
+    events: list[tuple[int, str, str]] = field(default_factory=list)
+
+
+# A worker that died leaves a lease behind that nobody prolongs.
+_CLAIM_ABANDONED = Statement(
+    """
+    WITH abandoned AS (
+        SELECT id FROM runs WHERE status = 'running' AND lease_until < clock_timestamp()
+        ORDER BY lease_until LIMIT :most FOR UPDATE SKIP LOCKED
+    )
+    UPDATE runs SET worker = CAST(:worker AS uuid), attempt = attempt + 1,
+           lease_until = clock_timestamp() + make_interval(secs => :lease)
+    FROM abandoned WHERE runs.id = abandoned.id RETURNING runs.id
+    """
+)
+
+_CLAIM_WAITING = Statement(
+    """
+    UPDATE runs SET status = 'running', worker = CAST(:worker AS uuid), resume = CAST(:resume AS jsonb),
+           attempt = 1, lease_until = clock_timestamp() + make_interval(secs => :lease)
+    WHERE id = CAST(:run AS uuid) AND user_id = CAST(:user AS uuid) AND status = 'waiting' RETURNING id
+    """
+)
+
+_LOAD = Statement(
+    """
+    SELECT r.id AS run, r.user_id, r.attempt, r.cancel_requested, r.resume, r.request,
+           q.id AS question_id, q.content AS question, q.parent_id, p.checkpoint_id,
+           a.id AS answer_id, a.content AS unfinished, a.reasoning AS unfinished_reasoning,
+           c.id AS conversation, c.title, c.title_source, c.model_source, c.model_name, c.system_prompt,
+           c.search_library, c.leaf_id, c.xmin AS version
+    FROM runs r JOIN conversations c ON c.id = r.conversation_id
+    JOIN messages q ON q.id = r.user_message_id JOIN messages a ON a.id = r.message_id
+    LEFT JOIN messages p ON p.id = q.parent_id
+    WHERE r.id = ANY(CAST(:runs AS uuid[]))
+    """
+)
+_EVENTS = Statement(
+    "SELECT run_id, seq, event, data FROM run_events WHERE run_id = ANY(CAST(:runs AS uuid[])) ORDER BY seq"
+)
+
+
+async def claim_abandoned(database: Database, worker: UUID, most: int) -> list[ClaimedRun]:
+    """Take up to `most` runs whose worker has died; each counts one more attempt."""
+    async with database.raw() as connection:
+        values = {"worker": worker, "lease": float(LEASE_SECONDS), "most": most}
+        return await _load(connection, [row["id"] for row in await connection.rows(_CLAIM_ABANDONED, values)])
+
+
+async def claim_waiting(
+    database: Database, worker: UUID, user_id: UUID, run_id: UUID, resume: Sequence[dict[str, Any]] | None
+) -> ClaimedRun | None:
+    """Take a run of the user that waits for a person, with the answer to it; None where it does not wait."""
+    async with database.raw() as connection:
+        given = orjson.dumps(resume).decode() if resume is not None else None
+        values = {"worker": worker, "lease": float(LEASE_SECONDS), "user": user_id, "run": run_id, "resume": given}
+        loaded = await _load(connection, [row["id"] for row in await connection.rows(_CLAIM_WAITING, values)])
+        return loaded[0] if loaded else None
+
+
+async def _load(connection: Any, runs: list[UUID]) -> list[ClaimedRun]:
+    if not runs:
+        return []
+    loaded = {row["run"]: _claimed(row) for row in await connection.rows(_LOAD, {"runs": runs})}
+    for row in await connection.rows(_EVENTS, {"runs": runs}):
+        if row["run_id"] in loaded:
+            loaded[row["run_id"]].events.append((row["seq"], row["event"], row["data"]))
+    return list(loaded.values())
+
+
+def _claimed(row: Any) -> ClaimedRun:
+    columns = [name for name in ConversationRow.__dataclass_fields__ if name != "id"]
+    place = Placement(
+        ConversationRow(row["conversation"], *(row[name] for name in columns)),
+        row["question"],
+        row["question_id"],
+        row["answer_id"],
+        row["parent_id"],
+        row["checkpoint_id"],
+        new_question=False,
+        new_answer=False,
+        unfinished=row["unfinished"],
+        unfinished_reasoning=row["unfinished_reasoning"] or "",
+    )
+    resume = orjson.loads(row["resume"]) if row["resume"] is not None else None
+    request = orjson.loads(row["request"])
+    return ClaimedRun(row["run"], row["user_id"], row["attempt"], row["cancel_requested"], resume, request, place)

@@ -1,0 +1,332 @@
+"""The start of a turn: one statement finds its place in the message tree, one writes it.
+
+Nothing is locked in between. The second statement compares the version of the conversation's row (`xmin`, which every
+change of the row moves) with the one that was read, and looks at the caller's session; where either has changed it
+writes nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from llama_service.errors import BadRequest, Conflict, NotFound
+from llama_service.ids import new_id
+from persistence.session import Database, RawConnection, Statement
+from persistence.sessions import SEEN_EVERY, SESSION_IS_VALID, Claims
+
+LEASE_SECONDS = 10
+
+
+class StaleConversation(Exception):
+    """Nothing was written: the conversation has changed since it was read, or the session has to be checked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a turn asks, and where in the tree. Exactly one kind of place is meant; see `ChatRequest` for the fields."""
+
+    content: str
+    conversation_id: UUID | None = None
+    parent_message_id: UUID | None = None
+    edit_of: UUID | None = None
+    regenerate: bool = False
+    continue_message_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewConversation:
+    """How a conversation begins that a turn creates; `history` holds messages (role, content) before the question."""
+
+    model_source: str | None = None
+    model_name: str | None = None
+    system_prompt: str | None = None
+    history: Sequence[tuple[str, str]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationRow:
+    """A conversation's row, as far as a turn needs it; `version` is its `xmin`."""
+
+    id: UUID
+    title: str | None
+    title_source: str
+    model_source: str | None
+    model_name: str | None
+    system_prompt: str | None
+    search_library: bool
+    leaf_id: UUID | None
+    version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a turn stands in the tree.
+
+    `parent_id` is the message above the question and `checkpoint_id` the graph's state after that message.
+    `unfinished` and `unfinished_reasoning` are what a continued answer begins with.
+    """
+
+    conversation: ConversationRow
+    question: str
+    question_id: UUID
+    answer_id: UUID
+    parent_id: UUID | None = None
+    checkpoint_id: str | None = None
+    new_question: bool = True
+    new_answer: bool = True
+    unfinished: str = ""
+    unfinished_reasoning: str = ""
+    # Messages to write before the question: id, role, content.
+    history: Sequence[tuple[UUID, str, str]] = ()
+
+    @property
+    def is_new_conversation(self) -> bool:
+        """Whether the turn creates its conversation."""
+        return self.conversation.version is None
+
+    @property
+    def is_first(self) -> bool:
+        """Whether the question begins its conversation, which then gets its title from it."""
+        return self.parent_id is None and self.new_question and self.conversation.title_source == "none"
+
+
+_CONVERSATION = """
+    c.id AS conversation, c.title, c.title_source, c.model_source, c.model_name, c.system_prompt, c.search_library,
+    c.leaf_id, c.xmin AS version
+"""
+_COLUMNS = [name for name in ConversationRow.__dataclass_fields__ if name != "id"]
+
+_FIND = Statement(
+    f"""
+    SELECT {_CONVERSATION}, m.id, m.status, m.run_id, m.checkpoint_id
+    FROM conversations c
+    LEFT JOIN messages m ON m.conversation_id = c.id AND m.id = coalesce(CAST(:parent AS uuid), c.leaf_id)
+    WHERE c.id = CAST(:conversation AS uuid) AND c.user_id = CAST(:user AS uuid)
+    """  # noqa: S608  (parts of our own)
+)
+
+# From a message up to the question at or above it.
+_QUESTION_ABOVE = Statement(
+    """
+    WITH RECURSIVE up AS (
+        SELECT id, parent_id, role, content, reasoning, status, 1 AS depth FROM messages
+        WHERE id = CAST(:start AS uuid) AND conversation_id = CAST(:conversation AS uuid)
+        UNION ALL
+        SELECT m.id, m.parent_id, m.role, m.content, m.reasoning, m.status, up.depth + 1
+        FROM up JOIN messages m ON m.id = up.parent_id WHERE up.role <> 'user'
+    )
+    SELECT up.*, (SELECT checkpoint_id FROM messages p WHERE p.id = up.parent_id) AS checkpoint_id
+    FROM up ORDER BY depth
+    """
+)
+
+_EDITED = Statement(
+    """
+    SELECT m.role, m.parent_id, p.checkpoint_id
+    FROM messages m LEFT JOIN messages p ON p.id = m.parent_id
+    WHERE m.id = CAST(:message AS uuid) AND m.conversation_id = CAST(:conversation AS uuid)
+    """
+)
+
+
+def place_in_new_conversation(question: Question, new: NewConversation) -> Placement:
+    """Return the place of a question that begins a conversation."""
+    history = [(new_id(), role, content) for role, content in new.history]
+    models = (new.model_source, new.model_name, new.system_prompt)
+    conversation = ConversationRow(new_id(), None, "none", *models, search_library=True, leaf_id=None)
+    parent = history[-1][0] if history else None
+    return Placement(conversation, question.content, new_id(), new_id(), parent, history=history)
+
+
+async def find_place(database: Database, question: Question, user_id: UUID) -> Placement:
+    """Return a question's place in a conversation of the user.
+
+    Raises NotFound for a conversation or message that is not the user's, Conflict (with the run's id) where the branch
+    is being written, BadRequest for a place that makes no sense.
+    """
+    async with database.raw(transaction=False) as connection:
+        values = {"conversation": question.conversation_id, "user": user_id, "parent": question.parent_message_id}
+        row = await connection.row(_FIND, values)
+        if row is None:
+            raise NotFound
+        conversation = ConversationRow(row["conversation"], *(row[name] for name in _COLUMNS))
+        if question.continue_message_id is not None or question.regenerate:
+            return await _place_under_question(connection, question, conversation)
+        if question.edit_of is not None:
+            return await _place_beside(connection, question, conversation)
+    return _place_below(row, question, conversation)
+
+
+def _place_below(row: Any, question: Question, conversation: ConversationRow) -> Placement:
+    parent = question.parent_message_id or conversation.leaf_id
+    if parent is not None and row["id"] is None:
+        raise NotFound
+    if row["status"] == "streaming":
+        raise Conflict("An answer is being written in this branch.", details=[{"run_id": str(row["run_id"])}])
+    return Placement(conversation, question.content, new_id(), new_id(), parent, row["checkpoint_id"])
+
+
+async def _place_beside(connection: RawConnection, question: Question, conversation: ConversationRow) -> Placement:
+    """Place a question as a sibling of the one that it edits."""
+    edited = await connection.row(_EDITED, {"message": question.edit_of, "conversation": conversation.id})
+    if edited is None:
+        raise NotFound
+    if edited["role"] != "user":
+        raise BadRequest("Only questions can be edited; ask for another answer with `regenerate`.")
+    above = (edited["parent_id"], edited["checkpoint_id"])
+    return Placement(conversation, question.content, new_id(), new_id(), *above)
+
+
+async def _place_under_question(
+    connection: RawConnection, question: Question, conversation: ConversationRow
+) -> Placement:
+    """Place another answer, or the rest of one, under a question that was asked already."""
+    start = question.continue_message_id or question.parent_message_id or conversation.leaf_id
+    if start is None:
+        raise BadRequest("This conversation has no question yet that could be answered again.")
+    rows = await connection.rows(_QUESTION_ABOVE, {"start": start, "conversation": conversation.id})
+    if not rows:
+        raise NotFound
+    asked, answer = rows[-1], rows[0]
+    if asked["role"] != "user":
+        raise BadRequest("There is no question above this message.")
+    above = (asked["parent_id"], asked["checkpoint_id"])
+    if question.continue_message_id is None:
+        return Placement(conversation, asked["content"], asked["id"], new_id(), *above, new_question=False)
+    if answer["role"] != "assistant" or answer["status"] not in ("interrupted", "stopped", "failed"):
+        raise BadRequest("Only an answer that broke off can be continued.")
+    return Placement(
+        conversation,
+        asked["content"],
+        asked["id"],
+        answer["id"],
+        *above,
+        new_question=False,
+        new_answer=False,
+        unfinished=answer["content"],
+        unfinished_reasoning=answer["reasoning"] or "",
+    )
+
+
+_EXISTING = """
+    UPDATE conversations SET leaf_id = CAST(:answer_id AS uuid), updated_at = clock_timestamp(),
+           title = coalesce(title, CAST(:title AS varchar))
+    WHERE id = CAST(:conversation AS uuid) AND user_id = CAST(:user AS uuid) AND xmin = CAST(:version AS xid)
+"""
+_NEW = """
+    INSERT INTO conversations (id, user_id, model_source, model_name, system_prompt, leaf_id, title)
+    SELECT CAST(:conversation AS uuid), CAST(:user AS uuid), CAST(:model_source AS varchar),
+           CAST(:model_name AS varchar), CAST(:system_prompt AS text), CAST(:answer_id AS uuid), CAST(:title AS varchar)
+    WHERE true
+"""
+
+
+# The times of a question and of its answer follow their order: one clock reading, and a microsecond for each message.
+def _write_statement(conversation: str) -> Statement:
+    return Statement(
+        f"""
+        WITH clock AS MATERIALIZED (
+            SELECT clock_timestamp() AS now
+        ), conversation AS (
+            {conversation} AND (CAST(:session AS uuid) IS NULL OR EXISTS ({SESSION_IS_VALID}))
+            RETURNING id
+        ), history AS (
+            INSERT INTO messages (id, conversation_id, parent_id, role, content, created_at)
+            SELECT h.id, conversation.id, lag(h.id) OVER (ORDER BY h.place), h.role, h.content,
+                   clock.now + (h.place - 1) * interval '1 microsecond'
+            FROM conversation, clock, unnest(CAST(:history_ids AS uuid[]), CAST(:history_roles AS varchar[]),
+                 CAST(:history_contents AS text[])) WITH ORDINALITY AS h (id, role, content, place)
+        ), question AS (
+            INSERT INTO messages (id, conversation_id, parent_id, role, content, status, created_at)
+            SELECT CAST(:question_id AS uuid), conversation.id, CAST(:parent AS uuid), 'user', CAST(:content AS text),
+                   'complete', clock.now + cardinality(CAST(:history_ids AS uuid[])) * interval '1 microsecond'
+            FROM conversation, clock WHERE CAST(:new_question AS boolean)
+        ), answer AS (
+            INSERT INTO messages (id, conversation_id, parent_id, role, status, run_id, created_at)
+            SELECT CAST(:answer_id AS uuid), conversation.id, CAST(:question_id AS uuid), 'assistant', 'streaming',
+                   CAST(:run AS uuid),
+                   clock.now + (cardinality(CAST(:history_ids AS uuid[])) + 1) * interval '1 microsecond'
+            FROM conversation, clock WHERE CAST(:new_answer AS boolean)
+        ), continued AS (
+            UPDATE messages SET status = 'streaming', run_id = CAST(:run AS uuid), error = NULL
+            FROM conversation WHERE messages.id = CAST(:answer_id AS uuid) AND NOT CAST(:new_answer AS boolean)
+        ), run AS (
+            INSERT INTO runs (id, conversation_id, user_id, user_message_id, message_id, worker, lease_until, request)
+            SELECT CAST(:run AS uuid), conversation.id, CAST(:user AS uuid), CAST(:question_id AS uuid),
+                   CAST(:answer_id AS uuid), CAST(:worker AS uuid),
+                   clock_timestamp() + make_interval(secs => :lease), CAST(:request AS jsonb)
+            FROM conversation
+        ), first AS (
+            INSERT INTO run_events (run_id, seq, event, data)
+            SELECT CAST(:run AS uuid), 1, 'start', CAST(:start AS text) FROM conversation
+        )
+        SELECT EXISTS (SELECT FROM files WHERE files.user_id = CAST(:user AS uuid)) AS has_files FROM conversation
+        """  # noqa: S608
+    )
+
+
+_WRITE_EXISTING = _write_statement(_EXISTING)
+_WRITE_NEW = _write_statement(_NEW)
+_OPEN_RUN = Statement("SELECT id FROM runs WHERE user_message_id = :question AND status IN ('running', 'waiting')")
+
+
+@dataclass(frozen=True, slots=True)
+class TurnWrite:
+    """What is written besides the place. `request` and `start_event` are lines of JSON."""
+
+    run_id: UUID
+    worker: UUID
+    user_id: UUID | None
+    claims: Claims | None
+    request: str
+    start_event: str
+    title: str | None
+
+
+async def write_turn(database: Database, place: Placement, write: TurnWrite) -> bool:
+    """Write question, empty answer, run and first event together; return whether the caller has any files.
+
+    Raises StaleConversation where nothing was written, Conflict where the question is being answered already.
+    """
+    conversation = place.conversation
+    values: dict[str, Any] = {
+        "question_id": place.question_id,
+        "answer_id": place.answer_id,
+        "run": write.run_id,
+        "conversation": conversation.id,
+        "version": conversation.version,
+        "model_source": conversation.model_source,
+        "model_name": conversation.model_name,
+        "system_prompt": conversation.system_prompt,
+        "parent": place.parent_id,
+        "content": place.question,
+        "new_question": place.new_question,
+        "new_answer": place.new_answer,
+        "history_ids": [id_ for id_, _, _ in place.history],
+        "history_roles": [role for _, role, _ in place.history],
+        "history_contents": [content for _, _, content in place.history],
+        "lease": float(LEASE_SECONDS),
+        "request": write.request,
+        "start": write.start_event,
+        "title": write.title,
+        "user": write.user_id,
+        "worker": write.worker,
+        "session": write.claims.session_id if write.claims else None,
+        "epoch": write.claims.epoch if write.claims else None,
+        "seen_every": SEEN_EVERY,
+    }
+    statement = _WRITE_NEW if place.is_new_conversation else _WRITE_EXISTING
+    try:
+        async with database.raw(transaction=False) as connection:
+            written = await connection.row(statement, values)
+    except asyncpg.UniqueViolationError:
+        async with database.raw(transaction=False) as connection:
+            running = await connection.row(_OPEN_RUN, {"question": place.question_id})
+        details = [{"run_id": str(running["id"])}] if running else None
+        raise Conflict("An answer to this question is being written.", details=details) from None
+    if written is None:
+        raise StaleConversation
+    return bool(written["has_files"])
