@@ -197,7 +197,7 @@ def _ole_by_streams(path: Path) -> str | None:
     import olefile
 
     try:
-        with olefile.OleFileIO(path) as container:
+        with path.open("rb") as file, olefile.OleFileIO(file) as container:
             for stream, mime in _OLE_STREAMS.items():
                 if container.exists(stream):
                     return mime

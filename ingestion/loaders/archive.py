@@ -1,5 +1,6 @@
 """Zip-based documents: opened only after their table of contents looks harmless."""
 
+import posixpath
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +38,18 @@ class Archive:
 
         data = self.read(name)
         return parse_xml(data) if data else None
+
+    def targets(self, name: str) -> dict[str, str]:
+        """Return the parts that a part of an OOXML file refers to, by the reference's id; none outside of the file."""
+        folder, file = posixpath.split(name)
+        relations = self.xml(f"{folder}/_rels/{file}.rels")
+        if relations is None:
+            return {}
+        return {
+            relation.get("Id"): posixpath.normpath(posixpath.join("/", folder, relation.get("Target") or ""))[1:]
+            for relation in relations
+            if relation.get("TargetMode") != "External"
+        }
 
     def required(self, name: str) -> Any:
         """Return the root of an XML part without which there is no document."""

@@ -21,7 +21,9 @@ def load_ppt(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
 
     builder = Builder(limits)
     number, start = 0, 0
-    for element in partition_ppt(filename=str(path)):
+    with path.open("rb") as file:
+        elements = partition_ppt(file=file)
+    for element in elements:
         page = element.metadata.page_number or 1
         if page != number:
             if number and builder.length > start:

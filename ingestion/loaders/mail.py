@@ -32,7 +32,8 @@ def load_msg(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
     """Read an Outlook message like any other e-mail."""
     from oxmsg import Message
 
-    message = Message.load(str(path))
+    with path.open("rb") as file:
+        message = Message.load(file)
     builder = Builder(limits)
     people = ", ".join(recipient.email_address or recipient.name for recipient in message.recipients)
     sent = message.sent_date.isoformat(" ") if message.sent_date else ""

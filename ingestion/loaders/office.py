@@ -1,6 +1,5 @@
 """Word and PowerPoint files (OOXML), read straight from their XML parts."""
 
-import posixpath
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -139,7 +138,7 @@ class _Word:
 
 def _slides(archive: Archive) -> list[str]:
     """Return the slides' parts in the order of the presentation, or of their numbers where that is not told."""
-    targets = _targets(archive, "ppt/presentation.xml")
+    targets = archive.targets("ppt/presentation.xml")
     presentation = archive.required("ppt/presentation.xml")
     ordered = [
         targets[identity]
@@ -148,18 +147,6 @@ def _slides(archive: Archive) -> list[str]:
     ]
     found = sorted((int(m[1]), part) for part in archive.names if (m := _SLIDE.match(part)))
     return ordered or [part for _, part in found]
-
-
-def _targets(archive: Archive, part: str) -> dict[str, str]:
-    folder, file = posixpath.split(part)
-    relations = archive.xml(f"{folder}/_rels/{file}.rels")
-    if relations is None:
-        return {}
-    return {
-        relation.get("Id"): posixpath.normpath(posixpath.join(folder, relation.get("Target") or ""))
-        for relation in relations
-        if relation.get("TargetMode") != "External"
-    }
 
 
 def _slide(archive: Archive, part: str, number: int, builder: Builder) -> None:
@@ -175,7 +162,7 @@ def _slide(archive: Archive, part: str, number: int, builder: Builder) -> None:
         for table in shape.iter(f"{_A}tbl"):
             rows = table.iter(f"{_A}tr")
             builder.table([flat(_paragraphs(cell)) for cell in row.iter(f"{_A}tc")] for row in rows)
-    notes = next((t for t in _targets(archive, part).values() if "/notesSlides/" in t), None)
+    notes = next((t for t in archive.targets(part).values() if "/notesSlides/" in t), None)
     spoken = archive.xml(notes) if notes else None
     for shape in spoken.iter("{*}sp") if spoken is not None else ():
         kind = shape.find(".//{*}nvPr/{*}ph")

@@ -19,7 +19,7 @@ def load_doc(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
     """Read the main text. Raises ExtractionFailed: encrypted or corrupt."""
     import olefile
 
-    with olefile.OleFileIO(path) as container:
+    with path.open("rb") as file, olefile.OleFileIO(file) as container:
         main = container.openstream("WordDocument").read()
         if len(main) < _CLX_AT + 8 or struct.unpack_from("<H", main)[0] != _FIB_MAGIC:
             raise ExtractionFailed("corrupt", "This Word file is damaged or older than Word 97.")

@@ -1,1 +1,12 @@
-"""A small corpus of real and broken files, made when the tests run; each with the outcome that is expected of it."""
+"""Files for tests, made on the spot."""
+
+import hashlib
+import shutil
+from pathlib import Path
+
+
+def as_blob(path: Path) -> Path:
+    """Return a copy of a file as the store keeps it: named by its hash, without the suffix that libraries look at."""
+    blob = path.parent / hashlib.sha256(path.read_bytes()).hexdigest()
+    shutil.copyfile(path, blob)
+    return blob

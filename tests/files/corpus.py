@@ -111,6 +111,21 @@ GOOD = (
         (("sheet", "People"), ("sheet", "More")),
     ),
     Sample(
+        "sales.xlsx",
+        office.sales,
+        XLSX,
+        (
+            "Sales\n\nQuarterly sales 2025\nDate | Region | Amount | Share",
+            "2025-03-31 | North | 1,234.50 EUR | 25%",
+            "2025-06-30 | South | -987.00 EUR | 20%",
+            "B4: first quarter with the new team",
+            "Rates (hidden sheet)",
+            "Internal rate | 1.0842",
+        ),
+        None,
+        (("sheet", "Sales"), ("sheet", "Rates (hidden sheet)")),
+    ),
+    Sample(
         "deck.pptx",
         lambda: office.pptx([("First", "body text", "a note"), ("Second", "more", "")]),
         PPTX,

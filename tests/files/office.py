@@ -53,6 +53,34 @@ def xlsx(sheets: Mapping[str, Sequence[Sequence[object]]]) -> bytes:
     return out.getvalue()
 
 
+def sales() -> bytes:
+    """Return a workbook as people make them: a merged title, number formats, a comment, a hidden sheet."""
+    from datetime import date
+
+    from openpyxl import Workbook
+    from openpyxl.comments import Comment
+
+    book = Workbook()
+    sheet = book.worksheets[0]
+    sheet.title = "Sales"
+    sheet.merge_cells("A1:D1")
+    sheet["A1"] = "Quarterly sales 2025"
+    sheet.append(["Date", "Region", "Amount", "Share"])
+    sheet.append([date(2025, 3, 31), "North", 1234.5, 0.25])
+    sheet.append([date(2025, 6, 30), "South", -987, 0.2])
+    for row in (3, 4):
+        sheet.cell(row, 1).number_format = "yyyy-mm-dd"
+        sheet.cell(row, 3).number_format = '#,##0.00 "EUR"'
+        sheet.cell(row, 4).number_format = "0%"
+    sheet["B4"].comment = Comment("first quarter with the new team", "Ann")
+    hidden = book.create_sheet("Rates")
+    hidden.append(["Internal rate", 1.0842])
+    hidden.sheet_state = "hidden"
+    out = io.BytesIO()
+    book.save(out)
+    return out.getvalue()
+
+
 def pptx(slides: Sequence[tuple[str, str, str]]) -> bytes:
     """Return a presentation of (title, body, notes) slides."""
     from pptx import Presentation

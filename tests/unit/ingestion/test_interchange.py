@@ -10,6 +10,7 @@ from ingestion.detect import detect_file
 from ingestion.documents import Extracted, Limits
 from ingestion.sandbox import extract
 from ingestion.split import split
+from tests.files import as_blob
 
 SOURCE = """---
 title: Annual Review
@@ -50,8 +51,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 async def read(folder: Path, kind: str) -> Extracted:
-    path = folder / f"written.{kind}"
-    return await extract(path, path.name, detect_file(path, path.name) or "", Limits())
+    path = as_blob(folder / f"written.{kind}")
+    return await extract(path, f"written.{kind}", detect_file(path, f"written.{kind}") or "", Limits())
 
 
 @pytest.mark.parametrize("kind", FORMATS)

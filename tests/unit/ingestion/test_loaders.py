@@ -13,7 +13,7 @@ from ingestion.loaders.builder import Builder
 from ingestion.loaders.child import read
 from ingestion.loaders.encoding import decode
 from ingestion.split import split
-from tests.files import office
+from tests.files import as_blob, office
 
 _W = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
 
@@ -21,7 +21,7 @@ _W = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
 def loaded(folder: Path, name: str, data: bytes, mime: str) -> Extracted:
     path = folder / name
     path.write_bytes(data)
-    return read(path, name, mime, Limits())
+    return read(as_blob(path), name, mime, Limits())
 
 
 def test_every_passage_of_a_table_carries_the_header(tmp_path: Path) -> None:
