@@ -31,6 +31,7 @@ from chains.types import (
     ModelParams,
     Notice,
     ProviderStatus,
+    Reasoning,
     StreamEnd,
     StreamItem,
     StreamStart,
@@ -159,6 +160,7 @@ class ModelRegistry:
     ) -> Completion:
         """Return a whole answer, by the rules of `stream`."""
         parts: list[str] = []
+        thoughts: list[str] = []
         start: StreamStart | None = None
         end: StreamEnd | None = None
         items = self.stream(messages, source=source, name=name, params=params, user_id=user_id, request_id=request_id)
@@ -166,13 +168,15 @@ class ModelRegistry:
             async for item in items:
                 if isinstance(item, str):
                     parts.append(item)
+                elif isinstance(item, Reasoning):
+                    thoughts.append(item.text)
                 elif isinstance(item, StreamStart):
                     start = item
                 else:
                     end = item
         if start is None or end is None:
             raise ProviderBadAnswer
-        return Completion("".join(parts), start, end)
+        return Completion("".join(parts), start, end, "".join(thoughts))
 
     def embeddings(self) -> EmbeddingsHandle:
         """Return the embeddings of `EMBEDDINGS_SOURCE`; the same object each time."""
@@ -258,13 +262,27 @@ class ModelRegistry:
                 if not parts:
                     yield StreamStart(target.source, target.model, fallback_from, list(attempts), notices)
                     parts.append("")
+                if isinstance(delta, Reasoning):
+                    yield delta
+                    continue
                 if isinstance(delta, End):
+                    if not any(parts) and not (delta.tool_calls and ask.params.tools):
+                        raise ProviderBadAnswer(_without_text(delta))
                     usage = delta.usage or _estimate(messages, parts)
                     reason, told = delta.finish_reason, delta.model or target.model
                     yield StreamEnd(reason, usage, told, list(attempts), delta.tool_calls)
                     continue  # to the end, so that the connection can be used again
                 parts.append(delta)
                 yield delta
+
+
+def _without_text(end: End) -> str:
+    """Return the sentence about an answer that has no text."""
+    if end.tool_calls:
+        return "The model asked for a tool instead of answering, and has none here; ask again or choose another model."
+    if end.finish_reason == "length":
+        return "The model reached the limit of its answer before its first word; allow a longer answer."
+    return "The model ended its answer without a word; ask again or choose another model."
 
 
 def _estimate(messages: Sequence[BaseMessage], parts: Sequence[str]) -> Usage:

@@ -87,9 +87,6 @@ class StreamEnd:
     tool_calls: tuple[ToolCall, ...] = ()
 
 
-StreamItem: TypeAlias = StreamStart | str | StreamEnd
-
-
 @dataclass(frozen=True, slots=True)
 class Notice:
     """What a provider's limits made us leave out; sent by a provider's stream before its first delta."""
@@ -107,7 +104,15 @@ class End:
     tool_calls: tuple[ToolCall, ...] = ()
 
 
-Delta: TypeAlias = str | Notice | End
+@dataclass(frozen=True, slots=True)
+class Reasoning:
+    """A piece of what the model thinks, which is no part of its answer."""
+
+    text: str
+
+
+Delta: TypeAlias = str | Reasoning | Notice | End
+StreamItem: TypeAlias = StreamStart | str | Reasoning | StreamEnd
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +122,7 @@ class Completion:
     text: str
     start: StreamStart
     end: StreamEnd
+    reasoning: str = ""
 
 
 @dataclass(frozen=True, slots=True)

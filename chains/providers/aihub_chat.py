@@ -21,8 +21,8 @@ from chains.providers.aihub_wire import AIHubParser, whole_answer
 from chains.providers.base import LeanModel
 from chains.providers.own_loop import iterate_in_own_loop
 from chains.providers.stops import StopCutter
-from chains.providers.stream import read_deltas
-from chains.types import Delta, End, ModelParams, Notice, Usage
+from chains.providers.stream import read_deltas, split_whole
+from chains.types import Delta, End, ModelParams, Notice, Reasoning, Usage
 from llama_service.errors import ProviderAuthFailed
 
 DEFAULT_TEMPERATURE = 0.7
@@ -82,6 +82,8 @@ class ChatAIHub(LeanModel):
                     if rest := stops.rest():
                         yield rest
                     yield self._completed(part, told)
+                elif isinstance(part, Reasoning):
+                    yield part
                 elif isinstance(part, str) and (text := stops.feed(part)):
                     yield text
                 if stops.hit:
@@ -94,8 +96,8 @@ class ChatAIHub(LeanModel):
             text, end = whole_answer(
                 await self._used().json(f"models/{quote(self.model, safe='')}/chat", body, trace=trace)
             )
-            if text:
-                yield text
+            for delta in split_whole(text):
+                yield delta
             yield end
             return
         for again in (True, False):
@@ -159,6 +161,10 @@ class ChatAIHub(LeanModel):
         async with aclosing(asked.stream_deltas(messages, params)) as deltas:
             async for delta in deltas:
                 if isinstance(delta, Notice):
+                    continue
+                if isinstance(delta, Reasoning):
+                    thought = AIMessageChunk(content="", additional_kwargs={"reasoning_content": delta.text})
+                    yield ChatGenerationChunk(message=thought)
                     continue
                 chunk = asked._chunk(delta)
                 if run_manager:

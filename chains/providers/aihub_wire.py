@@ -3,6 +3,7 @@
 from typing import Any
 
 from chains.providers.stream import SseParser, ended
+from chains.providers.thinking import parts_of, reasoning_of
 from chains.types import End, Usage
 from llama_service.errors import ContentRefused, ProviderBadAnswer
 
@@ -34,6 +35,8 @@ def text_of(event: dict[str, Any]) -> str:
             text = event[name].get("text")
     if text is None and event.get("choices"):
         text = event["choices"][0].get("delta", {}).get("content")
+    if isinstance(text, list):
+        text = parts_of(text)[1]
     if text is not None and not isinstance(text, str):
         raise ProviderBadAnswer
     return text or ""
@@ -52,6 +55,10 @@ def whole_answer(answer: Any) -> tuple[str, End]:
     return text, End(reason, usage_of(answer.get("usage")))
 
 
+def _deltas(event: dict[str, Any]) -> list[Any]:
+    return [choice.get("delta") for choice in event.get("choices") or () if isinstance(choice, dict)]
+
+
 class AIHubParser(SseParser):
     """Parser of one streamed answer."""
 
@@ -62,6 +69,9 @@ class AIHubParser(SseParser):
             self._reason = str(reason)
         if "usage" in event:
             self._usage = usage_of(event["usage"]) or self._usage
+        for place in (event, event.get("message"), event.get("delta"), *_deltas(event)):
+            if isinstance(place, dict) and (reasoning := reasoning_of(place)):
+                self.reasoning.append(reasoning)
         text = text_of(event)
         self._text = self._text or bool(text)
         return text

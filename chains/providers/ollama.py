@@ -15,8 +15,10 @@ from langchain_ollama import ChatOllama, OllamaEmbeddings
 from pydantic import ConfigDict, Field
 
 from chains.providers.base import LeanModel, Provider
+from chains.providers.events import JsonDecoder
 from chains.providers.reading import Lines
-from chains.providers.stream import ended, json_event, read_deltas
+from chains.providers.stream import ended, read_deltas
+from chains.providers.thinking import parts_of, reasoning_of
 from chains.providers.vectors import vectors_of
 from chains.providers.wire import Call, Refused, Wire, borrowed
 from chains.types import Capabilities, Delta, End, ModelInfo, ModelParams, ToolCall, Usage
@@ -35,11 +37,13 @@ _EMBED_BATCH = 64
 class OllamaParser:
     """Parser of one answer in lines of JSON; the last has `done`."""
 
-    __slots__ = ("_calls", "_events", "_model", "_reason", "_usage", "done", "thinking")
+    __slots__ = ("_calls", "_decoder", "_events", "_model", "_reason", "_usage", "done", "is_busy", "reasoning")
 
     def __init__(self) -> None:
         self.done = False
-        self.thinking = False
+        self.is_busy = False
+        self.reasoning: list[str] = []
+        self._decoder = JsonDecoder()
         self._events = 0
         self._reason: str | None = None
         self._model: str | None = None
@@ -51,11 +55,22 @@ class OllamaParser:
         """Whether a reason for the end was given."""
         return self._reason is not None
 
+    @property
+    def is_ragged(self) -> bool:
+        """Whether halves of surrogate pairs came."""
+        return self._decoder.is_ragged
+
+    def rest(self) -> str:
+        """Return nothing: each line is complete."""
+        return ""
+
     def feed(self, line: bytes) -> str:
         """Take a line of the stream, return the text it brings."""
-        if not line or line == b"\r" or self.done:
+        if not line or self.done:
             return ""
-        event = json_event(line)
+        event = self._decoder.decode(line)
+        if event is None:
+            raise ProviderBadAnswer
         self._events += 1
         try:
             return self._read(event)
@@ -72,15 +87,18 @@ class OllamaParser:
             if given is not None and made is not None:
                 self._usage = Usage(int(given), int(made), int(given) + int(made))
         if calls := message.get("tool_calls"):
-            self.thinking = True
+            self.is_busy = True
             for call in calls:
                 function = call["function"]
                 arguments = orjson.dumps(function.get("arguments") or {}).decode()
                 number = len(self._calls) + 1
                 self._calls.append(ToolCall(f"call_{number}", str(function["name"]), arguments))
-        if message.get("thinking"):
-            self.thinking = True
-        return str(message.get("content") or "")
+        if reasoning := reasoning_of(message):
+            self.reasoning.append(reasoning)
+        reasoning, text = parts_of(message.get("content") or "")
+        if reasoning:
+            self.reasoning.append(reasoning)
+        return text
 
     def end(self) -> End:
         """Tell how the answer ended."""
@@ -119,12 +137,15 @@ class LeanChatOllama(ChatOllama, LeanModel):
         params = self._chat_params(messages, stop, **{**kwargs, "stream": True})
         reason: str | None = None
         events = 0
+        decoder = JsonDecoder()
         try:
             async with self._open(params, "") as lines:
                 while (batch := await lines.batch()) is not None:
                     lines.alive()
                     for line in filter(None, map(bytes.strip, batch)):
-                        event = json_event(line)
+                        event = decoder.decode(line)
+                        if event is None:
+                            raise ProviderBadAnswer
                         events += 1
                         reason = event.get("done_reason") or ("stop" if event.get("done") else reason)
                         yield event

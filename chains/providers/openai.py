@@ -17,11 +17,12 @@ from pydantic import ConfigDict, Field, PrivateAttr, SecretStr
 
 from chains.faults import complaint
 from chains.providers.base import LeanModel, Provider
+from chains.providers.events import SseDecoder
 from chains.providers.openai_embeddings import LeanOpenAIEmbeddings
 from chains.providers.openai_models import is_chat_model, known_window, model_info
-from chains.providers.openai_parser import OpenAIParser, finish_reason
+from chains.providers.openai_parser import OpenAIParser, finish_reason, reasoning_in
 from chains.providers.reading import Lines
-from chains.providers.stream import ended, read_deltas, sse_event
+from chains.providers.stream import ended, read_deltas
 from chains.providers.wire import Call, Refused, Wire, borrowed
 from chains.types import Delta, ModelInfo, ModelParams
 from llama_service.errors import ProviderBadAnswer
@@ -47,6 +48,7 @@ class LeanChatOpenAI(ChatOpenAI, LeanModel):
     legacy_max_tokens: bool = False
     _dropped: set[str] = PrivateAttr(default_factory=set)
     _renamed: dict[str, str] = PrivateAttr(default_factory=dict)
+    _system_role: str = PrivateAttr(default="system")
 
     @classmethod
     def is_lc_serializable(cls) -> bool:
@@ -93,10 +95,11 @@ class LeanChatOpenAI(ChatOpenAI, LeanModel):
         kind: type[BaseMessageChunk] = AIMessageChunk
         reason: str | None = None
         events = 0
+        decoder = SseDecoder()
         while (batch := await lines.batch()) is not None:
             lines.alive()
             for line in batch:
-                event = sse_event(line)
+                event = decoder.feed(line)
                 if event is None:
                     continue
                 events += 1
@@ -107,6 +110,8 @@ class LeanChatOpenAI(ChatOpenAI, LeanModel):
                     raise ProviderBadAnswer from error
                 if chunk is not None:
                     kind = chunk.message.__class__
+                    if reasoning := reasoning_in(event):
+                        chunk.message.additional_kwargs["reasoning_content"] = reasoning
                     yield chunk
         ended(reason, events=events)
 
@@ -122,15 +127,18 @@ class LeanChatOpenAI(ChatOpenAI, LeanModel):
 
     @asynccontextmanager
     async def _open(self, payload: dict[str, Any], request_id: str) -> AsyncIterator[Lines]:
-        """Open the stream; what the server refuses is left out or renamed, and the rest asked once more."""
+        """Open the stream; what the server refuses is left out or renamed, and the rest asked again.
+
+        Each thing is learned once, so there are at most as many tries as there are things to learn.
+        """
         async with borrowed(self.wire) as wire, AsyncExitStack() as stack:
-            for last in (False, False, True):
+            while True:
                 try:
                     call = self._call(self._adapted(payload), request_id)
                     lines = await stack.enter_async_context(wire.stream(call))
                     break
                 except Refused as refusal:
-                    if last or not self._learn(refusal, payload):
+                    if not self._learn(refusal, payload):
                         raise
             yield lines
 
@@ -141,17 +149,21 @@ class LeanChatOpenAI(ChatOpenAI, LeanModel):
         return Call(f"{self.openai_api_base or OFFICIAL_URL}/chat/completions", payload, headers)
 
     def _adapted(self, payload: dict[str, Any]) -> dict[str, Any]:
-        if not self._dropped and not self._renamed:
-            return payload
         kept = {name: value for name, value in payload.items() if name not in self._dropped}
-        return {self._renamed.get(name, name): value for name, value in kept.items()}
+        adapted = {self._renamed.get(name, name): value for name, value in kept.items()}
+        if self._system_role != "system":
+            adapted["messages"] = with_system_as(self._system_role, adapted["messages"])
+        return adapted
 
     def _learn(self, refusal: Refused, payload: dict[str, Any]) -> bool:
         """Note which parameter the server does not take; False where the refusal is about something else."""
         if refusal.status not in (400, 422):
             return False
         words = complaint(refusal.body)
-        for name in ("stream_options", "temperature"):
+        if self._system_role != "user" and _ROLE_REFUSED.search(words):
+            self._system_role = "developer" if self._system_role == "system" else "user"
+            return True
+        for name in ("stream_options", "temperature", "tools"):
             if name in payload and name not in self._dropped and _names_parameter(words, name):
                 self._dropped.add(name)
                 return True
@@ -160,6 +172,22 @@ class LeanChatOpenAI(ChatOpenAI, LeanModel):
                 self._renamed[name] = other
                 return True
         return False
+
+
+_ROLE_REFUSED = re.compile(r"role.{0,80}\b(system|developer)\b|\b(system|developer)\b.{0,20}(role|messages?\b)")
+
+
+def with_system_as(role: str, messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return messages for a model that takes no role `system`: another role's, or at the head of the first question."""
+    if role != "user":
+        return [{**message, "role": role} if message["role"] == "system" else message for message in messages]
+    rules = "\n\n".join(str(message["content"]) for message in messages if message["role"] == "system")
+    others = [message for message in messages if message["role"] != "system"]
+    first = next((place for place, message in enumerate(others) if message["role"] == "user"), None)
+    if first is None or not rules:
+        return others
+    asked = {**others[first], "content": f"{rules}\n\n{others[first]['content']}"}
+    return [*others[:first], asked, *others[first + 1 :]]
 
 
 def _names_parameter(words: str, name: str) -> bool:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from chains.providers.stream import SseParser, ended
+from chains.providers.thinking import parts_of, reasoning_of
 from chains.types import End, ToolCall, Usage
 from llama_service.errors import ContentRefused
 
@@ -12,6 +13,12 @@ def finish_reason(event: dict[str, Any]) -> str | None:
     choices = event.get("choices")
     reason = choices[0].get("finish_reason") if choices else None
     return str(reason) if reason else None
+
+
+def reasoning_in(event: dict[str, Any]) -> str:
+    """Return the reasoning that an event brings."""
+    choices = event.get("choices")
+    return reasoning_of(choices[0].get("delta") or {}) if choices else ""
 
 
 class OpenAIParser(SseParser):
@@ -34,22 +41,29 @@ class OpenAIParser(SseParser):
         if reason := choice.get("finish_reason"):
             self._reason = str(reason)
             self._model = event.get("model")
-        delta = choice.get("delta")
+        # A server that does not stream sends a message where a delta was asked for.
+        delta = choice.get("delta") or choice.get("message")
         if not delta:
             return ""
-        text = delta.get("content") or delta.get("refusal")
-        if text:
+        content = delta.get("content") or delta.get("refusal")
+        if isinstance(content, str):
             self._text = True
-            return str(text)
+            if len(delta) > 1:  # reasoning may stand beside it
+                self._aside(delta)
+            return content
         self._aside(delta)
-        return ""
+        reasoning, text = parts_of(content)
+        if reasoning:
+            self.reasoning.append(reasoning)
+        self._text = self._text or bool(text)
+        return text
 
     def _aside(self, delta: dict[str, Any]) -> None:
         """Take what is no text: reasoning, and pieces of tool calls."""
-        if delta.get("reasoning_content") or delta.get("reasoning"):
-            self.thinking = True
+        if reasoning := reasoning_of(delta):
+            self.reasoning.append(reasoning)
         for piece in delta.get("tool_calls") or ():
-            self.thinking = True
+            self.is_busy = True
             call = self._calls.setdefault(int(piece.get("index", 0)), ["", "", ""])
             function = piece.get("function") or {}
             call[0] = piece.get("id") or call[0]

@@ -82,6 +82,7 @@ class Lines:
         self._response = response
         self._read = response.content.readany
         self._rest = b""
+        self._held = b""
 
     async def batch(self) -> list[bytes] | None:
         """Return the complete lines that came since the last call, None at the end of the answer.
@@ -97,13 +98,23 @@ class Lines:
         finally:
             self._watchdog.waiting = False
         if not data:
-            rest, self._rest = self._rest, b""
+            rest, self._rest = self._rest.rstrip(b"\r"), b""
             return [rest] if rest else None
-        lines = (self._rest + data).split(b"\n")
-        self._rest = lines.pop()
+        data = self._rest + data
+        if b"\r" in data:
+            data = self._with_newlines(data)
+        lines = data.split(b"\n")
+        self._rest = lines.pop() + self._held
+        self._held = b""
         if len(self._rest) > MAX_LINE_BYTES:
             raise ProviderBadAnswer
         return lines
+
+    def _with_newlines(self, data: bytes) -> bytes:
+        """Return data whose lines end with a line feed; a carriage return at its end may be half of a line's end."""
+        if data.endswith(b"\r"):
+            data, self._held = data[:-1], b"\r"
+        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
     async def finish(self) -> None:
         """Read the few bytes behind the end of the answer, so that the connection can be used again."""

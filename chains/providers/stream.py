@@ -4,12 +4,12 @@ from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
-import orjson
-
-from chains.faults import BrokeOff, error_in_stream
+from chains.faults import BrokeOff
+from chains.providers.events import SseDecoder, SurrogateJoiner
 from chains.providers.reading import Lines
+from chains.providers.thinking import ThinkingSplitter
 from chains.providers.wire import Refused
-from chains.types import Delta, End, Usage
+from chains.types import Delta, End, Reasoning, Usage
 from llama_service.errors import AppError, ProviderBadAnswer, ProviderTimeout
 
 MAX_ANSWER_CHARS = 1_000_000
@@ -19,17 +19,28 @@ MAX_ANSWER_CHARS = 1_000_000
 class Parser(Protocol):
     """Reads one answer's events. A new one is made for each answer."""
 
-    done: bool
-    """Whether the provider said that the answer is complete."""
-    thinking: bool
+    is_busy: bool
     """Whether data came that is no text of the answer; the reader sets it back."""
+    reasoning: list[str]
+    """What the model has thought since the reader last took it."""
+
+    @property
+    def done(self) -> bool:
+        """Whether the provider said that the answer is complete."""
 
     @property
     def complete(self) -> bool:
         """Whether the last word was said, though usage or an end mark may follow."""
 
+    @property
+    def is_ragged(self) -> bool:
+        """Whether halves of surrogate pairs came."""
+
     def feed(self, line: bytes) -> str:
         """Take a line, return the text it brings; raise an AppError where it tells one or makes no sense."""
+
+    def rest(self) -> str:
+        """Return the text that only the stream's end completes."""
 
     def end(self) -> End:
         """Tell how the answer ended; raise BrokeOff where it did not."""
@@ -38,31 +49,55 @@ class Parser(Protocol):
 class SseParser:
     """What parsers of server-sent events have in common. The end mark may be missing where a reason was given."""
 
-    __slots__ = ("_events", "_reason", "_text", "_usage", "done", "thinking")
+    __slots__ = ("_decoder", "_events", "_reason", "_text", "_usage", "is_busy", "reasoning")
 
     def __init__(self) -> None:
-        self.done = False
-        self.thinking = False
+        self.is_busy = False
+        self.reasoning: list[str] = []
+        self._decoder = SseDecoder()
         self._events = 0
         self._text = False
         self._reason: str | None = None
         self._usage: Usage | None = None
 
     @property
+    def done(self) -> bool:
+        """Whether the end mark has come."""
+        return self._decoder.done
+
+    @property
     def complete(self) -> bool:
         """Whether a reason for the end was given."""
         return self._reason is not None
 
+    @property
+    def is_ragged(self) -> bool:
+        """Whether halves of surrogate pairs came."""
+        return self._decoder.is_ragged
+
     def feed(self, line: bytes) -> str:
         """Take a line of the stream, return the text it brings."""
-        if not line or self.done:
+        if self._decoder.done:
             return ""
-        event = sse_event(line)
+        event = self._decoder.feed(line)
         if event is None:
-            if line.startswith(b"data:") and b"[DONE]" in line:
-                self.done = True
+            if self._decoder.done:
                 self._reason = self._reason or "stop"
             return ""
+        return self._take(event)
+
+    def rest(self) -> str:
+        """Return the text of an answer that came whole, where a stream was asked for."""
+        event = self._decoder.rest()
+        if event is None:
+            return ""
+        text = self._take(event)
+        if not text and self._reason is None:
+            raise ProviderBadAnswer
+        self._reason = self._reason or "stop"
+        return text
+
+    def _take(self, event: dict[str, Any]) -> str:
         self._events += 1
         try:
             return self._read(event)
@@ -74,50 +109,55 @@ class SseParser:
         raise NotImplementedError
 
 
-def sse_event(line: bytes) -> dict[str, Any] | None:
-    """Return the JSON object of a `data:` line; None for comments, other fields and the end mark `[DONE]`."""
-    if not line.startswith(b"data:"):
-        if not line or line[:1] in b":\r" or line.startswith((b"event:", b"id:", b"retry:")):
-            return None
-        raise ProviderBadAnswer
-    data = line[5:].strip()
-    if data == b"[DONE]" or not data:
-        return None
-    return json_event(data)
+class _Splitter:
+    """Turns what a parser gives into text and reasoning: joins cut characters, takes thoughts out of the text."""
 
+    __slots__ = ("_joiner", "_parser", "_tags")
 
-def json_event(line: bytes) -> dict[str, Any]:
-    """Return the JSON object of a line; raise what it reports, or ProviderBadAnswer."""
-    try:
-        event = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
-        raise ProviderBadAnswer from error
-    if not isinstance(event, dict):
-        raise ProviderBadAnswer
-    if "error" in event and (told := error_in_stream(event)):
-        raise told
-    return event
+    def __init__(self, parser: Parser) -> None:
+        self._parser = parser
+        self._tags: ThinkingSplitter | None = ThinkingSplitter()
+        self._joiner = SurrogateJoiner()
+
+    def split(self, text: str) -> tuple[str, str]:
+        """Return (reasoning, text) of what was read."""
+        reasoning = "".join(self._parser.reasoning)
+        self._parser.reasoning.clear()
+        if self._parser.is_ragged:
+            text, reasoning = self._joiner.feed(text), reasoning.encode("utf-8", "replace").decode()
+        if self._tags is None or not text:
+            return reasoning, text
+        thought, text = self._tags.feed(text)
+        if self._tags.is_decided:
+            self._tags = None
+        return reasoning + thought, text
+
+    def rest(self) -> tuple[str, str]:
+        """Return (reasoning, text) of what was held back, at the end."""
+        reasoning, text = self.split(self._joiner.rest())
+        if self._tags is None:
+            return reasoning, text
+        thought, last = self._tags.rest()
+        return reasoning + thought, text + last
 
 
 async def read_deltas(opened: AbstractAsyncContextManager[Lines], parser: Parser) -> AsyncGenerator[Delta, None]:
-    """Yield the text as it comes, then an End. Closing the generator ends the provider's request."""
+    """Yield reasoning and text as they come, then an End. Closing the generator ends the provider's request."""
     length = 0
+    splitter = _Splitter(parser)
     try:
         async with opened as lines:
             while (batch := await _next(lines, parser)) is not None:
-                text, trouble = _text_of(batch, parser)
-                if text:
-                    if length:
-                        lines.alive()
-                    else:
-                        lines.first()
-                    length += len(text)
-                    yield text
-                    if length > MAX_ANSWER_CHARS:
-                        yield End("length")
-                        return
-                elif parser.thinking:
-                    parser.thinking = False
+                raw, trouble = _text_of(batch, parser)
+                for delta in _deltas(*splitter.split(raw)):
+                    _note_progress(lines, length)
+                    length += len(delta if isinstance(delta, str) else delta.text)
+                    yield delta
+                if length > MAX_ANSWER_CHARS:
+                    yield End("length")
+                    return
+                if parser.is_busy:
+                    parser.is_busy = False
                     lines.alive()
                 if trouble is not None:
                     raise trouble
@@ -125,10 +165,33 @@ async def read_deltas(opened: AbstractAsyncContextManager[Lines], parser: Parser
                     break
                 if parser.complete:
                     lines.hurry()
+            reasoning, text = splitter.split(parser.rest())
+            last_reasoning, last_text = splitter.rest()
+            for delta in _deltas(reasoning + last_reasoning, text + last_text):
+                yield delta
             yield parser.end()
             await lines.finish()
     except Refused as refusal:
         raise refusal.error from None
+
+
+def _note_progress(lines: Lines, length: int) -> None:
+    if length:
+        lines.alive()
+    else:
+        lines.first()
+
+
+def _deltas(reasoning: str, text: str) -> list[str | Reasoning]:
+    """Return what was read as deltas: thoughts come before the words that follow them."""
+    return [delta for delta in (Reasoning(reasoning) if reasoning else "", text) if delta]
+
+
+def split_whole(text: str) -> list[str | Reasoning]:
+    """Return a whole answer's thoughts and words."""
+    tags = ThinkingSplitter()
+    pairs = (tags.feed(text), tags.rest())
+    return _deltas(*("".join(pair[place] for pair in pairs) for place in (0, 1)))
 
 
 async def _next(lines: Lines, parser: Parser) -> list[bytes] | None:

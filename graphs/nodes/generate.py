@@ -10,7 +10,7 @@ from langgraph.runtime import Runtime
 
 from chains import prompts
 from chains.prompts import Prompt
-from chains.types import ModelParams, StreamEnd, StreamStart, Target
+from chains.types import ModelParams, Reasoning, StreamEnd, StreamStart, Target
 from graphs.citations import CitationFilter, supporting
 from graphs.context import ChatContext, TurnServices
 from graphs.nodes.augment import assemble_again
@@ -86,6 +86,10 @@ async def _stream(
         async for item in stream:
             if isinstance(item, str):
                 _write(record.parts, writer, citations.feed(item.replace("\x00", "")))  # Postgres can't keep it
+            elif isinstance(item, Reasoning):
+                thought = item.text.replace("\x00", "")
+                record.reasoning_parts.append(thought)
+                writer.reasoning(thought)
             elif isinstance(item, StreamStart):
                 record.start = item
                 record.first_token_ms = record.elapsed_ms()

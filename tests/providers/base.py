@@ -3,14 +3,15 @@
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from aiohttp import web
 
 from tests.providers.brain import reply_to, tokens_of
 
+T = TypeVar("T")
 Fault = Literal[
     "refuse",
     "hang_before",
@@ -48,7 +49,10 @@ class Recorded:
 
 @dataclass(slots=True)
 class Script:
-    """What happens to the next requests for a chat. `times` faults, then good days again; `every` n-th fails."""
+    """What happens to the next requests for a chat. `times` faults, then good days again; `every` n-th fails.
+
+    `raw` is sent as it is, piece by piece.
+    """
 
     reply: str | None = None
     tokens: list[str] | None = None
@@ -58,6 +62,8 @@ class Script:
     every: int | None = None
     retry_after: str = "30"
     usage: bool = True
+    raw: Sequence[bytes] | None = None
+    raw_type: str = "text/event-stream"
     seen: int = field(default=0, init=False)
 
     def next_fault(self) -> Fault | None:
@@ -171,7 +177,13 @@ class WireServer:
         fault = self._script.next_fault()
         if fault and (early := await self._fail_early(request, fault)):
             return early
+        if self._script.raw is not None:
+            return await self.send(request, self._script.raw_type, self._pieces(self._script.raw), None)
         return await self.chat_with(request, body, fault)
+
+    async def _pieces(self, raw: Sequence[bytes]) -> AsyncIterator[bytes]:
+        async for piece in self.paced(list(raw), None):
+            yield piece
 
     async def chat_with(self, request: web.BaseRequest, body: Any, fault: Fault | None) -> web.StreamResponse:
         """Answer a chat, with a fault that shows in its middle."""
@@ -277,7 +289,7 @@ class WireServer:
             return self._script.tokens
         return tokens_of(self._script.reply if self._script.reply is not None else reply_to(messages))
 
-    async def paced(self, tokens: list[str], fault: Fault | None) -> AsyncIterator[str]:
+    async def paced(self, tokens: list[T], fault: Fault | None) -> AsyncIterator[T]:
         """Yield the tokens at the script's pace, on a schedule that does not drift."""
         delay = self._script.delay or (0.03 if fault == "slow" else 0)
         loop = asyncio.get_running_loop()

@@ -66,10 +66,10 @@ def test_aihub_in_each_of_its_shapes(tokens: list[str], shape: str) -> None:
 def test_reasoning_is_a_sign_of_life_but_no_text() -> None:
     parser = OpenAIParser()
     assert read(parser, sse({"choices": [{"delta": {"reasoning_content": "hm"}}]})) == ""
-    assert parser.thinking
+    assert parser.reasoning == ["hm"]
     ollama = OllamaParser()
     assert read(ollama, b'{"message":{"content":"","thinking":"hm"},"done":false}\n') == ""
-    assert ollama.thinking
+    assert ollama.reasoning == ["hm"]
 
 
 @pytest.mark.parametrize("parser", [OpenAIParser(), OllamaParser(), AIHubParser()])
