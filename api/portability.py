@@ -28,6 +28,7 @@ _ROLES = {"user", "assistant", "system"}
 _KEPT = (
     "role",
     "content",
+    "reasoning",
     "status",
     "sources",
     "model_source",
@@ -45,6 +46,7 @@ class _MessageIn(Body):
 
     role: Literal["user", "assistant", "system"]
     content: str = ""
+    reasoning: str | None = None
     status: Literal["complete", "stopped", "interrupted", "failed"] = "complete"
     sources: list[SourceRead] | None = None
     model_source: str | None = Field(default=None, max_length=20)

@@ -28,8 +28,11 @@ _BRANCH_IDS = text(
 
 _PARTIAL = text(
     """
-    SELECT e.run_id, string_agg(e.data::json ->> 'content', '' ORDER BY e.seq) AS content
-    FROM run_events e WHERE e.run_id = ANY(:runs) AND e.event = 'chunk' GROUP BY e.run_id
+    SELECT e.run_id,
+           coalesce(string_agg(e.data::json ->> 'content', '' ORDER BY e.seq) FILTER (WHERE e.event = 'chunk'), '')
+               AS content,
+           string_agg(e.data::json ->> 'content', '' ORDER BY e.seq) FILTER (WHERE e.event = 'reasoning') AS reasoning
+    FROM run_events e WHERE e.run_id = ANY(:runs) AND e.event IN ('chunk', 'reasoning') GROUP BY e.run_id
     """
 )
 
@@ -69,8 +72,10 @@ async def _fill_streaming(session: AsyncSession, rows: Sequence[Message]) -> Non
         return
     for row in running.values():
         session.expunge(row)
-    for run_id, content in await session.execute(_PARTIAL, {"runs": list(running)}):
-        running[run_id].content += content
+    for run_id, content, reasoning in await session.execute(_PARTIAL, {"runs": list(running)}):
+        row = running[run_id]
+        row.content += content
+        row.reasoning = (row.reasoning or "") + reasoning if reasoning else row.reasoning
 
 
 async def branch(

@@ -38,12 +38,15 @@ _MODEL = responses(
 
 async def _outcome(state: AppState, run: Run) -> ChatResponse:
     """Wait for a run's end and return its answer, or raise the error that it ended with."""
-    parts: list[str] = [run.place.unfinished]
+    parts: dict[str, list[str]] = {
+        "chunk": [run.place.unfinished],
+        "reasoning": [run.place.unfinished_reasoning],
+    }
     end: RunEvent | None = None
     async for events in state.runs.read(run.run_id):
         for event in events:
-            if event.name == "chunk":
-                parts.append(event.data["content"])
+            if event.name in parts:
+                parts[event.name].append(event.data["content"])
             elif event.is_last or event.name == "action":
                 end = event
         if end is not None:
@@ -54,7 +57,8 @@ async def _outcome(state: AppState, run: Run) -> ChatResponse:
     if end.name == "error":
         raise error_of(end.data["error"]["code"], end.data["error"]["message"])
     told = end.data if end.is_last else run.result(_WAITING, run.record.answer_info())
-    return ChatResponse.model_validate({**told, "response": "".join(parts)})
+    response, reasoning = ("".join(parts[name]) for name in ("chunk", "reasoning"))
+    return ChatResponse.model_validate({**told, "response": response, "reasoning": reasoning or None})
 
 
 @router.post("/chat", responses=_TURN | _MODEL)

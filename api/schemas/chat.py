@@ -111,6 +111,7 @@ class ChatResponse(Shape):
     user_message_id: UUID
     run_id: UUID
     response: str
+    reasoning: str | None = None
     sources: list[SourceRead]
     model_source: str
     model_name: str

@@ -83,6 +83,7 @@ class MessageRead(Shape):
     sibling_ids: list[UUID]
     role: Literal["user", "assistant", "system"]
     content: str
+    reasoning: str | None = None
     status: Literal["complete", "streaming", "stopped", "interrupted", "failed"]
     sources: list[SourceRead]
     model_source: str | None
@@ -118,6 +119,7 @@ _PLAIN = (
     "parent_id",
     "role",
     "content",
+    "reasoning",
     "status",
     "model_source",
     "model_name",

@@ -134,13 +134,26 @@ async def test_wrong_value_is_told_and_not_learnt(openai: OpenAIServer, registry
         (b'data: {"choices": 7}\n\n', ProviderBadAnswer),
         (b'data: {"choices": [7]}\n\n', ProviderBadAnswer),
         (b'data: {"choices": [{"delta": "x"}]}\n\n', ProviderBadAnswer),
-        (b'{"choices": [{"message": {"content": "not streamed"}}]}', ProviderBadAnswer),
+        (b'{"object": "nonsense"}', ProviderBadAnswer),
+        (b'{"choices": [{"message": {"content": "cut', ProviderBadAnswer),
         (b'data: {"choices":[{"delta":{},"finish_reason":"content_filter"}]}\n\n', ContentRefused),
         (b'data: {"error": {"code": "content_filter", "message": "x"}}\n\n', ContentRefused),
         (b'data: {"error": "a string"}\n\n', Exception),
         (b"\xff\xfe\x00", ProviderBadAnswer),
     ],
-    ids=["cut", "list", "number", "numbers", "string", "plain JSON", "filtered", "filter event", "text", "binary"],
+    ids=[
+        "cut",
+        "list",
+        "number",
+        "numbers",
+        "string",
+        "plain JSON",
+        "half a JSON",
+        "filtered",
+        "filter event",
+        "text",
+        "binary",
+    ],
 )
 async def test_nonsense_is_told(registry_with: Open, raw: bytes, error: type[Exception]) -> None:
     async with RawServer() as server:
