@@ -1166,6 +1166,8 @@ export interface components {
             model_name: string;
             /** Model Source */
             model_source: string;
+            /** Reasoning */
+            reasoning?: string | null;
             /** Response */
             response: string;
             /**
@@ -1823,6 +1825,8 @@ export interface components {
             model_source: string | null;
             /** Parent Id */
             parent_id: string | null;
+            /** Reasoning */
+            reasoning?: string | null;
             /**
              * Role
              * @enum {string}
