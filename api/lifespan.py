@@ -75,9 +75,9 @@ async def open_state(
     signals: bool = False,
 ) -> AppState:
     """Open the application's resources; `stack` closes them."""
-    database = Database(settings.postgres_dsn("asyncpg"), settings.database_pool_size)
+    database = Database(settings.postgres, settings.database_pool_size)
     stack.push_async_callback(database.close)
-    pool = checkpoint_pool(settings.postgres_dsn(), CHECKPOINT_CONNECTIONS)
+    pool = checkpoint_pool(settings.postgres, CHECKPOINT_CONNECTIONS)
     await pool.open(wait=True, timeout=30)
     stack.push_async_callback(pool.close)
     registry = ModelRegistry(settings)
@@ -94,7 +94,8 @@ async def open_state(
     await ingestion.start(work=settings.inline_worker)
     stack.push_async_callback(ingestion.close)
     limiter = LoginLimiter(database, settings.login_attempts_per_minute)
-    engine = RunEngine(database, settings.postgres_dsn(), build(BranchSaver(pool), chat_graph))
+    graph = build(BranchSaver(pool), chat_graph)
+    engine = RunEngine(database, settings.postgres, settings.postgres_session, graph)
     turns = TurnStarter(settings, database, engine, registry, retriever, lambda: watch.status)
     engine.prepare_claimed = turns.prepare_claimed
     engine.after_run = Titles(database, registry).after_run

@@ -1,5 +1,7 @@
 """`llama-service serve`: the application under uvicorn."""
 
+import os
+
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.supervisors import Multiprocess
@@ -7,6 +9,8 @@ from uvicorn.supervisors import Multiprocess
 from api.app import create_app
 from llama_service.logging import configure_logging
 from llama_service.settings import Settings, load_settings
+
+WORKER_PATIENCE = 120  # seconds
 
 
 def serve(settings: Settings, host: str, port: int, workers: int) -> None:
@@ -24,11 +28,15 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
         proxy_headers=True,
         forwarded_allow_ips=settings.trusted_proxies,
         timeout_graceful_shutdown=round(settings.shutdown_grace_seconds) + 5,
+        # A child that loads the code on a busy machine is slow, not hung.
+        timeout_worker_healthcheck=WORKER_PATIENCE,
         server_header=False,
     )
     if workers == 1:
         uvicorn.Server(config).run()
         return
+    # Children load the settings anew: what came from options or from a running `up` has to reach them.
+    os.environ.update(settings.as_variables())
     Multiprocess(config, sockets=[config.bind_socket()]).run()
 
 

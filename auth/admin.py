@@ -27,7 +27,7 @@ def create_admin(settings: Settings, username: str, email: str, password: str) -
 
 
 async def _has_admin(settings: Settings) -> bool:
-    database = Database(settings.postgres_dsn("asyncpg"), 1)
+    database = Database(settings.postgres, 1)
     try:
         async with database.transaction() as session:
             query = select(User.id).where(User.is_superuser, User.is_active).limit(1)
@@ -37,7 +37,7 @@ async def _has_admin(settings: Settings) -> bool:
 
 
 async def _create_admin(settings: Settings, username: str, email: str, password: str) -> bool:
-    database = Database(settings.postgres_dsn("asyncpg"), 1)
+    database = Database(settings.postgres, 1)
     try:
         async with database.transaction() as session:
             wanted = UserCreate(username=username, email=email, password=password, is_superuser=True, is_verified=True)

@@ -34,7 +34,7 @@ class _Process:
         self.database: Database | None = None
         self.retriever: Retriever | None = None
         if settings.database_url is not None and settings.chroma_url is not None:
-            self.database = Database(settings.postgres_dsn("asyncpg"), 2)
+            self.database = Database(settings.postgres, 2)
             index = VectorIndex(settings.chroma_url, settings.collection_name)
             self.retriever = Retriever(self.database, index, self.models.embeddings().of_query)
 

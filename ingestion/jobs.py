@@ -57,7 +57,7 @@ class Ingestion:
         self.keeper = IndexKeeper(database, index, embeddings)
         self.pipeline = Pipeline(settings, database, blobs, index, embeddings, self._processes, self.keeper)
         self.embedding_model = embeddings.model
-        connector = procrastinate.PsycopgConnector(conninfo=settings.postgres_dsn(), min_size=1, max_size=4)
+        connector = procrastinate.PsycopgConnector(conninfo=settings.postgres_session.libpq, min_size=1, max_size=4)
         self._queue = procrastinate.App(connector=connector)
         self._read = self._queue.task(name="read", queue="read")(self._read_file)
         self._embed = self._queue.task(name="embed", queue="embed")(self._embed_file)

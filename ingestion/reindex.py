@@ -22,7 +22,7 @@ def reindex(settings: Settings, progress: Callable[[int, int], None]) -> int:
 async def _reindex(settings: Settings, progress: Callable[[int, int], None]) -> int:
     async with AsyncExitStack() as stack:
         ingestion = await open_ingestion(settings, stack)
-        database = Database(settings.postgres_dsn("asyncpg"), 2)
+        database = Database(settings.postgres, 2)
         stack.push_async_callback(database.close)
         async with database.transaction() as session:
             await files.forget_vectors(session, ingestion.embedding_model)

@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 
 async def open_ingestion(settings: Settings, stack: AsyncExitStack) -> Ingestion:
     """Return an Ingestion with its own connections; `stack` closes them."""
-    database = Database(settings.postgres_dsn("asyncpg"), 4)
+    database = Database(settings.postgres, 4)
     stack.push_async_callback(database.close)
     registry = ModelRegistry(settings)
     await registry.start()

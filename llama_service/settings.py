@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from llama_service.dsn import SCHEMES, PostgresDsn
+
 ModelSource = Literal["local", "embedded", "ollama", "openai", "aihub"]
 ProviderName = Literal["embedded", "ollama", "openai", "aihub"]
 PROVIDERS: tuple[ProviderName, ...] = get_args(ProviderName)
@@ -58,6 +60,7 @@ class Settings(BaseSettings):
 
     # Storage. Unset: the embedded parts, which `up` starts.
     database_url: SecretStr | None = None
+    database_session_url: SecretStr | None = None
     alembic_database_url: SecretStr | None = None
     database_pool_size: int = Field(default=10, ge=1)
     chroma_url: Url | None = None
@@ -161,10 +164,10 @@ class Settings(BaseSettings):
             raise ValueError("a random string of at least 32 characters")
         return value
 
-    @field_validator("database_url", "alembic_database_url")
+    @field_validator("database_url", "database_session_url", "alembic_database_url")
     @classmethod
     def _postgres(cls, value: SecretStr | None) -> SecretStr | None:
-        if value and not value.get_secret_value().startswith(("postgresql://", "postgres://", "postgresql+")):
+        if value and not value.get_secret_value().startswith(SCHEMES):
             raise ValueError("postgresql://user:password@host:port/database")
         return value
 
@@ -194,22 +197,37 @@ class Settings(BaseSettings):
         """Where uploaded bytes lie, or pass through to a bucket: `BLOB_DIR`, or a folder in the data folder."""
         return self.blob_dir or self.data_dir / "blobs"
 
-    def postgres_dsn(self, driver: Literal["asyncpg", "psycopg"] | None = None) -> str:
-        """Return the database's address for SQLAlchemy (`driver` given) or for libpq (none).
-
-        Raises SettingsError where no database is configured: `up` sets one for its children.
-        """
+    @property
+    def postgres(self) -> PostgresDsn:
+        """The database's address. Raises SettingsError where none is configured: `up` sets one for its children."""
         if self.database_url is None:
             raise SettingsError("DATABASE_URL is not set: give one, or start everything with `llama-service up`")
-        _, _, rest = self.database_url.get_secret_value().partition("://")
-        return f"postgresql+{driver}://{rest}" if driver else f"postgresql://{rest}"
+        is_pooled = self.database_session_url is not None
+        return PostgresDsn.of(self.database_url.get_secret_value(), is_pooled=is_pooled)
 
-    def migration_dsn(self) -> str:
-        """Return the address that migrations use: `ALEMBIC_DATABASE_URL`, or the database's own."""
-        if self.alembic_database_url is None:
-            return self.postgres_dsn("psycopg")
-        _, _, rest = self.alembic_database_url.get_secret_value().partition("://")
-        return f"postgresql+psycopg://{rest}"
+    @property
+    def postgres_session(self) -> PostgresDsn:
+        """The database's address for what needs a session: LISTEN, locks. Past a pooler, if there is one."""
+        url = self.database_session_url
+        return PostgresDsn.of(url.get_secret_value()) if url else self.postgres
+
+    @property
+    def postgres_migration(self) -> PostgresDsn:
+        """The address that migrations use: `ALEMBIC_DATABASE_URL`, or the database's own."""
+        url = self.alembic_database_url
+        return PostgresDsn.of(url.get_secret_value()) if url else self.postgres_session
+
+    def as_variables(self) -> dict[str, str]:
+        """Return what was set, as variables for another process; secrets are in it."""
+        return {name.upper(): _as_variable(getattr(self, name)) for name in sorted(self.model_fields_set)}
+
+
+def _as_variable(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return "" if value is None else str(value)
 
 
 def _shown(value: object) -> str:

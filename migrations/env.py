@@ -1,5 +1,8 @@
 """How Alembic reaches the database: the address comes from `persistence.migrate`, or from the settings."""
 
+from typing import Any
+
+import psycopg
 from alembic import context
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
@@ -15,12 +18,13 @@ def _ours(name: str | None, kind: str, parents: object) -> bool:
     return not (kind == "table" and name is not None and name.startswith(FOREIGN_PREFIXES))
 
 
-def _dsn() -> str:
-    given = context.config.attributes.get("dsn")
-    return str(given) if given else load_settings().migration_dsn()
+def _connect() -> psycopg.Connection[Any]:
+    dsn = context.config.attributes.get("dsn") or load_settings().postgres_migration
+    return psycopg.connect(dsn.libpq)
 
 
-engine = create_engine(_dsn(), poolclass=NullPool)
+# psycopg reads the operator's string itself: SQLAlchemy knows less of it.
+engine = create_engine("postgresql+psycopg://", creator=_connect, poolclass=NullPool)
 with engine.connect() as connection:
     context.configure(
         connection=connection,

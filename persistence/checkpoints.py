@@ -17,6 +17,7 @@ from psycopg_pool import AsyncConnectionPool
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from llama_service.dsn import PostgresDsn
 from persistence.serde import StrictSerializer
 
 Pool = AsyncConnectionPool[AsyncConnection[DictRow]]
@@ -49,11 +50,11 @@ class _IdleCheck:
         self._seen[connection] = now
 
 
-def checkpoint_pool(dsn: str, size: int) -> Pool:
+def checkpoint_pool(dsn: PostgresDsn, size: int) -> Pool:
     """Return a closed pool for checkpoints; the lifespan opens it."""
-    options: dict[str, Any] = {"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row}
+    options: dict[str, Any] = {"autocommit": True, "row_factory": dict_row, **dsn.psycopg()}
     return AsyncConnectionPool(
-        dsn,
+        dsn.libpq,
         min_size=1,
         max_size=size,
         kwargs=options,

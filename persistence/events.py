@@ -14,6 +14,7 @@ import asyncpg
 import orjson
 import structlog
 
+from llama_service.dsn import PostgresDsn
 from llama_service.tasks import end_task
 from persistence.session import StatelessConnection
 
@@ -98,7 +99,7 @@ _ANNOUNCE = "SELECT pg_notify('run_events', announced) FROM unnest($1::text[]) A
 class EventLog:
     """Collects events of all runs and appends them; one writer, one statement a batch."""
 
-    def __init__(self, dsn: str, worker: UUID) -> None:
+    def __init__(self, dsn: PostgresDsn, worker: UUID) -> None:
         self._dsn = dsn
         self._worker = worker
         self._dirty: dict[UUID, EventSource] = {}
@@ -117,14 +118,12 @@ class EventLog:
         # A batch that a crash of the *database* loses costs the last moments of a text; waiting for the disk would
         # cost every token its time. The end of a run is written by a transaction that does wait.
         self._pool = await asyncpg.create_pool(
-            self._dsn,
+            **self._dsn.asyncpg(synchronous_commit="off", application_name="llama-service events"),
             min_size=1,
             max_size=2,
             connection_class=StatelessConnection,
             # A batch that hangs would stop every run's events; it is written again, under the same numbers.
             command_timeout=10,
-            timeout=5,
-            server_settings={"synchronous_commit": "off", "application_name": "llama-service events"},
         )
         self._task = asyncio.create_task(self._write_forever(), name="event-log")
 
@@ -221,7 +220,7 @@ class EventLog:
 class Listener:
     """Hears of other processes' events and of runs that shall stop, through one connection."""
 
-    def __init__(self, dsn: str, on_control: Callable[[UUID], None]) -> None:
+    def __init__(self, dsn: PostgresDsn, on_control: Callable[[UUID], None]) -> None:
         self._dsn = dsn
         self._on_control = on_control
         self._waiting: dict[str, set[asyncio.Event]] = {}
@@ -273,9 +272,7 @@ class Listener:
             await asyncio.sleep(1)
 
     async def _listen(self) -> None:
-        connection = await asyncpg.connect(
-            self._dsn, server_settings={"application_name": "llama-service listener"}, timeout=10
-        )
+        connection = await asyncpg.connect(**self._dsn.asyncpg(application_name="llama-service listener"))
         try:
             await connection.add_listener("run_events", self._on_events)
             await connection.add_listener("run_control", self._on_stop)

@@ -10,6 +10,7 @@ from langgraph.checkpoint.postgres import PostgresSaver
 from procrastinate import App, PsycopgConnector, SyncPsycopgConnector
 from psycopg.rows import dict_row
 
+from llama_service.dsn import PostgresDsn
 from llama_service.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -18,8 +19,8 @@ log = structlog.get_logger(__name__)
 _LOCK = 7_316_041_992
 
 
-def alembic_config(dsn: str) -> Config:
-    """Return Alembic's configuration for the database at `dsn` (SQLAlchemy form, driver psycopg)."""
+def alembic_config(dsn: PostgresDsn) -> Config:
+    """Return Alembic's configuration for the database at `dsn`."""
     config = Config(Path(__file__).resolve().parent.parent / "alembic.ini")
     config.attributes["dsn"] = dsn
     return config
@@ -27,8 +28,8 @@ def alembic_config(dsn: str) -> Config:
 
 def migrate(settings: Settings) -> None:
     """Migrate the configured database up to head. Safe to repeat and to run from several processes at once."""
-    dsn = settings.migration_dsn()
-    libpq = dsn.replace("postgresql+psycopg://", "postgresql://", 1)
+    dsn = settings.postgres_migration
+    libpq = dsn.libpq
     with psycopg.connect(libpq, autocommit=True, row_factory=dict_row) as lock:
         lock.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
         try:

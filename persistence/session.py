@@ -14,8 +14,9 @@ from sqlalchemy.exc import DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
+from llama_service.dsn import PostgresDsn
+
 IDLE = 3.0  # seconds
-_SERVER = {"application_name": "llama-service", "jit": "off"}
 
 
 def _dumps(value: Any) -> str:
@@ -102,38 +103,40 @@ async def _alive(connection: Any) -> None:
 class Database:
     """Pools of connections. Every unit of work is one `transaction()`: all of it lands or none."""
 
-    def __init__(self, dsn: str, pool_size: int = 10) -> None:
+    def __init__(self, dsn: PostgresDsn, pool_size: int = 10) -> None:
         half = max(1, pool_size // 2)
+        # asyncpg reads the operator's string itself: SQLAlchemy's dialect would hand its options on as arguments.
+        self._arguments = dsn.asyncpg(jit="off")
         self.engine: AsyncEngine = create_async_engine(
-            dsn,
+            "postgresql+asyncpg://",
+            async_creator=self._connect,
             pool_size=half,
             max_overflow=half,
             pool_timeout=10,
             json_serializer=_dumps,
             json_deserializer=orjson.loads,
-            connect_args={"server_settings": _SERVER},
         )
         event.listen(self.engine.sync_engine, "checkout", _look_at_idle)
         event.listen(self.engine.sync_engine, "checkin", _remember)
         self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
-        self._dsn = dsn.replace("postgresql+asyncpg://", "postgresql://", 1)
         self._size = half
         self._pool: Any = None
         self._opening = asyncio.Lock()
         self.raw_statements = 0
 
+    async def _connect(self) -> Any:
+        return await asyncpg.connect(**self._arguments)
+
     async def _raw_pool(self) -> Any:
         async with self._opening:
             if self._pool is None:
                 self._pool = await asyncpg.create_pool(
-                    self._dsn,
+                    **self._arguments,
                     min_size=1,
                     max_size=self._size,
                     connection_class=StatelessConnection,
                     setup=_alive,
                     command_timeout=30,
-                    timeout=5,
-                    server_settings=_SERVER,
                 )
             return self._pool
 

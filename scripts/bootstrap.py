@@ -82,9 +82,14 @@ def installed() -> tuple[str | None, bool, bool]:
 def write_command(python: Path) -> None:
     """Put a `llama-service` command beside the Python that runs the checkout."""
     command = python.with_name("llama-service")
+    # Guarded: a process that is started by `spawn` (`serve --workers 2`) imports the command once more.
     lines = [f"#!{python}", "import sys", f"sys.path.insert(0, {str(ROOT)!r})"]
-    command.write_text("\n".join([*lines, "from llama_service.__main__ import main", "main()", ""]))
-    command.chmod(0o755)
+    text = "\n".join(
+        [*lines, 'if __name__ == "__main__":', "    from llama_service.__main__ import main", "    main()", ""]
+    )
+    if not command.exists() or command.read_text() != text:
+        command.write_text(text)
+        command.chmod(0o755)
 
 
 def main() -> None:
@@ -98,6 +103,7 @@ def main() -> None:
     present, current, ours = installed()
     python = VENV / "bin" / "python"
     if present and current and SETS.index(present) >= SETS.index(wanted) and python.exists():
+        write_command(python)
         return
     uv = find_uv()
     os.environ["VIRTUAL_ENV"] = str(VENV)

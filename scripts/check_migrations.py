@@ -21,7 +21,7 @@ async def main() -> int:
             settings = load_settings(jwt_secret_key="x" * 40, database_url=server.dsn, _env_file=None)
             await asyncio.to_thread(migrate, settings)
             try:
-                await asyncio.to_thread(command.check, alembic_config(settings.migration_dsn()))
+                await asyncio.to_thread(command.check, alembic_config(settings.postgres_migration))
             except CommandError as different:
                 print(different, file=sys.stderr)
                 return 1

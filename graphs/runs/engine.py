@@ -20,6 +20,7 @@ from graphs.runs.run import STOPPED, Ending, Run
 from graphs.runs.stream import RunStream
 from graphs.runs.tail import StoredEvents
 from graphs.state import turn_input
+from llama_service.dsn import PostgresDsn
 from llama_service.errors import AppError, Interrupted, NotWaiting, RunGivenUp
 from persistence import checkpoints, run_end, runs
 from persistence.events import EventLog, Listener, RunEvent, event_line
@@ -47,7 +48,7 @@ RELEASED = Ending("running", "streaming")
 class RunEngine:
     """Starts, stops, resumes and reads runs. `prepare_claimed` makes a run of one that was started elsewhere."""
 
-    def __init__(self, database: Database, dsn: str, graph: Graph) -> None:
+    def __init__(self, database: Database, dsn: PostgresDsn, session_dsn: PostgresDsn, graph: Graph) -> None:
         self.worker = uuid4()
         self.events = EventLog(dsn, self.worker)
         self.graph = graph
@@ -57,7 +58,7 @@ class RunEngine:
         # A model that can't continue a text is asked to: the answer may repeat itself, and is never left unfinished.
         self.always_finish = False
         self._database = database
-        self._listener = Listener(dsn, self._on_control)
+        self._listener = Listener(session_dsn, self._on_control)
         self._stored = StoredEvents(database, self._listener)
         self._active: dict[UUID, Run] = {}
         self._streams: dict[UUID, RunStream] = {}

@@ -17,6 +17,7 @@ RESPONSE = {
     "user_message_id",
     "run_id",
     "response",
+    "reasoning",
     "sources",
     "model_source",
     "model_name",

@@ -20,7 +20,7 @@ def before(postgres: str, settings: Settings) -> Settings:
         connection.execute(f"CREATE DATABASE {name}")
     dsn = urlsplit(postgres)._replace(path=f"/{name}").geturl()
     made = settings.model_copy(update={"database_url": type(settings.jwt_secret_key)(dsn)})
-    command.upgrade(alembic_config(made.migration_dsn()), "0001")
+    command.upgrade(alembic_config(made.postgres_migration), "0001")
     return made
 
 
@@ -35,7 +35,7 @@ def add_file(connection: Database, user: object) -> object:
 
 async def test_files_of_before_stay_and_can_be_replaced(before: Settings) -> None:
     user = uuid4()
-    with psycopg.connect(before.postgres_dsn(), autocommit=True) as connection:
+    with psycopg.connect(before.postgres.libpq, autocommit=True) as connection:
         connection.execute(
             "INSERT INTO users (id, username, email, hashed_password, is_active, is_superuser, is_verified)"
             " VALUES (%s, 'u', 'u@example.com', 'x', true, false, true)",

@@ -135,7 +135,7 @@ async def test_a_file_that_is_read_meanwhile_waits_for_the_store(
         await vera.http.post(f"/files/process/{file['id']}")
 
         async def put_off() -> bool:
-            with psycopg.connect(s3_service.settings.postgres_dsn()) as connection:
+            with psycopg.connect(s3_service.settings.postgres.libpq) as connection:
                 jobs = connection.execute(
                     "SELECT FROM procrastinate_jobs WHERE args ->> 'file_id' = %s AND scheduled_at > now()",
                     (file["id"],),

@@ -48,18 +48,18 @@ MIGRATE = """
 import psycopg
 
 def migrate(settings):
-    with psycopg.connect(settings.postgres_dsn()) as connection:
+    with psycopg.connect(settings.postgres.libpq) as connection:
         connection.execute("CREATE TABLE IF NOT EXISTS admins (name text PRIMARY KEY, password text)")
 """
 ADMIN = """
 import psycopg
 
 def has_admin(settings):
-    with psycopg.connect(settings.postgres_dsn()) as connection:
+    with psycopg.connect(settings.postgres.libpq) as connection:
         return connection.execute("SELECT 1 FROM admins").fetchone() is not None
 
 def create_admin(settings, username, email, password):
-    with psycopg.connect(settings.postgres_dsn()) as connection:
+    with psycopg.connect(settings.postgres.libpq) as connection:
         connection.execute("INSERT INTO admins VALUES (%s, %s)", (username, password))
     return True
 """

@@ -1,0 +1,157 @@
+"""`llama-service serve --workers 2` as the README says it: it comes up, outlives a child, and stops in order."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import httpx
+import psutil
+import pytest
+
+from bench.follower import Follower
+from bench.load import Account, clients
+from llama_service.runtime.process import base_environment, free_port
+from tests.integration.runtime.supervisors import ROOT
+from tests.providers import OllamaServer
+from tests.support import eventually
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+
+COMMAND = Path(sys.executable).with_name("llama-service")
+
+
+@dataclass
+class Served:
+    """The running command."""
+
+    process: asyncio.subprocess.Process
+    url: str
+    log: Path
+
+    def children(self) -> list[psutil.Process]:
+        """Return the processes that serve: multiprocessing has a helper of its own beside them."""
+        family = psutil.Process(self.process.pid).children()
+        return [child for child in family if "spawn_main" in " ".join(child.cmdline())]
+
+    async def is_up(self) -> bool:
+        assert self.process.returncode is None, self.log.read_text()
+        async with httpx.AsyncClient() as client:
+            try:
+                return (await client.get(f"{self.url}/health")).status_code == 200
+            except httpx.TransportError:
+                return False
+
+    async def has_two(self) -> bool:
+        return len(self.children()) == 2
+
+
+def command_of(installed: Path) -> list[str]:
+    """Return the command as the README says it; from a checkout, the one that `make` has put there."""
+    assert installed.is_file(), "scripts/bootstrap.py writes this command"
+    return [str(installed)]
+
+
+@pytest.fixture
+async def served(postgres: str, chroma: str, ollama: OllamaServer, tmp_path: Path) -> AsyncIterator[Served]:
+    """The command, on a Postgres whose address is written as a managed service gives it."""
+    ollama.script(tokens=[f" t{n % 10}" for n in range(120)], delay=0.05)
+    port, log = free_port(), tmp_path / "serve.log"
+    variables = {
+        "DATABASE_URL": f"{postgres}&sslmode=prefer".replace("postgresql://", "postgres://"),
+        "CHROMA_URL": chroma,
+        "DATA_DIR": str(tmp_path / "data"),
+        "JWT_SECRET_KEY": "w" * 40,
+        "DEFAULT_MODEL_SOURCE": "ollama",
+        "MODEL_FALLBACK_SOURCES": "ollama",
+        "EMBEDDINGS_SOURCE": "ollama",
+        "EMBEDDINGS_BASEURL": ollama.url,
+        "SHUTDOWN_GRACE_SECONDS": "1",
+    }
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            *command_of(COMMAND),
+            *("serve", "--workers", "2", "--port", str(port)),
+            cwd=ROOT,
+            env={**base_environment(), **variables},
+            stdout=output,
+            stderr=output,
+        )
+    made = Served(process, f"http://127.0.0.1:{port}", log)
+    try:
+        await eventually(made.is_up, 90)
+        await eventually(made.has_two, 30)
+        yield made
+    finally:
+        for child in psutil.Process(process.pid).children(recursive=True) if process.returncode is None else []:
+            child.kill()
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    async with clients() as session:
+        yield session
+
+
+async def follow(follower: Follower) -> None:
+    """Read a run to its end, coming back as often as the server goes away."""
+    for _ in range(20):
+        if follower.ended:
+            return
+        await asyncio.sleep(0.5)  # as a client waits before it comes back
+        await follower.resume()
+    raise AssertionError("the run never ended")
+
+
+WHOLE = "".join(f" t{n % 10}" for n in range(120))
+
+
+async def test_a_killed_child_is_replaced_and_its_answer_is_finished(
+    served: Served, http: aiohttp.ClientSession
+) -> None:
+    anna = await Account(http, served.url).join()
+    followers = [Follower(anna) for _ in range(4)]
+    reading = [asyncio.create_task(follower.ask("Count for me.")) for follower in followers]
+
+    async def all_begun() -> bool:
+        return all(follower.heard(5)() for follower in followers)
+
+    await eventually(all_begun)
+    victim = served.children()[0]
+    victim.kill()
+    await asyncio.gather(*reading)
+    await asyncio.gather(*(follow(follower) for follower in followers))
+    assert [follower.text for follower in followers] == [WHOLE] * 4
+    assert [follower.faults for follower in followers] == [[]] * 4
+
+    async def replaced() -> bool:
+        return len(served.children()) == 2 and victim.pid not in {child.pid for child in served.children()}
+
+    await eventually(replaced, 30)
+    assert await served.is_up()
+
+
+async def test_it_stops_in_order_while_answers_stream(served: Served, http: aiohttp.ClientSession) -> None:
+    anna = await Account(http, served.url).join()
+    followers = [Follower(anna) for _ in range(4)]
+    reading = [asyncio.create_task(follower.ask("Count for me.")) for follower in followers]
+
+    async def all_begun() -> bool:
+        return all(follower.heard(5)() for follower in followers)
+
+    await eventually(all_begun)
+    began = time.monotonic()
+    os.kill(served.process.pid, signal.SIGTERM)
+    await asyncio.gather(*reading)
+    assert await asyncio.wait_for(served.process.wait(), 30) == 0
+    assert time.monotonic() - began < 12
+    assert "Traceback" not in served.log.read_text()
+    assert not any(follower.ended for follower in followers), "the next server goes on with them"
