@@ -1,5 +1,6 @@
 """`llama-service serve`: the application under uvicorn."""
 
+import asyncio
 import os
 
 import uvicorn
@@ -9,12 +10,14 @@ from uvicorn.supervisors import Multiprocess
 from api.app import create_app
 from llama_service.logging import configure_logging
 from llama_service.settings import Settings, load_settings
+from persistence.session import check_no_pooler
 
 WORKER_PATIENCE = 120  # seconds
 
 
 def serve(settings: Settings, host: str, port: int, workers: int) -> None:
     """Serve until a signal comes. With several workers each loads the settings from the environment."""
+    asyncio.run(check_no_pooler(settings.postgres))
     config = uvicorn.Config(
         _made(settings) if workers == 1 else "api.main:make",
         factory=workers > 1,

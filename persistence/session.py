@@ -15,6 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 from llama_service.dsn import PostgresDsn
+from llama_service.settings import SettingsError
 
 IDLE = 3.0  # seconds
 
@@ -98,6 +99,25 @@ class StatelessConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg 
 async def _alive(connection: Any) -> None:
     if connection.used and time.monotonic() - connection.used > IDLE:
         await connection.execute("SELECT 1", timeout=5)
+
+
+async def check_no_pooler(dsn: PostgresDsn) -> None:
+    """Raise SettingsError where a pooler in transaction mode stands before the database and nothing says so.
+
+    A database that is away is no reason: it may come.
+    """
+    try:
+        connection = await asyncpg.connect(**dsn.asyncpg(jit="off"))
+    except asyncpg.ProtocolViolationError as refused:
+        if "startup parameter" in str(refused):
+            raise SettingsError(
+                "DATABASE_URL leads to a pooler (PgBouncer): set DATABASE_SESSION_URL to the address of the database "
+                "itself, for what needs a session"
+            ) from None
+        raise
+    except (OSError, asyncpg.PostgresError):
+        return
+    await connection.close()
 
 
 class Database:
