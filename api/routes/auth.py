@@ -110,7 +110,7 @@ async def login(request: Request, response: Response, state: State) -> TokenPair
             await session.execute(update(User).where(User.id == user.id).values(hashed_password=renewed))
         agent = request.headers.get("user-agent")
         tokens = await state.tokens.issue(session, user, user_agent=agent, ip=ip)
-    await state.limiter.succeeded(user.username)
+    await state.limiter.succeeded(user.username, ip)
     request.scope["state"]["user_id"] = str(user.id)
     # A form of another site could sign its visitor in here under a foreign name.
     return _give(response, state, tokens, cookie=not is_cross_site(request))
