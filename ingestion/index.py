@@ -1,5 +1,6 @@
 """Keeping Chroma true to Postgres: comparing, repairing, rebuilding."""
 
+import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -53,21 +54,28 @@ class IndexKeeper:
         if busy and time.monotonic() - self._checked < _AT_LEAST_EVERY:
             return []
         self._checked = time.monotonic()
+        health = await self.measure()
+        async with self._database.transaction() as session:
+            missing = await files.without_vectors(session)
+        if health.other_model:
+            log.warning("embeddings_changed", files=health.other_model, hint="run `llama-service reindex`")
+        if health.indexed is not None and health.indexed != health.vectors:
+            log.warning("index_differs", indexed=health.indexed, vectors=health.vectors)
+            with contextlib.suppress(DependencyUnavailable):
+                if await self.repair():
+                    await self.measure()
+        return missing
+
+    async def measure(self) -> IndexHealth:
+        """Count what Postgres and the index hold now; the index may be away."""
         async with self._database.transaction() as session:
             self.health.passages, self.health.vectors = await files.vector_counts(session)
             self.health.other_model = await files.other_models(session, self._embeddings.model)
-            missing = await files.without_vectors(session)
-        if self.health.other_model:
-            log.warning("embeddings_changed", files=self.health.other_model, hint="run `llama-service reindex`")
         try:
             self.health.indexed = sum((await self._index.counts()).values())
-            if self.health.indexed != self.health.vectors:
-                log.warning("index_differs", indexed=self.health.indexed, vectors=self.health.vectors)
-                if await self.repair():
-                    self.health.indexed = sum((await self._index.counts()).values())
         except DependencyUnavailable:
             self.health.indexed = None
-        return missing
+        return self.health
 
     async def repair(self) -> bool:
         """Write the files that the index does not hold whole, and drop those that are gone.

@@ -68,6 +68,7 @@ class Ingestion:
         await self._queue.open_async()
         if not work:
             return
+        await asyncio.to_thread(self.pipeline.open)
         for queue, concurrency in (("read", self._settings.worker_concurrency), ("embed", 1)):
             self._tasks.append(asyncio.create_task(self._work(queue, concurrency), name=f"worker-{queue}"))
         self._tasks.append(asyncio.create_task(self._repeat(SWEEP_EVERY, self._sweep), name="sweep"))
@@ -79,6 +80,7 @@ class Ingestion:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._processes.close()
+        self.pipeline.close()
         await self._queue.close_async()
 
     async def enqueue(self, file_id: UUID) -> None:

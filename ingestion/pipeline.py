@@ -14,6 +14,7 @@ from ingestion.index import IndexKeeper
 from ingestion.sandbox import extract
 from llama_service.errors import DependencyUnavailable, NotFound
 from llama_service.ids import new_id
+from llama_service.runtime.folders import ScratchFolder
 from llama_service.settings import Settings
 from persistence import files, versions
 from persistence.blobs import BlobStore
@@ -51,7 +52,16 @@ class Pipeline:
         self._embeddings = embeddings
         self._processes = processes
         self._keeper = keeper
+        self._scratch = ScratchFolder(settings.data_dir / "scratch")
         self._limits = Limits(seconds=settings.ingestion_timeout_seconds, memory_mb=settings.ingestion_memory_mb)
+
+    def open(self) -> None:
+        """Make room for what reading a file needs; delete what a killed process left there."""
+        self._scratch.open()
+
+    def close(self) -> None:
+        """Delete that room."""
+        self._scratch.close()
 
     async def _note(self, file_id: UUID, **values: object) -> bool:
         async with self._database.transaction() as session:
@@ -95,7 +105,8 @@ class Pipeline:
             raise ExtractionFailed("corrupt", "The file's bytes are no longer stored; upload it again.") from None
 
     async def _extract_from(self, path: Path, file: File) -> Extracted | None:
-        work = asyncio.create_task(extract(path, file.name, file.mime, self._limits))
+        scratch = self._scratch.path or self._scratch.open()
+        work = asyncio.create_task(extract(path, file.name, file.mime, self._limits, scratch=scratch))
         try:
             while not (await asyncio.wait([work], timeout=_WATCH_EVERY))[0]:
                 async with self._database.transaction() as session:

@@ -27,13 +27,13 @@ _MARKS_BYTES = 64 * 1024 * 1024
 _KEPT_VARIABLES = ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH", "TESSDATA_PREFIX")
 
 
-async def extract(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
+async def extract(path: Path, name: str, mime: str, limits: Limits, *, scratch: Path) -> Extracted:
     """Return the text of a file. Raises ExtractionFailed, and nothing else, for whatever is wrong with the
     file.
 
-    Cancelling kills the child and everything it started.
+    The child's own files lie below `scratch`. Cancelling kills the child and everything it started.
     """
-    with tempfile.TemporaryDirectory(prefix="extract-", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(prefix="extract-", dir=scratch, ignore_cleanup_errors=True) as folder:
         child = await asyncio.create_subprocess_exec(
             sys.executable,
             *("-I", "-c", _BOOT, str(_ROOT)),

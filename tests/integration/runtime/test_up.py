@@ -159,6 +159,7 @@ def test_first_and_second_start(start: Starter) -> None:
     kept = start.data / "admin-password"
     password = kept.read_text().strip()
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert not stat.S_IMODE(kept.parent.stat().st_mode) & 0o066, "nobody else reads the data folder"
     assert f"http://127.0.0.1:{start.port}" in shown
     assert password in shown
     assert "asked to stop" in (start.data / "logs" / "api.log").read_text()

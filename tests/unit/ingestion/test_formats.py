@@ -24,7 +24,7 @@ def placed(folder: Path, sample: Sample) -> Path:
 
 async def read(path: Path, limits: Limits = LIMITS) -> Extracted:
     kept = as_blob(path)
-    return await extract(kept, path.name, detect_file(kept, path.name) or "", limits)
+    return await extract(kept, path.name, detect_file(kept, path.name) or "", limits, scratch=kept.parent)
 
 
 @pytest.mark.parametrize("sample", GOOD, ids=str)

@@ -52,7 +52,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 async def read(folder: Path, kind: str) -> Extracted:
     path = as_blob(folder / f"written.{kind}")
-    return await extract(path, f"written.{kind}", detect_file(path, f"written.{kind}") or "", Limits())
+    return await extract(path, f"written.{kind}", detect_file(path, f"written.{kind}") or "", Limits(), scratch=folder)
 
 
 @pytest.mark.parametrize("kind", FORMATS)

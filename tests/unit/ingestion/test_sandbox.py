@@ -62,7 +62,7 @@ async def test_ends_with_a_reason(
     boot(monkeypatch, body)
     began = time.perf_counter()
     with pytest.raises(ExtractionFailed) as failed:
-        await extract(text_file, "a.txt", "text/plain", limits)
+        await extract(text_file, "a.txt", "text/plain", limits, scratch=text_file.parent)
     assert failed.value.code == code
     assert time.perf_counter() - began < 5
 
@@ -70,7 +70,7 @@ async def test_ends_with_a_reason(
 async def test_a_busy_parser_is_stopped_by_its_cpu_time(text_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     boot(monkeypatch, "import resource; resource.setrlimit(resource.RLIMIT_CPU, (1, 2))\nwhile True: pass")
     with pytest.raises(ExtractionFailed) as failed:
-        await extract(text_file, "a.txt", "text/plain", Limits(seconds=20))
+        await extract(text_file, "a.txt", "text/plain", Limits(seconds=20), scratch=text_file.parent)
     assert failed.value.code == "timeout"
 
 
@@ -78,7 +78,7 @@ async def test_too_little_memory_is_told_as_such(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("many words " * 20_000_000)
     with pytest.raises(ExtractionFailed) as failed:
-        await extract(path, "a.txt", "text/plain", Limits(memory_mb=256, output_chars=10**9))
+        await extract(path, "a.txt", "text/plain", Limits(memory_mb=256, output_chars=10**9), scratch=path.parent)
     assert failed.value.code == "memory"
 
 
@@ -96,7 +96,7 @@ async def test_the_network_is_out_of_reach(text_file: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(sandbox, "_document", spy)
     with pytest.raises(ExtractionFailed):
-        await extract(text_file, "a.txt", "text/plain", Limits())
+        await extract(text_file, "a.txt", "text/plain", Limits(), scratch=text_file.parent)
     listener.close()
     await listener.wait_closed()
     if os.geteuid() == 0:  # others may be denied a network namespace by the machine
@@ -112,7 +112,7 @@ async def test_cancelling_kills_the_child_and_its_children(
         monkeypatch,
         f"{start}; f.write(f'{{os.getpid()}} {{p.pid}}'); f.close(); os.rename(f.name, {str(mark)!r}); time.sleep(60)",
     )
-    task = asyncio.create_task(extract(text_file, "a.txt", "text/plain", Limits()))
+    task = asyncio.create_task(extract(text_file, "a.txt", "text/plain", Limits(), scratch=text_file.parent))
     await until(mark.exists)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -127,7 +127,8 @@ async def test_the_child_dies_with_its_parent(tmp_path: Path) -> None:
         "import asyncio, sys, pathlib; sys.path.insert(0, sys.argv[1]); from ingestion import sandbox; "
         "from ingestion.documents import Limits; import tests.unit.ingestion.test_sandbox as t; "
         f"sandbox._BOOT = t.PREPARE + {('import os, time; ' + waiting + '; time.sleep(60)')!r}; "
-        "asyncio.run(sandbox.extract(pathlib.Path(sys.argv[2]), 'a.txt', 'text/plain', Limits()))"
+        "path = pathlib.Path(sys.argv[2]); "
+        "asyncio.run(sandbox.extract(path, 'a.txt', 'text/plain', Limits(), scratch=path.parent))"
     )
     (tmp_path / "a.txt").write_text("x")
     arguments = ("-c", program, str(sandbox._ROOT), str(tmp_path / "a.txt"))
@@ -163,7 +164,7 @@ async def test_text_is_read_quickly(text_file: Path) -> None:
     times = []
     for _ in range(5):
         began = time.perf_counter()
-        await extract(text_file, "a.txt", "text/plain", Limits())
+        await extract(text_file, "a.txt", "text/plain", Limits(), scratch=text_file.parent)
         times.append(time.perf_counter() - began)
     assert min(times) < 0.5  # some 50 ms on an idle core
 
@@ -217,7 +218,7 @@ async def test_damaged_files_end_in_the_sandbox_with_a_reason(sample: Sample, tm
         path.write_bytes(flipped(data, 1000 + seed))
         mime = detect_file(path, sample.name) or ""
         with contextlib.suppress(ExtractionFailed):
-            assert (await extract(path, sample.name, mime, Limits(seconds=20))).text
+            assert (await extract(path, sample.name, mime, Limits(seconds=20), scratch=path.parent)).text
 
 
 def test_documents_survive_the_pipe() -> None:
