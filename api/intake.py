@@ -87,7 +87,14 @@ async def _enter(session: AsyncSession, user_id: UUID, given: Upload, found: Fil
     """Return the file of an upload, and whether it is to be read: a new one, or one that could not be read before."""
     if isinstance(found, str):
         size, sha256 = given.received.size, given.received.sha256
-        return await files.create(session, user_id, name=given.name, mime=found, size=size, sha256=sha256), True
+        in_library = given.conversation_id is None
+        row = await files.create(
+            session, user_id, name=given.name, mime=found, size=size, sha256=sha256, in_library=in_library
+        )
+        return row, True
+    if given.conversation_id is None and not found.file.in_library:
+        await files.note(session, found.file.id, in_library=True)
+        await session.refresh(found.file)
     failed = found.file.status == "failed"
     if failed:
         await files.note(session, found.file.id, status="pending", stage="queued", progress=0.0, error=None)

@@ -67,6 +67,7 @@ class _ConversationIn(Body):
     system_prompt: str | None = Field(default=None, max_length=20_000)
     archived: bool = False
     pinned: bool = False
+    search_library: bool = True
 
 
 @dataclass(slots=True)
@@ -104,6 +105,7 @@ async def as_json(session: AsyncSession, row: Conversation) -> bytes:
             "model_source": row.model_source,
             "model_name": row.model_name,
             "system_prompt": row.system_prompt,
+            "search_library": row.search_library,
             "archived": row.archived,
             "pinned": row.pinned,
             "leaf_id": row.leaf_id,
@@ -212,6 +214,7 @@ def _own(entry: dict[str, Any]) -> _Tree:
         nodes.append(_Node(str(message["id"]), _text(message.get("parent_id")), values))
     values = {name: about.get(name) for name in ("model_source", "model_name", "system_prompt")}
     values |= {name: bool(about.get(name)) for name in ("archived", "pinned")}
+    values["search_library"] = about.get("search_library", True)
     return _Tree(_text(about.get("title")), nodes, _text(about.get("leaf_id")), values)
 
 

@@ -30,6 +30,7 @@ class ChatContext:
     model_name: str | None = None
     system_prompt: str | None = None
     use_rag: bool = True
+    search_library: bool = True
     top_k: int | None = None
     temperature: float | None = None
     max_tokens: int | None = None

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from chains.types import StreamEnd, StreamStart
-from graphs.state import AnswerInfo
+from graphs.state import NOTHING_SEARCHED, AnswerInfo, Searched
 
 
 @dataclass(slots=True)
@@ -30,6 +30,7 @@ class TurnRecord:
     steps: list[Step] = field(default_factory=list)
     parts: list[str] = field(default_factory=list)
     reasoning_parts: list[str] = field(default_factory=list)
+    searched: Searched = field(default_factory=lambda: NOTHING_SEARCHED)
     sources: list[dict[str, Any]] = field(default_factory=list)
     start: StreamStart | None = None
     end: StreamEnd | None = None
@@ -72,6 +73,7 @@ class TurnRecord:
             finish_reason=end.finish_reason if end else None,
             usage=asdict(end.usage) if end else None,
             reasoning=self.reasoning,
+            searched=self.searched,
             error=error,
         )
 

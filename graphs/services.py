@@ -52,7 +52,8 @@ class _Files:
         if self._retriever is None or self._user_id is None:
             return Retrieval(query)
         conversation = UUID(context.conversation_id) if context.conversation_id else None
-        scope = Scope(self._user_id, conversation, [UUID(file_id) for file_id in context.file_ids] or None)
+        named = [UUID(file_id) for file_id in context.file_ids] or None
+        scope = Scope(self._user_id, conversation, named, context.search_library)
         return await self._retriever.retrieve(scope, query, budget=budget)
 
     async def load(self, sources: Sequence[SourceReference]) -> list[Found]:

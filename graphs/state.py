@@ -5,7 +5,7 @@ that can be found again (passages of files) are references here.
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Any, NotRequired
+from typing import Annotated, Any, Literal, NotRequired
 
 from langchain_core.messages import AnyMessage, BaseMessage
 from langgraph.channels import UntrackedValue
@@ -68,6 +68,16 @@ class PromptParts(TypedDict):
     cut_sources: list[int]
 
 
+class Searched(TypedDict):
+    """What a turn searched: files that it named, its conversation's, the library's too, or nothing; and how many."""
+
+    scope: Literal["files", "conversation", "library", "none"]
+    files: int
+
+
+NOTHING_SEARCHED = Searched(scope="none", files=0)
+
+
 class AnswerInfo(TypedDict):
     """How the answer came about; `error` is the code of what ended it early."""
 
@@ -77,6 +87,7 @@ class AnswerInfo(TypedDict):
     finish_reason: str | None
     usage: dict[str, Any] | None
     reasoning: str
+    searched: Searched
     error: NotRequired[dict[str, str] | None]
 
 
@@ -85,6 +96,7 @@ class TurnInput(TypedDict, total=False):
 
     messages: Annotated[list[AnyMessage], add_recent]
     query: str | None
+    searched: Searched
     sources: list[SourceReference]
     nothing_found: bool
     prompt: PromptParts | None
@@ -100,7 +112,15 @@ class ChatState(TurnInput, total=False):
 
 def turn_input(question: AnyMessage) -> TurnInput:
     """Return the input of a new turn."""
-    return TurnInput(messages=[question], query=None, sources=[], nothing_found=False, prompt=None, answer=None)
+    return TurnInput(
+        messages=[question],
+        query=None,
+        searched=NOTHING_SEARCHED,
+        sources=[],
+        nothing_found=False,
+        prompt=None,
+        answer=None,
+    )
 
 
 def question_of(state: TurnInput) -> str:

@@ -97,9 +97,11 @@ async def usage(session: AsyncSession, user_id: UUID, *, without: UUID | None = 
     return int(files), int(size)
 
 
-async def create(session: AsyncSession, user_id: UUID, *, name: str, mime: str, size: int, sha256: str) -> File:
+async def create(
+    session: AsyncSession, user_id: UUID, *, name: str, mime: str, size: int, sha256: str, in_library: bool
+) -> File:
     """Note an uploaded file. Its indexing is queued in the same transaction."""
-    row = File(user_id=user_id, name=name, mime=mime, size=size, sha256=sha256)
+    row = File(user_id=user_id, name=name, mime=mime, size=size, sha256=sha256, in_library=in_library)
     session.add(row)
     await session.flush()
     await session.refresh(row)
@@ -122,13 +124,15 @@ async def attach(session: AsyncSession, user_id: UUID, file_id: UUID, conversati
 
 
 async def detach(session: AsyncSession, user_id: UUID, file_id: UUID, conversation_id: UUID) -> None:
-    """Take a file out of a conversation; it stays in the library."""
+    """Take a file out of a conversation. Out of the last one, it goes to the library. Raises NotFound."""
     await get(session, user_id, file_id)
     await session.execute(
         delete(ConversationFile).where(
             ConversationFile.file_id == file_id, ConversationFile.conversation_id == conversation_id
         )
     )
+    elsewhere = select(ConversationFile.file_id).where(ConversationFile.file_id == File.id).exists()
+    await session.execute(update(File).where(File.id == file_id, ~elsewhere).values(in_library=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +158,7 @@ async def remove(session: AsyncSession, user_id: UUID, file_ids: Sequence[UUID])
 
 
 async def only_in(session: AsyncSession, user_id: UUID, conversation_id: UUID) -> list[UUID]:
-    """Return the files that are attached to this conversation and to no other one."""
+    """Return the files that belong to this conversation alone: not to the library, nor to another one."""
     elsewhere = aliased(ConversationFile)
     other = (
         select(elsewhere.file_id)
@@ -165,7 +169,12 @@ async def only_in(session: AsyncSession, user_id: UUID, conversation_id: UUID) -
     query = (
         select(File.id)
         .join(ConversationFile)
-        .where(File.user_id == user_id, ConversationFile.conversation_id == conversation_id, ~other)
+        .where(
+            File.user_id == user_id,
+            ConversationFile.conversation_id == conversation_id,
+            File.in_library.is_(False),
+            ~other,
+        )
     )
     return list((await session.execute(query)).scalars())
 

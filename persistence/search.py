@@ -86,11 +86,20 @@ class Retrieval:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a search may see: given files, a conversation's, or all of the user's."""
+    """What a search may see: the files that are named; else a conversation's own and, with `library`, the library's.
+
+    Where nothing is named, it sees all files of the user.
+    """
 
     user_id: UUID
     conversation_id: UUID | None = None
     file_ids: Sequence[UUID] | None = None
+    library: bool = True
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether all files of the user are searched."""
+        return not self.file_ids and self.conversation_id is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +112,7 @@ class _Ranking:
 
 
 async def files_in(session: AsyncSession, scope: Scope) -> Sequence[Any]:
-    """Return the scope's files: the columns that a search needs, and whether a newer one is to come (`outdated`).
-
-    A conversation with files of its own sees those; one without sees its owner's library (files of no conversation).
-    """
+    """Return the scope's files: the columns that a search needs, and whether a newer one is to come (`outdated`)."""
     newer = aliased(File)
     outdated = select(newer.id).where(newer.replaces_id == File.id).exists().label("outdated")
     columns = (File.id, File.name, File.status, File.searchable, File.passage_lengths)
@@ -117,10 +123,8 @@ async def files_in(session: AsyncSession, scope: Scope) -> Sequence[Any]:
         query = query.where(File.id.in_(scope.file_ids))
     elif scope.conversation_id is not None:
         attached = select(ConversationFile.file_id).where(ConversationFile.conversation_id == scope.conversation_id)
-        anywhere = select(ConversationFile.file_id).where(ConversationFile.file_id == File.id).exists()
-        query = query.where(
-            File.id.in_(attached) | (~attached.exists() & ~anywhere),
-        )
+        own = File.id.in_(attached)
+        query = query.where(own | File.in_library if scope.library else own)
     return (await session.execute(query.order_by(File.id))).all()
 
 
@@ -242,14 +246,13 @@ class Retriever:
         Without vectors a turn goes on with the lexical half, and says so.
         """
         places = {file.id: index for index, file in enumerate(files)}
-        everything = scope.conversation_id is None and not scope.file_ids
         try:
             async with asyncio.timeout(_VECTOR_PATIENCE):
                 model, vector = await self._embed(query)
                 if await self._exact.suits(sum(len(file.passage_lengths or ()) for file in files)):
                     hits = await self._exact.near(model, vector, files, CANDIDATES)
                 else:
-                    only = None if everything else list(places)
+                    only = None if scope.is_everything else list(places)
                     hits = await self._index.near(model, vector, owner=scope.user_id, file_ids=only, count=CANDIDATES)
         except AppError as error:
             return {}, None, error.code

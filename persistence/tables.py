@@ -251,6 +251,8 @@ class File(Base):
     # Words of each passage, by position: BM25 needs the lengths of the whole scope, not its texts.
     passage_lengths: Mapped[list[int] | None] = mapped_column(ARRAY(Integer), deferred=True)
     embedding_model: Mapped[str | None] = mapped_column(String(200))
+    # Whether it belongs to its owner's library, or only to the conversations that it is attached to.
+    in_library: Mapped[bool] = mapped_column(default=True, server_default="true")
     # The older version whose place it takes when it becomes searchable.
     replaces_id: Mapped[UUID | None] = mapped_column(ForeignKey("files.id", ondelete="SET NULL"))
     created_at: Mapped[datetime] = mapped_column(server_default=_NOW)
@@ -274,7 +276,7 @@ class BlobLeftover(Base):
 
 
 class ConversationFile(Base):
-    """A file at hand in a conversation; a file of no conversation belongs to its owner's library."""
+    """A file at hand in a conversation."""
 
     __tablename__ = "conversation_files"
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import Uuid, cast, delete, func, select, update
+from sqlalchemy import Uuid, cast, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -18,14 +18,14 @@ _OFFERED = 10
 async def same_name(session: AsyncSession, user_id: UUID, file: File, conversation_id: UUID | None) -> Sequence[File]:
     """Return the user's other files of this name with other bytes in the same place, newest first.
 
-    The place is a conversation, or the library: files of no conversation.
+    The place is a conversation, or the library.
     """
     links = select(ConversationFile.file_id).where(ConversationFile.file_id == File.id)
     here = links.where(ConversationFile.conversation_id == conversation_id).exists()
     query = (
         select(File)
         .where(File.user_id == user_id, File.name == file.name, File.sha256 != file.sha256, File.id != file.id)
-        .where(here if conversation_id is not None else ~links.exists())
+        .where(here if conversation_id is not None else File.in_library)
         .order_by(File.id.desc())
         .limit(_OFFERED)
     )
@@ -54,28 +54,29 @@ async def replace(session: AsyncSession, user_id: UUID, *, new: UUID, old: UUID)
 
 
 async def retire(session: AsyncSession, file_id: UUID) -> Removed | None:
-    """Delete what a file replaces, and what that was to replace; it takes their place in their conversations.
+    """Delete what a file replaces, and what that was to replace; it takes their place in conversations and library.
 
     For the transaction that makes the file searchable: searches find either the old or the new one.
     """
     ids: list[UUID] = []
+    in_library = False
     owner, older = (await session.execute(select(File.user_id, File.replaces_id).where(File.id == file_id))).one()
     while older is not None and older not in (*ids, file_id):
         # From new to old, as every version locks that is published: so they wait for each other in one direction.
-        query = select(File.replaces_id).where(File.id == older, File.user_id == owner).with_for_update()
+        query = (
+            select(File.replaces_id, File.in_library).where(File.id == older, File.user_id == owner).with_for_update()
+        )
         row = (await session.execute(query)).one_or_none()
         if row is None:
             break
         ids.append(older)
+        in_library |= row.in_library
         older = row.replaces_id
     if not ids:
         return None
-    linked = select(func.count(ConversationFile.file_id.distinct())).where(ConversationFile.file_id.in_(ids))
-    if await session.scalar(linked) != len(ids):
-        # One of them belonged to the library, where every conversation without files of its own finds it: the new one
-        # is to be found there too, and no conversation's end may take it along.
-        await session.execute(delete(ConversationFile).where(ConversationFile.file_id == file_id))
-        return await files.remove(session, owner, ids)
+    if in_library:
+        # The new one is to be found there too, and no conversation's end may take it along.
+        await session.execute(update(File).where(File.id == file_id).values(in_library=True))
     places = select(ConversationFile.conversation_id, cast(file_id, Uuid)).where(ConversationFile.file_id.in_(ids))
     await session.execute(
         upsert(ConversationFile).from_select(["conversation_id", "file_id"], places.distinct()).on_conflict_do_nothing()

@@ -63,6 +63,16 @@ export default ts.config(
           selector: "JSXAttribute[name.name='dangerouslySetInnerHTML']",
           message: "Render elements; text of a model or a file never becomes HTML.",
         },
+        {
+          selector:
+            "CallExpression[callee.name=/^use(Layout|Insertion)?Effect$/] > ArrowFunctionExpression.arguments:first-child[expression=true]:not([body.type='ArrowFunctionExpression'])",
+          message: "Give the effect braces: React takes what it returns for its clean-up, and calls it.",
+        },
+        {
+          selector:
+            "JSXAttribute[name.name='ref'] > JSXExpressionContainer > ArrowFunctionExpression[expression=true]:not([body.type='AssignmentExpression'])",
+          message: "Give the ref callback braces: React takes what it returns for its clean-up, and calls it.",
+        },
       ],
       "@typescript-eslint/no-misused-promises": ["error", { checksVoidReturn: { attributes: false } }],
       "no-console": "error",

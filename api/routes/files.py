@@ -145,7 +145,7 @@ async def attach(file_id: UUID, body: Attach, user: CurrentUser, session: Sessio
 
 @router.post("/{file_id}/detach", responses=_OWN)
 async def detach(file_id: UUID, body: Attach, user: CurrentUser, session: Session) -> FileRead:
-    """Take a file out of a conversation; it stays in the library."""
+    """Take a file out of a conversation. Out of the last one, it goes to the library."""
     await files.detach(session, user.id, file_id, body.conversation_id)
     return FileRead.of(await files.get(session, user.id, file_id))
 

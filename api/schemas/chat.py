@@ -86,6 +86,13 @@ class SourceRead(Shape):
     score: float
 
 
+class SearchedRead(Shape):
+    """What a turn searched: files that it named, its conversation's, your library's too, or nothing; and how many."""
+
+    scope: Literal["files", "conversation", "library", "none"]
+    files: int
+
+
 class UsageRead(Shape):
     """Tokens of the call; `estimated` where the provider did not count them."""
 
@@ -113,6 +120,7 @@ class ChatResponse(Shape):
     response: str
     reasoning: str | None = None
     sources: list[SourceRead]
+    searched: SearchedRead
     model_source: str
     model_name: str
     fallback_from: str | None = None

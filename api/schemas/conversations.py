@@ -25,10 +25,15 @@ class ConversationCreate(Body):
     model_source: ModelSource | None = None
     model_name: str | None = Field(default=None, max_length=200)
     system_prompt: str | None = Field(default=None, max_length=20_000)
+    search_library: bool = True
 
 
 class ConversationChange(ConversationCreate):
-    """What may be changed; only fields that are present are. `leaf_id` makes the branch through it the current one."""
+    """What may be changed; only fields that are present are. `leaf_id` makes the branch through it the current one.
+
+    With `search_library` a turn that names no files searches your library and the files of the conversation, without it
+    those of the conversation alone.
+    """
 
     archived: bool = False
     pinned: bool = False
@@ -43,6 +48,7 @@ class ConversationRead(Shape):
     model_source: str | None
     model_name: str | None
     system_prompt: str | None
+    search_library: bool
     archived: bool
     pinned: bool
     leaf_id: UUID | None

@@ -19,6 +19,8 @@ FileStage = Literal["queued", "extract", "split", "embed", "finalized"]
 class FileRead(Shape):
     """A file and how far its indexing is; `progress` is from 0 to 1, `size` in bytes.
 
+    A file that was uploaded to a conversation belongs to it alone until it is `in_library`, where all of yours find it.
+
     `replaces_id` names the older file whose place it takes, everywhere, at the moment when it becomes searchable.
     """
 
@@ -34,6 +36,7 @@ class FileRead(Shape):
     chunks_total: int
     chunks_indexed: int
     error: ErrorRead | None
+    in_library: bool
     replaces_id: UUID | None
     created_at: datetime
 

@@ -15,7 +15,7 @@ from bench.stage import Stage
 from bench.ui import first_load, hands, streaming
 from bench.ui.browser import House
 from llama_service.runtime.process import package_root
-from tests.e2e.browser import launch
+from tests.e2e.browser import chromium_executable, launch
 from tests.providers import OpenAIServer
 
 
@@ -34,7 +34,7 @@ async def run(stage: Stage, quick: bool) -> list[Row]:
     async with AsyncExitStack() as stack:
         model = await stack.enter_async_context(OpenAIServer(record=False))
         playwright = await stack.enter_async_context(async_playwright())
-        browser = await launch(playwright)
+        browser = await launch(playwright, chromium_executable())
         stack.push_async_callback(browser.close)
         api = await stage.serve(OPENAI_BASE_URL=model.url)
         house = House(browser, api.url, stage.postgres.dsn, model)

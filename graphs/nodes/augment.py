@@ -10,7 +10,7 @@ from chains import prompts
 from chains.prompts import Prompt, SourceText
 from graphs.context import ChatContext, TurnServices
 from graphs.services import services_of
-from graphs.state import ChatState, PromptParts, history_of, question_of
+from graphs.state import NOTHING_SEARCHED, ChatState, PromptParts, history_of, question_of
 from persistence.search import Found
 
 _SNIPPET = 600  # characters: a whole passage, but for the longest
@@ -27,7 +27,7 @@ async def augment(state: ChatState, runtime: Runtime[ChatContext]) -> dict[str, 
         prompt = assemble(state, context, services, found)
         # What did not fit was not seen by the model and can't be cited: the worst ones, at the end.
         read = found[: len(found) - len(prompt.cut_sources)]
-        services.record.sources = public_sources(read)
+        _note_sources(state, services, read)
         retrieval = state.get("retrieval")
         pending = {"pending": retrieval.pending} if retrieval and retrieval.pending else {}
         if read or pending:
@@ -74,8 +74,13 @@ def assemble(state: ChatState, context: ChatContext, services: TurnServices, fou
 async def assemble_again(state: ChatState, context: ChatContext, services: TurnServices) -> tuple[Prompt, list[Found]]:
     """Return the prompt of a run that goes on in `generate` without what `augment` had in memory."""
     found = await _passages(state, services)
-    services.record.sources = public_sources(found)
+    _note_sources(state, services, found)
     return assemble(state, context, services, found), found
+
+
+def _note_sources(state: ChatState, services: TurnServices, read: list[Found]) -> None:
+    services.record.searched = state.get("searched", NOTHING_SEARCHED)
+    services.record.sources = public_sources(read)
 
 
 def public_sources(sources: list[Found]) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from langgraph.runtime import Runtime
 from chains.condense import needs_context, with_context
 from graphs.context import ChatContext, TurnServices
 from graphs.services import services_of
-from graphs.state import ChatState, SourceReference, history_of, question_of
+from graphs.state import NOTHING_SEARCHED, ChatState, Searched, SourceReference, history_of, question_of
 from persistence.search import Found, Retrieval
 
 
@@ -20,9 +20,11 @@ async def retrieve(state: ChatState, runtime: Runtime[ChatContext]) -> dict[str,
         if context.top_k is not None:
             found.sources[context.top_k :] = []
         services.record.retrieve_ms = services.record.elapsed_ms()
-        step.output = _shown(found) | _condensed(services)
+        searched = services.record.searched = _searched(found, context)
+        step.output = _shown(found) | _condensed(services) | {"scope": searched["scope"]}
     return {
         "retrieval": found,
+        "searched": searched,
         "sources": [_reference(n, source) for n, source in enumerate(found.sources, 1)],
         "nothing_found": found.searched and not found.sources,
     }
@@ -42,6 +44,14 @@ async def _search(state: ChatState, context: ChatContext, services: TurnServices
     # The model may have misunderstood: what the user wrote counts too.
     otherwise = await services.files.retrieve(plain, context, budget)
     return otherwise if otherwise.sources else found
+
+
+def _searched(found: Retrieval, context: ChatContext) -> Searched:
+    if not found.searched:
+        return NOTHING_SEARCHED
+    if context.file_ids:
+        return Searched(scope="files", files=found.files)
+    return Searched(scope="library" if context.search_library else "conversation", files=found.files)
 
 
 def _reference(n: int, source: Found) -> SourceReference:

@@ -38,7 +38,8 @@ class CallerFiles:
         """Return the passages for a query within the turn's scope, `budget` in characters."""
         if self._user_id is None:
             return Retrieval(query)
-        scope = Scope(self._user_id, self._conversation_id, [UUID(file_id) for file_id in context.file_ids] or None)
+        named = [UUID(file_id) for file_id in context.file_ids] or None
+        scope = Scope(self._user_id, self._conversation_id, named, context.search_library)
         return await self._retriever.retrieve(scope, query, budget=budget, wait=self._patience)
 
     async def load(self, sources: Sequence[SourceReference]) -> list[Found]:

@@ -13,7 +13,7 @@ from graphs.context import ChatContext
 from graphs.record import TurnRecord
 from graphs.runs.files import CallerFiles
 from graphs.runs.stream import RunStream
-from graphs.state import AnswerInfo
+from graphs.state import NOTHING_SEARCHED, AnswerInfo
 from llama_service.errors import AppError, error_of
 from persistence import run_end
 from persistence.events import REASONING, TEXT, EventLog, RunEvent, event_line
@@ -206,6 +206,7 @@ class Run:
             "user_message_id": str(self.place.question_id),
             "run_id": str(self.run_id),
             "sources": record.sources or list(self.sent.sources),
+            "searched": info.get("searched", NOTHING_SEARCHED),
             "model_source": info["model_source"] or self.plan.provider,
             "model_name": info["model_name"] or self.plan.model,
             "fallback_from": info["fallback_from"] if info["model_source"] else self.plan.fallback_from,

@@ -195,6 +195,7 @@ class TurnStarter:
             model_name=plan_.name,
             system_prompt=request.system_prompt or conversation.system_prompt,
             use_rag=request.use_rag,
+            search_library=conversation.search_library,
             top_k=request.top_k,
             temperature=request.temperature,
             max_tokens=request.max_tokens,

@@ -9,6 +9,7 @@ import fcntl
 import io
 import os
 import platform
+import shutil
 import subprocess
 import tarfile
 from collections.abc import Iterator
@@ -69,9 +70,14 @@ def chromium_executable() -> Path | None:
     return _unpacked()
 
 
-async def launch(playwright: Playwright) -> Browser:
-    """Start the browser with the arguments that work as root, in containers and without a display."""
-    path = chromium_executable()
+def newest_executable() -> Path | None:
+    """Return the Chromium or Chrome that the system's packages keep up to date; None where there is none."""
+    found = (shutil.which(name) for name in ("chromium", "google-chrome", "chromium-browser"))
+    return next((Path(path) for path in found if path), None)
+
+
+async def launch(playwright: Playwright, path: Path | None) -> Browser:
+    """Start a browser (None: playwright's own) with what works as root, in containers and without a display."""
     return await playwright.chromium.launch(
         executable_path=path, args=list(_ARGUMENTS), chromium_sandbox=False, env=_environment(path)
     )

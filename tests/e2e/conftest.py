@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from playwright.async_api import Browser, BrowserContext, Page, Request, async_playwright, expect
 
-from tests.e2e.browser import ROOT, launch
+from tests.e2e.browser import ROOT, chromium_executable, launch, newest_executable
 from tests.support import Person, Server
 
 SHOTS = ROOT / ".artifacts" / "screenshots"
@@ -28,12 +28,23 @@ def built_page() -> Path:
     return ROOT / "ui" / "dist"
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what is marked `newest` in the newest Chromium of the system too, where there is one.
+
+    The pinned browser is the same everywhere, and therefore older than the one that people use.
+    """
+    if "browser_kind" in metafunc.fixturenames:
+        both = metafunc.definition.get_closest_marker("newest") is not None and newest_executable() is not None
+        metafunc.parametrize("browser_kind", ["pinned", "newest"] if both else ["pinned"], scope="session")
+
+
 @pytest.fixture(scope="session")
-async def browser(built_page: Path) -> AsyncIterator[Browser]:
-    """A Chromium."""
+async def browser(browser_kind: str, built_page: Path) -> AsyncIterator[Browser]:
+    """A Chromium: the pinned one, or the newest of the system."""
     expect.set_options(timeout=PATIENCE_MS)
     async with async_playwright() as playwright:
-        running = await launch(playwright)
+        path = newest_executable() if browser_kind == "newest" else chromium_executable()
+        running = await launch(playwright, path)
         yield running
         await running.close()
 

@@ -9,7 +9,7 @@ from tests.e2e.relay import Relay
 from tests.providers import OpenAIServer
 from tests.support import PASSWORD, Person, Server
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.newest]
 
 LONG = [f"word{number} " for number in range(400)]
 

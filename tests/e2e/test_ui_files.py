@@ -12,7 +12,7 @@ from tests.e2e.conftest import OpenPage, shot
 from tests.providers import OpenAIServer
 from tests.support import Person
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.newest]
 
 OLD = b"The warranty of the loom lasts two years.\n"
 NEW = b"The warranty of the loom lasts three years from now on.\n"

@@ -10,7 +10,7 @@ from tests.e2e.conftest import OpenPage
 from tests.providers import OpenAIServer
 from tests.support import Person
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.newest]
 
 SHOWN_TEXTS = """
 () => {

@@ -11,7 +11,7 @@ from tests.e2e.conftest import OpenPage
 from tests.providers import OpenAIServer
 from tests.support import Person, Server, serving
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.newest]
 
 
 async def open_settings(page: Page) -> None:

@@ -1,17 +1,22 @@
-"""Vectors of the doubles: the same text gives the same vector, texts that share words lie close."""
+"""Vectors of the doubles: texts are the closer the more of their words they share."""
 
 import hashlib
 import math
 import re
 
-DIMENSION = 32
+DIMENSION = 512
+_PLACES = 4  # of each word: so many that no two words fall together
+_SHORT = 3  # letters: such words are in every text, and say little of what it is about
+_SHORT_WEIGHT = 0.1
 
 
 def vector_of(text: str) -> list[float]:
-    """Return the normalised sum of a pseudo-random vector for each word."""
-    summed = [1e-6] * DIMENSION
+    """Return the normalised counts of a text's words, each word in places of its own by its hash."""
+    counts = [1e-6] * DIMENSION
     for word in re.findall(r"\w+", text.lower()):
-        for place, byte in enumerate(hashlib.sha256(word.encode()).digest()):
-            summed[place] += byte / 127.5 - 1
-    norm = math.sqrt(sum(number * number for number in summed))
-    return [number / norm for number in summed]
+        digest = hashlib.sha256(word.encode()).digest()
+        for at in range(_PLACES):
+            place = int.from_bytes(digest[at * 2 : at * 2 + 2]) % DIMENSION
+            counts[place] += _SHORT_WEIGHT if len(word) <= _SHORT else 1.0
+    norm = math.sqrt(sum(count * count for count in counts))
+    return [count / norm for count in counts]

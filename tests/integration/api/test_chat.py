@@ -12,6 +12,7 @@ from tests.providers import AIHubServer, OllamaServer, OpenAIServer
 from tests.support import Event, Person, Server, events_of, eventually
 
 RESPONSE = {
+    "searched",
     "conversation_id",
     "message_id",
     "user_message_id",
@@ -64,7 +65,7 @@ async def test_events_come_in_order_and_are_numbered(anna: Person, openai: OpenA
     assert "".join(event.data["content"] for event in events if event.name == "chunk") == "One two three."
     start, done = events[0].data, events[-1].data
     assert {"run_id", "conversation_id", "user_message_id", "message_id", "model_source", "model_name"} <= set(start)
-    assert set(done) == (RESPONSE - {"response"}) | {"type"}
+    assert set(done) == (RESPONSE - {"response", "reasoning"}) | {"type"}
     run = await anna.get(f"/chat/runs/{start['run_id']}")
     assert run["status"] == "completed"
 

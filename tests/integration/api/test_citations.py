@@ -19,7 +19,10 @@ async def test_page_and_snippet_are_those_of_the_match(anna: Person, openai: Ope
     answer = await anna.ask("When was the stairway last painted?", file_ids=[file["id"]])
     text = (await anna.get(f"/files/{file['id']}/text"))["text"]
     chunks = {chunk["id"]: chunk for chunk in (await anna.get(f"/files/{file['id']}/chunks"))["items"]}
-    assert any("1954" in text[source["start"] : source["end"]] for source in answer["sources"])
+    best = answer["sources"][0]
+    assert best["page"] == 5
+    assert "1954" in best["snippet"]
+    assert best["snippet"] in text[best["start"] : best["end"]]
     for source in answer["sources"]:
         match = chunks[source["chunk_id"]]
         assert source["page"] == match["page"]

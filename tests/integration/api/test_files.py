@@ -32,6 +32,7 @@ FILE = {
     "chunks_total",
     "chunks_indexed",
     "error",
+    "in_library",
     "replaces_id",
     "created_at",
 }

@@ -49,3 +49,21 @@ async def test_files_of_before_stay_and_can_be_replaced(before: Settings) -> Non
         connection.execute("DELETE FROM files WHERE id = %s", (old,))
         assert connection.execute("SELECT id, replaces_id FROM files").fetchall() == [(new, None)]
         migrate(before)
+
+
+async def test_files_of_conversations_do_not_enter_the_library_by_an_upgrade(before: Settings) -> None:
+    """Nobody finds in a new chat what he has put into another one; what was everywhere stays everywhere."""
+    user, thread = uuid4(), uuid4()
+    with psycopg.connect(before.postgres.libpq, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO users (id, username, email, hashed_password, is_active, is_superuser, is_verified)"
+            " VALUES (%s, 'u', 'u@example.com', 'x', true, false, true)",
+            (user,),
+        )
+        connection.execute("INSERT INTO conversations (id, user_id) VALUES (%s, %s)", (thread, user))
+        free, attached = add_file(connection, user), add_file(connection, user)
+        connection.execute("INSERT INTO conversation_files VALUES (%s, %s)", (thread, attached))
+        migrate(before)
+        found = connection.execute("SELECT id, in_library FROM files").fetchall()
+        assert dict(found) == {free: True, attached: False}
+        assert connection.execute("SELECT search_library FROM conversations").fetchall() == [(True,)]

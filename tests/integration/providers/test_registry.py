@@ -14,6 +14,7 @@ from chains.types import Attempt, ModelParams, StreamStart, Target
 from llama_service.errors import ModelNotFound, ProviderUnavailable
 from tests.providers import AIHubServer, OllamaServer, OpenAIServer
 from tests.providers.asking import EXPECTED, PROMPT, QUESTION, Open, ask, hub_settings
+from tests.providers.vectors import DIMENSION
 
 PARAMS = ModelParams(temperature=0.25, max_tokens=77, stop=["STOP"])
 
@@ -259,7 +260,7 @@ async def test_embeddings_of_every_source(hub: AIHubServer, registry_with: Open)
             vectors = await handle.embeddings.aembed_documents(texts)
             assert len(vectors) == 130
             assert len({tuple(vector) for vector in vectors}) == 130
-            assert handle.known_dimension == await handle.dimension() == 32
+            assert handle.known_dimension == await handle.dimension() == DIMENSION
             alone = await handle.embeddings.aembed_documents([texts[99]])
             assert vectors[99] == pytest.approx(alone[0])
         first = next(request for request in openai.requests if request.path.endswith("/embeddings"))

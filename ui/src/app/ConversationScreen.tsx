@@ -45,7 +45,9 @@ export function ConversationScreen() {
   useEffect(() => {
     document.title = `${title} · ${t("app.name")}`;
   }, [title, t]);
-  useEffect(() => setSide(null), [conversationId]);
+  useEffect(() => {
+    setSide(null);
+  }, [conversationId]);
 
   const showDocument = useCallback((document: Place) => setSide({ document }), []);
   const citation = useCallback(

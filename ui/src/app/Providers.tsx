@@ -18,15 +18,13 @@ interface ProvidersProps {
 
 /** Everything that the pages find around them. */
 export function Providers({ queries, runs, onSignedOut: leave, children }: ProvidersProps) {
-  useEffect(
-    () =>
-      onSignedOut(() => {
-        if (queries.getQueryData(keys.me) === undefined) return;
-        queries.clear();
-        leave();
-      }),
-    [queries, leave],
-  );
+  useEffect(() => {
+    return onSignedOut(() => {
+      if (queries.getQueryData(keys.me) === undefined) return;
+      queries.clear();
+      leave();
+    });
+  }, [queries, leave]);
   return (
     <QueryClientProvider client={queries}>
       <I18nProvider>

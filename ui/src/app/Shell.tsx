@@ -23,7 +23,9 @@ export function Shell() {
   const search = useRef<HTMLInputElement>(null);
   const currentId = pathname.startsWith("/c/") ? (id ?? null) : null;
 
-  useEffect(() => setOpen(false), [pathname]);
+  useEffect(() => {
+    setOpen(false);
+  }, [pathname]);
   const newChat = () => {
     setOpen(false);
     void navigate({ to: "/" });

@@ -119,7 +119,9 @@ function TextContent({ text: { text, pages }, place }: { text: FileText; place: 
   const { before, marked, after, cutBefore, cutAfter } = windowAround(text, place.start, place.end, reach, place.snippet);
   const page = place.page ?? pages.find(({ start, end }) => start <= place.start && place.start < end)?.page;
 
-  useEffect(() => mark.current?.scrollIntoView({ block: "start" }), []);
+  useEffect(() => {
+    mark.current?.scrollIntoView({ block: "start" });
+  }, []);
 
   return (
     // The document scrolls, so the keyboard has to reach it.

@@ -89,7 +89,9 @@ function PdfPage({ pdf, number, passage }: PdfPageProps) {
     );
     return () => abort.abort();
   }, [pdf, number, passage]);
-  useEffect(() => first.current?.scrollIntoView({ block: "center" }), [boxes]);
+  useEffect(() => {
+    first.current?.scrollIntoView({ block: "center" });
+  }, [boxes]);
 
   return (
     // The page scrolls, so the keyboard has to reach it.

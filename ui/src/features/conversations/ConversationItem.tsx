@@ -118,7 +118,9 @@ function Rename({ conversation, onDone }: { conversation: Conversation; onDone: 
         onChange={(event) => setTitle(event.target.value)}
         onBlur={() => save()}
         onKeyDown={(event) => event.key === "Escape" && onDone()}
-        ref={(element) => element?.focus()}
+        ref={(element) => {
+          element?.focus();
+        }}
       />
     </form>
   );

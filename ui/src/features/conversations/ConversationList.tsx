@@ -114,7 +114,9 @@ function Lines({ conversations, currentId, onOpen, onDelete, loadMore }: LinesPr
   useEffect(() => {
     if (loadMore && lastShown >= lines.length - LOAD_WITHIN_LINES) loadMore();
   }, [loadMore, lastShown, lines.length]);
-  useEffect(() => virtual.measure(), [virtual, lines]);
+  useEffect(() => {
+    virtual.measure();
+  }, [virtual, lines]);
 
   return (
     <div className="conversations__scroll" ref={scroller}>

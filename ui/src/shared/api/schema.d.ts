@@ -706,7 +706,7 @@ export interface paths {
         put?: never;
         /**
          * Detach
-         * @description Take a file out of a conversation; it stays in the library.
+         * @description Take a file out of a conversation. Out of the last one, it goes to the library.
          */
         post: operations["files_detach"];
         delete?: never;
@@ -866,7 +866,7 @@ export interface paths {
         put?: never;
         /**
          * Search
-         * @description Return the best passages of your files, ranked exactly as the chat ranks them.
+         * @description Return the best passages of your files, ranked as the chat ranks them; in a conversation, of what it searches.
          */
         post: operations["search_search"];
         delete?: never;
@@ -1175,6 +1175,7 @@ export interface components {
              * Format: uuid
              */
             run_id: string;
+            searched: components["schemas"]["SearchedRead"];
             /** Sources */
             sources: components["schemas"]["SourceRead"][];
             timings: components["schemas"]["Timings"];
@@ -1246,6 +1247,9 @@ export interface components {
         /**
          * ConversationChange
          * @description What may be changed; only fields that are present are. `leaf_id` makes the branch through it the current one.
+         *
+         *     With `search_library` a turn that names no files searches your library and the files of the conversation, without it
+         *     those of the conversation alone.
          * @example {
          *       "title": "Rental contract"
          *     }
@@ -1267,6 +1271,11 @@ export interface components {
              * @default false
              */
             pinned?: boolean;
+            /**
+             * Search Library
+             * @default true
+             */
+            search_library?: boolean;
             /** System Prompt */
             system_prompt?: string | null;
             /** Title */
@@ -1284,6 +1293,11 @@ export interface components {
             model_name?: string | null;
             /** Model Source */
             model_source?: ("local" | "embedded" | "ollama" | "openai" | "aihub") | null;
+            /**
+             * Search Library
+             * @default true
+             */
+            search_library?: boolean;
             /** System Prompt */
             system_prompt?: string | null;
             /** Title */
@@ -1319,6 +1333,8 @@ export interface components {
             model_source: string | null;
             /** Pinned */
             pinned: boolean;
+            /** Search Library */
+            search_library: boolean;
             /** Snippet */
             snippet?: string | null;
             /** System Prompt */
@@ -1474,6 +1490,8 @@ export interface components {
          * FileRead
          * @description A file and how far its indexing is; `progress` is from 0 to 1, `size` in bytes.
          *
+         *     A file that was uploaded to a conversation belongs to it alone until it is `in_library`, where all of yours find it.
+         *
          *     `replaces_id` names the older file whose place it takes, everywhere, at the moment when it becomes searchable.
          */
         FileRead: {
@@ -1494,6 +1512,8 @@ export interface components {
              * Format: uuid
              */
             id: string;
+            /** In Library */
+            in_library: boolean;
             /** Mime */
             mime: string;
             /** Name */
@@ -2189,6 +2209,19 @@ export interface components {
             passages: components["schemas"]["FoundRead"][];
         };
         /**
+         * SearchedRead
+         * @description What a turn searched: files that it named, its conversation's, your library's too, or nothing; and how many.
+         */
+        SearchedRead: {
+            /** Files */
+            files: number;
+            /**
+             * Scope
+             * @enum {string}
+             */
+            scope: "files" | "conversation" | "library" | "none";
+        };
+        /**
          * SessionList
          * @description The account's live sessions, newest first.
          */
@@ -2534,6 +2567,8 @@ export interface components {
              * Format: uuid
              */
             id: string;
+            /** In Library */
+            in_library: boolean;
             /** Mime */
             mime: string;
             /** Name */

@@ -52,7 +52,9 @@ function Editor({ message }: { message: Message }) {
         value={text}
         onChange={(event) => setText(event.target.value)}
         onKeyDown={onKeyDown}
-        ref={(element) => element?.focus()}
+        ref={(element) => {
+          element?.focus();
+        }}
       />
       <div className="dialog__actions">
         <Button onClick={() => setEditing(null)}>{t("app.cancel")}</Button>
