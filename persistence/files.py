@@ -62,11 +62,17 @@ async def page(
     cursor: str | None,
     conversation_id: UUID | None,
     status: str | None,
+    unasked: bool = False,
 ) -> tuple[list[FileView], str | None]:
-    """Return the user's files, newest first, and the cursor of the next page."""
+    """Return the user's files, newest first, and the cursor of the next page.
+
+    With `unasked`, only those of the conversation that no question has been asked with.
+    """
     query = select(File).where(File.user_id == user_id)
     if conversation_id is not None:
         query = query.join(ConversationFile).where(ConversationFile.conversation_id == conversation_id)
+        if unasked:
+            query = query.where(ConversationFile.message_id.is_(None))
     if status is not None:
         query = query.where(File.status == status)
     if cursor:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import defer
 
 from llama_service.errors import NotFound
 from persistence.paging import decode_cursor, encode_cursor
-from persistence.tables import Conversation, Message, Run
+from persistence.tables import Conversation, ConversationFile, File, Message, Run
 
 # Only keys travel up the tree; the wide rows are joined once, at the end.
 _BRANCH_IDS = text(
@@ -38,11 +38,23 @@ _PARTIAL = text(
 
 
 @dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file that a question was asked with."""
+
+    file_id: UUID
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class BranchMessage:
-    """A message of a branch, with the ids of all that stand in its place (itself too), oldest first."""
+    """A message of a branch, with the ids of all that stand in its place (itself too), oldest first.
+
+    An edited question keeps the files of the one that it stands beside.
+    """
 
     message: Message
     sibling_ids: list[UUID]
+    attachments: Sequence[Attachment] = ()
 
 
 async def siblings(
@@ -63,6 +75,20 @@ async def siblings(
     for parent, child in found:
         children.setdefault(parent, []).append(child)
     return children
+
+
+async def _attachments(session: AsyncSession, conversation_id: UUID) -> dict[UUID, list[Attachment]]:
+    """Return the files of a conversation's questions."""
+    found: dict[UUID, list[Attachment]] = {}
+    query = (
+        select(ConversationFile.message_id, File.id, File.name)
+        .join(File, File.id == ConversationFile.file_id)
+        .where(ConversationFile.conversation_id == conversation_id, ConversationFile.message_id.is_not(None))
+        .order_by(File.id)
+    )
+    for message_id, file_id, name in await session.execute(query):
+        found.setdefault(message_id, []).append(Attachment(file_id, name))
+    return found
 
 
 async def _fill_streaming(session: AsyncSession, rows: Sequence[Message]) -> None:
@@ -99,7 +125,13 @@ async def branch(
     ordered = [rows[id_] for id_ in reversed(ids)]
     children = await siblings(session, conversation.id, ordered)
     await _fill_streaming(session, ordered)
-    return [BranchMessage(row, children[row.parent_id]) for row in ordered], following
+    attached = await _attachments(session, conversation.id)
+    items = []
+    for row in ordered:
+        places = children[row.parent_id]
+        files = [file for place in places for file in attached.get(place, ())] if row.role == "user" else []
+        items.append(BranchMessage(row, places, files))
+    return items, following
 
 
 async def get(session: AsyncSession, user_id: UUID, message_id: UUID) -> Message:

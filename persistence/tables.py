@@ -276,12 +276,13 @@ class BlobLeftover(Base):
 
 
 class ConversationFile(Base):
-    """A file at hand in a conversation."""
+    """A file at hand in a conversation; `message_id` is the question that was asked with it, once one was."""
 
     __tablename__ = "conversation_files"
 
     conversation_id: Mapped[UUID] = mapped_column(ForeignKey("conversations.id", ondelete="CASCADE"), primary_key=True)
     file_id: Mapped[UUID] = mapped_column(ForeignKey("files.id", ondelete="CASCADE"), primary_key=True, index=True)
+    message_id: Mapped[UUID | None] = mapped_column(ForeignKey("messages.id", ondelete="SET NULL"), index=True)
 
 
 class Passage(Base):

@@ -253,6 +253,10 @@ def _write_statement(conversation: str) -> Statement:
         ), continued AS (
             UPDATE messages SET status = 'streaming', run_id = CAST(:run AS uuid), error = NULL
             FROM conversation WHERE messages.id = CAST(:answer_id AS uuid) AND NOT CAST(:new_answer AS boolean)
+        ), attached AS (
+            UPDATE conversation_files SET message_id = CAST(:question_id AS uuid) FROM conversation
+            WHERE conversation_files.conversation_id = conversation.id AND conversation_files.message_id IS NULL
+              AND CAST(:new_question AS boolean)
         ), run AS (
             INSERT INTO runs (id, conversation_id, user_id, user_message_id, message_id, worker, lease_until, request)
             SELECT CAST(:run AS uuid), conversation.id, CAST(:user AS uuid), CAST(:question_id AS uuid),

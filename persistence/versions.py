@@ -77,8 +77,13 @@ async def retire(session: AsyncSession, file_id: UUID) -> Removed | None:
     if in_library:
         # The new one is to be found there too, and no conversation's end may take it along.
         await session.execute(update(File).where(File.id == file_id).values(in_library=True))
-    places = select(ConversationFile.conversation_id, cast(file_id, Uuid)).where(ConversationFile.file_id.in_(ids))
-    await session.execute(
-        upsert(ConversationFile).from_select(["conversation_id", "file_id"], places.distinct()).on_conflict_do_nothing()
+    place = ConversationFile.conversation_id
+    links = (
+        select(place, cast(file_id, Uuid), ConversationFile.message_id)
+        .where(ConversationFile.file_id.in_(ids))
+        .distinct(place)
+        .order_by(place, ConversationFile.message_id)
     )
+    columns = ["conversation_id", "file_id", "message_id"]
+    await session.execute(upsert(ConversationFile).from_select(columns, links).on_conflict_do_nothing())
     return await files.remove(session, owner, ids)

@@ -76,12 +76,19 @@ async def list_files(
     cursor: Cursor = None,
     conversation_id: UUID | None = None,
     status: Annotated[FileStatus | None, Query()] = None,
+    unasked: Annotated[bool, Query(description="Only those that no question of the conversation came with")] = False,
 ) -> Page[FileRead]:
     """List files, newest first."""
     if conversation_id is not None:
         await conversations.get(session, user.id, conversation_id)
     views, following = await files.page(
-        session, user.id, limit=limit, cursor=cursor, conversation_id=conversation_id, status=status
+        session,
+        user.id,
+        limit=limit,
+        cursor=cursor,
+        conversation_id=conversation_id,
+        status=status,
+        unasked=unasked,
     )
     return Page(items=[FileRead.of(view) for view in views], next_cursor=following)
 

@@ -80,8 +80,18 @@ class Feedback(Body):
     comment: str | None = Field(default=None, max_length=4000)
 
 
+class AttachmentRead(Shape):
+    """A file that a question was asked with."""
+
+    file_id: UUID
+    name: str
+
+
 class MessageRead(Shape):
-    """A message of a branch; `sibling_ids` are all that stand in its place, itself too, oldest first."""
+    """A message of a branch; `sibling_ids` are all that stand in its place, itself too, oldest first.
+
+    `attachments` are the files that came to the conversation since the question before.
+    """
 
     id: UUID
     conversation_id: UUID
@@ -92,6 +102,7 @@ class MessageRead(Shape):
     reasoning: str | None = None
     status: Literal["complete", "streaming", "stopped", "interrupted", "failed"]
     sources: list[SourceRead]
+    attachments: list[AttachmentRead]
     model_source: str | None
     model_name: str | None
     fallback_from: str | None
@@ -113,6 +124,7 @@ class MessageRead(Shape):
             **values,
             sibling_ids=item.sibling_ids,
             sources=[SourceRead.model_validate(source) for source in row.sources or []],
+            attachments=[AttachmentRead.model_validate(file) for file in item.attachments],
             usage=UsageRead.model_validate(row.usage) if row.usage else None,
             error=ErrorRead.model_validate(row.error) if row.error else None,
             feedback=feedback,

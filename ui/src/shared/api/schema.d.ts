@@ -1052,6 +1052,19 @@ export interface components {
             conversation_id: string;
         };
         /**
+         * AttachmentRead
+         * @description A file that a question was asked with.
+         */
+        AttachmentRead: {
+            /**
+             * File Id
+             * Format: uuid
+             */
+            file_id: string;
+            /** Name */
+            name: string;
+        };
+        /**
          * Cancelled
          * @description The run was asked to stop; what was said so far is kept.
          */
@@ -1814,8 +1827,12 @@ export interface components {
         /**
          * MessageRead
          * @description A message of a branch; `sibling_ids` are all that stand in its place, itself too, oldest first.
+         *
+         *     `attachments` are the files that came to the conversation since the question before.
          */
         MessageRead: {
+            /** Attachments */
+            attachments: components["schemas"]["AttachmentRead"][];
             /** Content */
             content: string;
             /**
@@ -4493,6 +4510,8 @@ export interface operations {
                 cursor?: string | null;
                 conversation_id?: string | null;
                 status?: ("pending" | "processing" | "completed" | "partial_success" | "failed") | null;
+                /** @description Only those that no question of the conversation came with */
+                unasked?: boolean;
             };
             header?: never;
             path?: never;
