@@ -1,5 +1,6 @@
 """The bundled page: hashed files for ever, page routes by `index.html`, and the API's own documentation, offline."""
 
+import re
 from pathlib import Path
 
 from fastapi import FastAPI, Request
@@ -8,8 +9,9 @@ from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Re
 from api.middleware import PAGE_POLICY
 from llama_service.errors import NotFound
 
-# The page's router knows these; anything else that is no file is not found.
-_PAGES = ("/c/", "/files", "/sign-in", "/register", "/account", "/admin", "/studio", "/reset-password", "/search")
+# The page's router (ui/src/app/router.tsx) knows these; anything else that is no file is not found.
+_PAGES = re.compile(r"(c/[^/]+|files|sign-in|account|admin|studio(/[^/]+)?|reset-password)?/?")
+_FOR_PROGRAMS = ("api/", "langserve/", "langgraph/", "v1/", "assets/", "docs-assets/")
 _FOREVER = "public, max-age=31536000, immutable"
 _ENCODINGS = (("br", ".br"), ("gzip", ".gz"))
 _TYPES = {
@@ -71,20 +73,33 @@ def install(app: FastAPI, configured: Path | None) -> None:
 
     @app.get("/{path:path}", include_in_schema=False)
     async def files(path: str, request: Request) -> Response:
-        if path == "" or f"/{path}".startswith(_PAGES):
+        if _PAGES.fullmatch(path):
             return _page(folder, request)
-        if folder is None or "\x00" in path or path.startswith("."):
-            raise NotFound
-        found = (folder / path).resolve()
-        if not found.is_file() or not found.is_relative_to(folder.resolve()):
-            raise NotFound
-        return _send(found, request, _FOREVER if path.startswith("assets/") else "no-cache")
+        found = _find(folder, path)
+        if found is not None:
+            return _send(found, request, _FOREVER if path.startswith("assets/") else "no-cache")
+        if _is_for_a_person(path, request):
+            return _page(folder, request, status=404)
+        raise NotFound
 
 
-def _page(folder: Path | None, request: Request) -> Response:
+def _find(folder: Path | None, path: str) -> Path | None:
+    if folder is None or "\x00" in path or path.startswith("."):
+        return None
+    found = (folder / path).resolve()
+    return found if found.is_file() and found.is_relative_to(folder.resolve()) else None
+
+
+def _is_for_a_person(path: str, request: Request) -> bool:
+    """Whether a browser opens a mistyped address; programs, and whoever asks the API, get the error as JSON."""
+    return "text/html" in request.headers.get("accept", "") and not path.startswith(_FOR_PROGRAMS)
+
+
+def _page(folder: Path | None, request: Request, *, status: int = 200) -> Response:
     if folder is None:
         return HTMLResponse(_MISSING, status_code=503)
     answer = _send(folder / "index.html", request, "no-cache")
+    answer.status_code = status
     answer.headers["Content-Security-Policy"] = PAGE_POLICY
     return answer
 

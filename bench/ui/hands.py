@@ -82,7 +82,7 @@ async def _type(visit: Visit, keys: str) -> None:
 
 async def _menus(visit: Visit) -> None:
     page = visit.page
-    for name in ("Settings of this conversation", "List options", re.compile("^Model"), re.compile("^Account menu")):
+    for name in ("Chat settings", "List options", re.compile("^Model"), re.compile("^Account menu")):
         await page.get_by_role("button", name=name).first.click()
         await expect(page.locator(".menu, .popover").last).to_be_visible()
         await page.keyboard.press("Escape")
@@ -90,7 +90,7 @@ async def _menus(visit: Visit) -> None:
 
 
 async def _search(visit: Visit) -> None:
-    field = visit.page.get_by_role("searchbox", name="Search conversations")
+    field = visit.page.get_by_role("searchbox", name="Search chats")
     await field.click()
     await visit.page.keyboard.type("the figures of", delay=60)
     await expect(visit.page.get_by_role("navigation").locator("mark").first).to_be_visible()
@@ -109,7 +109,7 @@ async def _switch(visit: Visit, rounds: int) -> None:
 async def _scroll(visit: Visit, steps: int) -> tuple[list[float], int]:
     """Turn the wheel over the thread; return the times between frames, and the most nodes that were there."""
     most = 0
-    await visit.page.get_by_role("region", name="Conversation", exact=True).hover()
+    await visit.page.get_by_role("region", name="Chat", exact=True).hover()
     await visit.page.evaluate(_FRAMES)
     for step in range(steps):
         await visit.page.mouse.wheel(0, -1500 if step < steps * 2 // 3 else 1500)

@@ -248,7 +248,7 @@ async def test_the_focus_comes_back_to_the_citation(keyboard: Page) -> None:
 
 
 async def test_every_action_of_an_answer_is_reached_by_tab(keyboard: Page) -> None:
-    thread = keyboard.get_by_role("region", name="Conversation", exact=True)
+    thread = keyboard.get_by_role("region", name="Chat", exact=True)
     await thread.focus()
     reached = []
     while True:

@@ -24,7 +24,6 @@ async def test_from_registration_to_signing_out(open_page: OpenPage, openai: Ope
 
     await expect(message(page)).to_be_visible()
     await attach(page, "warranty.md", WARRANTY.encode())
-    await page.wait_for_url("**/c/*")
     await ready(page, "warranty.md")
     openai.script(reply="The warranty lasts **two years** [1].")
     await ask(page, "How long does the warranty last?")
@@ -105,7 +104,7 @@ async def test_edit_and_regenerate_make_versions(open_page: OpenPage, anna: Pers
 
     openai.script(reply="Edited answer.")
     await page.get_by_role("button", name="Edit", exact=True).click()
-    await page.get_by_role("textbox", name="Edit the message").fill("Edited question")
+    await page.get_by_role("textbox", name="Edit message").fill("Edited question")
     await page.get_by_role("button", name="Send edited").click()
     await expect(answers(page).first).to_contain_text("Edited answer.")
     question = page.get_by_role("article", name="You")

@@ -85,7 +85,6 @@ async def test_a_changed_file_replaces_the_old_one_in_the_library(open_page: Ope
 async def test_both_can_be_kept_in_a_conversation(open_page: OpenPage, anna: Person) -> None:
     page = await open_page(anna)
     await attach(page, "loom.txt", OLD)
-    await page.wait_for_url("**/c/*")
     await ready(page, "loom.txt")
     await attach(page, "loom.txt", NEW)
     question = asked(page, "loom.txt")
@@ -94,7 +93,7 @@ async def test_both_can_be_kept_in_a_conversation(open_page: OpenPage, anna: Per
     await accessible(page, "the question above the composer")
     await question.get_by_role("button", name="Keep both").click()
     await expect(question).to_have_count(0)
-    await expect(page.get_by_role("list", name="Files in this conversation").get_by_role("listitem")).to_have_count(2)
+    await expect(page.get_by_role("list", name="Attached files").get_by_role("listitem")).to_have_count(2)
     assert await names(anna) == ["loom.txt", "loom.txt"]
 
 
@@ -102,7 +101,6 @@ async def test_the_question_stays_in_its_conversation(open_page: OpenPage, anna:
     elsewhere = (await anna.http.post("/conversations", json={"title": "Elsewhere"})).json()["id"]
     page = await open_page(anna)
     await attach(page, "loom.txt", OLD)
-    await page.wait_for_url("**/c/*")
     await ready(page, "loom.txt")
     await attach(page, "loom.txt", NEW)
     await expect(asked(page, "loom.txt")).to_be_visible()
@@ -114,14 +112,13 @@ async def test_the_question_stays_in_its_conversation(open_page: OpenPage, anna:
 async def test_an_old_answer_opens_what_it_cited(open_page: OpenPage, anna: Person, openai: OpenAIServer) -> None:
     page = await open_page(anna)
     await attach(page, "loom.txt", OLD)
-    await page.wait_for_url("**/c/*")
     await ready(page, "loom.txt")
     openai.script(reply="Two years [1].")
     await ask(page, QUESTION)
     await answered(page)
     await attach(page, "loom.txt", NEW)
     await asked(page, "loom.txt").get_by_role("button", name="Replace the old one").click()
-    await expect(page.get_by_role("list", name="Files in this conversation").get_by_role("listitem")).to_have_count(1)
+    await expect(page.get_by_role("list", name="Attached files").get_by_role("listitem")).to_have_count(1)
     await ready(page, "loom.txt")
 
     answer = await answered(page)
@@ -155,7 +152,7 @@ async def test_several_are_dropped_at_once(open_page: OpenPage, anna: Person) ->
     page = await open_page(anna, path="/files")
     await expect(page.get_by_text("No files yet")).to_be_visible()
     await give(page, "main", "dragenter dragover", {"a.txt": "x"})
-    await expect(page.get_by_text("Drop the files")).to_be_visible()
+    await expect(page.get_by_text("Drop files")).to_be_visible()
     many = {f"{n}.txt": f"The loom of number {n} is blue." for n in range(7)}
     await give(page, "main", "dragenter drop", many)
     for name in many:
@@ -207,7 +204,6 @@ async def test_it_tells_how_far_a_file_is(open_page: OpenPage, anna: Person, ope
 async def test_a_file_that_can_not_be_read_says_why_and_can_be_tried_again(open_page: OpenPage, anna: Person) -> None:
     page = await open_page(anna)
     await attach(page, "broken.pdf", b"%PDF-1.7\n" + b"nonsense " * 50, "application/pdf")
-    await page.wait_for_url("**/c/*")
     line = page.get_by_role("listitem").filter(has_text="broken.pdf").and_(page.locator("[data-status=failed]"))
     reason = (await anna.indexed("broken.pdf", b"%PDF-1.7\n" + b"nonsense " * 50))["error"]["message"]
     await expect(line).to_contain_text(reason)

@@ -57,7 +57,7 @@ async def test_conversations_are_kept_in_order(open_page: OpenPage, anna: Person
     await page.get_by_role("button", name="Undo").click()
     await expect(menu.get_by_role("link", name="Delta")).to_be_visible()
     await choose(page, "Delta", "Delete")
-    await expect(page.get_by_text("Conversation deleted")).to_have_count(0, timeout=10_000)
+    await expect(page.get_by_text("Chat deleted")).to_have_count(0, timeout=10_000)
     titles = [item["title"] for item in (await anna.get("/conversations", include_archived=True))["items"]]
     assert sorted(titles) == ["Alpha", "Gamma"]
 
@@ -256,7 +256,7 @@ async def test_by_keyboard_alone(open_page: OpenPage, anna: Person, openai: Open
 
     await message(page).focus()
     await page.keyboard.press("ArrowUp")
-    await expect(page.get_by_role("textbox", name="Edit the message")).to_be_focused()
+    await expect(page.get_by_role("textbox", name="Edit message")).to_be_focused()
     await page.keyboard.press("Escape")
     await page.keyboard.press("Control+/")
     await expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_visible()
@@ -288,4 +288,4 @@ async def test_in_russian(open_page: OpenPage, anna: Person, openai: OpenAIServe
 
 async def test_what_is_not_there_says_so(open_page: OpenPage, anna: Person) -> None:
     page = await open_page(anna, path="/c/00000000-0000-7000-8000-000000000000")
-    await expect(page.get_by_text("There is nothing at this address.")).to_be_visible()
+    await expect(page.get_by_text("Page not found.")).to_be_visible()

@@ -19,7 +19,7 @@ NEW_PASSWORD = "a brand new passphrase"
 
 async def test_a_forgotten_password_is_set_anew(open_page: OpenPage, server: Server, anna: Person) -> None:
     page = await open_page(path="/sign-in")
-    await page.get_by_role("button", name="Forgotten the password?").click()
+    await page.get_by_role("button", name="Forgot password?").click()
     dialog = page.get_by_role("dialog")
     await dialog.get_by_label("E-mail").fill(anna.email)
     await dialog.get_by_role("button", name="Send the link").click()
@@ -81,10 +81,10 @@ async def test_an_administrator_helps_others(
         await page.get_by_role("button", name=f"Actions for {boris.name}").click()
         await page.get_by_role("menuitem", name=action, exact=True).click()
 
-    await do("Make administrator")
-    await expect(row).to_contain_text("administrator")
-    await do("Take the administrator's rights")
-    await expect(row.get_by_text("administrator")).to_have_count(0)
+    await do("Make admin")
+    await expect(row).to_contain_text("admin")
+    await do("Remove admin rights")
+    await expect(row.get_by_text("admin", exact=True)).to_have_count(0)
     await do("Set a new password")
     await page.get_by_role("dialog").get_by_label("New password").fill("short")
     await page.get_by_role("dialog").get_by_role("button", name="Save").click()
@@ -135,7 +135,7 @@ async def test_the_studio_tells_steps_apart(open_page: OpenPage, anna: Person, o
     openai.script(reply="A checkpointed reply.")
     first = await anna.ask("Is this kept?")
     page = await open_page(anna, path="/studio")
-    await page.get_by_label("Conversation", exact=True).select_option(str(UUID(first["conversation_id"])))
+    await page.get_by_label("Chat", exact=True).select_option(str(UUID(first["conversation_id"])))
     await page.wait_for_url(f"**/studio/{first['conversation_id']}")
     steps = page.locator(".checkpoint")
     await expect(steps.nth(3)).to_be_visible()

@@ -120,13 +120,13 @@ async def test_the_thread_follows_the_answer_and_lets_the_reader_go(
     page = await open_page(anna)
     openai.script(tokens=[f"Line {number}.\n\n" for number in range(200)], delay=0.03)
     await ask(page, "Write much")
-    thread = page.get_by_role("region", name="Conversation", exact=True)
+    thread = page.get_by_role("region", name="Chat", exact=True)
     left = "(e) => e.scrollHeight - e.scrollTop - e.clientHeight"
     await expect(answers(page).first).to_contain_text("Line 40.")
     assert await thread.evaluate(left) < 100
     await thread.hover()
     await page.mouse.wheel(0, -600)
-    down = page.get_by_role("button", name="To the newest message")
+    down = page.get_by_role("button", name="Jump to latest")
     await expect(down).to_be_visible()
     top = await thread.evaluate("(e) => e.scrollTop")
     await expect(answers(page).first).to_contain_text("Line 90.")

@@ -16,8 +16,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.newest]
 
 async def open_settings(page: Page) -> None:
     """Open what can be set for a conversation."""
-    await page.get_by_role("button", name="Settings of this conversation").click()
-    await expect(page.get_by_role("dialog", name="Settings of this conversation")).to_be_visible()
+    await page.get_by_role("button", name="Chat settings").click()
+    await expect(page.get_by_role("dialog", name="Chat settings")).to_be_visible()
 
 
 async def test_settings_reach_the_model_and_stay(open_page: OpenPage, anna: Person, openai: OpenAIServer) -> None:

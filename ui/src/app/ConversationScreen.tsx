@@ -1,23 +1,29 @@
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useParams } from "@tanstack/react-router";
-import { lazy, Suspense, useCallback, useEffect, useMemo, useState } from "react";
+import { lazy, Suspense, useCallback, useEffect, useRef, useState } from "react";
 import { ChatView } from "@/features/chat/ChatView";
 import { Compare } from "@/features/chat/Compare";
 import { useLiveRuns } from "@/features/chat/live/context";
 import type { LiveRun } from "@/features/chat/live/LiveRun";
 import { Citation } from "@/features/citations/Citation";
 import type { Place } from "@/features/citations/place";
-import { Attachments } from "@/features/files/Attachments";
+import { Attachments, SentFile } from "@/features/files/Attachments";
+import { filesQuery } from "@/features/files/api";
 import { DropZone } from "@/features/files/DropZone";
+import { ScopeMenu } from "@/features/files/ScopeMenu";
 import { useUploads } from "@/features/files/useUploads";
 import { ModelPicker, type ChosenModel } from "@/features/models/ModelPicker";
 import { conversationQuery, useCreateConversation, usePatchConversation } from "@/shared/api/conversation";
 import { ApiError } from "@/shared/api/errors";
 import { sourceOf } from "@/shared/api/sources";
-import type { Conversation, Message, ReplayRequest, Source, StoredFile } from "@/shared/api/types";
+import type { Attachment, Conversation, Message, ReplayRequest, Source, StoredFile } from "@/shared/api/types";
+import { useStored } from "@/shared/hooks/useStored";
 import { useT } from "@/shared/i18n";
+import { useErrorText } from "@/shared/ui/ErrorNotice";
+import { useToast } from "@/shared/ui/Toasts";
 import { NotFoundPage } from "./fallbacks";
 import { PageHead } from "./PageHead";
+import { usePanelInHistory } from "./usePanelInHistory";
 
 const DocumentPanel = lazy(async () => ({ default: (await import("@/features/citations/DocumentPanel")).DocumentPanel }));
 const TracePanel = lazy(async () => ({ default: (await import("@/features/trace/TracePanel")).TracePanel }));
@@ -31,14 +37,19 @@ export function ConversationScreen() {
   const conversationId = id ?? null;
   const t = useT();
   const navigate = useNavigate();
-  const query = useQuery({ ...conversationQuery(conversationId ?? ""), enabled: conversationId !== null });
-  const conversation = conversationId ? (query.data ?? null) : null;
+  const draft = useDraft(conversationId);
+  const placeId = conversationId ?? draft.id;
+  const { place, missing } = usePlace(placeId);
+  // A draft is no conversation yet to those who see it.
+  const conversation = conversationId ? place : null;
   const [side, setSide] = useState<Side>(null);
+  const closeSide = useCallback(() => setSide(null), []);
+  const goBack = usePanelInHistory(side !== null, closeSide);
   const [firstModel, setFirstModel] = useState<ChosenModel>({ source: null, name: null });
   const patch = usePatchConversation();
   const uploads = useUploads();
   const open = useCallback((to: string) => navigate({ to: "/c/$id", params: { id: to } }), [navigate]);
-  const onFiles = useTakeFiles(conversationId, firstModel, uploads.add, open);
+  const onFiles = useTakeFiles(place, placeId, firstModel, uploads.add, draft.keep);
   const title = conversation?.title || t(conversationId ? "conversations.untitled" : "conversations.new");
   const chosen = conversation ? modelOf(conversation) : firstModel;
 
@@ -54,13 +65,20 @@ export function ConversationScreen() {
     (source: Source, look: "number" | "name") => <Citation source={source} look={look} onOpen={showDocument} />,
     [showDocument],
   );
+  const preview = useCallback((file: StoredFile) => showDocument(beginningOf(file)), [showDocument]);
+  const attachment = useCallback(
+    (file: Attachment, inConversation: string) => (
+      <SentFile key={file.file_id} attachment={file} conversationId={inConversation} onPreview={preview} />
+    ),
+    [preview],
+  );
 
   function choose({ source, name }: ChosenModel) {
-    if (conversationId) patch.mutate({ id: conversationId, model_source: source, model_name: name });
-    else setFirstModel({ source, name });
+    if (placeId) patch.mutate({ id: placeId, model_source: source, model_name: name });
+    if (!conversationId) setFirstModel({ source, name });
   }
 
-  if (query.error instanceof ApiError && query.error.status === 404) return <NotFoundPage />;
+  if (conversationId && missing) return <NotFoundPage />;
   return (
     <div className="conversation-screen">
       <div className="conversation-screen__main">
@@ -69,24 +87,26 @@ export function ConversationScreen() {
           key={conversationId ?? "new"}
           conversation={conversation}
           conversationId={conversationId}
+          draftId={draft.id}
           firstModel={{ model_source: firstModel.source, model_name: firstModel.name }}
-          onStarted={(started) => void open(started)}
+          onStarted={(started) => {
+            draft.keep(null);
+            void open(started);
+          }}
           onExplain={(answer) => setSide({ answer })}
           onFiles={onFiles}
           panel={side !== null}
           citation={citation}
-          attachments={
-            <Attachments
-              conversationId={conversationId}
-              uploads={uploads}
-              onPreview={(file) => showDocument(beginningOf(file))}
-            />
-          }
+          attachment={attachment}
+          attachments={<Attachments conversationId={placeId} uploads={uploads} onPreview={preview} />}
+          scope={(searches, onSearches) => (
+            <ScopeMenu conversation={place} searches={searches} onSearches={onSearches} onPreview={preview} />
+          )}
           modelPicker={<ModelPicker chosen={chosen} onChoose={choose} />}
         />
       </div>
       <Suspense>
-        <SidePanel side={side} onClose={() => setSide(null)} />
+        <SidePanel side={side} onClose={goBack} />
       </Suspense>
       <DropZone onFiles={onFiles} />
     </div>
@@ -138,26 +158,73 @@ const beginningOf = (file: StoredFile): Place => ({
   snippet: "",
 });
 
-/** Files belong to a conversation; those that come before the first question begin one. */
+function usePlace(id: string | null): { place: Conversation | null; missing: boolean } {
+  const { data, error } = useQuery({ ...conversationQuery(id ?? ""), enabled: id !== null });
+  return { place: id ? (data ?? null) : null, missing: isMissing(error) };
+}
+
+const isMissing = (error: unknown): boolean => error instanceof ApiError && error.status === 404;
+
+interface Draft {
+  id: string | null;
+  keep: (id: string | null) => void;
+}
+
+/** The conversation of the new chat's first files: it has no question yet, and this browser remembers it until it has. */
+function useDraft(conversationId: string | null): Draft {
+  const [stored, store] = useStored("draft-conversation", "");
+  const wanted = conversationId === null && stored !== "";
+  const { data, error } = useQuery({ ...conversationQuery(stored), enabled: wanted });
+  const spent = isMissing(error) || (data !== undefined && data.leaf_id !== null);
+  const keep = useCallback((id: string | null) => store(id ?? ""), [store]);
+  useEffect(() => {
+    if (wanted && spent) keep(null);
+  }, [wanted, spent, keep]);
+  return { id: wanted && !spent ? stored : null, keep };
+}
+
+/**
+ * Take files into a conversation; those that come before the first question begin one, all of them the same. From its
+ * first file on a conversation searches its own files, until its owner says otherwise.
+ */
 function useTakeFiles(
-  conversationId: string | null,
+  conversation: Conversation | null,
+  placeId: string | null,
   model: ChosenModel,
   add: (files: File[], conversationId: string) => void,
-  open: (id: string) => Promise<void>,
+  keepDraft: (id: string) => void,
 ): (files: File[]) => void {
-  const { mutate: create } = useCreateConversation();
-  const body = useMemo(() => ({ model_source: model.source, model_name: model.name }), [model]);
+  const { mutateAsync: create } = useCreateConversation();
+  const { mutate: patch } = usePatchConversation();
+  const { data: known } = useQuery({ ...filesQuery(placeId), enabled: placeId !== null });
+  const creating = useRef<Promise<Conversation> | null>(null);
+  const toast = useToast();
+  const say = useErrorText();
+  const isFirst = placeId !== null && known?.length === 0;
+  useEffect(() => {
+    if (placeId) creating.current = null;
+  }, [placeId]);
+
   return useCallback(
     (files) => {
       if (files.length === 0) return;
-      if (conversationId) return add(files, conversationId);
-      create(body, {
-        onSuccess: ({ id }) => {
+      if (placeId) {
+        if (isFirst && conversation?.search_library) patch({ id: placeId, search_library: false });
+        return add(files, placeId);
+      }
+      const body = { model_source: model.source, model_name: model.name, search_library: false };
+      creating.current ??= create(body);
+      creating.current.then(
+        ({ id }) => {
+          keepDraft(id);
           add(files, id);
-          void open(id);
         },
-      });
+        (error: unknown) => {
+          creating.current = null;
+          toast({ text: say(error) });
+        },
+      );
     },
-    [add, body, conversationId, create, open],
+    [add, conversation, create, isFirst, keepDraft, model, patch, placeId, say, toast],
   );
 }

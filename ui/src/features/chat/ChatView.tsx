@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { useEffect, useRef, useState, type ReactNode } from "react";
-import type { ChatRequest, Conversation, Message, Source } from "@/shared/api/types";
+import type { Attachment, ChatRequest, Conversation, Message, Source } from "@/shared/api/types";
 import { useEscape } from "@/shared/hooks/useEscape";
 import { useStored } from "@/shared/hooks/useStored";
 import { useT } from "@/shared/i18n";
@@ -12,7 +12,7 @@ import { SettingsButton } from "./composer/SettingsButton";
 import { Welcome } from "./Welcome";
 import { useLiveRuns, useRunsOf } from "./live/context";
 import type { Asked } from "./live/LiveRun";
-import { useParameters } from "./parameters";
+import { useParameters, withSearch } from "./parameters";
 import { ActionsContext, type MessageActions } from "./thread/actions";
 import { AssistantMessage } from "./thread/AssistantMessage";
 import { LiveRegion } from "./thread/LiveRegion";
@@ -24,13 +24,18 @@ import "./chat.css";
 export interface ChatViewProps {
   conversation: Conversation | null;
   conversationId: string | null;
+  /** A conversation that has its first files and no question yet: the new chat's. */
+  draftId: string | null;
   /** The model chosen for a conversation that does not exist yet. */
   firstModel: Pick<ChatRequest, "model_source" | "model_name">;
   onStarted: (conversationId: string) => void;
   onExplain: (answer: Message) => void;
   onFiles: (files: File[]) => void;
   citation: (source: Source, look: "number" | "name") => ReactNode;
+  attachment: (attachment: Attachment, conversationId: string) => ReactNode;
   attachments: ReactNode;
+  /** Draws what says and changes what a question searches. */
+  scope: (searches: boolean, onSearches: (searches: boolean) => void) => ReactNode;
   modelPicker: ReactNode;
   /** Whether something is open beside the chat. */
   panel: boolean;
@@ -114,6 +119,7 @@ export function ChatView(props: ChatViewProps) {
                     event.target.value = "";
                   }}
                 />
+                {props.scope(parameters.use_rag ?? true, (searches) => setParameters(withSearch(parameters, searches)))}
                 <SettingsButton conversation={conversation} parameters={parameters} onParameters={setParameters} />
                 <span className="composer__space" />
                 {props.modelPicker}
@@ -147,7 +153,7 @@ function useFocusOnOpen(field: React.RefObject<HTMLTextAreaElement | null>): voi
 
 /** Everything that asks for an answer: a new question, an edited one, the same one again, the rest of an answer. */
 function useChat(
-  { conversationId, firstModel, onStarted, onExplain, citation }: ChatViewProps,
+  { conversationId, draftId, firstModel, onStarted, onExplain, citation, attachment }: ChatViewProps,
   branch: Message[],
   busy: boolean,
   parameters: Partial<ChatRequest>,
@@ -164,7 +170,7 @@ function useChat(
     const full: Asked = { conversationId, after: null, question: null, continues: null, ...asked };
     store.ask(
       full,
-      { message: full.question ?? "", ...parameters, conversation_id: conversationId, ...request },
+      { message: full.question ?? "", ...parameters, conversation_id: conversationId ?? draftId, ...request },
       {
         onStart: (id) => conversationId === null && onStarted(id),
         onRefused: (error) => {
@@ -190,6 +196,7 @@ function useChat(
       editing,
       setEditing,
       citation,
+      attachment,
       explain: onExplain,
       show: (id) => show(id),
       rate: (answer, rating) => rate({ id: answer.id, rating }),

@@ -1,6 +1,5 @@
 import { useMemo } from "react";
 import { useStored } from "@/shared/hooks/useStored";
-import type { ChatRequest } from "@/shared/api/types";
 
 /** How the model is to answer in one conversation; what is absent is the server's default. */
 export interface ChatParameters {
@@ -32,5 +31,11 @@ function parse(stored: string): ChatParameters {
   }
 }
 
-/** The fields of a request that the parameters set. */
-export const requestOf = (parameters: ChatParameters): Partial<ChatRequest> => parameters;
+/** The same parameters, with files searched (which is the default) or not. */
+export function withSearch(parameters: ChatParameters, searches: boolean): ChatParameters {
+  const { temperature, top_k, max_tokens } = parameters;
+  const others = Object.fromEntries(
+    Object.entries({ temperature, top_k, max_tokens }).filter(([, value]) => value !== undefined),
+  );
+  return searches ? others : { ...others, use_rag: false };
+}

@@ -1,12 +1,12 @@
 import { useQuery } from "@tanstack/react-query";
 import { lazy, Suspense, useEffect, useRef, useState } from "react";
 import { ApiError } from "@/shared/api/errors";
-import type { FileText } from "@/shared/api/types";
+import type { FileText, StoredFile } from "@/shared/api/types";
 import { useEscape } from "@/shared/hooks/useEscape";
 import { usePanelFocus } from "@/shared/hooks/usePanelFocus";
 import { useT } from "@/shared/i18n";
 import { Button, IconButton, Spinner } from "@/shared/ui/controls";
-import { ErrorNotice } from "@/shared/ui/ErrorNotice";
+import { ErrorNotice, useFailureText } from "@/shared/ui/ErrorNotice";
 import { Icon } from "@/shared/ui/Icon";
 import { fileQuery, fileTextQuery } from "./api";
 import { windowAround, type Place } from "./place";
@@ -60,7 +60,7 @@ function Content({ place }: { place: Place }) {
   }, [unread, status, refetch]);
 
   if (isMissing(file.error)) return <Gone place={place} />;
-  if (file.data && unread) return <Unread reason={file.data.error?.message} />;
+  if (file.data && unread) return <Unread failure={file.data.error} />;
   if (text.error && !unread) return <ErrorNotice error={text.error} />;
   if (!text.data || file.isLoading)
     return (
@@ -91,11 +91,12 @@ function Content({ place }: { place: Place }) {
 }
 
 /** A file without text: one that is still being read, or that could not be. */
-function Unread({ reason }: { reason: string | undefined }) {
+function Unread({ failure }: { failure: StoredFile["error"] }) {
   const t = useT();
+  const say = useFailureText();
   return (
     <div className="panel__body">
-      <p className="notice">{reason ?? t("citation.unread")}</p>
+      <p className="notice">{failure ? say(failure) : t("citation.unread")}</p>
     </div>
   );
 }

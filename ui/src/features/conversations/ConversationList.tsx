@@ -1,6 +1,6 @@
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { useDeferredValue, useEffect, useMemo, useRef, useState, type RefObject } from "react";
+import { useDeferredValue, useEffect, useMemo, useRef, useState, type KeyboardEvent, type RefObject } from "react";
 import type { Conversation } from "@/shared/api/types";
 import { useT } from "@/shared/i18n";
 import { IconButton } from "@/shared/ui/controls";
@@ -33,15 +33,27 @@ export function ConversationList({ currentId, search, onOpen, onGone }: Conversa
   const [archived, setArchived] = useState(false);
   const q = useDeferredValue(text.trim());
   const query = useInfiniteQuery(conversationsQuery(q, archived));
+  const list = useRef<HTMLDivElement>(null);
   const { hidden, deleteLater } = useDeleteLater();
   const conversations = useMemo(
-    () => (query.data?.pages.flatMap((page) => page.items) ?? []).filter(({ id }) => !hidden.has(id)),
-    [query.data, hidden],
+    () =>
+      (query.data?.pages.flatMap((page) => page.items) ?? []).filter(
+        (conversation) => !hidden.has(conversation.id) && (hasBegun(conversation) || conversation.id === currentId),
+      ),
+    [query.data, hidden, currentId],
   );
 
   function remove(conversation: Conversation) {
     deleteLater(conversation.id);
     if (conversation.id === currentId) onGone();
+  }
+
+  // Up and down go through the search's field and its lines.
+  function onArrow(event: KeyboardEvent) {
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (!step || !(event.target instanceof HTMLAnchorElement)) return;
+    event.preventDefault();
+    if (!focusLine(list.current, step)) search.current?.focus();
   }
 
   return (
@@ -57,9 +69,12 @@ export function ConversationList({ currentId, search, onOpen, onGone }: Conversa
           value={text}
           onChange={(event) => setText(event.target.value)}
           onKeyDown={(event) => {
-            if (event.key !== "Escape") return;
+            const first = conversations[0];
+            if (event.key === "Escape") setText("");
+            else if (event.key === "Enter" && first) onOpen(first.id);
+            else if (event.key === "ArrowDown") focusLine(list.current, 1);
+            else return;
             event.preventDefault();
-            setText("");
           }}
         />
         {text !== "" && (
@@ -72,6 +87,8 @@ export function ConversationList({ currentId, search, onOpen, onGone }: Conversa
         <p className="conversations__none">{q ? t("conversations.noHits") : t("conversations.none")}</p>
       )}
       <Lines
+        list={list}
+        onKeyDown={onArrow}
         conversations={conversations}
         currentId={currentId}
         onOpen={onOpen}
@@ -82,7 +99,20 @@ export function ConversationList({ currentId, search, onOpen, onGone }: Conversa
   );
 }
 
+/** A conversation that only waits for its first question, with a file perhaps, belongs to the new chat. */
+const hasBegun = ({ leaf_id, title }: Conversation): boolean => leaf_id !== null || Boolean(title);
+
+/** Focus the line that is `step` away from the focused one (the first, where none is); says whether there is one. */
+function focusLine(list: HTMLElement | null, step: number): boolean {
+  const lines = [...(list?.querySelectorAll<HTMLElement>("a") ?? [])];
+  const line = lines[lines.indexOf(document.activeElement as HTMLElement) + step];
+  line?.focus();
+  return line !== undefined;
+}
+
 interface LinesProps {
+  list: RefObject<HTMLDivElement | null>;
+  onKeyDown: (event: KeyboardEvent) => void;
   conversations: Conversation[];
   currentId: string | null;
   onOpen: (id: string) => void;
@@ -90,9 +120,8 @@ interface LinesProps {
   loadMore: (() => void) | null;
 }
 
-function Lines({ conversations, currentId, onOpen, onDelete, loadMore }: LinesProps) {
+function Lines({ list: scroller, onKeyDown, conversations, currentId, onOpen, onDelete, loadMore }: LinesProps) {
   const t = useT();
-  const scroller = useRef<HTMLDivElement>(null);
   const lines = useMemo(() => grouped(conversations), [conversations]);
   const virtual = useVirtualizer({
     count: lines.length,
@@ -119,7 +148,9 @@ function Lines({ conversations, currentId, onOpen, onDelete, loadMore }: LinesPr
   }, [virtual, lines]);
 
   return (
-    <div className="conversations__scroll" ref={scroller}>
+    // The links in it take the keys; it hears which.
+    // eslint-disable-next-line jsx-a11y/no-static-element-interactions
+    <div className="conversations__scroll" ref={scroller} onKeyDown={onKeyDown}>
       <ul className="conversations__lines" style={{ height: virtual.getTotalSize() }}>
         {items.map((item) => {
           const line = lines[item.index];

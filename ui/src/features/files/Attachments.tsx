@@ -1,8 +1,8 @@
 import { useQuery } from "@tanstack/react-query";
-import type { StoredFile } from "@/shared/api/types";
+import type { Attachment, StoredFile } from "@/shared/api/types";
 import { useT } from "@/shared/i18n";
 import { IconButton, ProgressBar } from "@/shared/ui/controls";
-import { useErrorText } from "@/shared/ui/ErrorNotice";
+import { useErrorText, useFailureText } from "@/shared/ui/ErrorNotice";
 import { Icon } from "@/shared/ui/Icon";
 import { filesQuery, inWork, useDetachFile, useProcessFile } from "./api";
 import { Replacements } from "./Replacements";
@@ -15,16 +15,16 @@ interface AttachmentsProps {
   onPreview: (file: StoredFile) => void;
 }
 
-/** The files of a conversation above its composer: on their way, in work, ready or failed. */
+/** The files that the next question comes with, above its composer: on their way, in work, ready or failed. */
 export function Attachments({ conversationId, uploads, onPreview }: AttachmentsProps) {
   const t = useT();
-  const { data: files = [] } = useQuery({ ...filesQuery(conversationId), enabled: conversationId !== null });
+  const { data: files = [] } = useQuery({ ...filesQuery(conversationId, true), enabled: conversationId !== null });
   const sending = uploads.uploads.filter((upload) => upload.conversationId === conversationId);
   return (
     <>
       <Replacements conversationId={conversationId} uploads={uploads} />
       {(conversationId === null ? 0 : files.length) + sending.length > 0 && (
-        <ul className="attachments" aria-label={t("files.inConversation")}>
+        <ul className="attachments" aria-label={t("files.attached")}>
           {sending.map((upload) => (
             <Sending key={upload.key} upload={upload} uploads={uploads} />
           ))}
@@ -89,13 +89,41 @@ function Attached({ file, conversationId, onPreview }: AttachedProps) {
   );
 }
 
+interface SentFileProps {
+  attachment: Attachment;
+  conversationId: string;
+  onPreview: (file: StoredFile) => void;
+}
+
+/** A file on the question that came with it. */
+export function SentFile({ attachment, conversationId, onPreview }: SentFileProps) {
+  const t = useT();
+  const { mutate: again } = useProcessFile();
+  const { data: files } = useQuery(filesQuery(conversationId));
+  const file = files?.find(({ id }) => id === attachment.file_id);
+  const failed = file?.status === "failed";
+  return (
+    <li className={`attachment ${failed ? "attachment--failed" : ""}`} data-status={file?.status}>
+      <Icon name={failed ? "warn" : "file"} size={16} />
+      <span className="attachment__text">
+        <button type="button" className="attachment__name" disabled={!file} onClick={() => file && onPreview(file)}>
+          {attachment.name}
+        </button>
+        {file && (failed || inWork(file)) && <FileState file={file} />}
+      </span>
+      {failed && <IconButton small icon="refresh" label={t("app.retry")} onClick={() => again(file.id)} />}
+    </li>
+  );
+}
+
 /** Where a file stands: its stage while it is in work, its reason where it failed. */
 export function FileState({ file }: { file: StoredFile }) {
   const t = useT();
-  if (file.status === "failed") return <small className="file-state--failed">{file.error?.message ?? t("file.failed")}</small>;
+  const say = useFailureText();
+  if (file.status === "failed") return <small className="file-state--failed">{say(file.error)}</small>;
   if (inWork(file)) return <small>{t(`stage.${file.stage}`)}</small>;
   return (
-    <small title={file.error?.message}>
+    <small title={file.error ? say(file.error) : undefined}>
       {t(`file.${file.status}`)} · {t("files.passages", { count: file.chunks_indexed })}
     </small>
   );

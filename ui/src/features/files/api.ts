@@ -9,15 +9,18 @@ const POLL_MS = 800;
 
 export const inWork = (file: StoredFile): boolean => file.status === "pending" || file.status === "processing";
 
-/** The files of one conversation, or all of them for null; asked for again while one of them is in work. */
-export const filesQuery = (conversationId: string | null) =>
+/**
+ * The files of one conversation, or all of them for null; asked for again while one of them is in work. With `unasked`,
+ * only those that no question came with.
+ */
+export const filesQuery = (conversationId: string | null, unasked = false) =>
   queryOptions({
-    queryKey: keys.fileList(conversationId),
+    queryKey: keys.fileList(conversationId, unasked),
     queryFn: ({ signal }): Promise<StoredFile[]> =>
       allPages((cursor) =>
         take(
           api.GET("/api/v1/files", {
-            params: { query: { limit: PAGE, cursor, conversation_id: conversationId ?? undefined } },
+            params: { query: { limit: PAGE, cursor, conversation_id: conversationId ?? undefined, unasked: unasked || undefined } },
             signal,
           }),
         ),

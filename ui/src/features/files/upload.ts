@@ -20,12 +20,22 @@ export function upload(
     request.onload = () => {
       const body = parsed(request.responseText);
       if (request.status < 300) resolve(body as UploadedFile);
-      else reject(errorOf(new Response(null, { status: request.status, statusText: request.statusText }), body));
+      else reject(errorOf(answerOf(request), body));
     };
     const form = new FormData();
     form.append("file", file);
     if (conversationId) form.append("conversation_id", conversationId);
     request.send(form);
+  });
+}
+
+/** What the errors of `fetch` are read from. */
+function answerOf(request: XMLHttpRequest): Response {
+  const wait = request.getResponseHeader("Retry-After");
+  return new Response(null, {
+    status: request.status,
+    statusText: request.statusText,
+    headers: wait ? { "Retry-After": wait } : {},
   });
 }
 

@@ -67,8 +67,8 @@ export function useUploads(): Uploads {
         line.current.push(async () => {
           try {
             const stored = await upload(file, conversationId, (sent) => change({ sent }));
-            for (const list of [conversationId, null])
-              queries.setQueryData<StoredFile[]>(keys.fileList(list), (old) => old && withFile(old, stored));
+            for (const list of [keys.fileList(conversationId, true), keys.fileList(conversationId), keys.fileList(null)])
+              queries.setQueryData<StoredFile[]>(list, (old) => old && withFile(old, stored));
             const older = stored.same_name?.[0];
             if (older) setQuestions((list) => [...list, { file: stored, older, conversationId }]);
             await refreshFiles(queries);

@@ -24,6 +24,10 @@ export function usePatchConversation() {
   return useMutation({
     mutationFn: ({ id, ...body }: ConversationPatch & { id: string }) =>
       take(api.PATCH("/api/v1/conversations/{conversation_id}", { params: { path: { conversation_id: id } }, body })),
+    // What was chosen is shown at once; a refusal shows again what is.
+    onMutate: ({ id, ...body }) =>
+      queries.setQueryData<Conversation>(keys.conversation(id), (known) => known && { ...known, ...body }),
+    onError: (_error, { id }) => queries.invalidateQueries({ queryKey: keys.conversation(id) }),
     onSuccess: (conversation) => {
       queries.setQueryData(keys.conversation(conversation.id), conversation);
       return queries.invalidateQueries({ queryKey: ["conversations", "list"] });
@@ -35,7 +39,7 @@ export function usePatchConversation() {
 export function useCreateConversation() {
   const queries = useQueryClient();
   return useMutation({
-    mutationFn: (body: { model_source?: ConversationPatch["model_source"]; model_name?: string | null }) =>
+    mutationFn: (body: ConversationPatch) =>
       take(api.POST("/api/v1/conversations", { body })),
     onSuccess: (conversation) => {
       queries.setQueryData(keys.conversation(conversation.id), conversation);

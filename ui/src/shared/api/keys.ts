@@ -7,7 +7,7 @@ export const keys = {
   messages: (conversationId: string) => ["messages", conversationId] as const,
   files: ["files"] as const,
   fileLists: ["files", "list"] as const,
-  fileList: (conversationId: string | null) => ["files", "list", conversationId] as const,
+  fileList: (conversationId: string | null, unasked = false) => ["files", "list", conversationId, unasked] as const,
   fileText: (id: string) => ["files", "text", id] as const,
   models: ["models"] as const,
   trace: (messageId: string) => ["trace", messageId] as const,

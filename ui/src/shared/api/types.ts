@@ -9,6 +9,7 @@ export type Conversation = Omit<Schemas["ConversationRead"], "highlights"> & { h
 export type ConversationPatch = Partial<Schemas["ConversationChange"]>;
 export type Message = Schemas["MessageRead"];
 export type Rating = Schemas["Feedback"]["rating"];
+export type Attachment = Schemas["AttachmentRead"];
 export type Source = Schemas["SourceRead"];
 export type Usage = Schemas["UsageRead"];
 export type StoredFile = Schemas["FileRead"];

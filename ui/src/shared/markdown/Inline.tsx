@@ -3,8 +3,9 @@ import { Fragment, lazy, Suspense } from "react";
 import { useT } from "@/shared/i18n";
 import { Icon } from "@/shared/ui/Icon";
 import { useCitations } from "./context";
+import { FootnoteReference } from "./Footnotes";
 import { useLinkGuard } from "./LinkGuard";
-import type { CitationToken, MathToken } from "./syntax";
+import type { CitationToken, FootnoteToken, MathToken } from "./syntax";
 import { decodeEntities, safeAddress } from "./text";
 
 const Formula = lazy(() => import("./Formula"));
@@ -45,6 +46,8 @@ function InlineToken({ token }: { token: Token }) {
       return <Citations token={token as CitationToken} />;
     case "math":
       return <MathInline token={token as MathToken} />;
+    case "footnoteRef":
+      return <FootnoteReference token={token as FootnoteToken} />;
     case "checkbox":
       return <Task done={(token as Tokens.Checkbox).checked} />;
     default:

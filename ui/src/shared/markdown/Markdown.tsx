@@ -1,10 +1,11 @@
 import type { Token, Tokens } from "marked";
 import { useT } from "@/shared/i18n";
-import { createElement, lazy, memo, Suspense, useState } from "react";
+import { createElement, lazy, memo, Suspense, useId, useState } from "react";
 import { BlockLexer, type Block } from "./blocks";
 import { CodeBlock } from "./CodeBlock";
+import { Footnote, FootnotesContext } from "./Footnotes";
 import { Inline } from "./Inline";
-import type { MathToken } from "./syntax";
+import type { FootnoteToken, MathToken } from "./syntax";
 import { readable } from "./tail";
 import "./markdown.css";
 
@@ -21,11 +22,13 @@ export function Markdown({ text, growing = false }: { text: string; growing?: bo
   const last = growing ? blocks.findLastIndex((block) => block.token.type !== "space") : -1;
   const shown = blocks.flatMap((block, index) => (index === last ? readable(block) : [block]));
   return (
-    <div className="md">
-      {shown.map((block) => (
-        <TopBlock key={block.start} block={block} growing={block.start === blocks[last]?.start} />
-      ))}
-    </div>
+    <FootnotesContext value={useId()}>
+      <div className="md">
+        {shown.map((block) => (
+          <TopBlock key={block.start} block={block} growing={block.start === blocks[last]?.start} />
+        ))}
+      </div>
+    </FootnotesContext>
   );
 }
 
@@ -45,7 +48,7 @@ function BlockToken({ token, growing }: { token: Token; growing: boolean }) {
     case "heading": {
       // The page's own headings come first: an answer's begin one level below the message's.
       const { depth, tokens } = token as Tokens.Heading;
-      return createElement(`h${Math.min(6, depth + 2)}`, { className: `md-h${depth}` }, <Inline tokens={tokens} />);
+      return createElement(`h${Math.min(6, depth + 2)}`, { className: `md-h${depth}`, dir: "auto" }, <Inline tokens={tokens} />);
     }
     case "code": {
       const { text, lang } = token as Tokens.Code;
@@ -57,7 +60,7 @@ function BlockToken({ token, growing }: { token: Token; growing: boolean }) {
       return <Table token={token as Tokens.Table} />;
     case "blockquote":
       return (
-        <blockquote>
+        <blockquote dir="auto">
           <Blocks tokens={(token as Tokens.Blockquote).tokens} growing={growing} />
         </blockquote>
       );
@@ -69,13 +72,17 @@ function BlockToken({ token, growing }: { token: Token; growing: boolean }) {
           <Formula text={(token as MathToken).text} block />
         </Suspense>
       );
+    case "footnote":
+      return <Footnote token={token as FootnoteToken} />;
+    case "checkbox":
+      return <Inline tokens={[token]} />;
     case "html":
       return <p className="md-raw">{token.raw.trim()}</p>;
     case "text":
       return <Inline tokens={"tokens" in token && token.tokens ? token.tokens : [token]} />;
     default:
       return (
-        <p>
+        <p dir="auto">
           <Inline tokens={"tokens" in token ? token.tokens : [token]} />
         </p>
       );
@@ -88,7 +95,12 @@ function List({ token, growing }: { token: Tokens.List; growing: boolean }) {
       <Blocks tokens={item.tokens} growing={growing && index === token.items.length - 1} />
     </li>
   ));
-  return token.ordered ? <ol start={Number(token.start) || 1}>{items}</ol> : <ul>{items}</ul>;
+  if (!token.ordered) return <ul dir="auto">{items}</ul>;
+  return (
+    <ol dir="auto" start={Number(token.start) || 1}>
+      {items}
+    </ol>
+  );
 }
 
 function Table({ token }: { token: Tokens.Table }) {
@@ -103,7 +115,7 @@ function Table({ token }: { token: Tokens.Table }) {
     // Wide tables scroll, so the keyboard has to reach them.
     // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex
     <div className="md-table" tabIndex={0} role="region" aria-label={t("chat.table")}>
-      <table>
+      <table dir="auto">
         <thead>
           <tr>{token.header.map(cell("th"))}</tr>
         </thead>

@@ -43,4 +43,34 @@ const mathBlock: TokenizerAndRendererExtension = {
   },
 };
 
-export const markdown = new Marked({ gfm: true, extensions: [citation, math, mathBlock] });
+/** `[^a]`: refers to a footnote. */
+export interface FootnoteToken extends Tokens.Generic {
+  type: "footnote" | "footnoteRef";
+  label: string;
+}
+
+const footnoteRef: TokenizerAndRendererExtension = {
+  name: "footnoteRef",
+  level: "inline",
+  start: (source) => source.search(/\[\^/),
+  tokenizer(source): FootnoteToken | undefined {
+    const match = /^\[\^([^\]\s]{1,40})\]/.exec(source);
+    return match?.[1] ? { type: "footnoteRef", raw: match[0], label: match[1] } : undefined;
+  },
+};
+
+/** `[^a]: text`, over as many lines as are neither blank nor another footnote. */
+const footnote: TokenizerAndRendererExtension = {
+  name: "footnote",
+  level: "block",
+  childTokens: ["tokens"],
+  start: (source) => source.search(/(?:^|\n) {0,3}\[\^[^\]\s]{1,40}\]:/),
+  tokenizer(source): FootnoteToken | undefined {
+    const match = /^ {0,3}\[\^([^\]\s]{1,40})\]:[ \t]*([^\n]*(?:\n(?! {0,3}\[\^|[ \t]*(?:\n|$))[^\n]+)*)(?:\n|$)/.exec(source);
+    if (!match?.[1]) return undefined;
+    const text = (match[2] ?? "").replace(/\n[ \t]+/g, "\n");
+    return { type: "footnote", raw: match[0], label: match[1], tokens: this.lexer.inlineTokens(text) };
+  },
+};
+
+export const markdown = new Marked({ gfm: true, extensions: [citation, math, mathBlock, footnoteRef, footnote] });

@@ -16,6 +16,13 @@ describe("mended", () => {
     ["as told [1, 2", "as told "],
     ["see [the manual](https://exam", "see the manual"],
     ["![a picture](https://exam", ""],
+    ["see [the man", "see the man"],
+    ["see [the manual]", "see the manual"],
+    ["said[^no", "said"],
+    ["**bold over\ntwo lin", "**bold over\ntwo lin**"],
+    ["Parts:\n- [", "Parts:"],
+    ["``a ` b", "``a ` b``"],
+    ["~~bad~", "~~bad~~"],
     ["Parts:\n| Part | Warr", "Parts:"],
     ["| Part | Warranty |\n|---|", ""],
     ["Parts:\n-", "Parts:"],
@@ -24,7 +31,7 @@ describe("mended", () => {
     ["* a point with **bold", "* a point with **bold**"],
   ])("reads %j as %j", (raw, expected) => expect(mended(raw)).toBe(expected));
 
-  it.each(["plain text", "2 * 3 = 6", "2*3", "**done** and `done` [1]", "a_b_c", "5 $ and [x]", "a | b", "snake*case here"])(
+  it.each(["plain text", "2 * 3 = 6", "2*3", "**done** and `done` [1]", "a_b_c", "5 $ and [x] too", "a | b", "snake*case here"])(
     "leaves %j alone",
     (raw) => expect(mended(raw)).toBe(raw),
   );

@@ -16,6 +16,17 @@ export function useErrorText(): (error: unknown) => string {
   return (error) => errorText(t, language, error);
 }
 
+/** Say why a file could not be read, or not all of it. */
+export function useFailureText(): (failure: { code: string; message: string } | null | undefined) => string {
+  const { t, language } = useI18n();
+  return (failure) => {
+    if (!failure) return t("file.failed");
+    if (language === "en") return failure.message;
+    const key = [`failure.${failure.code}`, `error.${failure.code}`].find((known) => known in en);
+    return key ? t(key as Key, { seconds: 60 }) : failure.message;
+  };
+}
+
 export function ErrorNotice({ error }: { error: unknown }) {
   const { t } = useI18n();
   const say = useErrorText();

@@ -55,6 +55,7 @@ export function Composer(props: ComposerProps) {
       <textarea
         ref={field}
         className="composer__text"
+        dir="auto"
         aria-label={t("chat.message")}
         placeholder={t("chat.placeholder")}
         rows={1}

@@ -29,14 +29,6 @@ export function SettingsButton({ conversation, parameters, onParameters }: Setti
       </Popover.Trigger>
       <Popover.Portal>
         <Popover.Content className="popover settings" side="top" align="start" sideOffset={8} collisionPadding={8} aria-label={t("chat.settings")}>
-          <label className="check">
-            <input
-              type="checkbox"
-              checked={parameters.use_rag ?? true}
-              onChange={(event) => set({ use_rag: event.target.checked ? undefined : false })}
-            />
-            {t("chat.useFiles")}
-          </label>
           <div className="settings__presets" role="group" aria-label={t("chat.presets")}>
             {(Object.keys(PRESETS) as (keyof typeof PRESETS)[]).map((preset) => (
               <Button

@@ -5,12 +5,18 @@ import type { RunEvent } from "./events";
 /** Tokens that come within this time are shown together: faster than the eye, far cheaper than one by one. */
 const SHOW_EVERY_MS = 60;
 
-export type Phase = "sending" | "searching" | "writing" | "over";
+export type Phase = "sending" | "searching" | "thinking" | "writing" | "over";
+
+/** How a run ended; null while it goes on, or where it was refused. */
+export type Ending = "complete" | "stopped" | "failed" | null;
 
 export interface LiveState {
   phase: Phase;
   connected: boolean;
   text: string;
+  /** What the model thinks, apart from what it answers, and how long it has, in milliseconds, once it is done. */
+  reasoning: string;
+  thoughtMs: number | null;
   sources: Source[];
   /** Files that were still being read when the run looked for passages. */
   pending: number;
@@ -22,6 +28,7 @@ export interface LiveState {
   modelName: string | null;
   fallbackFrom: string | null;
   error: ApiError | null;
+  ending: Ending;
 }
 
 /** What the user asked for, so that it can be shown before the server has named it. */
@@ -61,6 +68,7 @@ export class LiveRun {
   private readonly before: string;
   private readonly joined: boolean;
   private said = "";
+  private thinkingSince: number | null = null;
 
   constructor(asked: Asked, known: Partial<LiveState> = {}) {
     this.asked = asked;
@@ -70,6 +78,8 @@ export class LiveRun {
       phase: "sending",
       connected: true,
       text: this.before,
+      reasoning: asked.continues?.reasoning ?? "",
+      thoughtMs: null,
       sources: asked.continues?.sources ?? [],
       pending: 0,
       runId: null,
@@ -80,6 +90,7 @@ export class LiveRun {
       modelName: null,
       fallbackFrom: null,
       error: null,
+      ending: null,
       ...known,
     };
     this.shown = this.state;
@@ -112,19 +123,28 @@ export class LiveRun {
         });
       case "sources":
         return this.change({ sources: event.sources, pending: event.pending?.length ?? 0 });
+      case "reasoning":
+        this.thinkingSince ??= performance.now();
+        this.state = { ...this.state, phase: "thinking", reasoning: this.state.reasoning + event.content };
+        return this.showSoon();
       case "chunk":
         this.said += event.content;
         this.state = {
           ...this.state,
           phase: "writing",
+          thoughtMs: this.state.thoughtMs ?? (this.thinkingSince && performance.now() - this.thinkingSince),
           text: this.joined ? joinedText(this.before, this.said) : this.before + this.said,
         };
         return this.showSoon();
       case "done":
-        return this.change({ phase: "over", sources: event.sources ?? this.state.sources });
+        return this.change({
+          phase: "over",
+          sources: event.sources ?? this.state.sources,
+          ending: event.finish_reason === "stopped" ? "stopped" : "complete",
+        });
       case "error": {
         const { code, message, request_id } = event.error;
-        return this.change({ phase: "over", error: new ApiError(500, code, message, request_id) });
+        return this.change({ phase: "over", error: new ApiError(500, code, message, request_id), ending: "failed" });
       }
     }
   }

@@ -2,7 +2,7 @@ import type { QueryClient } from "@tanstack/react-query";
 import { send } from "@/shared/api/client";
 import { ApiError } from "@/shared/api/errors";
 import { keys } from "@/shared/api/keys";
-import type { ChatRequest, Message, ReplayRequest } from "@/shared/api/types";
+import type { ChatRequest, Message, ReplayRequest, StoredFile } from "@/shared/api/types";
 import type { RunEvent } from "./events";
 import { follow } from "./follow";
 import { finished, opened } from "./branch";
@@ -118,19 +118,23 @@ export class LiveRuns {
     const id = event.conversation_id;
     // A read that was on its way before the run began would take its question out of the branch again.
     await this.queries.cancelQueries({ queryKey: keys.messages(id) });
-    this.queries.setQueryData<Message[]>(keys.messages(id), (branch) => opened(branch ?? [], run.asked, event));
+    const files = this.queries.getQueryData<StoredFile[]>(keys.fileList(id, true)) ?? [];
+    const attachments = files.map(({ id: file_id, name }) => ({ file_id, name }));
+    this.queries.setQueryData<Message[]>(keys.messages(id), (branch) => opened(branch ?? [], run.asked, event, attachments));
     this.channel.postMessage(id);
     this.runs = [...this.runs];
     this.tell();
     onStart?.(id);
     void this.queries.invalidateQueries({ queryKey: keys.conversations });
+    // What waited for a question in the composer now stands on it.
+    void this.queries.invalidateQueries({ queryKey: keys.fileLists });
   }
 
   private ended(run: LiveRun, event: RunEvent & { type: "done" }): void {
-    const { conversationId, text } = run.now;
+    const { conversationId, text, reasoning } = run.now;
     if (!conversationId) return;
     this.queries.setQueryData<Message[]>(keys.messages(conversationId), (branch) =>
-      branch && finished(branch, event, text),
+      branch && finished(branch, event, text, reasoning),
     );
   }
 

@@ -1,4 +1,4 @@
-import type { Message } from "@/shared/api/types";
+import type { Attachment, Message } from "@/shared/api/types";
 import type { RunEvent } from "./events";
 import type { Asked } from "./LiveRun";
 
@@ -31,6 +31,7 @@ export function draftMessage(part: Partial<Message> & Pick<Message, "id" | "role
     content: "",
     status: "complete",
     sources: [],
+    attachments: [],
     model_source: null,
     model_name: null,
     usage: null,
@@ -46,7 +47,12 @@ export function draftMessage(part: Partial<Message> & Pick<Message, "id" | "role
 }
 
 /** The branch once a run has begun: the question where there is a new one, and the answer that is being written. */
-export function opened(branch: Message[], asked: Asked, event: RunEvent & { type: "start" }): Message[] {
+export function opened(
+  branch: Message[],
+  asked: Asked,
+  event: RunEvent & { type: "start" },
+  attachments: Attachment[] = [],
+): Message[] {
   const common = { conversation_id: event.conversation_id };
   if (asked.continues) {
     return branch.map((message) =>
@@ -64,6 +70,7 @@ export function opened(branch: Message[], asked: Asked, event: RunEvent & { type
             role: "user",
             parent_id: asked.after,
             content: asked.question,
+            attachments,
           }),
         ];
   const answer = draftMessage({
@@ -81,13 +88,19 @@ export function opened(branch: Message[], asked: Asked, event: RunEvent & { type
 }
 
 /** The branch once a run is done, until the server's own record of it arrives. */
-export function finished(branch: Message[], event: RunEvent & { type: "done" }, text: string): Message[] {
+export function finished(
+  branch: Message[],
+  event: RunEvent & { type: "done" },
+  text: string,
+  reasoning: string,
+): Message[] {
   return branch.map((message) =>
     message.id === event.message_id
       ? {
           ...message,
           content: text,
-          status: event.status ?? "complete",
+          reasoning: reasoning || null,
+          status: event.finish_reason === "stopped" ? ("stopped" as const) : ("complete" as const),
           sources: event.sources ?? message.sources,
           usage: event.usage ?? null,
           timings: event.timings ?? null,

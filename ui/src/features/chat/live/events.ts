@@ -13,6 +13,7 @@ export type RunEvent =
       fallback_from?: string | null;
     }
   | { type: "sources"; sources: Source[]; pending?: string[] }
+  | { type: "reasoning"; content: string }
   | { type: "chunk"; content: string }
   | {
       type: "done";
@@ -22,7 +23,6 @@ export type RunEvent =
       model_name: string;
       fallback_from?: string | null;
       finish_reason?: string | null;
-      status?: Message["status"];
       usage?: Usage | null;
       timings?: Message["timings"];
     }

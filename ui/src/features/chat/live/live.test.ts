@@ -72,7 +72,7 @@ describe("branches", () => {
     const next = opened(branch, { ...ASKED, after: "1" }, START);
     expect(next.map(({ id }) => id)).toEqual(["1", "u", "a"]);
     expect(next.at(-1)).toMatchObject({ status: "streaming", run_id: "r" });
-    const done = finished(next, { type: "done", message_id: "a", model_source: "openai", model_name: "m" }, "Text");
+    const done = finished(next, { type: "done", message_id: "a", model_source: "openai", model_name: "m" }, "Text", "");
     expect(done.at(-1)).toMatchObject({ status: "complete", content: "Text" });
   });
 

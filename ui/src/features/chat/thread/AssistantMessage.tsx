@@ -13,6 +13,7 @@ import type { LiveState } from "../live/LiveRun";
 import { AnswerFooter } from "./AnswerFooter";
 import { useActions } from "./actions";
 import type { Row } from "./rows";
+import { Thoughts } from "./Thoughts";
 
 export function AssistantMessage({ row: { message, run } }: { row: Row }) {
   const t = useT();
@@ -21,22 +22,37 @@ export function AssistantMessage({ row: { message, run } }: { row: Row }) {
   const writing = live !== null && live.phase !== "over";
   // A page that has just been opened knows of the answer before it has taken its stream up.
   const growing = live === null ? message.status === "streaming" : writing;
-  const text = live ? live.text : message.content;
-  const sources = live ? live.sources : message.sources;
+  const { text, reasoning, sources } = live ?? { ...message, text: message.content };
   const cite = useMemo(() => citesFrom(sources, citation), [sources, citation]);
 
   return (
     <article className="message message--answer" aria-label={t("chat.assistant")} aria-busy={growing}>
       <Fallback message={message} />
       <Pending count={live?.pending ?? 0} />
+      {reasoning && <Thoughts text={reasoning} live={live} />}
       <CitationContext value={cite}>
         <Markdown text={text} growing={growing} />
       </CitationContext>
-      {writing && <Progress live={live} />}
-      {!writing && <Outcome message={message} live={live} />}
-      {!writing && sources.length > 0 && <Sources sources={sources} text={text} />}
-      {!writing && message.status !== "streaming" && <AnswerFooter message={message} />}
+      {writing ? <Progress live={live} /> : <Ended message={message} live={live} sources={sources} text={text} />}
     </article>
+  );
+}
+
+interface EndedProps {
+  message: Message;
+  live: LiveState | null;
+  sources: Source[];
+  text: string;
+}
+
+/** What stands below an answer that is not being written. */
+function Ended({ message, live, sources, text }: EndedProps) {
+  return (
+    <>
+      <Outcome message={message} live={live} />
+      {sources.length > 0 && <Sources sources={sources} text={text} />}
+      {message.status !== "streaming" && <AnswerFooter message={message} />}
+    </>
   );
 }
 
@@ -72,7 +88,7 @@ function Progress({ live }: { live: LiveState }) {
         {t("chat.reconnecting")}
       </p>
     );
-  if (live.phase === "writing") return null;
+  if (live.phase === "writing" || live.phase === "thinking") return null;
   return (
     <p className="progress">
       <span className="progress__dots" aria-hidden="true">

@@ -1,17 +1,25 @@
-import { useEffect, useState } from "react";
-import { useT } from "@/shared/i18n";
-import type { LiveRun } from "../live/LiveRun";
+import { useEffect, useRef, useState } from "react";
+import { useT, type Key } from "@/shared/i18n";
+import type { Ending, LiveRun } from "../live/LiveRun";
 
-/** Tells a screen reader that an answer has begun and that it is complete, and not each word in between. */
+const SAID: Record<NonNullable<Ending>, Key> = {
+  complete: "chat.answered",
+  stopped: "chat.stoppedShort",
+  failed: "chat.failedShort",
+};
+
+/** Tells a screen reader that an answer has begun and how it ended, and not each word in between. */
 export function LiveRegion({ run }: { run: LiveRun | null }) {
   const t = useT();
-  const [begun, setBegun] = useState(false);
+  const last = useRef<LiveRun | null>(null);
+  const [ending, setEnding] = useState<Ending>(null);
   useEffect(() => {
-    if (run) setBegun(true);
+    if (run) last.current = run;
+    else if (last.current) setEnding(last.current.now.ending ?? "failed");
   }, [run]);
   return (
     <div className="visually-hidden" role="status" aria-live="polite">
-      {run ? t("chat.answering") : begun ? t("chat.answered") : ""}
+      {run ? t("chat.answering") : ending ? t(SAID[ending]) : ""}
     </div>
   );
 }

@@ -50,6 +50,8 @@ export function Thread({ rows, renderRow }: ThreadProps) {
   }, [asking, hold]);
   useLayoutEffect(() => {
     if (!hold.keep(scroller.current) && following.current) toEnd();
+    // An answer that grows leaves behind a reader who stands still.
+    setAway(isAway(scroller.current, following.current));
   }, [height, rows.length, asking, toEnd, hold]);
 
   function onScroll() {
@@ -60,7 +62,7 @@ export function Thread({ rows, renderRow }: ThreadProps) {
     if (left < FOLLOW_WITHIN_PX) following.current = true;
     else if (byHand && element.scrollTop < lastTop.current) following.current = false;
     lastTop.current = element.scrollTop;
-    setAway(!following.current && left > element.clientHeight / 2);
+    setAway(isAway(element, following.current));
   }
 
   const touch = (event: SyntheticEvent) => {
@@ -114,6 +116,12 @@ export function Thread({ rows, renderRow }: ThreadProps) {
       )}
     </div>
   );
+}
+
+/** Whether there is more below than the reader sees, and he is not taken there. */
+function isAway(element: HTMLElement | null, following: boolean): boolean {
+  if (!element || following) return false;
+  return element.scrollHeight - element.scrollTop - element.clientHeight >= FOLLOW_WITHIN_PX;
 }
 
 interface Hold {

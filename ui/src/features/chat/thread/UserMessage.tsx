@@ -8,11 +8,18 @@ import { Versions } from "./Versions";
 
 export function UserMessage({ message }: { message: Message }) {
   const t = useT();
-  const { editing, setEditing, busy } = useActions();
+  const { editing, setEditing, busy, attachment } = useActions();
   if (editing === message.id) return <Editor message={message} />;
   return (
     <article className="message message--user" aria-label={t("chat.you")}>
-      <div className="message__bubble">{message.content}</div>
+      {message.attachments.length > 0 && (
+        <ul className="attachments" aria-label={t("files.attached")}>
+          {message.attachments.map((file) => attachment(file, message.conversation_id))}
+        </ul>
+      )}
+      <div className="message__bubble" dir="auto">
+        {message.content}
+      </div>
       <div className="message__actions">
         <Versions message={message} />
         <CopyButton text={message.content} label={t("chat.copy")} />
@@ -48,6 +55,7 @@ function Editor({ message }: { message: Message }) {
     <div className="editor">
       <textarea
         className="input editor__text"
+        dir="auto"
         aria-label={t("chat.editLabel")}
         value={text}
         onChange={(event) => setText(event.target.value)}

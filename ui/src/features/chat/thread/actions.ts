@@ -1,5 +1,5 @@
 import { createContext, useContext, type ReactNode } from "react";
-import type { Message, Rating, Source } from "@/shared/api/types";
+import type { Attachment, Message, Rating, Source } from "@/shared/api/types";
 
 /** What can be done with a message; given by the view, so that rows stay the same objects while it changes. */
 export interface MessageActions {
@@ -14,6 +14,8 @@ export interface MessageActions {
   setEditing: (messageId: string | null) => void;
   /** Draws the button of a source: as a number in the text, or by its name in the list below. */
   citation: (source: Source, look: "number" | "name") => ReactNode;
+  /** Draws a file that a question came with. */
+  attachment: (attachment: Attachment, conversationId: string) => ReactNode;
 }
 
 export const ActionsContext = createContext<MessageActions | null>(null);
