@@ -3,7 +3,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev check test bench chaos migrate studio lock openapi ui clean env-run env-dev env-studio
+.PHONY: help run dev check test fuzz bench chaos migrate studio lock openapi ui clean env-run env-dev env-studio
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ check: env-dev ## Lint, format, types, import rules, migrations, page, API descr
 
 test: env-dev ui ## All tests, in a real browser too (ARGS="tests/unit -q" for some)
 	$(PY) -m pytest $(ARGS)
+
+fuzz: env-dev ui ## Send the API thousands of generated requests (EXAMPLES=300 for each operation)
+	FUZZ_EXAMPLES=$(or $(EXAMPLES),300) $(PY) -m pytest tests/integration/api/test_fuzz.py -s
 
 bench: env-dev ui ## Measure (ARGS names a benchmark)
 	$(PY) -m bench $(ARGS)

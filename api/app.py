@@ -4,7 +4,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from starlette.middleware.cors import CORSMiddleware
 
-from api import errors, langserve, pages
+from api import description, errors, langserve, pages
 from api.lifespan import lifespan
 from api.middleware import RequestMiddleware
 from api.recent import RecentErrors
@@ -35,7 +35,6 @@ def create_app(settings: Settings, chat_graph: Builder = builder) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         generate_unique_id_function=_operation_id,
-        responses=errors.responses(),
     )
     app.state.settings = settings
     app.state.chat_graph = chat_graph
@@ -48,6 +47,7 @@ def create_app(settings: Settings, chat_graph: Builder = builder) -> FastAPI:
     app.include_router(api)
     app.include_router(health.router)
     langserve.install(app)
+    description.install(app)
     pages.install(app, settings.ui_dir)
     everywhere = "*" in settings.allowed_origins
     app.add_middleware(

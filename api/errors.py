@@ -1,5 +1,6 @@
 """One handler for everything that goes wrong: the envelope, the status, the log line."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import structlog
@@ -9,6 +10,7 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Match
 
 from api.recent import RecentErrors
 from api.schemas.common import ErrorEnvelope
@@ -17,6 +19,8 @@ from llama_service.errors import AppError
 from persistence.session import DATABASE_AWAY
 
 log = structlog.get_logger(__name__)
+
+_METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 
 _BY_STATUS: dict[int, type[AppError]] = {
     400: errors.BadRequest,
@@ -78,6 +82,48 @@ def _is_page_of_langserve(request: Request) -> bool:
     return request.method == "GET" and opens_a_page and request.url.path.startswith("/langserve/")
 
 
+def _invalid(request: Request, error: RequestValidationError) -> Response:
+    if _is_misread(request):
+        return wrong_method(request)
+    if any(wrong["type"] == "json_invalid" for wrong in error.errors()):
+        return respond(errors.BadRequest("The body is not JSON."), request_id_of(request))
+    return respond(errors.ValidationFailed(details=details_of(error)), request_id_of(request))
+
+
+def wrong_method(request: Request) -> Response:
+    """Refuse a method by name of those that the address has, or the address where it has none.
+
+    The last route of all, which answers for the page's files, matches every address and counts for itself alone.
+    """
+    *own, last = request.app.routes
+    allowed = _literal(request) or _methods(request, own)
+    if not allowed and request.url.path.startswith("/api/"):
+        return respond(errors.NotFound(), request_id_of(request))
+    answer = respond(errors.MethodNotAllowed(), request_id_of(request))
+    answer.headers["Allow"] = ", ".join(allowed or _methods(request, [last]))
+    return answer
+
+
+def _is_misread(request: Request) -> bool:
+    """Whether an address was read as the parameter of another one: `GET /files/upload`, which only takes POST."""
+    methods = _literal(request)
+    return bool(methods) and request.method not in methods
+
+
+def _literal(request: Request) -> list[str]:
+    """Return the methods of a path that is written so, without parameters, in the API's description."""
+    return sorted(method.upper() for method in request.app.openapi()["paths"].get(request.url.path, ()))
+
+
+def _methods(request: Request, routes: Sequence[BaseRoute]) -> list[str]:
+    """Return the methods that any of these routes takes at the address of a request."""
+    return [
+        method
+        for method in _METHODS
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
+    ]
+
+
 def details_of(invalid: RequestValidationError | ValidationError, *prefix: str) -> list[dict[str, Any]]:
     """Return what is wrong with an input. Neither the input nor the context: a password may be among them."""
     return [{"loc": [*prefix, *error["loc"]], "msg": error["msg"], "type": error["type"]} for error in invalid.errors()]
@@ -92,15 +138,12 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
-        return respond(errors.ValidationFailed(details=details_of(error)), request_id_of(request))
+        return _invalid(request, error)
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
         if error.status_code == 405:
-            answer = respond(errors.BadRequest("This method is not allowed here."), request_id_of(request))
-            answer.status_code = 405
-            answer.headers.update(error.headers or {})
-            return answer
+            return wrong_method(request)
         kind = _BY_STATUS.get(error.status_code, errors.BadRequest if error.status_code < 500 else AppError)
         return respond(kind(), request_id_of(request))
 

@@ -61,6 +61,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             gc.collect()
             gc.freeze()
             gc.set_threshold(*_GC)
+        # Half a second of work, which no request shall wait for.
+        await asyncio.to_thread(app.openapi)
         log.info("ready", worker=str(state.runs.worker))
         yield
         log.info("closing", running=state.runs.running)

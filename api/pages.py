@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from fastapi import FastAPI, Request
+from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 
 from api.middleware import PAGE_POLICY
@@ -71,7 +72,7 @@ def install(app: FastAPI, configured: Path | None) -> None:
     async def playground() -> RedirectResponse:
         return RedirectResponse("/langserve/chat/playground/")
 
-    @app.get("/{path:path}", include_in_schema=False)
+    @app.api_route("/{path:path}", methods=["GET", "HEAD"], include_in_schema=False)
     async def files(path: str, request: Request) -> Response:
         if _PAGES.fullmatch(path):
             return _page(folder, request)
@@ -80,6 +81,9 @@ def install(app: FastAPI, configured: Path | None) -> None:
             return _send(found, request, _FOREVER if path.startswith("assets/") else "no-cache")
         if _is_for_a_person(path, request):
             return _page(folder, request, status=404)
+        if path.startswith("api/"):
+            # It matched here because of its method alone, or not even so; who answers for 405 tells which.
+            raise HTTPException(405)
         raise NotFound
 
 

@@ -71,7 +71,6 @@ STREAM_RESPONSE = {
     "description": "Events `start`, `sources`, `chunk` …, then `done` or `error`; see the API document.",
     "content": {
         "text/event-stream": {
-            "schema": {"type": "string"},
             "example": 'id: 1\nevent: start\ndata: {"type":"start","run_id":"…"}\n\n'
             'id: 2\nevent: chunk\ndata: {"type":"chunk","content":"Hello"}\n\n',
         }

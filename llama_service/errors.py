@@ -64,6 +64,13 @@ class BadRequest(AppError):
     code = "bad_request"
 
 
+class MethodNotAllowed(AppError):
+    """This address does not take this method; the header `Allow` names those that it takes."""
+
+    status = 405
+    code = "method_not_allowed"
+
+
 class NotAuthenticated(AppError):
     """Not authenticated"""
 

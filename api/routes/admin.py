@@ -26,7 +26,7 @@ router = APIRouter(prefix="/admin", tags=["admin"])
 _ADMIN = responses(errors.NotAuthenticated, errors.Forbidden)
 
 
-@router.get("/users", responses=_ADMIN)
+@router.get("/users", responses=_ADMIN | responses(errors.BadRequest))
 async def list_users(
     admin: Admin,
     session: Session,

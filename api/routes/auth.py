@@ -181,7 +181,7 @@ async def _reloaded(users: Users, caller: Account) -> User:
     return user
 
 
-@router.delete("/me", status_code=204, responses=_SIGNED_IN | responses(errors.InvalidCredentials))
+@router.delete("/me", status_code=204, responses=_SIGNED_IN | responses(errors.InvalidCredentials, errors.RateLimited))
 async def delete_me(
     body: DeleteAccount, caller: CurrentUser, request: Request, state: State, response: Response
 ) -> None:
@@ -194,7 +194,7 @@ async def delete_me(
 @router.post(
     "/change-password",
     status_code=204,
-    responses=_SIGNED_IN | responses(errors.InvalidCredentials, errors.ValidationFailed),
+    responses=_SIGNED_IN | responses(errors.InvalidCredentials, errors.RateLimited, errors.ValidationFailed),
 )
 async def change_password(body: ChangePassword, caller: CurrentCaller, request: Request, state: State) -> None:
     """Set a new password; every other session ends."""

@@ -103,7 +103,11 @@ async def run_status(run_id: UUID, user: CurrentUser, state: State) -> RunRead:
     return _shape(await _run(state, user.id, run_id))
 
 
-@router.get("/chat/runs/{run_id}/stream", responses=_OWN | {200: STREAM_RESPONSE}, response_class=EventStream)
+@router.get(
+    "/chat/runs/{run_id}/stream",
+    responses=_OWN | responses(errors.BadRequest) | {200: STREAM_RESPONSE},
+    response_class=EventStream,
+)
 async def run_stream(
     run_id: UUID,
     user: CurrentUser,

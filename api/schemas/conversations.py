@@ -1,7 +1,7 @@
 """Shapes of conversations and messages."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import ConfigDict, Field
@@ -14,6 +14,7 @@ from persistence.messages import BranchMessage
 from persistence.tables import Conversation
 
 Title = Field(default=None, max_length=200)
+Pair = Annotated[list[int], Field(min_length=2, max_length=2)]
 
 
 class ConversationCreate(Body):
@@ -55,14 +56,14 @@ class ConversationRead(Shape):
     created_at: datetime
     updated_at: datetime
     snippet: str | None = None
-    highlights: list[tuple[int, int]] | None = None
+    highlights: list[Pair] | None = None
 
     @classmethod
     def of(cls, row: Conversation, hit: Hit | None = None) -> "ConversationRead":
         """Return a row as the API shows it."""
         shape = cls.model_validate(row)
         if hit is not None:
-            shape.snippet, shape.highlights = hit.snippet, hit.highlights
+            shape.snippet, shape.highlights = hit.snippet, [list(pair) for pair in hit.highlights]
         return shape
 
 

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import FilePayload, expect
 
 from tests.e2e.asking import WARRANTY, answered, answers, ask, attach, ready
 from tests.e2e.conftest import OpenPage, shot
@@ -83,8 +83,8 @@ async def test_what_goes_wrong_is_said_in_russian(open_page: OpenPage, anna: Per
     page = await open_page(anna, locale="ru-RU")
     async with page.expect_file_chooser() as chooser:
         await page.get_by_role("button", name="Прикрепить файлы").click()
-    broken = {"name": "broken.pdf", "mimeType": "application/pdf", "buffer": b"%PDF-1.7\nnothing"}
-    strange = {"name": "strange.bin", "mimeType": "application/octet-stream", "buffer": bytes(range(256)) * 20}
+    broken = FilePayload(name="broken.pdf", mimeType="application/pdf", buffer=b"%PDF-1.7\nnothing")
+    strange = FilePayload(name="strange.bin", mimeType="application/octet-stream", buffer=bytes(range(256)) * 20)
     await (await chooser.value).set_files([broken, strange])
     await expect(page.get_by_text("Файл повреждён или не того типа.")).to_be_visible()
     await expect(page.get_by_text("Файлы этого типа не поддерживаются.")).to_be_visible()

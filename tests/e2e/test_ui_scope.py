@@ -28,7 +28,8 @@ def waiting(page: Page) -> Locator:
 
 async def search_in(page: Page, what: str) -> None:
     await scope(page).click()
-    await page.get_by_role("radio", name=what).check()
+    await page.get_by_role("radio", name=what).click()
+    await expect(page.get_by_role("radio", name=what)).to_be_checked()
     await page.keyboard.press("Escape")
     await expect(scope(page)).to_have_accessible_name(f"Search in: {what}")
 
@@ -167,3 +168,14 @@ async def test_a_file_that_can_not_be_sent_is_told(open_page: OpenPage, anna: Pe
     await page.context.set_offline(False)
     await attach(page, "hall.txt", CEILING)
     await ready(page, "hall.txt")
+    await page.context.set_offline(True)
+    await attach(page, "late.txt", CEILING)
+    await expect(waiting(page).filter(has_text="late.txt")).to_contain_text("The server can't be reached")
+    # And so is whatever else can't be done.
+    await scope(page).click()
+    await page.get_by_role("radio", name="All my files").click()
+    await expect(page.locator(".toast").filter(has_text="The server can't be reached").first).to_be_visible()
+    await page.context.set_offline(False)
+    await page.keyboard.press("Escape")
+    await waiting(page).filter(has_text="late.txt").get_by_role("button", name="Try again").click()
+    await ready(page, "late.txt")

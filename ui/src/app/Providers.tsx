@@ -8,6 +8,7 @@ import { keys } from "@/shared/api/keys";
 import { I18nProvider } from "@/shared/i18n";
 import { LinkGuard } from "@/shared/markdown/LinkGuard";
 import { ToastProvider } from "@/shared/ui/Toasts";
+import { FailureToasts } from "./FailureToasts";
 
 interface ProvidersProps {
   queries: QueryClient;
@@ -30,6 +31,7 @@ export function Providers({ queries, runs, onSignedOut: leave, children }: Provi
       <I18nProvider>
         <Tooltip.Provider delayDuration={350} skipDelayDuration={150}>
           <ToastProvider>
+            <FailureToasts queries={queries} />
             <LiveRunsContext value={runs}>
               <LinkGuard>{children}</LinkGuard>
             </LiveRunsContext>

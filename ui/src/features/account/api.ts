@@ -19,6 +19,7 @@ export const useChangePassword = () =>
 export function useEndSession() {
   const queries = useQueryClient();
   return useMutation({
+    meta: { toast: true },
     mutationFn: (id: string) => take(api.DELETE("/api/v1/auth/sessions/{session_id}", { params: { path: { session_id: id } } })),
     onSettled: () => queries.invalidateQueries({ queryKey: keys.sessions }),
   });
@@ -28,6 +29,7 @@ export function useEndSession() {
 export function useEndAllSessions() {
   const queries = useQueryClient();
   return useMutation({
+    meta: { toast: true },
     mutationFn: () => take(api.POST("/api/v1/auth/logout", { body: { all: true } })),
     onSuccess: () => queries.clear(),
   });

@@ -35,9 +35,10 @@ export const useResetPassword = () =>
 export function useSignOut() {
   const queries = useQueryClient();
   return useMutation({
+    meta: { toast: true },
     mutationFn: () => take(api.POST("/api/v1/auth/logout", {})),
     onSuccess: () => {
-      for (const name of Object.keys(localStorage)) if (name.startsWith("draft:")) localStorage.removeItem(name);
+      for (const name of Object.keys(localStorage)) if (name.startsWith("draft")) localStorage.removeItem(name);
       queries.clear();
     },
   });

@@ -28,6 +28,7 @@ export const messagesQuery = (conversationId: string) =>
 export function useSwitchBranch(conversationId: string) {
   const queries = useQueryClient();
   return useMutation({
+    meta: { toast: true },
     mutationFn: (messageId: string) =>
       take(
         api.PATCH("/api/v1/conversations/{conversation_id}", {
@@ -46,6 +47,7 @@ export function useSwitchBranch(conversationId: string) {
 export function useFeedback(conversationId: string) {
   const queries = useQueryClient();
   return useMutation({
+    meta: { toast: true },
     mutationFn: ({ id, rating }: { id: string; rating: Rating }) =>
       take(api.PUT("/api/v1/messages/{message_id}/feedback", { params: { path: { message_id: id } }, body: { rating } })),
     onMutate: ({ id, rating }) => {

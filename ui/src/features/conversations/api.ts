@@ -29,6 +29,7 @@ export const conversationsQuery = (q: string, archived: boolean) =>
 export function useDeleteConversation() {
   const queries = useQueryClient();
   return useMutation({
+    meta: { toast: true },
     mutationFn: (id: string) => take(api.DELETE("/api/v1/conversations/{conversation_id}", { params: { path: { conversation_id: id } } })),
     onSettled: () =>
       Promise.all([

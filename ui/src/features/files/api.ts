@@ -62,6 +62,7 @@ export function useDeleteFile() {
 export function useProcessFile() {
   const queries = useQueryClient();
   return useMutation({
+    meta: { toast: true },
     mutationFn: (id: string) => take(api.POST("/api/v1/files/process/{file_id}", { params: { path: { file_id: id } } })),
     onSettled: () => queries.invalidateQueries({ queryKey: keys.files }),
   });
@@ -71,6 +72,7 @@ export function useProcessFile() {
 export function useDetachFile() {
   const queries = useQueryClient();
   return useMutation({
+    meta: { toast: true },
     mutationFn: ({ id, conversationId }: { id: string; conversationId: string }) =>
       take(
         api.POST("/api/v1/files/{file_id}/detach", {

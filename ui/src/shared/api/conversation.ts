@@ -22,6 +22,7 @@ export const conversationQuery = (id: string) =>
 export function usePatchConversation() {
   const queries = useQueryClient();
   return useMutation({
+    meta: { toast: true },
     mutationFn: ({ id, ...body }: ConversationPatch & { id: string }) =>
       take(api.PATCH("/api/v1/conversations/{conversation_id}", { params: { path: { conversation_id: id } }, body })),
     // What was chosen is shown at once; a refusal shows again what is.

@@ -1,0 +1,103 @@
+"""What the OpenAPI document says is what the server does: generated requests, the well-formed and the others.
+
+`make fuzz` runs the same with many more of them (FUZZ_EXAMPLES for each operation).
+"""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Database
+from tests.integration.api.test_auth import envelope
+from tests.support import Person, Server
+
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "8"))
+CHECKS = (
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_headers_conformance",
+    "response_schema_conformance",
+    "unsupported_method",
+)
+# They end the session that everything else is asked in.
+ENDS_THE_SESSION = ("/api/v1/auth/logout", "/api/v1/auth/sessions/{session_id}")
+
+
+@pytest.mark.timeout(3600 if "FUZZ_EXAMPLES" in os.environ else 300)
+async def test_generated_requests_get_documented_answers(
+    server: Server, anna: Person, database: Database, tmp_path: Path
+) -> None:
+    database.execute("UPDATE users SET is_superuser = true WHERE username = %s", [anna.name])
+    program = Path(sys.executable).with_name("schemathesis")
+    skipped = [argument for path in ENDS_THE_SESSION for argument in ("--exclude-path", path)]
+    run = await asyncio.create_subprocess_exec(
+        str(program),
+        "run",
+        f"{server.url}/openapi.json",
+        "--header",
+        f"Authorization: {anna.http.headers['Authorization']}",
+        "--checks",
+        ",".join(CHECKS),
+        "--phases",
+        "examples,coverage,fuzzing",
+        "--max-examples",
+        str(EXAMPLES),
+        "--exclude-path-regex",
+        "^/langserve",
+        *skipped,
+        *([] if "FUZZ_EXAMPLES" in os.environ else ["--generation-deterministic"]),
+        "--continue-on-failure",
+        "--suppress-health-check",
+        "all",
+        "--request-timeout",
+        "30",
+        "--warnings",
+        "off",
+        "--no-color",
+        cwd=tmp_path,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await run.communicate()
+    assert run.returncode == 0, output.decode()
+
+
+@pytest.mark.parametrize("body", [b"\xff\xfe\x00", b"{not json", b'{"query": "\xc3\x28"}', b""])
+async def test_a_body_that_is_no_json_is_refused(body: bytes, anna: Person) -> None:
+    said = await anna.http.post("/search", content=body, headers={"Content-Type": "application/json"})
+    assert said.status_code == (422 if body == b"" else 400)
+    assert envelope(said)["code"] == ("validation_error" if body == b"" else "bad_request")
+
+
+async def test_another_method_is_told_which_ones_there_are(anna: Person) -> None:
+    thread = (await anna.http.post("/conversations", json={})).json()["id"]
+    for path, methods in {
+        f"/conversations/{thread}": "DELETE, GET, PATCH",
+        "/conversations": "GET, POST",
+        "/auth/me": "DELETE, GET, PATCH",
+        "/chat": "POST",
+    }.items():
+        said = await anna.http.put(path, json={})
+        assert (said.status_code, said.headers["Allow"], envelope(said)["code"]) == (405, methods, "method_not_allowed")
+
+
+async def test_an_address_that_is_none_is_not_found_by_any_method(anna: Person) -> None:
+    for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+        said = await anna.http.request(method, "/nowhere")
+        assert (said.status_code, envelope(said)["code"]) == (404, "not_found")
+
+
+async def test_every_operation_documents_what_it_can_not_avoid(server: Server, anna: Person) -> None:
+    document = (await anna.http.get(f"{server.url}/openapi.json")).json()
+    schema = {"$ref": "#/components/schemas/ErrorEnvelope"}
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            found = operation["responses"]
+            assert "Allow" in found["405"]["headers"], (method, path)
+            for status in {"400", "422"} & set(found):
+                assert found[status]["content"]["application/json"]["schema"] == schema, (method, path)
+            assert ("requestBody" in operation) <= ("400" in found), (method, path)
