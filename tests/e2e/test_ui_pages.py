@@ -88,7 +88,7 @@ async def test_an_exported_conversation_comes_back(
     await (await download.value).save_as(file)
     async with page.expect_file_chooser() as chooser:
         await page.get_by_role("button", name="List options").click()
-        await page.get_by_role("menuitem", name="Import a conversation").click()
+        await page.get_by_role("menuitem", name="Import a chat").click()
     await (await chooser.value).set_files(file)
     await page.wait_for_url("**/c/*")
     await expect(page.get_by_role("article", name="Answer")).to_contain_text("A reply to keep.")
@@ -113,7 +113,7 @@ async def test_files_have_a_library(open_page: OpenPage, anna: Person, openai: O
     await page.get_by_role("complementary").get_by_role("button", name="Close").click()
 
     await page.get_by_role("button", name="Actions for warranty.md").click()
-    await page.get_by_role("menuitem", name="Use in a conversation").click()
+    await page.get_by_role("menuitem", name="Use in a chat").click()
     await page.get_by_role("dialog").get_by_role("button", name="New chat").click()
     await page.wait_for_url("**/c/*")
     await ready(page, "warranty.md")

@@ -31,7 +31,7 @@ async def search_in(page: Page, what: str) -> None:
     await page.get_by_role("radio", name=what).click()
     await expect(page.get_by_role("radio", name=what)).to_be_checked()
     await page.keyboard.press("Escape")
-    await expect(scope(page)).to_have_accessible_name(f"Search in: {what}")
+    await expect(scope(page)).to_contain_text(what)
 
 
 async def conversations(person: Person) -> list[dict[str, Any]]:
@@ -43,7 +43,7 @@ async def test_a_new_chat_answers_from_the_library_and_says_so(
 ) -> None:
     await anna.indexed("manual.md", WARRANTY.encode())
     page = await open_page(anna)
-    await expect(scope(page)).to_have_accessible_name("Search in: All my files")
+    await expect(scope(page)).to_contain_text("All my files")
     openai.script(reply="Two years [1]. Or three [7].")
     await ask(page, QUESTION)
     answer = await answered(page)
@@ -73,7 +73,7 @@ async def test_a_chat_with_files_searches_them_until_told_otherwise(
     page = await open_page(anna)
     await attach(page, "hall.txt", CEILING)
     await ready(page, "hall.txt")
-    await expect(scope(page)).to_have_accessible_name("Search in: Files of this chat")
+    await expect(scope(page)).to_contain_text("Files of this chat")
     openai.script(reply="It does not say.")
     await ask(page, QUESTION)
     await expect((await answered(page)).get_by_text("manual.md")).to_have_count(0)
@@ -82,7 +82,7 @@ async def test_a_chat_with_files_searches_them_until_told_otherwise(
     await ask(page, QUESTION)
     await expect((await answered(page, 2)).get_by_text("manual.md").first).to_be_visible()
     await page.reload()
-    await expect(scope(page)).to_have_accessible_name("Search in: All my files")
+    await expect(scope(page)).to_contain_text("All my files")
     await scope(page).click()
     own = page.get_by_role("list", name="Files of this chat").get_by_role("listitem")
     await expect(own).to_have_count(1)
@@ -169,7 +169,7 @@ async def test_a_file_that_can_not_be_sent_is_told(open_page: OpenPage, anna: Pe
     await attach(page, "hall.txt", CEILING)
     await ready(page, "hall.txt")
     await page.context.set_offline(True)
-    await attach(page, "late.txt", CEILING)
+    await attach(page, "late.txt", b"The hall is closed on Mondays.")
     await expect(waiting(page).filter(has_text="late.txt")).to_contain_text("The server can't be reached")
     # And so is whatever else can't be done.
     await scope(page).click()

@@ -29,7 +29,7 @@ async def test_settings_reach_the_model_and_stay(open_page: OpenPage, anna: Pers
     await page.get_by_role("button", name="Precise").click()
     await expect(page.get_by_role("button", name="Precise")).to_have_attribute("aria-pressed", "true")
     await expect(page.get_by_role("spinbutton", name="Temperature")).to_have_value("0.1")
-    await page.get_by_role("spinbutton", name="Longest answer").fill("77")
+    await page.get_by_role("spinbutton", name="Max length").fill("77")
     await page.get_by_role("textbox", name="System prompt").fill("Answer like a pirate.")
     await page.get_by_role("button", name="Save", exact=True).click()
     await expect(page.get_by_role("button", name="Save", exact=True)).to_be_disabled()
@@ -104,7 +104,7 @@ async def test_what_was_cut_is_told(open_page: OpenPage, anna: Person, openai: O
     await expect(answers(page).last).to_contain_text("Grass")
     await answers(page).last.get_by_role("button", name="Why this answer").click()
     panel = page.get_by_role("complementary", name="Why this answer")
-    await expect(panel.get_by_role("heading", name="What was cut")).to_be_visible()
+    await expect(panel.get_by_role("heading", name="What did not fit")).to_be_visible()
     await expect(panel.locator(".candidate")).to_have_count(8)
     await panel.get_by_role("button", name="Load more").click()
     assert await panel.locator(".candidate").count() > 8

@@ -11,9 +11,9 @@ _SHORT_WEIGHT = 0.1
 
 
 def vector_of(text: str) -> list[float]:
-    """Return the normalised counts of a text's words, each word in places of its own by its hash."""
+    """Return which words a text has, each in places of its own by its hash, normalised."""
     counts = [1e-6] * DIMENSION
-    for word in re.findall(r"\w+", text.lower()):
+    for word in sorted(set(re.findall(r"\w+", text.lower()))):
         digest = hashlib.sha256(word.encode()).digest()
         for at in range(_PLACES):
             place = int.from_bytes(digest[at * 2 : at * 2 + 2]) % DIMENSION

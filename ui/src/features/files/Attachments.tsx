@@ -102,6 +102,8 @@ export function SentFile({ attachment, conversationId, onPreview }: SentFileProp
   const { data: files } = useQuery(filesQuery(conversationId));
   const file = files?.find(({ id }) => id === attachment.file_id);
   const failed = file?.status === "failed";
+  // Deleted or replaced meanwhile: the question is shown without it, as it will be when it is read anew.
+  if (files && !file) return null;
   return (
     <li className={`attachment ${failed ? "attachment--failed" : ""}`} data-status={file?.status}>
       <Icon name={failed ? "warn" : "file"} size={16} />

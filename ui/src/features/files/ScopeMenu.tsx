@@ -41,10 +41,11 @@ export function ScopeMenu({ conversation, searches, onSearches, onPreview }: Sco
   return (
     <Popover.Root>
       <Popover.Trigger asChild>
-        <button type="button" className="scope" aria-label={`${t("scope.title")}: ${t(NAMES[scope])}`}>
+        <button type="button" className="scope">
           <Icon name="folder" size={16} />
+          <span className="visually-hidden">{t("scope.title")}: </span>
           <span className="scope__name">{t(NAMES[scope])}</span>
-          {scope === "conversation" && <span className="scope__count">{own.length}</span>}
+          {scope === "conversation" && own.length > 0 && <span className="scope__count">{own.length}</span>}
         </button>
       </Popover.Trigger>
       <Popover.Portal>
