@@ -88,7 +88,7 @@ async def open_state(
     watch = ProviderWatch(registry)
     await watch.start()
     stack.push_async_callback(watch.close)
-    index = VectorIndex(settings.chroma_address, settings.collection_name)
+    index = VectorIndex(settings.chroma_address, settings.collection_name, settings.chroma_token)
     blobs = open_blobs(settings)
 
     retriever = Retriever(database, index, registry.embeddings().of_query)

@@ -164,7 +164,7 @@ async def storm(made: Stage, *, kills: int, seed: int) -> Outcome:
         control = await _undisturbed(session, api.url, uploads)
         violations += await _settled(made, "undisturbed")
         violations += await asyncio.to_thread(
-            audit, made.postgres.dsn, made.chroma.url, control, list(uploads.kept.values()), uploads.deleted
+            audit, made.postgres.dsn, made.chroma, control, list(uploads.kept.values()), uploads.deleted
         )
         if left := orphans(made.folder):
             violations.append(f"{left} processes of dead workers live on")
@@ -227,7 +227,7 @@ async def _settled(made: Stage, when: str) -> list[str]:
     while time.monotonic() < deadline:
         left = await asyncio.to_thread(busy, made.postgres.dsn)
         if not left:
-            left = await asyncio.to_thread(index_differs, made.postgres.dsn, made.chroma.url)
+            left = await asyncio.to_thread(index_differs, made.postgres.dsn, made.chroma)
         if not left:
             return []
         await asyncio.sleep(0.5)

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import chromadb
 import psycopg
-from chromadb.config import Settings
+from pydantic import SecretStr
+
+from llama_service.runtime.chroma import EmbeddedChroma
+from persistence.vectors import connect
 
 _PAGE = 5000
 _LEFT = {
@@ -51,10 +53,9 @@ def busy(dsn: str) -> list[str]:
     return [f"{row[0]} {what}" for what, row in counts.items() if row and row[0]]
 
 
-def _indexed(url: str) -> dict[str, str]:
+def _indexed(chroma: EmbeddedChroma) -> dict[str, str]:
     """Return the file of every passage that Chroma holds."""
-    host, _, port = url.removeprefix("http://").partition(":")
-    client = chromadb.HttpClient(host=host, port=int(port), settings=Settings(anonymized_telemetry=False))
+    client = connect(chroma.url, SecretStr(chroma.token))
     found: dict[str, str] = {}
     for collection in client.list_collections():
         offset = 0
@@ -65,18 +66,20 @@ def _indexed(url: str) -> dict[str, str]:
     return found
 
 
-def index_differs(dsn: str, url: str) -> list[str]:
+def index_differs(dsn: str, chroma: EmbeddedChroma) -> list[str]:
     """Return how the index differs from Postgres's passages."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         rows = connection.execute(
             "SELECT p.id::text FROM passages p JOIN files f ON f.id = p.file_id WHERE f.searchable"
         ).fetchall()
-    wanted, there = {row[0] for row in rows}, set(_indexed(url))
+    wanted, there = {row[0] for row in rows}, set(_indexed(chroma))
     missing, extra = len(wanted - there), len(there - wanted)
     return [f"{missing} passages missing in the index, {extra} too many"] if missing or extra else []
 
 
-def audit(dsn: str, chroma: str, control: Mapping[str, str], kept: Sequence[Kept], deleted: Sequence[str]) -> list[str]:
+def audit(
+    dsn: str, chroma: EmbeddedChroma, control: Mapping[str, str], kept: Sequence[Kept], deleted: Sequence[str]
+) -> list[str]:
     """Compare each file with the same one that nobody disturbed; look for traces of deleted ones."""
     found: list[str] = []
     with psycopg.connect(dsn, autocommit=True) as connection:

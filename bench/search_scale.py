@@ -12,9 +12,8 @@ from typing import Any
 from uuid import UUID
 
 import aiohttp
-import chromadb
 from aiohttp import web
-from chromadb.config import Settings
+from pydantic import SecretStr
 
 from bench.explain import rows_read
 from bench.fill import MODEL, Filler, analyze, crowd
@@ -25,7 +24,7 @@ from llama_service.runtime.process import free_port
 from persistence.lexical import query_terms
 from persistence.search import Retriever, Scope
 from persistence.session import Database
-from persistence.vectors import VectorIndex
+from persistence.vectors import VectorIndex, connect
 
 _K = 10
 _FEW, _SCOPE = 1_000, 5_000
@@ -72,11 +71,10 @@ class _Bench:
 
     def __init__(self, made: Stage) -> None:
         self.database = Database(made.postgres.dsn.replace("postgresql://", "postgresql+asyncpg://", 1), 10)
-        self.index = VectorIndex(made.chroma.url, _COLLECTION)
+        self.index = VectorIndex(made.chroma.url, _COLLECTION, SecretStr(made.chroma.token))
         self.filler = Filler(self.database, self.index)
         self.retriever = Retriever(self.database, self.index, self._embed)
-        host, _, port = made.chroma.url.removeprefix("http://").partition(":")
-        self._bare = chromadb.HttpClient(host=host, port=int(port), settings=Settings(anonymized_telemetry=False))
+        self._bare = connect(made.chroma.url, SecretStr(made.chroma.token))
 
     async def _embed(self, _: str) -> tuple[str, Sequence[float]]:
         return MODEL, self.filler.vector()

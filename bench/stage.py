@@ -173,11 +173,12 @@ class Service:
         return status, json.loads(body)
 
 
-def _environment(folder: Path, postgres: str, chroma: str, ports: dict[str, int]) -> dict[str, str]:
+def _environment(folder: Path, postgres: str, chroma: EmbeddedChroma, ports: dict[str, int]) -> dict[str, str]:
     base = {kind: f"http://127.0.0.1:{port}" for kind, port in ports.items()}
     return {
         "DATABASE_URL": postgres,
-        "CHROMA_URL": chroma,
+        "CHROMA_URL": chroma.url,
+        "CHROMA_TOKEN": chroma.token,
         "DATA_DIR": str(folder / "data"),
         "JWT_SECRET_KEY": "bench-" + "k" * 40,
         "LOG_FORMAT": "json",
@@ -206,7 +207,7 @@ async def stage(folder: Path, *, fsync: bool = True, script: Script | None = Non
     async with contextlib.AsyncExitStack() as stack:
         postgres = await stack.enter_async_context(EmbeddedPostgres(folder, logs, fsync=fsync))
         chroma = await stack.enter_async_context(EmbeddedChroma(folder / "chroma", logs))
-        made = Stage(folder, postgres, chroma, _environment(folder, postgres.dsn, chroma.url, ports), ports)
+        made = Stage(folder, postgres, chroma, _environment(folder, postgres.dsn, chroma, ports), ports)
         stack.push_async_callback(made.close)
         await made.say(script or Script())
         await made.run("migrate")

@@ -25,7 +25,7 @@ async def open_ingestion(settings: Settings, stack: AsyncExitStack) -> Ingestion
     registry = ModelRegistry(settings)
     await registry.start()
     stack.push_async_callback(registry.close)
-    index = VectorIndex(settings.chroma_address, settings.collection_name)
+    index = VectorIndex(settings.chroma_address, settings.collection_name, settings.chroma_token)
     blobs = open_blobs(settings)
     return Ingestion(settings, database, blobs, index, registry.embeddings())
 

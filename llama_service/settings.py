@@ -64,6 +64,7 @@ class Settings(BaseSettings):
     alembic_database_url: SecretStr | None = None
     database_pool_size: int = Field(default=10, ge=1)
     chroma_url: Url | None = None
+    chroma_token: SecretStr | None = None
     vectordb_path: Path = Path(".chromadb")
     collection_name: str = Field(default="documents", pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]{1,40}[a-zA-Z0-9]$")
     blob_dir: Path | None = None

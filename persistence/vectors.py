@@ -12,9 +12,11 @@ from uuid import UUID
 import chromadb
 import httpx
 import structlog
+from chromadb.api import ClientAPI
 from chromadb.config import Settings as ChromaSettings
 from langchain_chroma import Chroma
 from langchain_core.embeddings import Embeddings
+from pydantic import SecretStr
 
 from llama_service.errors import DependencyUnavailable
 
@@ -64,11 +66,24 @@ def collection_name(prefix: str, model: str, dimension: int) -> str:
     return f"{prefix}-{slug}-{dimension}"
 
 
+def connect(url: str, token: SecretStr | None = None) -> ClientAPI:
+    """Return a client of the Chroma server at `url`; `token` goes along as a bearer token. Blocks."""
+    parts = urlsplit(url)
+    return chromadb.HttpClient(
+        host=parts.hostname or "localhost",
+        port=parts.port or (443 if parts.scheme == "https" else 8000),
+        ssl=parts.scheme == "https",
+        headers={"Authorization": f"Bearer {token.get_secret_value()}"} if token else None,
+        settings=ChromaSettings(anonymized_telemetry=False),
+    )
+
+
 class VectorIndex:
     """Chroma's collection of one embedding model. Blocking calls run in threads; failures are DependencyUnavailable."""
 
-    def __init__(self, url: str, prefix: str) -> None:
-        self._url = urlsplit(url)
+    def __init__(self, url: str, prefix: str, token: SecretStr | None = None) -> None:
+        self._url = url
+        self._token = token
         self._prefix = prefix
         self._stores: dict[str, Chroma] = {}
         self._client: Any = None
@@ -77,12 +92,7 @@ class VectorIndex:
     def _connect(self) -> Any:
         with self._lock:
             if self._client is None:
-                self._client = chromadb.HttpClient(
-                    host=self._url.hostname or "localhost",
-                    port=self._url.port or (443 if self._url.scheme == "https" else 8000),
-                    ssl=self._url.scheme == "https",
-                    settings=ChromaSettings(anonymized_telemetry=False),
-                )
+                self._client = connect(self._url, self._token)
             return self._client
 
     def _store(self, model: str, dimension: int) -> Chroma:

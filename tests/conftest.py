@@ -40,11 +40,11 @@ async def postgres(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[st
 
 
 @pytest.fixture(scope="session")
-async def chroma(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
-    """Address of a Chroma server."""
+async def chroma(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedChroma]:
+    """A Chroma server, as `up` starts it."""
     folder = tmp_path_factory.mktemp("chroma")
     async with EmbeddedChroma(folder / "index", folder) as server:
-        yield server.url
+        yield server
 
 
 @pytest.fixture(scope="session")
@@ -71,7 +71,7 @@ async def aihub() -> AsyncIterator[AIHubServer]:
 @pytest.fixture(scope="session")
 def settings(
     postgres: str,
-    chroma: str,
+    chroma: EmbeddedChroma,
     openai: OpenAIServer,
     ollama: OllamaServer,
     aihub: AIHubServer,
@@ -82,7 +82,8 @@ def settings(
         _env_file=None,
         jwt_secret_key="test-secret-" + uuid4().hex,
         database_url=postgres,
-        chroma_url=chroma,
+        chroma_url=chroma.url,
+        chroma_token=chroma.token,
         collection_name="tests",
         data_dir=tmp_path_factory.mktemp("data"),
         default_model_source="openai",

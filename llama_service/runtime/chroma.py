@@ -1,12 +1,12 @@
-"""The embedded Chroma: `chroma run` on loopback, as a child.
+"""The embedded Chroma: its server on loopback, as a child, for those who have its token.
 
 It is an index and not a store: what it holds can be rebuilt from Postgres. So a folder that it can't open is moved
 aside and the service starts with an empty one.
 """
 
-import asyncio
 import contextlib
 import json
+import secrets
 import shutil
 import sys
 import time
@@ -17,17 +17,23 @@ import structlog
 
 from llama_service.runtime.http import get
 from llama_service.runtime.locks import FileLock
-from llama_service.runtime.process import Child, ChildFailed, ChildSpec, HasChild, base_environment, free_port
+from llama_service.runtime.process import (
+    Child,
+    ChildFailed,
+    ChildSpec,
+    HasChild,
+    base_environment,
+    free_port,
+    package_root,
+)
 
 log = structlog.get_logger(__name__)
 
-# The command line of the wheel's Rust program, without the half second that importing `chromadb` takes.
-_PROGRAM = "import sys, chromadb_rust_bindings as chroma; chroma.cli(['chroma', *sys.argv[1:]])"
 _KEPT_CORRUPT = 2
 
 
 class EmbeddedChroma(HasChild):
-    """A Chroma server that keeps its index in `path`; `url` is its address. An async context manager.
+    """A Chroma server that keeps its index in `path`; `url` is its address, `token` opens it. An async context manager.
 
     Raises ChildFailed where it can't run even on an empty folder, FolderInUse where another process uses `path`.
     """
@@ -38,6 +44,7 @@ class EmbeddedChroma(HasChild):
         self._path = path.resolve()
         self._log_dir = log_dir
         self._ready_timeout = ready_timeout
+        self.token = secrets.token_urlsafe(32)
         self._lock = FileLock(self._path.with_name(f"{self._path.name}.lock"))
         self._port = free_port()
 
@@ -98,26 +105,28 @@ class EmbeddedChroma(HasChild):
             shutil.rmtree(old)
 
     def _spec(self) -> ChildSpec:
-        options = ["--path", str(self._path), "--host", "127.0.0.1", "--port", str(self._port)]
+        options = ["--path", str(self._path), "--port", str(self._port)]
         return ChildSpec(
             name="chroma",
-            argv=[sys.executable, "-c", _PROGRAM, "run", *options],
-            env=base_environment(ANONYMIZED_TELEMETRY="False", CHROMA_PRODUCT_TELEMETRY_IMPL="", NO_COLOR="1"),
+            argv=[sys.executable, "-m", "llama_service.runtime.chroma_server", *options],
+            env=base_environment(ANONYMIZED_TELEMETRY="False", CHROMA_TOKEN=self.token, PYTHONPATH=str(package_root())),
             log_dir=self._log_dir,
             is_ready=self._is_ready,
             ready_timeout=self._ready_timeout,
             keep_fds=(self._lock.fd,),
+            # Chroma would read an operator's .env in the folder that it is started in.
             cwd=self._path.parent,
         )
 
     async def _is_ready(self) -> bool:
         """Whether the server answers, and can read its own catalogue: a torn one shows only there."""
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError, TimeoutError, ValueError):
+        with contextlib.suppress(OSError, TimeoutError, ValueError):
             status, _ = await get(f"{self.url}/api/v2/heartbeat")
             if status != 200:
                 return False
             status, body = await get(
-                f"{self.url}/api/v2/tenants/default_tenant/databases/default_database/collections?limit=1"
+                f"{self.url}/api/v2/tenants/default_tenant/databases/default_database/collections?limit=1",
+                api_key=self.token,
             )
             return status == 200 and isinstance(json.loads(body), list)
         return False

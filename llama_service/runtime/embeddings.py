@@ -1,6 +1,5 @@
 """The embedded embeddings: multilingual-e5-small in a child on loopback, speaking the OpenAI wire."""
 
-import asyncio
 import contextlib
 import importlib.util
 import sys
@@ -73,7 +72,7 @@ class EmbeddedEmbedder(HasChild):
             await self._child.stop()
 
     async def _is_ready(self) -> bool:
-        with contextlib.suppress(OSError, TimeoutError, ValueError, asyncio.IncompleteReadError):
+        with contextlib.suppress(OSError, TimeoutError, ValueError):
             status, _ = await get(self.url.removesuffix("/v1") + "/health")
             return status == 200
         return False

@@ -96,7 +96,7 @@ class EmbeddedModel(HasChild):
         )
 
     async def _is_ready(self) -> bool:
-        with contextlib.suppress(OSError, TimeoutError, ValueError, asyncio.IncompleteReadError):
+        with contextlib.suppress(OSError, TimeoutError, ValueError):
             status, _ = await get(self.url.removesuffix("/v1") + "/health", api_key=self._api_key)
             return status == 200
         return False

@@ -158,7 +158,7 @@ def _command(name: str, arguments: list[str], settings: Settings, parts: Mapping
     url = service_url(settings)
 
     async def is_ready() -> bool:
-        with contextlib.suppress(OSError, TimeoutError, ValueError, asyncio.IncompleteReadError):
+        with contextlib.suppress(OSError, TimeoutError, ValueError):
             status, _ = await get(f"{url}/health")
             return status == 200
         return False

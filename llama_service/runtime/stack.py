@@ -142,7 +142,7 @@ class EmbeddedStack:
             return
         self._progress.begin("Chroma", "starting the vector index")
         await self._chroma.start()
-        self.environment["CHROMA_URL"] = self._chroma.url
+        self.environment |= {"CHROMA_URL": self._chroma.url, "CHROMA_TOKEN": self._chroma.token}
         self._watch(self._chroma.child, self._suspect_chroma)
         self._progress.finish("Chroma")
 

@@ -1,3 +1,4 @@
+import asyncio
 import json
 import urllib.request
 from pathlib import Path
@@ -9,8 +10,9 @@ from llama_service.runtime.http import get
 COLLECTIONS = "/api/v2/tenants/default_tenant/databases/default_database/collections"
 
 
-def call(url: str, body: dict[str, Any]) -> Any:
-    request = urllib.request.Request(url, json.dumps(body).encode(), {"content-type": "application/json"})
+def call(server: EmbeddedChroma, path: str, body: dict[str, Any]) -> Any:
+    headers = {"content-type": "application/json", "authorization": f"Bearer {server.token}"}
+    request = urllib.request.Request(server.url + path, json.dumps(body).encode(), headers)
     with urllib.request.urlopen(request, timeout=10) as answer:
         return json.load(answer)
 
@@ -20,15 +22,15 @@ def set_aside(folder: Path) -> list[Path]:
 
 
 async def names(server: EmbeddedChroma) -> list[str]:
-    status, body = await get(server.url + COLLECTIONS)
+    status, body = await get(server.url + COLLECTIONS, api_key=server.token)
     assert status == 200
     return [collection["name"] for collection in json.loads(body)]
 
 
 async def test_what_is_written_is_there_after_a_restart(tmp_path: Path) -> None:
     async with EmbeddedChroma(tmp_path / "index", tmp_path / "logs") as server:
-        made = call(server.url + COLLECTIONS, {"name": "documents-e5"})
-        call(f"{server.url}{COLLECTIONS}/{made['id']}/add", {"ids": ["a"], "embeddings": [[1.0, 0.0]]})
+        made = call(server, COLLECTIONS, {"name": "documents-e5"})
+        call(server, f"{COLLECTIONS}/{made['id']}/add", {"ids": ["a"], "embeddings": [[1.0, 0.0]]})
     async with EmbeddedChroma(tmp_path / "index", tmp_path / "logs") as server:
         assert await names(server) == ["documents-e5"]
         assert server.url.startswith("http://127.0.0.1:")
@@ -36,7 +38,7 @@ async def test_what_is_written_is_there_after_a_restart(tmp_path: Path) -> None:
 
 async def test_a_corrupt_folder_is_moved_aside(tmp_path: Path) -> None:
     async with EmbeddedChroma(tmp_path / "index", tmp_path / "logs") as server:
-        call(server.url + COLLECTIONS, {"name": "documents-e5"})
+        call(server, COLLECTIONS, {"name": "documents-e5"})
     (tmp_path / "index" / "chroma.sqlite3").write_bytes(b"no database at all" * 1000)
     async with EmbeddedChroma(tmp_path / "index", tmp_path / "logs") as server:
         assert await names(server) == []
@@ -52,3 +54,20 @@ def test_only_a_few_corrupt_folders_are_kept(tmp_path: Path) -> None:
     left = set_aside(tmp_path)
     assert len(left) == 2
     assert left[0].name == "index.corrupt-20240101T000000"
+
+
+def places_with(token: str, pid: int | None, folder: Path) -> list[Path]:
+    """Return where a token stands that others could read: the command line, and files."""
+    places = [Path(f"/proc/{pid}/cmdline"), *(path for path in folder.rglob("*") if path.is_file())]
+    return [path for path in places if token.encode() in path.read_bytes()]
+
+
+async def test_nobody_without_the_token_reads_or_writes(tmp_path: Path) -> None:
+    """Every user of the machine reaches loopback."""
+    async with EmbeddedChroma(tmp_path / "index", tmp_path / "logs") as server:
+        made = call(server, COLLECTIONS, {"name": "documents-e5"})
+        paths = (COLLECTIONS, f"{COLLECTIONS}/{made['name']}", f"{COLLECTIONS}/{made['id']}/count")
+        for key in (None, "", "another-token", server.token[:-1]):
+            assert [(await get(server.url + path, api_key=key))[0] for path in paths] == [403, 403, 403]
+        told = await asyncio.to_thread(places_with, server.token, server.child.pid, tmp_path)
+    assert told == []

@@ -55,6 +55,7 @@ async def test_a_whole_stack_answers_and_ends(tmp_path: Path, progress: Recorded
         where = stack.environment
         assert set(where) == {
             "DATABASE_URL",
+            "CHROMA_TOKEN",
             "CHROMA_URL",
             "EMBEDDED_CHAT_URL",
             "EMBEDDED_EMBEDDINGS_URL",

@@ -16,6 +16,7 @@ import pytest
 
 from bench.follower import Follower
 from bench.load import Account, clients
+from llama_service.runtime.chroma import EmbeddedChroma
 from llama_service.runtime.process import base_environment, free_port
 from tests.integration.runtime.supervisors import ROOT
 from tests.providers import OllamaServer
@@ -58,13 +59,14 @@ def command_of(installed: Path) -> list[str]:
 
 
 @pytest.fixture
-async def served(postgres: str, chroma: str, ollama: OllamaServer, tmp_path: Path) -> AsyncIterator[Served]:
+async def served(postgres: str, chroma: EmbeddedChroma, ollama: OllamaServer, tmp_path: Path) -> AsyncIterator[Served]:
     """The command, on a Postgres whose address is written as a managed service gives it."""
     ollama.script(tokens=[f" t{n % 10}" for n in range(120)], delay=0.05)
     port, log = free_port(), tmp_path / "serve.log"
     variables = {
         "DATABASE_URL": f"{postgres}&sslmode=prefer".replace("postgresql://", "postgres://"),
-        "CHROMA_URL": chroma,
+        "CHROMA_URL": chroma.url,
+        "CHROMA_TOKEN": chroma.token,
         "DATA_DIR": str(tmp_path / "data"),
         "JWT_SECRET_KEY": "w" * 40,
         "DEFAULT_MODEL_SOURCE": "ollama",
