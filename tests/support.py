@@ -97,6 +97,13 @@ class Person:
         await person.sign_in()
         return person
 
+    @classmethod
+    async def enter(cls, url: str, name: str, password: str) -> "Person":
+        """Sign in to an account that is there."""
+        person = cls(httpx.AsyncClient(base_url=f"{url}/api/v1", timeout=60), name, "", password)
+        await person.sign_in()
+        return person
+
     async def sign_in(self) -> None:
         """Sign in and use the token from now on."""
         answer = await self.http.post("/auth/login", json={"username": self.name, "password": self.password})
