@@ -59,11 +59,15 @@ def _job(path: Path, name: str, mime: str, limits: Limits) -> bytes:
     return json.dumps({**fields, "limits": dataclasses.asdict(limits)}).encode()
 
 
+# Libraries report their use, at their import, unless they are told not to: before there is anything to import.
+QUIET = {"DO_NOT_TRACK": "true", "SCARF_NO_ANALYTICS": "true", "UNSTRUCTURED_DISABLE_NOTICE": "true"}
+
+
 def _environment(folder: str) -> dict[str, str]:
-    """Pass on no secret: only what finding programs needs, and one thread for each library."""
+    """Pass on no secret: only what finding programs needs, one thread for each library, and no reports."""
     kept = {key: os.environ[key] for key in _KEPT_VARIABLES if key in os.environ}
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OMP_THREAD_LIMIT"), "1")
-    return {**kept, **threads, "LANG": "C.UTF-8", "HOME": folder, "TMPDIR": folder}
+    return {**kept, **threads, **QUIET, "LANG": "C.UTF-8", "HOME": folder, "TMPDIR": folder}
 
 
 async def _converse(child: asyncio.subprocess.Process, job: bytes, limits: Limits) -> bytes:

@@ -1,14 +1,10 @@
 """Old PowerPoint files through unstructured, which has LibreOffice convert them; quiet and offline."""
 
-import os
 import shutil
 from pathlib import Path
 
 from ingestion.documents import Extracted, ExtractionFailed, Limits
 from ingestion.loaders.builder import Builder
-
-# unstructured reports its use, and fetches a spaCy model to cut sentences, unless it is told not to.
-QUIET = {"DO_NOT_TRACK": "true", "SCARF_NO_ANALYTICS": "true", "UNSTRUCTURED_DISABLE_NOTICE": "true"}
 
 
 def load_ppt(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
@@ -16,7 +12,6 @@ def load_ppt(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
     if shutil.which("soffice") is None:
         message = "PowerPoint files of this old kind can't be read here; save the file as .pptx and upload it again."
         raise ExtractionFailed("unsupported", message)
-    os.environ.update(QUIET)
     from unstructured.partition.ppt import partition_ppt
 
     builder = Builder(limits)

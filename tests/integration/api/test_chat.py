@@ -481,3 +481,22 @@ async def test_a_run_whose_end_can_not_be_written_is_ended_by_somebody(
     assert last["content"].startswith("word ")
     assert (last["model_source"], last["model_name"]) == ("openai", "gpt-4")
     assert server.app.state.resources.runs.running == 0
+
+
+async def test_times_follow_the_order_of_the_talk(anna: Person, openai: OpenAIServer) -> None:
+    """By every door: asked, continued as history over LangServe, imported."""
+    asked = await anna.ask("One?")
+    await anna.ask("Two?", conversation_id=asked["conversation_id"])
+    talk = [("human", "Before?"), ("ai", "Before."), ("human", "Now?")]
+    messages = [{"type": kind, "content": content} for kind, content in talk]
+    url = str(anna.http.base_url).replace("/api/v1/", "/langserve/chat/invoke")
+    said = await anna.http.post(url, json={"input": {"messages": messages}})
+    assert said.status_code == 200, said.text
+    export = (await anna.http.get(f"/conversations/{asked['conversation_id']}/export")).content
+    await anna.http.post("/conversations/import", content=export)
+    threads = (await anna.get("/conversations"))["items"]
+    assert len(threads) == 3
+    for thread in threads:
+        times = [item["created_at"] for item in (await anna.get(f"/conversations/{thread['id']}/messages"))["items"]]
+        assert len(times) == 4
+        assert times == sorted(set(times))

@@ -158,6 +158,7 @@ async def test_no_secret_reaches_the_child(text_file: Path, monkeypatch: pytest.
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
     monkeypatch.setenv("DATABASE_URL", "postgresql://secret")
     assert not any("secret" in value for value in sandbox._environment("/tmp").values())
+    assert sandbox._environment("/tmp").items() >= sandbox.QUIET.items()
 
 
 async def test_text_is_read_quickly(text_file: Path) -> None:
