@@ -4,7 +4,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from starlette.middleware.cors import CORSMiddleware
 
-from api import description, errors, langserve, pages
+from api import agent_server, description, errors, langserve, pages
 from api.lifespan import lifespan
 from api.middleware import RequestMiddleware
 from api.recent import RecentErrors
@@ -46,6 +46,7 @@ def create_app(settings: Settings, chat_graph: Builder = builder) -> FastAPI:
         api.include_router(module.router)
     app.include_router(api)
     app.include_router(health.router)
+    app.include_router(agent_server.router)
     langserve.install(app)
     description.install(app)
     pages.install(app, settings.ui_dir)

@@ -71,6 +71,8 @@ def _told(request: Request, error: AppError) -> Response:
 def _known(request: Request, error: AppError) -> Response:
     if error.status == 401 and _is_page_of_langserve(request):
         return RedirectResponse("/sign-in")
+    if isinstance(error, errors.MethodNotAllowed):
+        return wrong_method(request)
     if error.status >= 500:
         log.warning("request_failed", code=error.code, path=request.url.path)
     return _told(request, error)

@@ -4,11 +4,10 @@ import re
 from pathlib import Path
 
 from fastapi import FastAPI, Request
-from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 
 from api.middleware import PAGE_POLICY
-from llama_service.errors import NotFound
+from llama_service.errors import MethodNotAllowed, NotFound
 
 # The page's router (ui/src/app/router.tsx) knows these; anything else that is no file is not found.
 _PAGES = re.compile(r"(c/[^/]+|files|sign-in|account|admin|studio(/[^/]+)?|reset-password)?/?")
@@ -82,8 +81,8 @@ def install(app: FastAPI, configured: Path | None) -> None:
         if _is_for_a_person(path, request):
             return _page(folder, request, status=404)
         if path.startswith("api/"):
-            # It matched here because of its method alone, or not even so; who answers for 405 tells which.
-            raise HTTPException(405)
+            # It matched here because of its method alone, or not even so; who answers for it tells which.
+            raise MethodNotAllowed
         raise NotFound
 
 

@@ -1,7 +1,7 @@
 """A run's events as an SSE answer."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -34,12 +34,21 @@ class EventStream(Response):
     Starlette's StreamingResponse keeps two more tasks and a task group for each stream; a server has many that wait.
     """
 
-    def __init__(self, events: AsyncIterator[Sequence[RunEvent]], status_code: int = 200) -> None:
+    def __init__(
+        self,
+        frames: AsyncGenerator[bytes, None],
+        status_code: int = 200,
+        *,
+        headers: Mapping[str, str] | None = None,
+        on_left: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """Send `frames`; `on_left` is called where the client leaves before their end."""
         self.status_code = status_code
         self.background = None
-        self._frames = frames(events)
+        self._frames = frames
         self._client_left = False
-        self.init_headers(_HEADERS)
+        self._on_left = on_left
+        self.init_headers({**_HEADERS, **(headers or {})})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the events as they come."""
@@ -59,6 +68,8 @@ class EventStream(Response):
         finally:
             watcher.cancel()
             await self._frames.aclose()
+            if self._client_left and self._on_left is not None:
+                await self._on_left()
 
     async def _watch(self, receive: Receive, reader: "asyncio.Task[object]") -> None:
         while (await receive())["type"] != "http.disconnect":

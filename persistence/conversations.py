@@ -1,6 +1,6 @@
 """Conversations: every query names the owner, so that what is not yours is not there."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -42,6 +42,11 @@ async def get(session: AsyncSession, user_id: UUID, conversation_id: UUID, *, lo
     if found is None:
         raise NotFound
     return found
+
+
+async def exists(session: AsyncSession, conversation_id: UUID) -> bool:
+    """Whether an id is taken, by whomever."""
+    return await session.scalar(select(Conversation.id).where(Conversation.id == conversation_id)) is not None
 
 
 async def create(session: AsyncSession, user_id: UUID | None, **values: Any) -> Conversation:
@@ -94,6 +99,27 @@ async def page(
     rows = rows[:limit]
     following = encode_cursor(rows[-1].updated_at, rows[-1].id) if more else None
     return [Listed(row) for row in rows], following
+
+
+async def list_with(
+    session: AsyncSession,
+    user_id: UUID,
+    *,
+    ids: Sequence[UUID] | None,
+    metadata: Mapping[str, Any],
+    order: tuple[str, bool],
+    limit: int | None,
+    offset: int,
+) -> Sequence[Conversation]:
+    """Return conversations that hold at least this metadata; `order` is a column and whether the greatest is first."""
+    query = select(Conversation).where(Conversation.user_id == user_id)
+    if ids is not None:
+        query = query.where(Conversation.id.in_(ids))
+    if metadata:
+        query = query.where(Conversation.client_metadata.contains(dict(metadata)))
+    column = getattr(Conversation, order[0])
+    query = query.order_by(column.desc() if order[1] else column, Conversation.id)
+    return (await session.execute(query.limit(limit).offset(offset))).scalars().all()
 
 
 # Titles by part or by likeness; messages by stems, and by likeness of words where no stem fits.

@@ -161,6 +161,11 @@ async def everything(session: AsyncSession, conversation_id: UUID) -> list[Messa
     return rows
 
 
+async def set_checkpoint(session: AsyncSession, message_id: UUID, checkpoint_id: str) -> None:
+    """Let the question below an answer run from another state. The caller has checked whose it is."""
+    await session.execute(update(Message).where(Message.id == message_id).values(checkpoint_id=checkpoint_id))
+
+
 async def rate(session: AsyncSession, user_id: UUID, message_id: UUID, rating: str, comment: str | None) -> None:
     """Keep the owner's opinion of an answer. Raises NotFound."""
     mine = select(Conversation.id).where(Conversation.user_id == user_id)

@@ -117,7 +117,7 @@ class ClaimedRun:
     user_id: UUID | None
     attempt: int
     cancel_requested: bool
-    resume: list[dict[str, Any]] | None
+    resume: Any
     request: dict[str, Any]
     place: Placement
     events: list[tuple[int, str, str]] = field(default_factory=list)
@@ -170,7 +170,7 @@ async def claim_abandoned(database: Database, worker: UUID, most: int) -> list[C
 
 
 async def claim_waiting(
-    database: Database, worker: UUID, user_id: UUID, run_id: UUID, resume: Sequence[dict[str, Any]] | None
+    database: Database, worker: UUID, user_id: UUID, run_id: UUID, resume: Any
 ) -> ClaimedRun | None:
     """Take a run of the user that waits for a person, with the answer to it; None where it does not wait."""
     async with database.raw() as connection:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from llama_service.errors import NotFound
@@ -22,6 +22,40 @@ async def get(session: AsyncSession, user_id: UUID, run_id: UUID) -> Run:
     if found is None:
         raise NotFound
     return found
+
+
+async def of_conversation(session: AsyncSession, conversation_id: UUID, run_id: UUID) -> Run | None:
+    """Return a run of a conversation, which was checked to be the caller's."""
+    query = select(Run).where(Run.id == run_id, Run.conversation_id == conversation_id)
+    return (await session.execute(query)).scalar_one_or_none()
+
+
+async def newest_of_message(session: AsyncSession, message_id: UUID) -> Run | None:
+    """Return the newest run that has written, or answers, a message."""
+    query = select(Run).where(or_(Run.message_id == message_id, Run.user_message_id == message_id))
+    return (await session.execute(query.order_by(Run.created_at.desc()).limit(1))).scalar_one_or_none()
+
+
+async def list_of(
+    session: AsyncSession, conversation_id: UUID, *, statuses: Sequence[str] | None, limit: int, offset: int
+) -> Sequence[Run]:
+    """Return the runs of a conversation, newest first."""
+    query = select(Run).where(Run.conversation_id == conversation_id)
+    if statuses is not None:
+        query = query.where(Run.status.in_(statuses))
+    query = query.order_by(Run.created_at.desc(), Run.id.desc()).limit(limit).offset(offset)
+    return (await session.execute(query)).scalars().all()
+
+
+async def newest_statuses(session: AsyncSession, conversation_ids: Sequence[UUID]) -> dict[UUID, str]:
+    """Return the status of the newest run of each conversation that has any."""
+    query = (
+        select(Run.conversation_id, Run.status)
+        .where(Run.conversation_id.in_(conversation_ids))
+        .distinct(Run.conversation_id)
+        .order_by(Run.conversation_id, Run.created_at.desc())
+    )
+    return {row.conversation_id: row.status for row in await session.execute(query)}
 
 
 async def events_after(session: AsyncSession, run_id: UUID, seq: int) -> Sequence[RunEvent]:

@@ -118,6 +118,8 @@ class Conversation(Base):
     pinned: Mapped[bool] = mapped_column(default=False, server_default="false")
     # Whether a question that names no files is also answered from its owner's library.
     search_library: Mapped[bool] = mapped_column(default=True, server_default="true")
+    # What clients of the Agent Server protocol keep with their threads.
+    client_metadata: Mapped[dict[str, Any] | None]
     # No foreign key: leaf and messages would refer to each other in a circle.
     leaf_id: Mapped[UUID | None]
     created_at: Mapped[datetime] = mapped_column(server_default=_NOW)
@@ -198,7 +200,7 @@ class Run(Base):
     attempt: Mapped[int] = mapped_column(default=1, server_default="1")
     cancel_requested: Mapped[bool] = mapped_column(default=False, server_default="false")
     interrupts: Mapped[list[dict[str, Any]] | None]
-    resume: Mapped[list[dict[str, Any]] | None]
+    resume: Mapped[Any | None] = mapped_column(JSONB)
     request: Mapped[dict[str, Any]]
     trace: Mapped[dict[str, Any] | None]
     error: Mapped[dict[str, Any] | None]

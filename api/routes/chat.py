@@ -10,7 +10,7 @@ from api.deps import AskingCaller, CurrentUser, State
 from api.errors import request_id_of, responses
 from api.schemas.chat import Cancelled, ChatRequest, ChatResponse, Resume, Resumed, RunRead, turn_request
 from api.state import AppState
-from api.streaming import STREAM_RESPONSE, EventStream
+from api.streaming import STREAM_RESPONSE, EventStream, frames
 from graphs.runs.run import Ending, Run
 from llama_service import errors
 from llama_service.errors import BadRequest, Interrupted, error_of
@@ -72,7 +72,7 @@ async def chat(body: ChatRequest, request: Request, caller: AskingCaller, state:
 async def chat_stream(body: ChatRequest, request: Request, caller: AskingCaller, state: State) -> EventStream:
     """Ask, and read the answer while it is written. A client that leaves comes back by the run's stream."""
     run = await state.turns.start_turn(turn_request(body), caller, request_id_of(request))
-    return EventStream(state.runs.read(run.run_id))
+    return EventStream(frames(state.runs.read(run.run_id)))
 
 
 def _shape(run: RunRow) -> RunRead:
@@ -118,7 +118,7 @@ async def run_stream(
     await _run(state, user.id, run_id)
     if last_event_id is not None and not re.fullmatch(r"[0-9]{1,9}", last_event_id):
         raise BadRequest("Last-Event-ID is the number of an event.")
-    return EventStream(state.runs.read(run_id, int(last_event_id or 0)))
+    return EventStream(frames(state.runs.read(run_id, int(last_event_id or 0))))
 
 
 @router.post("/chat/runs/{run_id}/cancel", status_code=202, responses=_OWN)

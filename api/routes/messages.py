@@ -8,7 +8,7 @@ from api.deps import CurrentUser, Session, State
 from api.errors import request_id_of, responses
 from api.schemas.chat import ChatRequest, Replay, turn_request
 from api.schemas.conversations import Feedback, TraceRead
-from api.streaming import STREAM_RESPONSE, EventStream
+from api.streaming import STREAM_RESPONSE, EventStream, frames
 from graphs.runs.start import TurnCaller
 from llama_service import errors
 from persistence import files, messages
@@ -76,7 +76,7 @@ async def replay(message_id: UUID, body: Replay, request: Request, user: Current
         }
     )
     started = await state.turns.start_turn(turn_request(again), TurnCaller(user.id), request_id_of(request))
-    return EventStream(state.runs.read(started.run_id))
+    return EventStream(frames(state.runs.read(started.run_id)))
 
 
 _PLACE = {"message", "conversation_id", "parent_message_id", "edit_of", "regenerate", "continue_message_id"}

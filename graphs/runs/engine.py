@@ -299,9 +299,12 @@ class RunEngine:
         services: Any = run.context.services if run.context else None
         return not run.sent.text or self.always_finish or services.models.continues_prefix(run.plan.provider)
 
-    async def resume(self, user_id: UUID, run_id: UUID, decisions: Sequence[dict[str, Any]]) -> None:
-        """Go on with a run of the user that waits for a person. Raises NotWaiting."""
-        claimed = await run_end.claim_waiting(self._database, self.worker, user_id, run_id, decisions)
+    async def resume(self, user_id: UUID, run_id: UUID, answer: Any) -> None:
+        """Go on with a run of the user that waits for a person; `answer`, plain data, is what its interrupt returns.
+
+        Raises NotWaiting.
+        """
+        claimed = await run_end.claim_waiting(self._database, self.worker, user_id, run_id, answer)
         if claimed is None:
             raise NotWaiting
         await self.take_over(claimed)

@@ -8,6 +8,7 @@ import httpx
 import pytest
 from langgraph.runtime import Runtime
 from langgraph.types import interrupt
+from langgraph_sdk import get_client
 
 from graphs.chat import draw
 from graphs.context import ChatContext
@@ -158,3 +159,24 @@ async def test_a_decision_has_a_shape(clara: Person, join: Join) -> None:
         told = await clara.http.post(f"/chat/runs/{run}/resume", json=body)
         assert (told.status_code, envelope(told)["code"]) == (422, "validation_error")
     assert (await clara.get(f"/chat/runs/{run}"))["status"] == "waiting"
+
+
+async def test_langgraphs_client_answers_it(asking: Server, clara: Person) -> None:
+    """By the Agent Server protocol: the thread is interrupted, and a command resumes it."""
+    headers = {"Authorization": clara.http.headers["Authorization"]}
+    async with get_client(url=f"{asking.url}/langgraph", headers=headers, api_key=None) as client:
+        thread_id = (await client.threads.create())["thread_id"]
+        question: Any = {"messages": [{"role": "user", "content": "Be careful."}]}
+        waits: Any = await client.runs.wait(thread_id, "chat", input=question)
+        assert waits["__interrupt__"][0]["value"]["title"] == "Send the letter?"
+        assert (await client.threads.get(thread_id))["status"] == "interrupted"
+        state: Any = await client.threads.get_state(thread_id)
+        assert state["tasks"][0]["interrupts"][0]["value"]["title"] == "Send the letter?"
+        answer: Any = {"resume": [{"step_id": "s1", "decision": "deny"}]}
+        parts = [part async for part in client.runs.stream(thread_id, "chat", command=answer, stream_mode="values")]
+        last = parts[-1]
+        assert (last.event, last.data["query"]) == ("values", "decided: deny")
+        assert last.data["messages"][-1]["type"] == "ai"
+        assert (await client.threads.get(thread_id))["status"] == "idle"
+        with pytest.raises(httpx.HTTPStatusError):
+            await client.runs.create(thread_id, "chat", command=answer)

@@ -1,0 +1,136 @@
+"""A run's events as the Agent Server protocol streams them."""
+
+from collections.abc import AsyncGenerator, Iterator
+from typing import Any
+
+import orjson
+from langchain_core.messages import AIMessage, AIMessageChunk
+
+from api.agent_server.assistants import ASSISTANT_ID, GRAPH
+from api.agent_server.states import ThreadStates, interrupts_of, plain
+from api.state import AppState
+from api.streaming import KEEP_ALIVE
+from persistence import runs
+from persistence.events import REASONING, TEXT, RunEvent
+from persistence.tables import Run
+
+Part = tuple[str, Any]
+
+
+def _frame(name: str, data: Any, seq: int | None) -> bytes:
+    numbered = f"id: {seq}\n".encode() if seq is not None else b""
+    return b"".join((numbered, b"event: ", name.encode(), b"\ndata: ", orjson.dumps(data, default=str), b"\n\n"))
+
+
+class AgentStream:
+    """Turns the events of one run into the stream modes that a client asks for.
+
+    The text comes as it is written. What nodes return, and the values after them, are read from the run's checkpoints
+    when it ends, or waits for a person.
+    """
+
+    def __init__(self, state: AppState, states: ThreadStates, run: Run, modes: tuple[str, ...]) -> None:
+        self._state = state
+        self._states = states
+        self._run = run
+        self._modes = modes
+        self._text = ""
+        self._metadata = {
+            "run_id": str(run.id),
+            "thread_id": str(run.conversation_id),
+            "graph_id": GRAPH,
+            "assistant_id": ASSISTANT_ID,
+            "langgraph_node": "generate",
+        }
+
+    async def frames(self, after: int = 0) -> AsyncGenerator[bytes, None]:
+        """Yield the frames behind event number `after`; the last one of an event bears its number."""
+        async for events in self._state.runs.read(self._run.id, 0):
+            if not events:
+                yield KEEP_ALIVE
+            for event in events:
+                if event.seq <= after:
+                    self._note(event)
+                    continue
+                parts = await self._parts(event)
+                self._note(event)
+                for at, (name, data) in enumerate(parts, 1):
+                    yield _frame(name, data, event.seq if at == len(parts) else None)
+                if event.name == "action" and await self._waits():
+                    return
+
+    def _note(self, event: RunEvent) -> None:
+        if event.name == TEXT:
+            self._text += event.data["content"]
+
+    async def _waits(self) -> bool:
+        """Whether the run still waits for a person: a stream ends there, and is taken up again by the answer."""
+        async with self._state.database.reading() as session:
+            run = await runs.of_conversation(session, self._run.conversation_id, self._run.id)
+        return run is not None and run.status == "waiting"
+
+    async def _parts(self, event: RunEvent) -> list[Part]:
+        if event.name == "start":
+            return [("metadata", {"run_id": str(self._run.id), "attempt": 1}), *await self._values_at_start()]
+        if event.name == "resumed":
+            return [("metadata", {"run_id": str(self._run.id), "attempt": event.data["attempt"]})]
+        if event.name in (TEXT, REASONING):
+            return list(self._written(event))
+        if event.name == "sources":
+            return [("custom", event.data)] if "custom" in self._modes else []
+        if event.name == "error":
+            error = event.data["error"]
+            return [*await self._at_end(), ("error", {"error": error["code"], "message": error["message"]})]
+        return await self._at_end()
+
+    def _written(self, event: RunEvent) -> Iterator[Part]:
+        content, thought = event.data["content"], event.name == REASONING
+        first, text = self._text == "", self._text + content
+        message_id = str(self._run.message_id)
+        if "custom" in self._modes:
+            yield "custom", event.data if thought else content
+        if "messages-tuple" in self._modes:
+            extra = {"reasoning_content": content} if thought else {}
+            chunk = AIMessageChunk(content="" if thought else content, id=message_id, additional_kwargs=extra)
+            yield "messages", [plain(chunk), self._metadata]
+        if "messages" in self._modes and not thought:
+            if first:
+                yield "messages/metadata", {message_id: {"metadata": self._metadata}}
+            yield "messages/partial", [plain(AIMessage(content=text, id=message_id))]
+
+    async def _values_at_start(self) -> list[Part]:
+        if "values" not in self._modes:
+            return []
+        messages = await self._states.messages(self._run.user_message_id)
+        return [("values", {"messages": plain(messages)})]
+
+    async def _at_end(self) -> list[Part]:
+        parts: list[Part] = []
+        if "messages" in self._modes and self._text:
+            parts.append(("messages/complete", [plain(AIMessage(content=self._text, id=str(self._run.message_id)))]))
+        if not {"values", "updates"} & set(self._modes):
+            return parts
+        snapshot = await self._states.ended(self._run.id)
+        if "updates" in self._modes:
+            parts += [("updates", update) for update in await self._states.updates(self._run.id)]
+            if snapshot is not None and snapshot.interrupts:
+                parts.append(("updates", {"__interrupt__": interrupts_of(snapshot)}))
+        if "values" in self._modes and snapshot is not None:
+            waits = {"__interrupt__": interrupts_of(snapshot)} if snapshot.interrupts else {}
+            parts.append(("values", plain(dict(snapshot.values)) | waits))
+        return parts
+
+    async def values(self, after: int = 0) -> dict[str, Any]:
+        """Wait for the run's end, behind event number `after`; return the values that it leaves, or `__error__`."""
+        error: dict[str, Any] | None = None
+        async for events in self._state.runs.read(self._run.id, 0):
+            last = events[-1] if events else None
+            if last is not None and last.name == "error":
+                error = last.data["error"]
+            if last is not None and last.name == "action" and last.seq > after and await self._waits():
+                break
+        snapshot = await self._states.ended(self._run.id)
+        values = plain(dict(snapshot.values)) if snapshot is not None else {}
+        if snapshot is not None and snapshot.interrupts:
+            values["__interrupt__"] = interrupts_of(snapshot)
+        return {"__error__": {"error": error["code"], "message": error["message"]}} if error else values

@@ -1,0 +1,197 @@
+"""Threads: conversations of the caller, their states and what clients keep with them."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api.agent_server.assistants import ASSISTANT_ID, GRAPH
+from api.agent_server.schemas import HistoryRequest, StateAt, StateUpdate, ThreadCreate, ThreadPatch, ThreadSearch
+from api.agent_server.states import ThreadStates, state_read
+from api.cleanup import forget_conversation
+from api.deps import CurrentUser, Session, State
+from llama_service.errors import Conflict, NotFound, ValidationFailed
+from llama_service.ids import new_id
+from persistence import conversations, messages, runs
+from persistence.tables import Conversation
+
+_STATUS = {"running": "busy", "waiting": "interrupted", "failed": "error", "interrupted": "error"}
+
+router = APIRouter(prefix="/threads", include_in_schema=False)
+
+
+async def threads_read(session: AsyncSession, rows: Sequence[Conversation]) -> list[dict[str, Any]]:
+    """Return conversations as the protocol's threads."""
+    statuses = await runs.newest_statuses(session, [row.id for row in rows])
+    return [
+        {
+            "thread_id": str(row.id),
+            "created_at": row.created_at.isoformat(),
+            "updated_at": row.updated_at.isoformat(),
+            "state_updated_at": row.updated_at.isoformat(),
+            "metadata": {"graph_id": GRAPH, "assistant_id": ASSISTANT_ID, "title": row.title}
+            | (row.client_metadata or {}),
+            "status": _STATUS.get(statuses.get(row.id, ""), "idle"),
+            "config": {},
+            "values": None,
+            "interrupts": {},
+        }
+        for row in rows
+    ]
+
+
+@router.post("")
+async def create_thread(body: ThreadCreate, user: CurrentUser, session: Session) -> dict[str, Any]:
+    """Begin a thread. Raises Conflict for an id that is taken, unless `if_exists` is `do_nothing`."""
+    if body.thread_id is not None:
+        known = await conversations.exists(session, body.thread_id)
+        if known and body.if_exists == "raise":
+            raise Conflict("There is a thread of this id.")
+        if known:
+            row = await conversations.get(session, user.id, body.thread_id)
+            return (await threads_read(session, [row]))[0]
+    values = {"id": body.thread_id or new_id(), "client_metadata": body.metadata or None}
+    row = await conversations.create(session, user.id, **values)
+    return (await threads_read(session, [row]))[0]
+
+
+@router.post("/search")
+async def search_threads(body: ThreadSearch, user: CurrentUser, session: Session) -> list[dict[str, Any]]:
+    """List threads that hold at least some metadata, newest first unless it is said otherwise."""
+    column = "id" if body.sort_by == "thread_id" else body.sort_by or "updated_at"
+    if column == "status":
+        wrong = {"loc": ["body", "sort_by"], "msg": "threads are not sorted by status here", "type": "unsupported"}
+        raise ValidationFailed(details=[wrong])
+    rows = await conversations.list_with(
+        session,
+        user.id,
+        ids=body.ids,
+        metadata=_kept(body.metadata),
+        order=(column, body.sort_order != "asc"),
+        # The status is that of the newest run, which only then is known.
+        limit=body.limit if body.status is None else None,
+        offset=body.offset if body.status is None else 0,
+    )
+    found = await threads_read(session, rows)
+    if body.status is None:
+        return found
+    return [thread for thread in found if thread["status"] == body.status][body.offset : body.offset + body.limit]
+
+
+def _kept(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Return the metadata that is the client's own: all threads are of the one graph."""
+    return {key: value for key, value in metadata.items() if key not in ("graph_id", "assistant_id")}
+
+
+@router.post("/count")
+async def count_threads(body: ThreadSearch, user: CurrentUser, session: Session) -> int:
+    """Count what the search would list."""
+    return len(await search_threads(body.model_copy(update={"limit": 10**9, "offset": 0}), user, session))
+
+
+@router.get("/{thread_id}")
+async def get_thread(thread_id: UUID, user: CurrentUser, session: Session, state: State) -> dict[str, Any]:
+    """Return a thread with its values."""
+    row = await conversations.get(session, user.id, thread_id)
+    thread = (await threads_read(session, [row]))[0]
+    current = await ThreadStates(state, row).current()
+    interrupts = {task["id"]: task["interrupts"] for task in current["tasks"] if task["interrupts"]}
+    return thread | {"values": current["values"], "interrupts": interrupts}
+
+
+@router.patch("/{thread_id}")
+async def patch_thread(thread_id: UUID, body: ThreadPatch, user: CurrentUser, session: Session) -> dict[str, Any]:
+    """Put metadata over a thread's."""
+    row = await conversations.get(session, user.id, thread_id, lock=True)
+    row.client_metadata = {**(row.client_metadata or {}), **_kept(body.metadata)}
+    await session.flush()
+    return (await threads_read(session, [row]))[0]
+
+
+@router.delete("/{thread_id}", status_code=204)
+async def delete_thread(thread_id: UUID, user: CurrentUser, state: State) -> None:
+    """Delete a thread: the conversation with all that belongs to it."""
+    await forget_conversation(state, user.id, thread_id)
+
+
+@router.get("/{thread_id}/state")
+async def get_state(thread_id: UUID, user: CurrentUser, session: Session, state: State) -> dict[str, Any]:
+    """Return the state at the end of the branch that is shown."""
+    return await ThreadStates(state, await conversations.get(session, user.id, thread_id)).current()
+
+
+@router.post("/{thread_id}/state/checkpoint")
+async def get_state_at(
+    thread_id: UUID, body: StateAt, user: CurrentUser, session: Session, state: State
+) -> dict[str, Any]:
+    """Return the state of a checkpoint."""
+    states = ThreadStates(state, await conversations.get(session, user.id, thread_id))
+    named = body.checkpoint.checkpoint_id
+    return state_read(await states.at(str(named))) if named else await states.current()
+
+
+@router.get("/{thread_id}/state/{checkpoint_id}")
+async def get_state_of(
+    thread_id: UUID, checkpoint_id: UUID, user: CurrentUser, session: Session, state: State
+) -> dict[str, Any]:
+    """Return the state of a checkpoint."""
+    states = ThreadStates(state, await conversations.get(session, user.id, thread_id))
+    return state_read(await states.at(str(checkpoint_id)))
+
+
+@router.post("/{thread_id}/state")
+async def update_state(
+    thread_id: UUID, body: StateUpdate, user: CurrentUser, session: Session, state: State
+) -> dict[str, Any]:
+    """Put values over the state after an answer; the question below it runs from there.
+
+    Messages are the conversation's, which a run writes: they are refused here.
+    """
+    if "messages" in (body.values or {}):
+        reason = "Messages are changed by runs: ask from an earlier checkpoint."
+        wrong = {"loc": ["body", "values", "messages"], "msg": reason, "type": "unsupported"}
+        raise ValidationFailed(reason, details=[wrong])
+    row = await conversations.get(session, user.id, thread_id)
+    states = ThreadStates(state, row)
+    named = (body.checkpoint and body.checkpoint.checkpoint_id) or body.checkpoint_id
+    base = str(named) if named else (await states.current())["checkpoint_id"]
+    if base is None:
+        raise NotFound("This thread has no state yet.")
+    run, answered = await states.place_of(base)
+    if not answered or run.status in runs.OPEN:
+        raise Conflict("Only the state after an answer can be changed.")
+    config: Any = {
+        "configurable": {"thread_id": str(row.id), "checkpoint_id": base},
+        "metadata": {"run": str(run.id)},
+    }
+    made = await state.graph.aupdate_state(config, body.values, as_node=body.as_node)
+    checkpoint = made["configurable"]
+    await messages.set_checkpoint(session, run.message_id, checkpoint["checkpoint_id"])
+    return {"checkpoint": checkpoint, "configurable": checkpoint, "checkpoint_id": checkpoint["checkpoint_id"]}
+
+
+@router.post("/{thread_id}/history")
+async def post_history(
+    thread_id: UUID, body: HistoryRequest, user: CurrentUser, session: Session, state: State
+) -> list[dict[str, Any]]:
+    """List the states of a thread, newest first."""
+    states = ThreadStates(state, await conversations.get(session, user.id, thread_id))
+    before = body.before
+    if isinstance(before, dict):
+        before = before.get("checkpoint_id") or before.get("configurable", {}).get("checkpoint_id")
+    return await states.history(body.limit, str(before) if before else None)
+
+
+@router.get("/{thread_id}/history")
+async def get_history(
+    thread_id: UUID,
+    user: CurrentUser,
+    session: Session,
+    state: State,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 10,
+    before: str | None = None,
+) -> list[dict[str, Any]]:
+    """List the states of a thread, newest first."""
+    return await post_history(thread_id, HistoryRequest(limit=limit, before=before), user, session, state)
