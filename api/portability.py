@@ -87,7 +87,7 @@ class _Tree:
 
 async def as_json(session: AsyncSession, row: Conversation) -> bytes:
     """Return a conversation with all of its branches, citations and the names of its files."""
-    rows = await messages.everything(session, row.id)
+    rows = await messages.list_all(session, row.id)
     names = (
         await session.execute(
             select(File.id, File.name, File.sha256)

@@ -16,7 +16,7 @@ from typing import TypeVar
 import structlog
 
 from chains.faults import CertificateRefused, CircuitOpen, ConnectFailed, ConnectTimedOut, NotConfigured, ServerFailed
-from chains.gate import Gate
+from chains.queue import ProviderQueue
 from chains.types import Attempt, Delta, End, Load, Notice, Target
 from llama_service.errors import (
     AppError,
@@ -123,11 +123,11 @@ class Breaker:
         self._open_until, self._pause = None, FIRST_OPEN_SECONDS
 
 
-class Lane:
+class ProviderState:
     """What calls of one kind to one provider share."""
 
     def __init__(self, name: str, settings: Settings) -> None:
-        self.gate = Gate(settings.provider_max_in_flight, settings.provider_max_queue)
+        self.queue = ProviderQueue(settings.provider_max_in_flight, settings.provider_max_queue)
         self.breaker = Breaker(name)
 
 
@@ -136,24 +136,24 @@ class Policy:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._lanes: dict[str, Lane] = {}
+        self._providers: dict[str, ProviderState] = {}
 
-    def lane(self, name: str) -> Lane:
-        """Return the lane of this name: a provider's, or that of its embeddings."""
-        if name not in self._lanes:
-            self._lanes[name] = Lane(name, self._settings)
-        return self._lanes[name]
+    def provider(self, name: str) -> ProviderState:
+        """Return the provider of this name: a provider's, or that of its embeddings."""
+        if name not in self._providers:
+            self._providers[name] = ProviderState(name, self._settings)
+        return self._providers[name]
 
     def load(self) -> dict[str, Load]:
-        """Return how busy each lane is."""
+        """Return how busy each provider is."""
         return {
-            name: Load(lane.gate.in_flight, lane.gate.waiting, lane.breaker.is_open)
-            for name, lane in self._lanes.items()
+            name: Load(provider.queue.in_flight, provider.queue.waiting, provider.breaker.is_open)
+            for name, provider in self._providers.items()
         }
 
     async def call(
         self,
-        lane_name: str,
+        name: str,
         target: Target,
         work: Callable[[], Awaitable[T]],
         *,
@@ -161,9 +161,9 @@ class Policy:
         attempts: list[Attempt] | None = None,
     ) -> T:
         """Do `work`, which is one exchange with a provider. Raises an AppError."""
-        lane = self.lane(lane_name)
-        async with lane.gate.place(user_id, self._settings.provider_first_token_timeout):
-            return await self._repeat(lane, target, work, [] if attempts is None else attempts)
+        provider = self.provider(name)
+        async with provider.queue.place(user_id, self._settings.provider_first_token_timeout):
+            return await self._repeat(provider, target, work, [] if attempts is None else attempts)
 
     async def stream(
         self,
@@ -178,9 +178,9 @@ class Policy:
 
         Not `patient`: where nobody listens there is no repeat, because another provider is at hand.
         """
-        lane = self.lane(target.source)
-        async with lane.gate.place(user_id, self._settings.provider_first_token_timeout):
-            head, deltas = await self._repeat(lane, target, lambda: _begin(make), attempts, patient)
+        provider = self.provider(target.source)
+        async with provider.queue.place(user_id, self._settings.provider_first_token_timeout):
+            head, deltas = await self._repeat(provider, target, lambda: _begin(make), attempts, patient)
             async with aclosing(deltas):
                 for delta in head:
                     yield delta
@@ -188,13 +188,13 @@ class Policy:
                     async for delta in deltas:
                         yield delta
                 except AppError as error:
-                    lane.breaker.leave(probe=False, error=error)
+                    provider.breaker.leave(probe=False, error=error)
                     log.warning("provider_stream_failed", provider=target.source, code=error.code)
                     raise
 
     async def _repeat(
         self,
-        lane: Lane,
+        provider: ProviderState,
         target: Target,
         work: Callable[[], Awaitable[T]],
         attempts: list[Attempt],
@@ -202,21 +202,21 @@ class Policy:
     ) -> T:
         for number in count():
             started = time.monotonic()
-            probe = lane.breaker.enter()
+            probe = provider.breaker.enter()
             try:
                 result = await work()
             except AppError as error:
-                lane.breaker.leave(probe=probe, error=error)
+                provider.breaker.leave(probe=probe, error=error)
                 attempts.append(_attempt(target, error.code, started))
                 log.warning("provider_call_failed", provider=target.source, code=error.code, attempt=number + 1)
                 wait = self._wait(number, error)
-                if wait is None or lane.breaker.is_open or (isinstance(error, ConnectFailed) and not patient):
+                if wait is None or provider.breaker.is_open or (isinstance(error, ConnectFailed) and not patient):
                     raise
             except BaseException:
-                lane.breaker.abandon(probe=probe)
+                provider.breaker.abandon(probe=probe)
                 raise
             else:
-                lane.breaker.leave(probe=probe, error=None)
+                provider.breaker.leave(probe=probe, error=None)
                 attempts.append(_attempt(target, "ok", started))
                 return result
             await asyncio.sleep(wait)

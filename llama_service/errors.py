@@ -58,7 +58,7 @@ class AppError(Exception):
 
 
 class BadRequest(AppError):
-    """The request can't be carried out as it stands."""
+    """The request can't be processed as it is."""
 
     status = 400
     code = "bad_request"
@@ -79,40 +79,40 @@ class NotAuthenticated(AppError):
 
 
 class InvalidCredentials(NotAuthenticated):
-    """The name or the password is wrong."""
+    """Wrong name or password."""
 
     code = "invalid_credentials"
 
 
 class TokenExpired(NotAuthenticated):
-    """The token has expired or was revoked; sign in again."""
+    """The session has expired or was ended; sign in again."""
 
     code = "token_expired"
 
 
 class Forbidden(AppError):
-    """Your account may not do this."""
+    """You don't have permission."""
 
     status = 403
     code = "forbidden"
 
 
 class NotFound(AppError):
-    """There is no such thing, or it is not yours."""
+    """Not found, or you don't have access."""
 
     status = 404
     code = "not_found"
 
 
 class Conflict(AppError):
-    """This collides with something that is there already."""
+    """Already exists."""
 
     status = 409
     code = "conflict"
 
 
 class FileTooLarge(AppError):
-    """The file is larger than this server takes."""
+    """The file is too large for this server."""
 
     status = 413
     code = "file_too_large"
@@ -126,7 +126,7 @@ class QuotaExceeded(AppError):
 
 
 class UnsupportedFileType(AppError):
-    """Files of this type can't be read here."""
+    """This type of file is not supported."""
 
     status = 415
     code = "unsupported_file_type"
@@ -140,14 +140,14 @@ class ValidationFailed(AppError):
 
 
 class RateLimited(AppError):
-    """Too many attempts; wait a little and try again."""
+    """Too many attempts; try again in a moment."""
 
     status = 429
     code = "rate_limited"
 
 
 class ProviderError(AppError):
-    """The model provider answered with an error; try again or choose another model."""
+    """The model provider returned an error; try again or choose another model."""
 
     status = 502
     code = "provider_error"
@@ -160,25 +160,25 @@ class ProviderAuthFailed(ProviderError):
 
 
 class ModelNotFound(ProviderError):
-    """The provider has no model of this name; choose one from the models list."""
+    """The provider has no model of this name; choose another one."""
 
     code = "model_not_found"
 
 
 class ContextTooLong(ProviderError):
-    """The conversation is longer than this model reads; shorten it or choose a model with a larger context."""
+    """The chat is too long for this model; start a new one or choose a model with a larger context."""
 
     code = "context_too_long"
 
 
 class ContentRefused(ProviderError):
-    """The provider refused to answer this content; word the question differently."""
+    """The provider refused this content; rephrase the question."""
 
     code = "content_refused"
 
 
 class ProviderBadAnswer(ProviderError):
-    """The model provider's answer could not be understood; try again or choose another model."""
+    """The model provider's answer could not be read; try again or choose another model."""
 
     code = "provider_bad_answer"
 
@@ -197,13 +197,13 @@ class ProviderRateLimited(ProviderUnavailable):
 
 
 class ProviderBusy(ProviderUnavailable):
-    """All places for this model are taken and the queue is full; try again in a moment."""
+    """This model is busy and its queue is full; try again in a moment."""
 
     code = "provider_busy"
 
 
 class DependencyUnavailable(AppError):
-    """A part of this server is not available right now; try again later."""
+    """A part of this server is unavailable; try again later."""
 
     status = 503
     code = "dependency_unavailable"
@@ -217,20 +217,20 @@ class ProviderTimeout(AppError):
 
 
 class Interrupted(AppError):
-    """The server was stopped while this answer was being written; continue it, or ask again."""
+    """The server was stopped while it was writing this answer; continue it or ask again."""
 
     status = 503
     code = "interrupted"
 
 
 class RunGivenUp(AppError):
-    """This answer was tried several times and its worker died each time; ask again, or ask the operator."""
+    """The server failed several times while writing this answer; ask again, or tell the operator."""
 
     code = "run_given_up"
 
 
 class NotWaiting(AppError):
-    """This run does not wait for anybody."""
+    """This run is not waiting for a decision."""
 
     status = 409
     code = "not_waiting"

@@ -26,7 +26,7 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ConversationSummary:
     """A conversation of a list, with the hit where the list is a search's result."""
 
     conversation: Conversation
@@ -83,9 +83,9 @@ async def remove(session: AsyncSession, user_id: UUID, conversation_id: UUID) ->
         raise NotFound
 
 
-async def page(
+async def list_page(
     session: AsyncSession, user_id: UUID, *, limit: int, cursor: str | None, include_archived: bool
-) -> tuple[list[Listed], str | None]:
+) -> tuple[list[ConversationSummary], str | None]:
     """Return conversations, newest first, and the cursor of the next page: found by key, not by counting."""
     query = select(Conversation).where(Conversation.user_id == user_id)
     if not include_archived:
@@ -98,7 +98,7 @@ async def page(
     more = len(rows) > limit
     rows = rows[:limit]
     following = encode_cursor(rows[-1].updated_at, rows[-1].id) if more else None
-    return [Listed(row) for row in rows], following
+    return [ConversationSummary(row) for row in rows], following
 
 
 async def list_with(
@@ -182,7 +182,7 @@ def _hit(headline: str) -> Hit:
 
 async def search(
     session: AsyncSession, user_id: UUID, q: str, *, limit: int, cursor: str | None, include_archived: bool
-) -> tuple[list[Listed], str | None]:
+) -> tuple[list[ConversationSummary], str | None]:
     """Return conversations whose title or messages hold `q`, newest first, each with a snippet."""
     key = decode_cursor(cursor, (datetime, UUID)) if cursor else [None, None]
     escaped = q.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
@@ -207,7 +207,7 @@ async def search(
     }
     snippets = await session.execute(_SNIPPETS, {**words, "ids": ids, "open": _OPEN, "close": _CLOSE})
     hits = {row.conversation_id: _hit(row.headline) for row in snippets}
-    items = [Listed(rows[id_], hits.get(id_) or Hit(rows[id_].title or "")) for id_ in ids]
+    items = [ConversationSummary(rows[id_], hits.get(id_) or Hit(rows[id_].title or "")) for id_ in ids]
     following = encode_cursor(rows[ids[-1]].updated_at, ids[-1]) if more else None
     return items, following
 

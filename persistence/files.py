@@ -54,7 +54,7 @@ async def still_there(session: AsyncSession, user_id: UUID, file_ids: Sequence[s
     return list((await session.execute(query)).scalars())
 
 
-async def page(
+async def list_page(
     session: AsyncSession,
     user_id: UUID,
     *,

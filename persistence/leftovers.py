@@ -25,7 +25,7 @@ def blob_key(sha256: str) -> str:
     return f"blob {sha256}"
 
 
-async def alone(session: AsyncSession, *keys: str) -> None:
+async def lock_exclusively(session: AsyncSession, *keys: str) -> None:
     """Let one transaction at a time do what these keys name (an upload of these bytes, their removal)."""
     for key in sorted(keys):
         await session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": key})
@@ -44,7 +44,7 @@ async def remove_blobs(database: Database, blobs: BlobStore, hashes: Sequence[st
         try:
             async with database.transaction() as session:
                 # Somebody may be uploading the same bytes right now.
-                await alone(session, blob_key(sha256))
+                await lock_exclusively(session, blob_key(sha256))
                 if await session.scalar(select(File.id).where(File.sha256 == sha256).limit(1)) is None:
                     await blobs.remove(sha256)
                     removed += 1

@@ -148,7 +148,7 @@ async def get(session: AsyncSession, user_id: UUID, message_id: UUID) -> Message
     return found
 
 
-async def everything(session: AsyncSession, conversation_id: UUID) -> list[Message]:
+async def list_all(session: AsyncSession, conversation_id: UUID) -> list[Message]:
     """Return the whole tree of a conversation that is the caller's, parents before children."""
     query = (
         select(Message)

@@ -1,4 +1,4 @@
-"""Rank passages for a question: fusion of words with vectors, the gate, the character budget.
+"""Rank passages for a question: fusion of words with vectors, the relevance threshold, the character budget.
 
 Pure functions over numbers; the retriever fetches them. A passage's key is (file index, position in the
 file).
@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from persistence.bm25 import FilePostings, Key, LexicalHits, lexical_hits
 
 __all__ = [
-    "E5_SMALL_GATE",
-    "UNKNOWN_MODEL_GATE",
+    "E5_SMALL_THRESHOLD",
+    "UNKNOWN_MODEL_THRESHOLD",
     "FilePostings",
-    "Gate",
     "Key",
     "LexicalHits",
     "Place",
     "Ranked",
+    "RelevanceThreshold",
     "Span",
     "fuse",
     "lexical_hits",
@@ -79,7 +79,7 @@ def _stretched(cosines: Mapping[Key, float]) -> dict[Key, float]:
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
+class RelevanceThreshold:
     """What tells that nothing in the scope fits a question; cosines depend on the embedding model.
 
     A question in the scope's language fits where `cosine + coverage_gain * coverage` of the best passage
@@ -98,9 +98,9 @@ class Gate:
 
 # Logistic fit on XQuAD, the question's own article in the scope or taken out of it (900 and 900 questions,
 # scopes of 1, 5 and 47 articles), set where at most one answerable question in two hundred is turned away.
-E5_SMALL_GATE = Gate(same=0.832, coverage_gain=0.088, foreign=0.73)
+E5_SMALL_THRESHOLD = RelevanceThreshold(same=0.832, coverage_gain=0.088, foreign=0.73)
 # Cosines of a model that nobody measured say nothing in absolute terms.
-UNKNOWN_MODEL_GATE = Gate(same=-1.0, coverage_gain=0.0, foreign=-1.0)
+UNKNOWN_MODEL_THRESHOLD = RelevanceThreshold(same=-1.0, coverage_gain=0.0, foreign=-1.0)
 
 
 def relevant(
@@ -109,7 +109,7 @@ def relevant(
     cosines: Mapping[Key, float],
     *,
     subjects: int,
-    gate: Gate = E5_SMALL_GATE,
+    threshold: RelevanceThreshold = E5_SMALL_THRESHOLD,
 ) -> bool:
     """Tell whether anything in the scope may answer the question; in doubt, it may.
 
@@ -122,14 +122,14 @@ def relevant(
     if subjects < 2:
         return True
     covered = hits.covered(ranked[0].key)
-    if covered >= gate.enough:
+    if covered >= threshold.enough:
         return True
     if not cosines:
-        return covered >= gate.words
+        return covered >= threshold.words
     best = max(cosines.values())
-    if hits.known < gate.foreign_known:
-        return best >= gate.foreign
-    return best + gate.coverage_gain * covered >= gate.same
+    if hits.known < threshold.foreign_known:
+        return best >= threshold.foreign
+    return best + threshold.coverage_gain * covered >= threshold.same
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,8 +24,8 @@ log = structlog.get_logger(__name__)
 
 CANDIDATES = 100  # by each half; the fused list is cut to this for the trace
 _FETCHED = 60  # passages whose text is read for packing
-# The gate's thresholds were measured with this model's cosines and say nothing about another's.
-GATED_MODEL = "multilingual-e5-small"
+# The threshold was measured with this model's cosines and says nothing about another's.
+THRESHOLD_MODEL = "multilingual-e5-small"
 _VECTOR_PATIENCE = 5.0  # seconds; then the lexical half answers alone
 
 Embed = Callable[[str], Awaitable[tuple[str, Sequence[float]]]]
@@ -220,7 +220,7 @@ class Retriever:
             vectors.cancel()
         ranked = ranking.fuse(hits.best(CANDIDATES), similar, trust=hits.trust)
         relevant = bool(ranked)
-        if ranked and model in (None, GATED_MODEL):
+        if ranked and model in (None, THRESHOLD_MODEL):
             relevant = ranking.relevant(ranked, hits, similar, subjects=lexical.subjects(query))
         return _Ranking(files, ranked, relevant, vector_error, ms)
 

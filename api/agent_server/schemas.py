@@ -88,13 +88,21 @@ class TurnOptions(Body):
     file_ids: list[UUID] | None = Field(default=None, max_length=200)
 
 
+class RunConfig(Body):
+    """LangChain's configuration of a run; of it only what is configurable here is looked at."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    configurable: dict[str, Any] = Field(default_factory=dict)
+
+
 class RunCreate(Body):
     """A run: a question (`input`), an answer to what a run waits for (`command`), or a state to run from again."""
 
     assistant_id: str
     input: dict[str, Any] | None = None
     command: dict[str, Any] | None = None
-    config: dict[str, Any] = Field(default_factory=dict)
+    config: RunConfig = Field(default_factory=RunConfig)
     context: dict[str, Any] = Field(default_factory=dict)
     metadata: dict[str, Any] = Field(default_factory=dict)
     checkpoint: CheckpointName | None = None
@@ -122,13 +130,13 @@ class RunCreate(Body):
     def base_checkpoint(self) -> str | None:
         """The checkpoint to run from, wherever the client has named it."""
         named = (self.checkpoint and self.checkpoint.checkpoint_id) or self.checkpoint_id
-        named = named or self.config.get("configurable", {}).get("checkpoint_id")
+        named = named or self.config.configurable.get("checkpoint_id")
         return str(named) if named else None
 
     @property
     def options(self) -> TurnOptions:
         """How the turn is to be answered. Raises ValidationFailed."""
-        given = {**self.config.get("configurable", {}), **self.context}
+        given = {**self.config.configurable, **self.context}
         try:
             return TurnOptions.model_validate(given)
         except ValidationError as wrong:

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query
+from langgraph.errors import InvalidUpdateError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.agent_server.assistants import ASSISTANT_ID, GRAPH
@@ -12,6 +13,7 @@ from api.agent_server.schemas import HistoryRequest, StateAt, StateUpdate, Threa
 from api.agent_server.states import ThreadStates, state_read
 from api.cleanup import forget_conversation
 from api.deps import CurrentUser, Session, State
+from graphs.chat import Graph
 from llama_service.errors import Conflict, NotFound, ValidationFailed
 from llama_service.ids import new_id
 from persistence import conversations, messages, runs
@@ -62,8 +64,7 @@ async def search_threads(body: ThreadSearch, user: CurrentUser, session: Session
     """List threads that hold at least some metadata, newest first unless it is said otherwise."""
     column = "id" if body.sort_by == "thread_id" else body.sort_by or "updated_at"
     if column == "status":
-        wrong = {"loc": ["body", "sort_by"], "msg": "threads are not sorted by status here", "type": "unsupported"}
-        raise ValidationFailed(details=[wrong])
+        raise _refused("sort_by", "Threads are not sorted by status here.")
     rows = await conversations.list_with(
         session,
         user.id,
@@ -149,10 +150,7 @@ async def update_state(
 
     Messages are the conversation's, which a run writes: they are refused here.
     """
-    if "messages" in (body.values or {}):
-        reason = "Messages are changed by runs: ask from an earlier checkpoint."
-        wrong = {"loc": ["body", "values", "messages"], "msg": reason, "type": "unsupported"}
-        raise ValidationFailed(reason, details=[wrong])
+    _check_values(state.graph, body.values or {})
     row = await conversations.get(session, user.id, thread_id)
     states = ThreadStates(state, row)
     named = (body.checkpoint and body.checkpoint.checkpoint_id) or body.checkpoint_id
@@ -166,10 +164,26 @@ async def update_state(
         "configurable": {"thread_id": str(row.id), "checkpoint_id": base},
         "metadata": {"run": str(run.id)},
     }
-    made = await state.graph.aupdate_state(config, body.values, as_node=body.as_node)
+    try:
+        made = await state.graph.aupdate_state(config, body.values, as_node=body.as_node)
+    except InvalidUpdateError:
+        raise _refused("as_node", "The graph has no such node.") from None
     checkpoint = made["configurable"]
     await messages.set_checkpoint(session, run.message_id, checkpoint["checkpoint_id"])
     return {"checkpoint": checkpoint, "configurable": checkpoint, "checkpoint_id": checkpoint["checkpoint_id"]}
+
+
+def _check_values(graph: Graph, values: dict[str, Any]) -> None:
+    """Refuse values that are no channel's, and messages. Raises ValidationFailed."""
+    for name in values:
+        if name == "messages":
+            raise _refused(name, "Messages are changed by runs: ask from an earlier checkpoint.")
+        if name not in graph.channels:
+            raise _refused(name, "The graph has no such value.")
+
+
+def _refused(field: str, reason: str) -> ValidationFailed:
+    return ValidationFailed(reason, details=[{"loc": ["body", field], "msg": reason, "type": "unsupported"}])
 
 
 @router.post("/{thread_id}/history")

@@ -43,7 +43,7 @@ async def list_conversations(
             session, user.id, words, limit=limit, cursor=cursor, include_archived=include_archived
         )
     else:
-        items, following = await conversations.page(
+        items, following = await conversations.list_page(
             session, user.id, limit=limit, cursor=cursor, include_archived=include_archived
         )
     shapes = [ConversationRead.of(item.conversation, item.hit) for item in items]

@@ -10,9 +10,9 @@ from api.cleanup import forget_file
 from api.content import content_response
 from api.deps import CurrentUser, Cursor, Limit, Session, State
 from api.errors import responses
-from api.intake import take_in
 from api.schemas.common import Page
 from api.schemas.files import Attach, ChunkRead, FileRead, FileStatus, FileText, Replace, UploadRead
+from api.store_upload import store_upload
 from api.uploads import read_upload
 from llama_service import errors
 from persistence import conversations, files, versions
@@ -60,7 +60,7 @@ async def upload(request: Request, response: Response, user: CurrentUser, state:
     """
     given = await read_upload(request, state.blobs.spool, state.settings.max_filesize_bytes)
     try:
-        shape, known = await take_in(state, user.id, given)
+        shape, known = await store_upload(state, user.id, given)
     finally:
         await state.blobs.spool.discard(given.received)
     if known:
@@ -81,7 +81,7 @@ async def list_files(
     """List files, newest first."""
     if conversation_id is not None:
         await conversations.get(session, user.id, conversation_id)
-    views, following = await files.page(
+    views, following = await files.list_page(
         session,
         user.id,
         limit=limit,

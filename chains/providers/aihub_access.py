@@ -7,7 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 from chains.providers.aihub_token import Account, Tokens
-from chains.providers.reading import Lines
+from chains.providers.reading import LineReader
 from chains.providers.wire import Call, Refused, Wire, borrowed
 
 
@@ -47,7 +47,7 @@ class Access:
             raise refusal.error from None
 
     @asynccontextmanager
-    async def stream(self, path: str, payload: object, *, trace: str = "") -> AsyncIterator[Lines]:
+    async def stream(self, path: str, payload: object, *, trace: str = "") -> AsyncIterator[LineReader]:
         """Hand out the lines of a streamed answer. Raises Refused, or an AppError."""
         async with borrowed(self.wire) as wire, AsyncExitStack() as stack:
             token = await self.tokens.get(wire)

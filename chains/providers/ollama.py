@@ -16,7 +16,7 @@ from pydantic import ConfigDict, Field
 
 from chains.providers.base import LeanModel, Provider
 from chains.providers.events import JsonDecoder
-from chains.providers.reading import Lines
+from chains.providers.reading import LineReader
 from chains.providers.stream import ended, read_deltas
 from chains.providers.thinking import parts_of, reasoning_of
 from chains.providers.vectors import vectors_of
@@ -154,7 +154,7 @@ class LeanChatOllama(ChatOllama, LeanModel):
         ended(reason, events=events)
 
     @asynccontextmanager
-    async def _open(self, params: dict[str, Any], request_id: str) -> AsyncIterator[Lines]:
+    async def _open(self, params: dict[str, Any], request_id: str) -> AsyncIterator[LineReader]:
         payload = {name: value for name, value in params.items() if value is not None}
         headers = {"X-Request-ID": request_id} if request_id else {}
         async with (

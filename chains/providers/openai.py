@@ -21,7 +21,7 @@ from chains.providers.events import SseDecoder
 from chains.providers.openai_embeddings import LeanOpenAIEmbeddings
 from chains.providers.openai_models import is_chat_model, known_window, model_info
 from chains.providers.openai_parser import OpenAIParser, finish_reason, reasoning_in
-from chains.providers.reading import Lines
+from chains.providers.reading import LineReader
 from chains.providers.stream import ended, read_deltas
 from chains.providers.wire import Call, Refused, Wire, borrowed
 from chains.types import Delta, ModelInfo, ModelParams
@@ -90,7 +90,7 @@ class LeanChatOpenAI(ChatOpenAI, LeanModel):
         except Refused as refusal:
             raise refusal.error from None
 
-    async def _chunks(self, lines: Lines) -> AsyncIterator[ChatGenerationChunk]:
+    async def _chunks(self, lines: LineReader) -> AsyncIterator[ChatGenerationChunk]:
         """Turn events into LangChain's chunks, by LangChain's own conversion."""
         kind: type[BaseMessageChunk] = AIMessageChunk
         reason: str | None = None
@@ -126,7 +126,7 @@ class LeanChatOpenAI(ChatOpenAI, LeanModel):
         return payload
 
     @asynccontextmanager
-    async def _open(self, payload: dict[str, Any], request_id: str) -> AsyncIterator[Lines]:
+    async def _open(self, payload: dict[str, Any], request_id: str) -> AsyncIterator[LineReader]:
         """Open the stream; what the server refuses is left out or renamed, and the rest asked again.
 
         Each thing is learned once, so there are at most as many tries as there are things to learn.

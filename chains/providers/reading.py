@@ -71,7 +71,7 @@ class Watchdog:
             self._handle = self._loop.call_later(left, self._look)
 
 
-class Lines:
+class LineReader:
     """The lines of a streamed answer, in the batches in which they arrive."""
 
     def __init__(self, response: aiohttp.ClientResponse, watchdog: Watchdog) -> None:

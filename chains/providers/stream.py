@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from chains.faults import BrokeOff
 from chains.providers.events import SseDecoder, SurrogateJoiner
-from chains.providers.reading import Lines
+from chains.providers.reading import LineReader
 from chains.providers.thinking import ThinkingSplitter
 from chains.providers.wire import Refused
 from chains.types import Delta, End, Reasoning, Usage
@@ -141,7 +141,7 @@ class _Splitter:
         return reasoning + thought, text + last
 
 
-async def read_deltas(opened: AbstractAsyncContextManager[Lines], parser: Parser) -> AsyncGenerator[Delta, None]:
+async def read_deltas(opened: AbstractAsyncContextManager[LineReader], parser: Parser) -> AsyncGenerator[Delta, None]:
     """Yield reasoning and text as they come, then an End. Closing the generator ends the provider's request."""
     length = 0
     splitter = _Splitter(parser)
@@ -175,7 +175,7 @@ async def read_deltas(opened: AbstractAsyncContextManager[Lines], parser: Parser
         raise refusal.error from None
 
 
-def _note_progress(lines: Lines, length: int) -> None:
+def _note_progress(lines: LineReader, length: int) -> None:
     if length:
         lines.alive()
     else:
@@ -194,7 +194,7 @@ def split_whole(text: str) -> list[str | Reasoning]:
     return _deltas(*("".join(pair[place] for pair in pairs) for place in (0, 1)))
 
 
-async def _next(lines: Lines, parser: Parser) -> list[bytes] | None:
+async def _next(lines: LineReader, parser: Parser) -> list[bytes] | None:
     """Return the next lines, None at the end; a bad end of a complete answer is an end."""
     try:
         return await lines.batch()

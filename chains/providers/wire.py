@@ -14,7 +14,7 @@ import aiohttp
 import orjson
 
 from chains.faults import BrokeOff, CertificateRefused, ConnectFailed, ConnectTimedOut, error_for
-from chains.providers.reading import Lines, Watchdog
+from chains.providers.reading import LineReader, Watchdog
 from llama_service.errors import AppError, ProviderBadAnswer, ProviderTimeout, ProviderUnavailable
 from llama_service.settings import Settings
 
@@ -148,7 +148,7 @@ class Wire:
             raise BrokeOff from error
 
     @asynccontextmanager
-    async def stream(self, call: Call) -> AsyncIterator[Lines]:
+    async def stream(self, call: Call) -> AsyncIterator[LineReader]:
         """Send `call` and hand out the lines of its answer.
 
         Leaving the block early closes the connection, which ends the provider's work. Raises Refused for an
@@ -167,7 +167,7 @@ class Wire:
         left = max(0.001, self.limits.first - (time.monotonic() - started))
         watchdog = Watchdog(left, self.limits.between, lambda: response.content.set_exception(ProviderTimeout()))
         try:
-            yield Lines(response, watchdog)
+            yield LineReader(response, watchdog)
         finally:
             watchdog.cancel()
             if response.content.at_eof():

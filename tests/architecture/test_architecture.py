@@ -68,9 +68,9 @@ def test_repository_reads_of_a_users_things_take_the_owner(repository: Path) -> 
     from persistence import conversations, files, messages, runs
 
     for function in (
-        conversations.get, conversations.change, conversations.remove, conversations.page, conversations.search,
+        conversations.get, conversations.change, conversations.remove, conversations.list_page, conversations.search,
         conversations.switch, messages.get, messages.rate, messages.trace, runs.get,
-        files.get, files.page, files.remove, files.text_of, files.chunks, files.attach, files.detach, files.usage,
+        files.get, files.list_page, files.remove, files.text_of, files.chunks, files.attach, files.detach, files.usage,
     ):  # fmt: skip
         names = function.__code__.co_varnames[: function.__code__.co_argcount]
         assert names[:2] == ("session", "user_id"), function.__qualname__

@@ -54,7 +54,7 @@ async def test_wrong_password_says_so(open_page: OpenPage, anna: Person) -> None
     await page.get_by_label("Username or e-mail").fill(anna.name)
     await page.get_by_label("Password").fill("something else")
     await page.get_by_role("button", name="Sign in", exact=True).click()
-    await expect(page.get_by_role("alert")).to_contain_text("wrong")
+    await expect(page.get_by_role("alert")).to_contain_text("Wrong name or password.")
 
 
 async def test_the_page_asked_for_comes_after_signing_in(open_page: OpenPage, anna: Person) -> None:

@@ -180,6 +180,11 @@ async def test_state_can_be_changed_and_messages_can_not(client: LangGraphClient
     with pytest.raises(httpx.HTTPStatusError) as refused:
         await client.threads.update_state(thread["thread_id"], {"messages": [{"role": "user", "content": "x"}]})
     assert refused.value.response.status_code == 422
+    for wrong in ({"as_node": "nowhere"}, {"values": {"no such value": 1}, "as_node": "generate"}):
+        given: dict[str, Any] = {"values": {"query": "x"}, **wrong}
+        with pytest.raises(httpx.HTTPStatusError) as refused:
+            await client.threads.update_state(thread["thread_id"], **given)
+        assert refused.value.response.status_code == 422
 
 
 async def test_a_run_without_a_thread_leaves_nothing(
@@ -203,12 +208,14 @@ async def test_what_is_not_done_here_is_refused(client: LangGraphClient, openai:
         {"config": {"configurable": {"temperature": 7}}},
         {"input": {"messages": []}},
         {"input": None},
+        {"config": {"configurable": None}},
+        {"checkpoint_id": str(uuid4())},
     ]
     for given in refusals:
         body: dict[str, Any] = {"input": asked("Hello"), **given}
         with pytest.raises(httpx.HTTPStatusError) as refused:
             await client.runs.create(thread["thread_id"], "chat", **body)
-        assert refused.value.response.status_code in (400, 422), given
+        assert refused.value.response.status_code in (400, 404, 422), given
     with pytest.raises(httpx.HTTPStatusError):
         await client.runs.create(thread["thread_id"], "another", input=asked("Hello"))
     assert await client.runs.list(thread["thread_id"]) == []

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
+from graphs.state import WINDOW_MESSAGES
 from tests.providers import OpenAIServer
 from tests.support import Person, Server, events_of
 
@@ -56,6 +57,7 @@ class TreeMachine(RuleBasedStateMachine):
     run_on_loop: Callable[[Coroutine[Any, Any, Any]], Any]
     person: Person
     dsn: str
+    graph_url: str
 
     def __init__(self) -> None:
         super().__init__()
@@ -170,6 +172,27 @@ class TreeMachine(RuleBasedStateMachine):
             siblings = {message for message, parent in self.talk.parents.items() if parent == item["parent_id"]}
             assert set(item["sibling_ids"]) == siblings
 
+    @invariant()
+    def every_answers_checkpoint_holds_its_branch(self) -> None:
+        """SQL is the record, the checkpoint the working copy: what the graph goes on from is what was said."""
+        query = "SELECT id::text, content, status, checkpoint_id FROM messages WHERE conversation_id = %s"
+        with psycopg.connect(self.dsn, autocommit=True) as connection:
+            rows = connection.execute(query, [self.talk.id]).fetchall() if self.talk.id else []
+        contents = {row[0]: row[1] for row in rows}
+        for message, _, status, checkpoint in rows:
+            if self.talk.roles[message] != "assistant":
+                continue
+            assert (status == "complete") == (checkpoint is not None)
+            if checkpoint is None:
+                continue
+            body = {"checkpoint": {"checkpoint_id": checkpoint}}
+            said = self._on_loop(self._call("POST", f"{self.graph_url}/threads/{self.talk.id}/state/checkpoint", body))
+            if said.status_code == 404:
+                continue  # pruned: the next question there rebuilds it
+            held = [(each["id"], each["content"]) for each in said.json()["values"]["messages"]]
+            spoken = [(each, contents[each]) for each in self.talk.branch(message) if contents[each]]
+            assert held == spoken[-WINDOW_MESSAGES:]
+
 
 async def test_any_order_of_changes_keeps_it_a_tree(
     server: Server, anna: Person, openai: OpenAIServer, postgres: str
@@ -180,6 +203,7 @@ async def test_any_order_of_changes_keeps_it_a_tree(
     class Machine(TreeMachine):
         person = anna
         dsn = postgres
+        graph_url = f"{server.url}/langgraph"
 
         @staticmethod
         def run_on_loop(work: Coroutine[Any, Any, Any]) -> Any:

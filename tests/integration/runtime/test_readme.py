@@ -67,10 +67,15 @@ async def test_the_examples_of_the_terminal(server: Server, openai: OpenAIServer
         assert part in told
 
 
-async def test_the_example_of_langserve(server: Server, anna: Person, openai: OpenAIServer) -> None:
-    (program,) = blocks("python")
+@pytest.mark.parametrize("library", ["langserve", "langgraph_sdk"])
+async def test_the_examples_in_python(library: str, server: Server, anna: Person, openai: OpenAIServer) -> None:
+    (program,) = (block for block in blocks("python") if f"from {library} import" in block)
     openai.script(reply="Hello to you.")
     program = f"token = {anna.http.headers['Authorization'].removeprefix('Bearer ')!r}\n" + program
+    if "await " in program:
+        # As in a notebook, where such lines stand alone.
+        lines = "\n".join(f"    {line}" for line in program.splitlines())
+        program = f"import asyncio\nasync def main():\n{lines}\nasyncio.run(main())"
     run = await asyncio.create_subprocess_exec(
         *(sys.executable, "-W", "ignore", "-c", program.replace(ADDRESS, server.url)),
         stdout=asyncio.subprocess.PIPE,

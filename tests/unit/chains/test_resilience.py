@@ -8,7 +8,7 @@ import pytest
 
 from chains import resilience
 from chains.faults import CircuitOpen, ConnectTimedOut, ServerFailed
-from chains.gate import Gate
+from chains.queue import ProviderQueue
 from chains.resilience import Breaker, Policy
 from chains.types import Attempt, Delta, End, Target
 from llama_service.errors import (
@@ -24,29 +24,29 @@ from tests.providers.asking import settings_for
 TARGET = Target("openai", "m", "openai")
 
 
-async def hold(gate: Gate, user: str, turns: list[str], go: asyncio.Event) -> None:
-    async with gate.place(user, 5):
+async def hold(queue: ProviderQueue, user: str, turns: list[str], go: asyncio.Event) -> None:
+    async with queue.place(user, 5):
         turns.append(user)
         await go.wait()
         await asyncio.sleep(0)
 
 
-async def queued(gate: Gate, count: int) -> None:
-    while gate.waiting < count:  # noqa: ASYNC110  (the gate has nothing to wait for)
+async def queued(queue: ProviderQueue, count: int) -> None:
+    while queue.waiting < count:  # noqa: ASYNC110  (the queue has nothing to wait for)
         await asyncio.sleep(0)
 
 
 async def test_users_get_their_turns_round_and_round() -> None:
-    gate = Gate(1, 1000)
+    queue = ProviderQueue(1, 1000)
     turns: list[str] = []
     go = asyncio.Event()
-    tasks = [asyncio.create_task(hold(gate, "first", turns, go))]
+    tasks = [asyncio.create_task(hold(queue, "first", turns, go))]
     await asyncio.sleep(0)
-    tasks += [asyncio.create_task(hold(gate, "greedy", turns, go)) for _ in range(100)]
-    await queued(gate, 100)
+    tasks += [asyncio.create_task(hold(queue, "greedy", turns, go)) for _ in range(100)]
+    await queued(queue, 100)
     for number in range(50):
-        tasks.append(asyncio.create_task(hold(gate, f"user{number:02}", turns, go)))
-        await queued(gate, 101 + number)
+        tasks.append(asyncio.create_task(hold(queue, f"user{number:02}", turns, go)))
+        await queued(queue, 101 + number)
     go.set()
     await asyncio.gather(*tasks)
     assert turns[:3] == ["first", "greedy", "user00"]
@@ -55,17 +55,17 @@ async def test_users_get_their_turns_round_and_round() -> None:
 
 
 async def test_full_queue_is_told_and_the_greediest_gives_way() -> None:
-    gate = Gate(1, 3)
+    queue = ProviderQueue(1, 3)
     turns: list[str] = []
     go = asyncio.Event()
-    first = asyncio.create_task(hold(gate, "a", turns, go))
+    first = asyncio.create_task(hold(queue, "a", turns, go))
     await asyncio.sleep(0)
-    greedy = [asyncio.create_task(hold(gate, "a", turns, go)) for _ in range(3)]
-    await queued(gate, 3)
+    greedy = [asyncio.create_task(hold(queue, "a", turns, go)) for _ in range(3)]
+    await queued(queue, 3)
     with pytest.raises(ProviderBusy) as caught:
-        await hold(gate, "a", turns, go)
+        await hold(queue, "a", turns, go)
     assert caught.value.retry_after == 5
-    other = asyncio.create_task(hold(gate, "b", turns, go))
+    other = asyncio.create_task(hold(queue, "b", turns, go))
     outcome = await asyncio.gather(greedy[-1], return_exceptions=True)
     assert isinstance(outcome[0], ProviderBusy)
     go.set()
@@ -74,43 +74,43 @@ async def test_full_queue_is_told_and_the_greediest_gives_way() -> None:
 
 
 async def test_waiting_has_an_end() -> None:
-    gate = Gate(1, 3)
-    async with gate.place("a", 1):
+    queue = ProviderQueue(1, 3)
+    async with queue.place("a", 1):
         with pytest.raises(ProviderBusy):
-            async with gate.place("b", 0.02):
+            async with queue.place("b", 0.02):
                 pytest.fail("there was no place")
-    async with gate.place("b", 0.02):
-        assert gate.waiting == 0
+    async with queue.place("b", 0.02):
+        assert queue.waiting == 0
 
 
 async def test_who_leaves_the_queue_leaves_no_trace() -> None:
-    gate = Gate(1, 10)
+    queue = ProviderQueue(1, 10)
     turns: list[str] = []
     go = asyncio.Event()
-    tasks = [asyncio.create_task(hold(gate, str(n), turns, go)) for n in range(5)]
-    await queued(gate, 4)
+    tasks = [asyncio.create_task(hold(queue, str(n), turns, go)) for n in range(5)]
+    await queued(queue, 4)
     go.set()
     for task in tasks[1:4]:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    assert gate.waiting == 0
-    async with gate.place("x", 0.1):
+    assert queue.waiting == 0
+    async with queue.place("x", 0.1):
         turns.append("x")
     assert turns[-1] == "x"
 
 
 async def test_place_given_in_the_moment_of_leaving_is_passed_on() -> None:
-    gate = Gate(1, 10)
+    queue = ProviderQueue(1, 10)
     turns: list[str] = []
     go = asyncio.Event()
-    first, second, third = (asyncio.create_task(hold(gate, str(n), turns, go)) for n in range(3))
-    await queued(gate, 2)
+    first, second, third = (asyncio.create_task(hold(queue, str(n), turns, go)) for n in range(3))
+    await queued(queue, 2)
     go.set()
     await first
     second.cancel()
     await asyncio.gather(second, third, return_exceptions=True)
-    async with gate.place("x", 0.1):
-        assert gate.waiting == 0
+    async with queue.place("x", 0.1):
+        assert queue.waiting == 0
 
 
 def test_breaker_opens_probes_and_closes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""BM25 against a plain reading of its formula; fusion, gate and packing by their promises."""
+"""BM25 against a plain reading of its formula; fusion, threshold and packing by their promises."""
 
 import math
 import random
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from persistence.bm25 import K1, SCALES, B
 from persistence.lexical import postings
 from persistence.ranking import (
-    UNKNOWN_MODEL_GATE,
+    UNKNOWN_MODEL_THRESHOLD,
     FilePostings,
     Key,
     LexicalHits,
@@ -148,7 +148,7 @@ def test_the_gate(coverage: float, known: float, cosine: float | None, subjects:
 
 def test_the_gate_stays_open_for_models_nobody_measured() -> None:
     ranked = [Ranked((0, 0), 1.0, 1.0, 1.0)]
-    assert relevant(ranked, hits(0.0), {(0, 0): 0.1}, subjects=5, gate=UNKNOWN_MODEL_GATE)
+    assert relevant(ranked, hits(0.0), {(0, 0): 0.1}, subjects=5, threshold=UNKNOWN_MODEL_THRESHOLD)
     assert not relevant([], hits(0.0), {}, subjects=5)
 
 

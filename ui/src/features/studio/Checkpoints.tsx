@@ -1,11 +1,12 @@
 import { useQuery } from "@tanstack/react-query";
-import { useState } from "react";
+import { useState, type ReactNode } from "react";
 import type { Checkpoint } from "@/shared/api/types";
 import { useT } from "@/shared/i18n";
 import { useFormats } from "@/shared/i18n/format";
 import { ErrorNotice } from "@/shared/ui/ErrorNotice";
 import { checkpointsQuery } from "./api";
-import { difference, placeOf } from "./types";
+import { RunFrom } from "./RunFrom";
+import { difference, placeOf, sourcesOf } from "./types";
 
 /** A conversation's checkpoints as a time line; the chosen one with its state and what it changed. */
 export function Checkpoints({ conversationId }: { conversationId: string }) {
@@ -40,19 +41,47 @@ export function Checkpoints({ conversationId }: { conversationId: string }) {
           </li>
         ))}
       </ol>
-      {chosen && <State checkpoint={chosen} before={checkpoints[index - 1]} />}
+      {chosen && (
+        <State
+          checkpoint={chosen}
+          before={checkpoints.find(({ checkpoint_id }) => checkpoint_id === chosen.parent_checkpoint_id)}
+          runFrom={<RunFrom key={chosen.checkpoint_id} conversationId={conversationId} checkpoint={chosen} />}
+        />
+      )}
     </div>
   );
 }
 
-function State({ checkpoint, before }: { checkpoint: Checkpoint; before: Checkpoint | undefined }) {
+interface StateProps {
+  checkpoint: Checkpoint;
+  /** The state that this one was made of; states of a conversation form a tree. */
+  before: Checkpoint | undefined;
+  runFrom: ReactNode;
+}
+
+function State({ checkpoint, before, runFrom }: StateProps) {
   const t = useT();
   const changes = before ? difference(before.values, checkpoint.values) : [];
+  const sources = sourcesOf(checkpoint);
   return (
     <div className="checkpoints__state">
       <p>
         <code>{checkpoint.checkpoint_id}</code>
       </p>
+      {runFrom}
+      {sources.length > 0 && (
+        <section aria-label={t("chat.sources")}>
+          <h3>{t("chat.sources")}</h3>
+          <ol className="studio__sources">
+            {sources.map(({ n, name, page, score }) => (
+              <li key={n} value={n}>
+                {name}
+                {page !== null && <small> {t("citation.page", { page })}</small>} <small>{score.toFixed(2)}</small>
+              </li>
+            ))}
+          </ol>
+        </section>
+      )}
       {changes.length > 0 && (
         <section>
           <h3>{t("studio.difference")}</h3>

@@ -18,5 +18,24 @@ export function difference(before: unknown, after: unknown, path = ""): Change[]
   return JSON.stringify(before) === JSON.stringify(after) ? [] : [{ path, before, after }];
 }
 
+export interface StateSource {
+  n: number;
+  name: string;
+  page: number | null;
+  score: number;
+}
+
+/** The passages that a state refers to. */
+export function sourcesOf({ values }: Checkpoint): StateSource[] {
+  const sources = values["sources"];
+  if (!Array.isArray(sources)) return [];
+  return sources.filter(isRecord).map((source) => ({
+    n: Number(source["n"]),
+    name: String(source["file_name"]),
+    page: typeof source["page"] === "number" ? source["page"] : null,
+    score: Number(source["score"]),
+  }));
+}
+
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value);

@@ -381,6 +381,12 @@ const texts = {
   "studio.docs": "API documentation",
   "studio.state": "State",
   "studio.difference": "Changes since the previous step",
+  "studio.runFrom": "Run from here",
+  "studio.question": "Another question from here",
+  "studio.ask": "Ask",
+  "studio.again": "Run again from here",
+  "studio.running": "Running…",
+  "studio.open": "Open the chat",
 
   "keys.newChat": "New chat",
   "keys.search": "Search chats",

@@ -398,6 +398,12 @@ export const ru: Catalogue = {
   "studio.docs": "Документация API",
   "studio.state": "Состояние",
   "studio.difference": "Изменения с предыдущего шага",
+  "studio.runFrom": "Запуск отсюда",
+  "studio.question": "Другой вопрос отсюда",
+  "studio.ask": "Спросить",
+  "studio.again": "Повторить отсюда",
+  "studio.running": "Выполняется…",
+  "studio.open": "Открыть беседу",
 
   "keys.newChat": "Новая беседа",
   "keys.search": "Поиск по беседам",

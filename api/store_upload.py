@@ -15,7 +15,7 @@ from persistence.files import FileView
 from persistence.tables import File
 
 
-async def take_in(state: AppState, user_id: UUID, given: Upload) -> tuple[UploadRead, bool]:
+async def store_upload(state: AppState, user_id: UUID, given: Upload) -> tuple[UploadRead, bool]:
     """Keep an upload and queue it; return it, and whether it was there already.
 
     Raises ValidationFailed for an empty file, UnsupportedFileType, QuotaExceeded, NotFound for a conversation or a
@@ -35,7 +35,7 @@ async def take_in(state: AppState, user_id: UUID, given: Upload) -> tuple[Upload
     removed = None
     async with state.database.transaction() as session:
         # The same bytes at the same time, from one owner or from several, and their removal: one after the other.
-        await leftovers.alone(session, f"user {user_id}", leftovers.blob_key(given.received.sha256))
+        await leftovers.lock_exclusively(session, f"user {user_id}", leftovers.blob_key(given.received.sha256))
         found = await _admit(state, session, user_id, given, mime)
         file, again = await _enter(session, user_id, given, found)
         await state.blobs.keep(given.received)

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from llama_service.errors import ProviderBusy
 
 
-class Gate:
+class ProviderQueue:
     """Places for calls in flight, given to users in turn: who waits with many calls delays only himself."""
 
     def __init__(self, places: int, max_waiting: int) -> None:
