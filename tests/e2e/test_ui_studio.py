@@ -1,12 +1,14 @@
 """The studio page: states with their sources, and runs from any of them."""
 
+from typing import Any
+
 import pytest
 from playwright.async_api import expect
 
 from tests.e2e.axe import accessible
 from tests.e2e.conftest import OpenPage, shot
 from tests.providers import OpenAIServer
-from tests.support import Person
+from tests.support import Person, eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.newest]
 
@@ -35,8 +37,13 @@ async def test_a_conversation_is_forked_and_run_again_from_a_state(
     await states.get_by_role("textbox", name="Another question from here").fill("How wide is the hall?")
     openai.script(reply="It does not say.")
     await states.get_by_role("button", name="Ask", exact=True).click()
-    await expect(states.get_by_text("It does not say.").first).to_be_attached()
-    items = (await anna.get(f"/conversations/{thread}/messages"))["items"]
+
+    async def forked() -> list[dict[str, Any]] | None:
+        items: list[dict[str, Any]] = (await anna.get(f"/conversations/{thread}/messages"))["items"]
+        return items if items[-1]["content"] == "It does not say." else None
+
+    items = await eventually(forked)
+    await expect(states.get_by_role("textbox", name="Another question from here")).to_have_value("")
     assert [item["content"] for item in items] == ["How wide is the hall?", "It does not say."]
     assert len(items[0]["sibling_ids"]) == 2
     await shot(page, "studio-run-from")

@@ -4,15 +4,16 @@ import hashlib
 import math
 import re
 
-DIMENSION = 512
-_PLACES = 4  # of each word: so many that no two words fall together
+DIMENSION = 2048
+_PLACES = 2  # of each word: no two words fall together
 _SHORT = 3  # letters: such words are in every text, and say little of what it is about
 _SHORT_WEIGHT = 0.1
 
 
 def vector_of(text: str) -> list[float]:
     """Return which words a text has, each in places of its own by its hash, normalised."""
-    counts = [1e-6] * DIMENSION
+    counts = [0.0] * DIMENSION
+    counts[0] = 1e-6  # a text without words has a direction too
     for word in sorted(set(re.findall(r"\w+", text.lower()))):
         digest = hashlib.sha256(word.encode()).digest()
         for at in range(_PLACES):
