@@ -1,5 +1,7 @@
 """The conversation on the page: asking, streaming, citing, stopping, branching, coming back."""
 
+from uuid import uuid4
+
 import pytest
 from playwright.async_api import expect
 
@@ -16,9 +18,10 @@ LONG = [f"word{number} " for number in range(400)]
 
 async def test_from_registration_to_signing_out(open_page: OpenPage, openai: OpenAIServer) -> None:
     page = await open_page()
+    name = f"Grace{uuid4().hex[:8]}"
     await page.get_by_role("button", name="Create one").click()
-    await page.get_by_label("Username", exact=True).fill("Grace Hopper".replace(" ", ""))
-    await page.get_by_label("E-mail").fill("grace@example.com")
+    await page.get_by_label("Username", exact=True).fill(name)
+    await page.get_by_label("E-mail").fill(f"{name}@example.com")
     await page.get_by_label("Password").fill(PASSWORD)
     await page.get_by_role("button", name="Create account").click()
 

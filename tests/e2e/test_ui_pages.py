@@ -122,6 +122,8 @@ async def test_files_have_a_library(open_page: OpenPage, anna: Person, openai: O
     await page.get_by_role("button", name="Actions for warranty.md").click()
     await page.get_by_role("menuitem", name="Delete").click()
     await page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    # While the dialog is open, what lies behind it is not there for anybody.
+    await expect(page.get_by_role("dialog")).to_have_count(0)
     await expect(page.get_by_role("button", name="warranty.md", exact=True)).to_have_count(0)
     assert (await anna.get("/files"))["items"] == []
 

@@ -2845,7 +2845,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `forbidden`: Your account may not do this. */
+            /** @description `forbidden`: You don't have permission. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2865,7 +2865,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `dependency_unavailable`: A part of this server is not available right now; try again later. */
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2901,7 +2901,7 @@ export interface operations {
                     "application/json": components["schemas"]["Page_UserRead_"];
                 };
             };
-            /** @description `bad_request`: The request can't be carried out as it stands. */
+            /** @description `bad_request`: The request can't be processed as it is. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2919,7 +2919,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `forbidden`: Your account may not do this. */
+            /** @description `forbidden`: You don't have permission. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2948,7 +2948,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `dependency_unavailable`: A part of this server is not available right now; try again later. */
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2977,7 +2977,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description `bad_request`: The request can't be carried out as it stands. */
+            /** @description `bad_request`: The request can't be processed as it is. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2995,7 +2995,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `forbidden`: Your account may not do this. */
+            /** @description `forbidden`: You don't have permission. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3004,7 +3004,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `not_found`: There is no such thing, or it is not yours. */
+            /** @description `not_found`: Not found, or you don't have access. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3033,7 +3033,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `dependency_unavailable`: A part of this server is not available right now; try again later. */
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3068,7 +3068,7 @@ export interface operations {
                     "application/json": components["schemas"]["UserRead"];
                 };
             };
-            /** @description `bad_request`: The request can't be carried out as it stands. */
+            /** @description `bad_request`: The request can't be processed as it is. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3086,7 +3086,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `forbidden`: Your account may not do this. */
+            /** @description `forbidden`: You don't have permission. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3095,7 +3095,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `not_found`: There is no such thing, or it is not yours. */
+            /** @description `not_found`: Not found, or you don't have access. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3124,7 +3124,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `dependency_unavailable`: A part of this server is not available right now; try again later. */
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3155,7 +3155,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description `bad_request`: The request can't be carried out as it stands. */
+            /** @description `bad_request`: The request can't be processed as it is. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3164,7 +3164,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `invalid_credentials`: The name or the password is wrong. */
+            /** @description `invalid_credentials`: Wrong name or password. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3173,7 +3173,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `forbidden`: Your account may not do this. */
+            /** @description `forbidden`: You don't have permission. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3202,7 +3202,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `rate_limited`: Too many attempts; wait a little and try again. */
+            /** @description `rate_limited`: Too many attempts; try again in a moment. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3211,7 +3211,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `dependency_unavailable`: A part of this server is not available right now; try again later. */
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3246,7 +3246,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `bad_request`: The request can't be carried out as it stands. */
+            /** @description `bad_request`: The request can't be processed as it is. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3275,7 +3275,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `dependency_unavailable`: A part of this server is not available right now; try again later. */
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3319,7 +3319,7 @@ export interface operations {
                     "application/json": components["schemas"]["TokenPair"];
                 };
             };
-            /** @description `bad_request`: The request can't be carried out as it stands. */
+            /** @description `bad_request`: The request can't be processed as it is. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3328,7 +3328,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `invalid_credentials`: The name or the password is wrong. */
+            /** @description `invalid_credentials`: Wrong name or password. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3337,7 +3337,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `forbidden`: Your account may not do this. */
+            /** @description `forbidden`: You don't have permission. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3366,7 +3366,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `rate_limited`: Too many attempts; wait a little and try again. */
+            /** @description `rate_limited`: Too many attempts; try again in a moment. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3375,7 +3375,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `dependency_unavailable`: A part of this server is not available right now; try again later. */
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3406,7 +3406,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description `bad_request`: The request can't be carried out as it stands. */
+            /** @description `bad_request`: The request can't be processed as it is. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3418,7 +3418,7 @@ export interface operations {
             /**
              * @description `not_authenticated`: Not authenticated
              *
-             *     `token_expired`: The token has expired or was revoked; sign in again.
+             *     `token_expired`: The session has expired or was ended; sign in again.
              */
             401: {
                 headers: {
@@ -3428,7 +3428,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `forbidden`: Your account may not do this. */
+            /** @description `forbidden`: You don't have permission. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3457,7 +3457,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `dependency_unavailable`: A part of this server is not available right now; try again later. */
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3489,7 +3489,7 @@ export interface operations {
             /**
              * @description `not_authenticated`: Not authenticated
              *
-             *     `token_expired`: The token has expired or was revoked; sign in again.
+             *     `token_expired`: The session has expired or was ended; sign in again.
              */
             401: {
                 headers: {
@@ -3510,7 +3510,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `dependency_unavailable`: A part of this server is not available right now; try again later. */
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3541,7 +3541,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description `bad_request`: The request can't be carried out as it stands. */
+            /** @description `bad_request`: The request can't be processed as it is. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3550,7 +3550,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `invalid_credentials`: The name or the password is wrong. */
+            /** @description `invalid_credentials`: Wrong name or password. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3559,7 +3559,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `forbidden`: Your account may not do this. */
+            /** @description `forbidden`: You don't have permission. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3588,7 +3588,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `rate_limited`: Too many attempts; wait a little and try again. */
+            /** @description `rate_limited`: Too many attempts; try again in a moment. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3597,7 +3597,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `dependency_unavailable`: A part of this server is not available right now; try again later. */
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3630,7 +3630,7 @@ export interface operations {
                     "application/json": components["schemas"]["UserRead"];
                 };
             };
-            /** @description `bad_request`: The request can't be carried out as it stands. */
+            /** @description `bad_request`: The request can't be processed as it is. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3642,7 +3642,7 @@ export interface operations {
             /**
              * @description `not_authenticated`: Not authenticated
              *
-             *     `token_expired`: The token has expired or was revoked; sign in again.
+             *     `token_expired`: The session has expired or was ended; sign in again.
              */
             401: {
                 headers: {
@@ -3652,7 +3652,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `forbidden`: Your account may not do this. */
+            /** @description `forbidden`: You don't have permission. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3672,7 +3672,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `conflict`: This collides with something that is there already. */
+            /** @description `conflict`: Already exists. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -3690,7 +3690,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `dependency_unavailable`: A part of this server is not available right now; try again later. */
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3723,7 +3723,7 @@ export interface operations {
                     "application/json": components["schemas"]["TokenPair"];
                 };
             };
-            /** @description `bad_request`: The request can't be carried out as it stands. */
+            /** @description `bad_request`: The request can't be processed as it is. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3732,7 +3732,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `token_expired`: The token has expired or was revoked; sign in again. */
+            /** @description `token_expired`: The session has expired or was ended; sign in again. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3761,7 +3761,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `dependency_unavailable`: A part of this server is not available right now; try again later. */
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3794,7 +3794,7 @@ export interface operations {
                     "application/json": components["schemas"]["UserRead"];
                 };
             };
-            /** @description `bad_request`: The request can't be carried out as it stands. */
+            /** @description `bad_request`: The request can't be processed as it is. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3814,7 +3814,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `conflict`: This collides with something that is there already. */
+            /** @description `conflict`: Already exists. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -3832,7 +3832,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `dependency_unavailable`: A part of this server is not available right now; try again later. */
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3867,7 +3867,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `bad_request`: The request can't be carried out as it stands. */
+            /** @description `bad_request`: The request can't be processed as it is. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3896,7 +3896,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `dependency_unavailable`: A part of this server is not available right now; try again later. */
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3928,7 +3928,7 @@ export interface operations {
             /**
              * @description `not_authenticated`: Not authenticated
              *
-             *     `token_expired`: The token has expired or was revoked; sign in again.
+             *     `token_expired`: The session has expired or was ended; sign in again.
              */
             401: {
                 headers: {
@@ -3949,7 +3949,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `dependency_unavailable`: A part of this server is not available right now; try again later. */
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3981,7 +3981,7 @@ export interface operations {
             /**
              * @description `not_authenticated`: Not authenticated
              *
-             *     `token_expired`: The token has expired or was revoked; sign in again.
+             *     `token_expired`: The session has expired or was ended; sign in again.
              */
             401: {
                 headers: {
@@ -3991,7 +3991,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `forbidden`: Your account may not do this. */
+            /** @description `forbidden`: You don't have permission. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4000,7 +4000,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `not_found`: There is no such thing, or it is not yours. */
+            /** @description `not_found`: Not found, or you don't have access. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4029,7 +4029,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `dependency_unavailable`: A part of this server is not available right now; try again later. */
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4062,7 +4062,7 @@ export interface operations {
                     "application/json": components["schemas"]["ChatResponse"];
                 };
             };
-            /** @description `bad_request`: The request can't be carried out as it stands. */
+            /** @description `bad_request`: The request can't be processed as it is. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4080,7 +4080,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `forbidden`: Your account may not do this. */
+            /** @description `forbidden`: You don't have permission. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4089,7 +4089,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `not_found`: There is no such thing, or it is not yours. */
+            /** @description `not_found`: Not found, or you don't have access. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4109,7 +4109,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `conflict`: This collides with something that is there already. */
+            /** @description `conflict`: Already exists. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -4128,17 +4128,17 @@ export interface operations {
                 };
             };
             /**
-             * @description `provider_error`: The model provider answered with an error; try again or choose another model.
+             * @description `provider_error`: The model provider returned an error; try again or choose another model.
              *
              *     `provider_auth_failed`: The model provider refused this server's credentials; the operator has to check them.
              *
-             *     `model_not_found`: The provider has no model of this name; choose one from the models list.
+             *     `model_not_found`: The provider has no model of this name; choose another one.
              *
-             *     `context_too_long`: The conversation is longer than this model reads; shorten it or choose a model with a larger context.
+             *     `context_too_long`: The chat is too long for this model; start a new one or choose a model with a larger context.
              *
-             *     `content_refused`: The provider refused to answer this content; word the question differently.
+             *     `content_refused`: The provider refused this content; rephrase the question.
              *
-             *     `provider_bad_answer`: The model provider's answer could not be understood; try again or choose another model.
+             *     `provider_bad_answer`: The model provider's answer could not be read; try again or choose another model.
              */
             502: {
                 headers: {
@@ -4153,9 +4153,9 @@ export interface operations {
              *
              *     `provider_rate_limited`: The model provider is limiting this server's requests; try again later.
              *
-             *     `provider_busy`: All places for this model are taken and the queue is full; try again in a moment.
+             *     `provider_busy`: This model is busy and its queue is full; try again in a moment.
              *
-             *     `dependency_unavailable`: A part of this server is not available right now; try again later.
+             *     `dependency_unavailable`: A part of this server is unavailable; try again later.
              */
             503: {
                 headers: {
@@ -4205,7 +4205,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `not_found`: There is no such thing, or it is not yours. */
+            /** @description `not_found`: Not found, or you don't have access. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4234,7 +4234,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `dependency_unavailable`: A part of this server is not available right now; try again later. */
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4274,7 +4274,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `forbidden`: Your account may not do this. */
+            /** @description `forbidden`: You don't have permission. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4283,7 +4283,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `not_found`: There is no such thing, or it is not yours. */
+            /** @description `not_found`: Not found, or you don't have access. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4312,7 +4312,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `dependency_unavailable`: A part of this server is not available right now; try again later. */
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4347,7 +4347,7 @@ export interface operations {
                     "application/json": components["schemas"]["Resumed"];
                 };
             };
-            /** @description `bad_request`: The request can't be carried out as it stands. */
+            /** @description `bad_request`: The request can't be processed as it is. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4365,7 +4365,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `forbidden`: Your account may not do this. */
+            /** @description `forbidden`: You don't have permission. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4374,7 +4374,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `not_found`: There is no such thing, or it is not yours. */
+            /** @description `not_found`: Not found, or you don't have access. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4394,7 +4394,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `not_waiting`: This run does not wait for anybody. */
+            /** @description `not_waiting`: This run is not waiting for a decision. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -4412,7 +4412,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `dependency_unavailable`: A part of this server is not available right now; try again later. */
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4455,7 +4455,7 @@ export interface operations {
                     "text/event-stream": unknown;
                 };
             };
-            /** @description `bad_request`: The request can't be carried out as it stands. */
+            /** @description `bad_request`: The request can't be processed as it is. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4473,7 +4473,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `not_found`: There is no such thing, or it is not yours. */
+            /** @description `not_found`: Not found, or you don't have access. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4502,7 +4502,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `dependency_unavailable`: A part of this server is not available right now; try again later. */
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4544,7 +4544,7 @@ export interface operations {
                     "text/event-stream": unknown;
                 };
             };
-            /** @description `bad_request`: The request can't be carried out as it stands. */
+            /** @description `bad_request`: The request can't be processed as it is. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4562,7 +4562,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `forbidden`: Your account may not do this. */
+            /** @description `forbidden`: You don't have permission. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4571,7 +4571,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `not_found`: There is no such thing, or it is not yours. */
+            /** @description `not_found`: Not found, or you don't have access. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4591,7 +4591,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `conflict`: This collides with something that is there already. */
+            /** @description `conflict`: Already exists. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -4609,7 +4609,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `dependency_unavailable`: A part of this server is not available right now; try again later. */
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4646,7 +4646,7 @@ export interface operations {
                     "application/json": components["schemas"]["Page_ConversationRead_"];
                 };
             };
-            /** @description `bad_request`: The request can't be carried out as it stands. */
+            /** @description `bad_request`: The request can't be processed as it is. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4664,7 +4664,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `not_found`: There is no such thing, or it is not yours. */
+            /** @description `not_found`: Not found, or you don't have access. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4693,7 +4693,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `dependency_unavailable`: A part of this server is not available right now; try again later. */
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4726,7 +4726,7 @@ export interface operations {
                     "application/json": components["schemas"]["ConversationRead"];
                 };
             };
-            /** @description `bad_request`: The request can't be carried out as it stands. */
+            /** @description `bad_request`: The request can't be processed as it is. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4744,7 +4744,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `forbidden`: Your account may not do this. */
+            /** @description `forbidden`: You don't have permission. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4753,7 +4753,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `not_found`: There is no such thing, or it is not yours. */
+            /** @description `not_found`: Not found, or you don't have access. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4782,7 +4782,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `dependency_unavailable`: A part of this server is not available right now; try again later. */
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4811,7 +4811,7 @@ export interface operations {
                     "application/json": components["schemas"]["Imported"];
                 };
             };
-            /** @description `bad_request`: The request can't be carried out as it stands. */
+            /** @description `bad_request`: The request can't be processed as it is. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4829,7 +4829,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `forbidden`: Your account may not do this. */
+            /** @description `forbidden`: You don't have permission. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4838,7 +4838,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `not_found`: There is no such thing, or it is not yours. */
+            /** @description `not_found`: Not found, or you don't have access. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4858,7 +4858,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `file_too_large`: The file is larger than this server takes. */
+            /** @description `file_too_large`: The file is too large for this server. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -4876,7 +4876,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `dependency_unavailable`: A part of this server is not available right now; try again later. */
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4916,7 +4916,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `not_found`: There is no such thing, or it is not yours. */
+            /** @description `not_found`: Not found, or you don't have access. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4945,7 +4945,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `dependency_unavailable`: A part of this server is not available right now; try again later. */
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4983,7 +4983,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `forbidden`: Your account may not do this. */
+            /** @description `forbidden`: You don't have permission. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4992,7 +4992,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `not_found`: There is no such thing, or it is not yours. */
+            /** @description `not_found`: Not found, or you don't have access. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5021,7 +5021,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `dependency_unavailable`: A part of this server is not available right now; try again later. */
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -5056,7 +5056,7 @@ export interface operations {
                     "application/json": components["schemas"]["ConversationRead"];
                 };
             };
-            /** @description `bad_request`: The request can't be carried out as it stands. */
+            /** @description `bad_request`: The request can't be processed as it is. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5074,7 +5074,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `forbidden`: Your account may not do this. */
+            /** @description `forbidden`: You don't have permission. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5083,7 +5083,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `not_found`: There is no such thing, or it is not yours. */
+            /** @description `not_found`: Not found, or you don't have access. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5112,7 +5112,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `dependency_unavailable`: A part of this server is not available right now; try again later. */
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -5152,7 +5152,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `not_found`: There is no such thing, or it is not yours. */
+            /** @description `not_found`: Not found, or you don't have access. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5181,7 +5181,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `dependency_unavailable`: A part of this server is not available right now; try again later. */
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -5221,7 +5221,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `not_found`: There is no such thing, or it is not yours. */
+            /** @description `not_found`: Not found, or you don't have access. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5250,7 +5250,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `dependency_unavailable`: A part of this server is not available right now; try again later. */
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -5287,7 +5287,7 @@ export interface operations {
                     "application/json": components["schemas"]["Page_MessageRead_"];
                 };
             };
-            /** @description `bad_request`: The request can't be carried out as it stands. */
+            /** @description `bad_request`: The request can't be processed as it is. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5305,7 +5305,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `not_found`: There is no such thing, or it is not yours. */
+            /** @description `not_found`: Not found, or you don't have access. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5334,7 +5334,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `dependency_unavailable`: A part of this server is not available right now; try again later. */
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -5372,7 +5372,7 @@ export interface operations {
                     "application/json": components["schemas"]["Page_FileRead_"];
                 };
             };
-            /** @description `bad_request`: The request can't be carried out as it stands. */
+            /** @description `bad_request`: The request can't be processed as it is. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5390,7 +5390,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `not_found`: There is no such thing, or it is not yours. */
+            /** @description `not_found`: Not found, or you don't have access. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5419,7 +5419,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `dependency_unavailable`: A part of this server is not available right now; try again later. */
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -5459,7 +5459,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `forbidden`: Your account may not do this. */
+            /** @description `forbidden`: You don't have permission. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5468,7 +5468,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `not_found`: There is no such thing, or it is not yours. */
+            /** @description `not_found`: Not found, or you don't have access. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5497,7 +5497,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `dependency_unavailable`: A part of this server is not available right now; try again later. */
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -5537,7 +5537,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `not_found`: There is no such thing, or it is not yours. */
+            /** @description `not_found`: Not found, or you don't have access. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5566,7 +5566,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `dependency_unavailable`: A part of this server is not available right now; try again later. */
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -5615,7 +5615,7 @@ export interface operations {
                     "application/json": components["schemas"]["UploadRead"];
                 };
             };
-            /** @description `bad_request`: The request can't be carried out as it stands. */
+            /** @description `bad_request`: The request can't be processed as it is. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5633,7 +5633,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `forbidden`: Your account may not do this. */
+            /** @description `forbidden`: You don't have permission. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5642,7 +5642,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `not_found`: There is no such thing, or it is not yours. */
+            /** @description `not_found`: Not found, or you don't have access. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5663,7 +5663,7 @@ export interface operations {
                 };
             };
             /**
-             * @description `file_too_large`: The file is larger than this server takes.
+             * @description `file_too_large`: The file is too large for this server.
              *
              *     `quota_exceeded`: Your storage is full; delete files to make room.
              */
@@ -5675,7 +5675,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `unsupported_file_type`: Files of this type can't be read here. */
+            /** @description `unsupported_file_type`: This type of file is not supported. */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -5693,7 +5693,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `dependency_unavailable`: A part of this server is not available right now; try again later. */
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -5733,7 +5733,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `not_found`: There is no such thing, or it is not yours. */
+            /** @description `not_found`: Not found, or you don't have access. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5762,7 +5762,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `dependency_unavailable`: A part of this server is not available right now; try again later. */
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -5800,7 +5800,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `forbidden`: Your account may not do this. */
+            /** @description `forbidden`: You don't have permission. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5809,7 +5809,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `not_found`: There is no such thing, or it is not yours. */
+            /** @description `not_found`: Not found, or you don't have access. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5838,7 +5838,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `dependency_unavailable`: A part of this server is not available right now; try again later. */
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -5873,7 +5873,7 @@ export interface operations {
                     "application/json": components["schemas"]["FileRead"];
                 };
             };
-            /** @description `bad_request`: The request can't be carried out as it stands. */
+            /** @description `bad_request`: The request can't be processed as it is. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5891,7 +5891,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `forbidden`: Your account may not do this. */
+            /** @description `forbidden`: You don't have permission. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5900,7 +5900,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `not_found`: There is no such thing, or it is not yours. */
+            /** @description `not_found`: Not found, or you don't have access. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5929,7 +5929,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `dependency_unavailable`: A part of this server is not available right now; try again later. */
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -5965,7 +5965,7 @@ export interface operations {
                     "application/json": components["schemas"]["Page_ChunkRead_"];
                 };
             };
-            /** @description `bad_request`: The request can't be carried out as it stands. */
+            /** @description `bad_request`: The request can't be processed as it is. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5983,7 +5983,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `not_found`: There is no such thing, or it is not yours. */
+            /** @description `not_found`: Not found, or you don't have access. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -6012,7 +6012,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `dependency_unavailable`: A part of this server is not available right now; try again later. */
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -6057,7 +6057,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `not_found`: There is no such thing, or it is not yours. */
+            /** @description `not_found`: Not found, or you don't have access. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -6086,7 +6086,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `dependency_unavailable`: A part of this server is not available right now; try again later. */
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -6121,7 +6121,7 @@ export interface operations {
                     "application/json": components["schemas"]["FileRead"];
                 };
             };
-            /** @description `bad_request`: The request can't be carried out as it stands. */
+            /** @description `bad_request`: The request can't be processed as it is. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -6139,7 +6139,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `forbidden`: Your account may not do this. */
+            /** @description `forbidden`: You don't have permission. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6148,7 +6148,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `not_found`: There is no such thing, or it is not yours. */
+            /** @description `not_found`: Not found, or you don't have access. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -6177,7 +6177,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `dependency_unavailable`: A part of this server is not available right now; try again later. */
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -6212,7 +6212,7 @@ export interface operations {
                     "application/json": components["schemas"]["FileRead"];
                 };
             };
-            /** @description `bad_request`: The request can't be carried out as it stands. */
+            /** @description `bad_request`: The request can't be processed as it is. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -6230,7 +6230,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `forbidden`: Your account may not do this. */
+            /** @description `forbidden`: You don't have permission. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6239,7 +6239,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `not_found`: There is no such thing, or it is not yours. */
+            /** @description `not_found`: Not found, or you don't have access. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -6268,7 +6268,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `dependency_unavailable`: A part of this server is not available right now; try again later. */
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -6308,7 +6308,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `not_found`: There is no such thing, or it is not yours. */
+            /** @description `not_found`: Not found, or you don't have access. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -6337,7 +6337,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `dependency_unavailable`: A part of this server is not available right now; try again later. */
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -6370,7 +6370,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description `bad_request`: The request can't be carried out as it stands. */
+            /** @description `bad_request`: The request can't be processed as it is. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -6388,7 +6388,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `forbidden`: Your account may not do this. */
+            /** @description `forbidden`: You don't have permission. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6397,7 +6397,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `not_found`: There is no such thing, or it is not yours. */
+            /** @description `not_found`: Not found, or you don't have access. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -6426,7 +6426,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `dependency_unavailable`: A part of this server is not available right now; try again later. */
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -6470,7 +6470,7 @@ export interface operations {
                     "text/event-stream": unknown;
                 };
             };
-            /** @description `bad_request`: The request can't be carried out as it stands. */
+            /** @description `bad_request`: The request can't be processed as it is. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -6488,7 +6488,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `forbidden`: Your account may not do this. */
+            /** @description `forbidden`: You don't have permission. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6497,7 +6497,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `not_found`: There is no such thing, or it is not yours. */
+            /** @description `not_found`: Not found, or you don't have access. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -6517,7 +6517,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `conflict`: This collides with something that is there already. */
+            /** @description `conflict`: Already exists. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -6535,7 +6535,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `dependency_unavailable`: A part of this server is not available right now; try again later. */
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -6575,7 +6575,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `not_found`: There is no such thing, or it is not yours. */
+            /** @description `not_found`: Not found, or you don't have access. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -6604,7 +6604,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `dependency_unavailable`: A part of this server is not available right now; try again later. */
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -6655,7 +6655,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `dependency_unavailable`: A part of this server is not available right now; try again later. */
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -6695,7 +6695,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `dependency_unavailable`: A part of this server is not available right now; try again later. */
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -6728,7 +6728,7 @@ export interface operations {
                     "application/json": components["schemas"]["SearchResponse"];
                 };
             };
-            /** @description `bad_request`: The request can't be carried out as it stands. */
+            /** @description `bad_request`: The request can't be processed as it is. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -6746,7 +6746,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `forbidden`: Your account may not do this. */
+            /** @description `forbidden`: You don't have permission. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6755,7 +6755,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `not_found`: There is no such thing, or it is not yours. */
+            /** @description `not_found`: Not found, or you don't have access. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -6784,7 +6784,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `dependency_unavailable`: A part of this server is not available right now; try again later. */
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -6822,7 +6822,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `forbidden`: Your account may not do this. */
+            /** @description `forbidden`: You don't have permission. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6842,7 +6842,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `dependency_unavailable`: A part of this server is not available right now; try again later. */
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -6891,7 +6891,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `dependency_unavailable`: A part of this server is not available right now; try again later. */
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -6940,7 +6940,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `dependency_unavailable`: A part of this server is not available right now; try again later. */
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
             503: {
                 headers: {
                     [name: string]: unknown;
