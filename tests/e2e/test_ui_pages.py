@@ -135,7 +135,7 @@ async def test_a_citation_opens_the_pdf_at_its_page(open_page: OpenPage, anna: P
     page = await open_page(anna)
     await attach(page, "llamas.pdf", pdf(pages), "application/pdf")
     await ready(page, "llamas.pdf")
-    await asked(page, openai, "How long does the warranty of a llama last?", "Seven years [1].")
+    await asked(page, openai, "How many years does the warranty last?", "Seven years [1].")
     await page.get_by_role("button", name="Source 1", exact=True).first.click()
     panel = page.get_by_role("complementary", name="Document")
     await expect(panel.get_by_text("Page 3 / 3")).to_be_visible()

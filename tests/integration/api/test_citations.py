@@ -12,11 +12,13 @@ def page_about(subject: str, fact: str) -> str:
 
 async def test_page_and_snippet_are_those_of_the_match(anna: Person, openai: OpenAIServer) -> None:
     subjects = ["garden", "cellar", "roof", "kitchen", "stairway", "chimney"]
+    painters = ["Adelheid", "Bartholomew", "Clementine", "Dagobert", "Oswald", "Frederika"]
     pages = [
-        page_about(subject, f"The {subject} was last painted in {1950 + n}.") for n, subject in enumerate(subjects)
+        page_about(subject, f"{painter} repainted the {subject} in {1950 + n}.")
+        for n, (subject, painter) in enumerate(zip(subjects, painters, strict=True))
     ]
     file = await anna.indexed("house.pdf", pdf(pages))
-    answer = await anna.ask("When was the stairway last painted?", file_ids=[file["id"]])
+    answer = await anna.ask("When was the stairway repainted by Oswald?", file_ids=[file["id"]])
     text = (await anna.get(f"/files/{file['id']}/text"))["text"]
     chunks = {chunk["id"]: chunk for chunk in (await anna.get(f"/files/{file['id']}/chunks"))["items"]}
     best = answer["sources"][0]
