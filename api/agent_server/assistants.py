@@ -7,6 +7,7 @@ from uuid import NAMESPACE_URL, uuid5
 from fastapi import APIRouter
 from pydantic import Field
 
+from api.agent_server.schemas import TurnOptions
 from api.deps import CurrentUser, State
 from api.schemas.common import Body
 from graphs.chat import Graph
@@ -107,8 +108,6 @@ async def get_subgraphs(assistant_id: str, user: CurrentUser) -> dict[str, Any]:
 
 
 def _schemas(graph: Graph) -> dict[str, Any]:
-    from api.agent_server.schemas import TurnOptions  # here, since that module asks for the assistant
-
     state = graph.get_output_jsonschema()
     return {
         "input_schema": graph.get_input_jsonschema(),

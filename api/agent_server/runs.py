@@ -89,6 +89,23 @@ async def _begin(state: AppState, user: CurrentUser, thread: Conversation, body:
     return _Begun(state, thread, await _run(state, thread, run_id), modes, after)
 
 
+async def _begin_in(state: AppState, user: CurrentUser, thread_id: UUID, body: RunCreate, request: Request) -> _Begun:
+    """Begin a run in a thread of the caller's."""
+    thread = await _thread(state, user.id, thread_id, create=body.if_not_exists == "create")
+    return await _begin(state, user, thread, body, request_id_of(request))
+
+
+async def _begin_alone(state: AppState, user: CurrentUser, body: RunCreate, request: Request) -> _Begun:
+    """Begin a run in a thread of its own; where it is refused, that is gone."""
+    async with state.database.transaction() as session:
+        thread = await conversations.create(session, user.id)
+    try:
+        return await _begin(state, user, thread, body, request_id_of(request))
+    except BaseException:
+        await forget_conversation(state, user.id, thread.id)
+        raise
+
+
 async def _answer(state: AppState, user_id: UUID, thread: Conversation, answer: Any) -> tuple[UUID, int]:
     """Answer the thread's waiting run; return it, and the number of its last event before."""
     if answer is None:
@@ -130,8 +147,7 @@ async def create_run(
     thread_id: UUID, body: RunCreate, request: Request, response: Response, user: CurrentUser, state: State
 ) -> dict[str, Any]:
     """Begin a run and return it; it goes on by itself."""
-    thread = await _thread(state, user.id, thread_id, create=body.if_not_exists == "create")
-    begun = await _begin(state, user, thread, body, request_id_of(request))
+    begun = await _begin_in(state, user, thread_id, body, request)
     response.headers.update(begun.headers)
     return run_read(begun.run)
 
@@ -141,8 +157,7 @@ async def stream_run(
     thread_id: UUID, body: RunCreate, request: Request, user: CurrentUser, state: State
 ) -> EventStream:
     """Begin a run and stream it."""
-    thread = await _thread(state, user.id, thread_id, create=body.if_not_exists == "create")
-    begun = await _begin(state, user, thread, body, request_id_of(request))
+    begun = await _begin_in(state, user, thread_id, body, request)
     return _streamed(state, user.id, begun, stops=body.on_disconnect == "cancel", after=begun.after)
 
 
@@ -151,8 +166,7 @@ async def wait_run(
     thread_id: UUID, body: RunCreate, request: Request, response: Response, user: CurrentUser, state: State
 ) -> dict[str, Any]:
     """Begin a run, wait for its end, and return the values that it leaves."""
-    thread = await _thread(state, user.id, thread_id, create=body.if_not_exists == "create")
-    begun = await _begin(state, user, thread, body, request_id_of(request))
+    begun = await _begin_in(state, user, thread_id, body, request)
     response.headers.update(begun.headers)
     return await begun.stream.values(begun.after)
 
@@ -167,8 +181,7 @@ def _streamed(state: AppState, user_id: UUID, begun: _Begun, *, stops: bool, aft
 @router.post("/runs/stream")
 async def stream_alone(body: RunCreate, request: Request, user: CurrentUser, state: State) -> EventStream:
     """Stream a run without a thread of the caller's; what it leaves is deleted, unless `on_completion` keeps it."""
-    thread = await _begin_thread(state, user.id)
-    begun = await _begin(state, user, thread, body, request_id_of(request))
+    begun = await _begin_alone(state, user, body, request)
 
     async def frames() -> Any:
         try:
@@ -176,7 +189,7 @@ async def stream_alone(body: RunCreate, request: Request, user: CurrentUser, sta
                 yield frame
         finally:
             if body.on_completion == "delete":
-                await forget_conversation(state, user.id, thread.id)
+                await forget_conversation(state, user.id, begun.run.conversation_id)
 
     return EventStream(frames(), headers=begun.headers)
 
@@ -184,25 +197,18 @@ async def stream_alone(body: RunCreate, request: Request, user: CurrentUser, sta
 @router.post("/runs/wait")
 async def wait_alone(body: RunCreate, request: Request, user: CurrentUser, state: State) -> dict[str, Any]:
     """Wait for a run without a thread of the caller's, and return the values that it leaves."""
-    thread = await _begin_thread(state, user.id)
+    begun = await _begin_alone(state, user, body, request)
     try:
-        begun = await _begin(state, user, thread, body, request_id_of(request))
         return await begun.stream.values()
     finally:
         if body.on_completion == "delete":
-            await forget_conversation(state, user.id, thread.id)
+            await forget_conversation(state, user.id, begun.run.conversation_id)
 
 
 @router.post("/runs")
 async def create_alone(body: RunCreate, request: Request, user: CurrentUser, state: State) -> dict[str, Any]:
     """Begin a run in a thread of its own, which stays."""
-    thread = await _begin_thread(state, user.id)
-    return run_read((await _begin(state, user, thread, body, request_id_of(request))).run)
-
-
-async def _begin_thread(state: AppState, user_id: UUID) -> Conversation:
-    async with state.database.transaction() as session:
-        return await conversations.create(session, user_id)
+    return run_read((await _begin_alone(state, user, body, request)).run)
 
 
 @router.get("/threads/{thread_id}/runs")

@@ -11,9 +11,6 @@ from api.schemas.common import Body, clean_text
 from llama_service.errors import BadRequest, ValidationFailed
 from llama_service.settings import ModelSource
 
-StreamMode = Literal[
-    "values", "updates", "messages", "messages-tuple", "custom", "events", "debug", "tasks", "checkpoints"
-]
 SUPPORTED_MODES = ("values", "updates", "messages", "messages-tuple", "custom")
 
 

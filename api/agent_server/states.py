@@ -1,7 +1,7 @@
 """States of threads as the protocol has them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -91,13 +91,7 @@ class ThreadStates:
 
     async def newest_of(self, run_id: UUID) -> StateSnapshot | None:
         """Return the newest state of a run, None where it has none."""
-        async for snapshot in self._of_run(run_id, limit=1):
-            return snapshot
-        return None
-
-    def _of_run(self, run_id: UUID, limit: int | None = None) -> AsyncIterator[StateSnapshot]:
-        config: Any = self._config
-        return self._state.graph.aget_state_history(config, filter={"run": str(run_id)}, limit=limit)
+        return await self._state.runs.latest_state(self._conversation.id, run_id)
 
     async def ended(self, run_id: UUID) -> StateSnapshot | None:
         """Return the last state of a run that has ended, or that waits, once it is written."""
@@ -111,7 +105,9 @@ class ThreadStates:
 
     async def updates(self, run_id: UUID) -> list[dict[str, Any]]:
         """Return what each node of a run has returned, in order."""
-        snapshots = [snapshot async for snapshot in self._of_run(run_id)]
+        config: Any = self._config
+        history = self._state.graph.aget_state_history(config, filter={"run": str(run_id)})
+        snapshots = [snapshot async for snapshot in history]
         return [
             {task.name: plain(task.result)}
             for snapshot in reversed(snapshots)

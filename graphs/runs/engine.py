@@ -158,16 +158,16 @@ class RunEngine:
         if not run.is_ended and not run.stream.is_detached:
             await self._wait_for_person(run)
 
-    async def _latest(self, run: Run) -> Any | None:
-        """Return the newest state of a run, None where it has none yet."""
-        config: Any = {"configurable": {"thread_id": str(run.conversation_id)}}
-        async for snapshot in self.graph.aget_state_history(config, filter={"run": str(run.run_id)}, limit=1):
+    async def latest_state(self, conversation_id: UUID, run_id: UUID) -> Any | None:
+        """Return the newest state of a run, None where it has none yet. The caller has checked whose it is."""
+        config: Any = {"configurable": {"thread_id": str(conversation_id)}}
+        async for snapshot in self.graph.aget_state_history(config, filter={"run": str(run_id)}, limit=1):
             return snapshot
         return None
 
     async def _wait_for_person(self, run: Run) -> None:
         """Set a run aside whose graph has stopped at an interrupt."""
-        snapshot = await self._latest(run)
+        snapshot = await self.latest_state(run.conversation_id, run.run_id)
         if snapshot is None or not snapshot.interrupts:
             raise AppError
         await run.flush()
@@ -276,7 +276,7 @@ class RunEngine:
             outcome, ending = "stopped", STOPPED
         elif claimed.attempt > MAX_ATTEMPTS:
             outcome, ending = "given_up", Ending("failed", "failed", RunGivenUp())
-        snapshot = await self._latest(run)
+        snapshot = await self.latest_state(run.conversation_id, run.run_id)
         answered = snapshot is not None and snapshot.values.get("answer") is not None
         if ending is None and not answered and not self._can_continue(run):
             outcome, ending = "interrupted", INTERRUPTED

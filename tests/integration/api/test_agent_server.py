@@ -195,6 +195,12 @@ async def test_a_run_without_a_thread_leaves_nothing(
     assert texts(values)[-1] == "Gone soon."
     parts = [part async for part in client.runs.stream(None, "chat", input=asked("Who?"))]
     assert texts(parts[-1].data)[-1] == "Gone soon."
+    # Nor does one that is refused.
+    for refused in (client.runs.wait(None, "another", input=asked("Who?")), client.runs.create(None, "another")):
+        with pytest.raises(httpx.HTTPStatusError):
+            await refused
+    with pytest.raises(httpx.HTTPStatusError):
+        [part async for part in client.runs.stream(None, "another", input=asked("Who?"))]
     assert (await anna.get("/conversations"))["items"] == []
 
 
