@@ -99,6 +99,7 @@ class Filler:
                 mime="text/plain",
                 size=sum(map(len, text.passages)),
                 sha256=f"{self._made:064x}",
+                in_library=True,
             )
             rows = _rows(file.id, ids, text.passages, vectors)
             await files.replace_passages(session, file.id, rows, text.postings)

@@ -20,6 +20,7 @@ from bench.fill import MODEL, Filler, analyze, crowd
 from bench.load import Account, clients, median, percentile
 from bench.report import Row
 from bench.stage import Stage, stage
+from llama_service.dsn import PostgresDsn
 from llama_service.runtime.process import free_port
 from persistence.lexical import query_terms
 from persistence.search import Retriever, Scope
@@ -70,7 +71,7 @@ class _Bench:
     """The stores of a stage, a retriever in this process, and a bare client of Chroma."""
 
     def __init__(self, made: Stage) -> None:
-        self.database = Database(made.postgres.dsn.replace("postgresql://", "postgresql+asyncpg://", 1), 10)
+        self.database = Database(PostgresDsn.of(made.postgres.dsn), 10)
         self.index = VectorIndex(made.chroma.url, _COLLECTION, SecretStr(made.chroma.token))
         self.filler = Filler(self.database, self.index)
         self.retriever = Retriever(self.database, self.index, self._embed)

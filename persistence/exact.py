@@ -1,12 +1,12 @@
-"""Vector search by comparing with every passage of a narrow scope.
+"""Vector search by comparing with every passage of the scope.
 
-An index of all users' passages answers a filtered question the more slowly the less the filter lets through: it has to
-walk past what is not meant. Where a scope is a small part of everything, looking at each of its vectors is faster,
-exact, and takes the same time whatever others keep.
+A graph index (HNSW) over all users' passages answers a filtered question the more slowly the less the filter lets
+through, and it misses passages: some are reached from nowhere, the more so where texts come twice or were deleted.
+Up to a size that only large libraries exceed, looking at each vector of the scope is faster, misses nothing, and takes
+the same time whatever others keep. See docs/decisions/0009.
 """
 
 import asyncio
-import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import datetime
@@ -23,13 +23,14 @@ Floats = NDArray[np.float32]
 Kept = tuple[NDArray[np.int64], Floats]
 """Positions, ascending, and vectors of unit length, one row for each."""
 
-_MOST = 10_000  # passages of a scope: some 3 ms of multiplication
-_NARROW = 4  # times as many passages as the scope's have to be there
-_LEAST = 5_000  # passages in all; the index is quick where there are fewer
+WIDEST = 10_000
+"""Passages of a scope that are compared one by one, with some 3 ms of multiplication."""
 _CACHED_BYTES = 64 * 1024 * 1024
-_COUNTED_FOR = 30.0  # seconds
-# What the planner knows, without counting: autovacuum keeps it near the truth, -1 is "not yet known".
-_TOTAL = Statement("SELECT reltuples::bigint AS passages FROM pg_class WHERE oid = 'passages'::regclass")
+_SOME = Statement(
+    "SELECT p.file_id, p.position, p.vector FROM passages p"
+    " JOIN unnest(CAST(:files AS uuid[]), CAST(:positions AS int[])) AS wanted(file_id, position)"
+    " USING (file_id, position) WHERE p.vector IS NOT NULL ORDER BY p.file_id, p.position"
+)
 _VECTORS = Statement(
     "SELECT file_id, position, vector FROM passages"
     " WHERE file_id = ANY(CAST(:files AS uuid[])) AND vector IS NOT NULL ORDER BY file_id, position"
@@ -39,24 +40,11 @@ _VECTORS = Statement(
 class ExactVectors:
     """Compares a question with the vectors in Postgres. Those of files that were searched lately stay in memory."""
 
-    def __init__(self, database: Database, *, cached_bytes: int = _CACHED_BYTES, least: int = _LEAST) -> None:
+    def __init__(self, database: Database, *, cached_bytes: int = _CACHED_BYTES) -> None:
         self._database = database
-        self._least = least
         self._room = cached_bytes
         self._kept: OrderedDict[tuple[UUID, datetime], Kept] = OrderedDict()
         self._used = 0
-        self._total, self._counted = 0, -_COUNTED_FOR
-
-    async def suits(self, passages: int) -> bool:
-        """Whether a scope of so many passages is small, and a small part of everything that is not small itself."""
-        if passages > _MOST:
-            return False
-        if time.monotonic() - self._counted > _COUNTED_FOR:
-            self._counted = time.monotonic()
-            async with self._database.raw(transaction=False) as connection:
-                row = await connection.row(_TOTAL, {})
-            self._total = row["passages"] if row else 0
-        return self._total >= max(self._least, _NARROW * passages)
 
     async def near(self, model: str, vector: Sequence[float], files: Sequence[Any], count: int) -> list[VectorHit]:
         """Return the passages nearest to `vector`, best first.
@@ -66,6 +54,16 @@ class ExactVectors:
         own = [file for file in files if file.embedding_model == model]
         found = await self._load(own)
         return await asyncio.to_thread(_nearest, found, np.asarray(vector, np.float32), count) if found else []
+
+    async def of(self, model: str, vector: Sequence[float], places: Sequence[tuple[Any, int]]) -> list[VectorHit]:
+        """Return how near the passages at `places` (a file's row as in `near`, a position) are, in no order."""
+        own = [(file.id, position) for file, position in places if file.embedding_model == model]
+        if not own:
+            return []
+        async with self._database.raw(transaction=False) as connection:
+            wanted = {"files": [file_id for file_id, _ in own], "positions": [position for _, position in own]}
+            rows = await connection.rows(_SOME, wanted)
+        return _nearest(list(_by_file(rows).items()), np.asarray(vector, np.float32), len(own)) if rows else []
 
     async def _load(self, files: Sequence[Any]) -> list[tuple[UUID, Kept]]:
         found: dict[UUID, Kept] = {}

@@ -14,7 +14,7 @@ from sqlalchemy.orm import aliased
 
 from llama_service.errors import AppError
 from persistence import lexical, ranking
-from persistence.exact import ExactVectors
+from persistence.exact import WIDEST, ExactVectors
 from persistence.ranking import FilePostings, Key, Ranked
 from persistence.session import Database
 from persistence.tables import ConversationFile, File, Passage, Posting
@@ -111,6 +111,16 @@ class _Ranking:
     ms: dict[str, float]
 
 
+@dataclass(frozen=True, slots=True)
+class _Near:
+    """The passages nearest to a question's vector: cosines by key; `exact` where none can have been missed."""
+
+    model: str
+    vector: Sequence[float]
+    cosines: dict[Key, float]
+    exact: bool
+
+
 async def files_in(session: AsyncSession, scope: Scope) -> Sequence[Any]:
     """Return the scope's files: the columns that a search needs, and whether a newer one is to come (`outdated`)."""
     newer = aliased(File)
@@ -129,13 +139,17 @@ async def files_in(session: AsyncSession, scope: Scope) -> Sequence[Any]:
 
 
 class Retriever:
-    """Finds passages. One object for the process; it holds no state of a request."""
+    """Finds passages. One object for the process; it holds no state of a request.
 
-    def __init__(self, database: Database, index: VectorIndex, embed: Embed) -> None:
+    Scopes of at most `widest` passages are compared vector by vector; the index answers for wider ones.
+    """
+
+    def __init__(self, database: Database, index: VectorIndex, embed: Embed, *, widest: int = WIDEST) -> None:
         self._database = database
         self._index = index
         self._exact = ExactVectors(database)
         self._embed = embed
+        self._widest = widest
 
     async def retrieve(self, scope: Scope, query: str, *, budget: int, wait: float = 0.0) -> Retrieval:
         """Return the sources for a chat turn, `budget` characters of them.
@@ -214,13 +228,15 @@ class Retriever:
             entries = [FilePostings(file.passage_lengths or [], postings.get(file.id, {})) for file in files]
             hits = await asyncio.to_thread(ranking.lexical_hits, entries, weights)
             ms["lexical"] = round((time.perf_counter() - began) * 1000, 1)
-            similar, model, vector_error = await vectors
+            near, vector_error = await vectors
+            best = hits.best(CANDIDATES)
+            similar = await self._completed(near, best, files)
             ms["vector"] = round((time.perf_counter() - began) * 1000, 1)
         finally:
             vectors.cancel()
-        ranked = ranking.fuse(hits.best(CANDIDATES), similar, trust=hits.trust)
+        ranked = ranking.fuse(best, similar, trust=hits.trust)
         relevant = bool(ranked)
-        if ranked and model in (None, THRESHOLD_MODEL):
+        if ranked and (near is None or near.model == THRESHOLD_MODEL):
             relevant = ranking.relevant(ranked, hits, similar, subjects=lexical.subjects(query))
         return _Ranking(files, ranked, relevant, vector_error, ms)
 
@@ -238,29 +254,43 @@ class Retriever:
                 found.setdefault(row.file_id, {})[row.term] = (row.positions, row.frequencies)
         return found
 
-    async def _near(
-        self, scope: Scope, query: str, files: Sequence[Any]
-    ) -> tuple[dict[Key, float], str | None, str | None]:
-        """Return cosines by key, the model that they are of, and an error's code.
-
-        Without vectors a turn goes on with the lexical half, and says so.
-        """
+    async def _near(self, scope: Scope, query: str, files: Sequence[Any]) -> tuple[_Near | None, str | None]:
+        """Return the nearest passages, or an error's code: without vectors a turn goes on with its words alone."""
         places = {file.id: index for index, file in enumerate(files)}
+        exact = sum(len(file.passage_lengths or ()) for file in files) <= self._widest
         try:
             async with asyncio.timeout(_VECTOR_PATIENCE):
                 model, vector = await self._embed(query)
-                if await self._exact.suits(sum(len(file.passage_lengths or ()) for file in files)):
+                if exact:
                     hits = await self._exact.near(model, vector, files, CANDIDATES)
                 else:
                     only = None if scope.is_everything else list(places)
                     hits = await self._index.near(model, vector, owner=scope.user_id, file_ids=only, count=CANDIDATES)
         except AppError as error:
-            return {}, None, error.code
+            return None, error.code
         except TimeoutError:
             log.warning("vector_search_too_slow", seconds=_VECTOR_PATIENCE)
-            return {}, None, "timeout"
+            return None, "timeout"
         cosines = {(places[hit.file_id], hit.position): hit.similarity for hit in hits if hit.file_id in places}
-        return cosines, model, None
+        return _Near(model, vector, cosines, exact), None
+
+    async def _completed(
+        self, near: _Near | None, words: Mapping[Key, float], files: Sequence[Any]
+    ) -> Mapping[Key, float]:
+        """Return the cosines, with those of passages that the index missed though the question's words stand in them.
+
+        An index that gives nothing for the passage which answers would let any other that it does give pass it.
+        """
+        if near is None:
+            return {}
+        unknown = [key for key in words if key not in near.cosines]
+        if near.exact or not unknown:
+            return near.cosines
+        places = {file.id: index for index, file in enumerate(files)}
+        hits = await self._exact.of(near.model, near.vector, [(files[file], position) for file, position in unknown])
+        farthest = min(near.cosines.values(), default=-1.0)
+        missed = {(places[hit.file_id], hit.position): hit.similarity for hit in hits if hit.similarity > farthest}
+        return {**near.cosines, **missed}
 
     async def _read(self, result: _Ranking, *, with_neighbours: bool) -> dict[Key, Passage]:
         wanted: set[Key] = set()

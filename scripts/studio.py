@@ -46,7 +46,7 @@ async def _run(settings: Settings) -> int:
         await asyncio.to_thread(
             migrate, settings.model_copy(update={"database_url": type(settings.jwt_secret_key)(dsn)})
         )
-        command = [Path(sys.executable).parent / "langgraph", "dev", "--no-browser", "--no-reload", *sys.argv[1:]]
+        command = [str(Path(sys.executable).parent / "langgraph"), "dev", "--no-browser", "--no-reload", *sys.argv[1:]]
         child = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=environment)
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, child.terminate)

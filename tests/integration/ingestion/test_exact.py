@@ -1,12 +1,13 @@
-"""A narrow scope is searched by comparing with each of its vectors, which finds what the index finds."""
+"""A scope is searched by comparing with each of its vectors, which finds what the index finds, and what it misses."""
 
 from uuid import UUID, uuid4
 
 import pytest
 
+from llama_service.runtime.process import free_port
 from persistence.exact import ExactVectors
-from persistence.search import Scope, files_in
-from tests.conftest import Database
+from persistence.search import Retriever, Scope, files_in
+from persistence.vectors import VectorIndex, connect
 from tests.support import Person, Server
 
 SENTENCES = [f"Sentence {number} about {word} and nothing else at all. " for number, word in enumerate("abcdef")]
@@ -54,13 +55,34 @@ async def test_a_file_that_was_indexed_again_is_read_again(server: Server, anna:
     assert await exact.near(model, vector, files, 5) == []
 
 
-async def test_only_a_small_part_of_everything_is_searched_so(server: Server, anna: Person, database: Database) -> None:
-    text = " ".join(f"Number {number} is followed by another one, and so it goes on." for number in range(400))
-    file = await anna.indexed(f"{uuid4().hex}.txt", text.encode())
-    database.execute("ANALYZE passages")
-    exact = ExactVectors(server.app.state.resources.database, least=40)
-    assert file["chunks_total"] > 40
-    assert await exact.suits(10)
-    assert not await exact.suits(10_001)
-    assert not await exact.suits(file["chunks_total"] * 1000)
-    assert not await ExactVectors(server.app.state.resources.database).suits(10), "the index is quick here"
+async def test_a_passage_that_the_index_missed_is_found_by_its_words(server: Server, anna: Person) -> None:
+    # A graph index reaches some passages from nowhere: here it is made to miss the one that answers.
+    text = " ".join(f"Llama number {number} gives wool of quality {number % 7}." for number in range(60))
+    file = await anna.indexed(f"{uuid4().hex}.txt", f"{text} The warranty lasts seven years. {text}".encode())
+    state, scope = server.app.state.resources, await scope_of(anna)
+    question = "How many years does the warranty last?"
+    wide = Retriever(state.database, state.index, state.registry.embeddings().of_query, widest=0)
+    (right, *_) = await wide.search(scope, question, 5)
+    assert "seven years" in right.text
+    client = connect(state.settings.chroma_url, state.settings.chroma_token)
+    for collection in client.list_collections():
+        collection.delete(ids=[str(right.chunk_id)])
+    assert await state.index.file_count(UUID(file["id"])) == file["chunks_total"] - 1
+    for retriever in (wide, Retriever(state.database, state.index, state.registry.embeddings().of_query)):
+        found = await retriever.search(scope, question, 5)
+        assert found[0] == right
+    answer = await anna.http.post("/search", json={"query": question, "file_ids": [file["id"]]})
+    assert "seven years" in answer.json()["passages"][0]["text"]
+
+
+async def test_wide_scopes_ask_the_index(server: Server, anna: Person) -> None:
+    await anna.indexed(f"{uuid4().hex}.txt", b"The storks nest on the roof of the mill.")
+    state, scope = server.app.state.resources, await scope_of(anna)
+    away = VectorIndex(f"http://127.0.0.1:{free_port()}", "documents")
+    of_query = state.registry.embeddings().of_query
+    wide = await Retriever(state.database, away, of_query, widest=0).retrieve(scope, "storks", budget=1000)
+    assert wide.vector_error == "dependency_unavailable"
+    assert wide.sources, "found by its words"
+    narrow = await Retriever(state.database, away, of_query).retrieve(scope, "storks", budget=1000)
+    assert narrow.vector_error is None
+    assert narrow.sources

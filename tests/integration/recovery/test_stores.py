@@ -67,7 +67,7 @@ async def test_a_restart_of_postgres_leaves_no_run_stuck(
     assert following.events[-1].name == "done"
 
 
-async def test_without_chroma_a_chat_goes_on_by_words(
+async def test_without_chroma_a_chat_goes_on_with_all_it_finds(
     parts: Stage, second: Service, http: aiohttp.ClientSession
 ) -> None:
     await parts.say(Script(tokens=10, rate=0))
@@ -82,7 +82,8 @@ async def test_without_chroma_a_chat_goes_on_by_words(
         assert (await second.ready())[0] == 200
         assert not body["checks"]["vectors"]["ok"]
         told = await _ask_about_karsk(anna, file)
-        assert told["vector_error"]
+        # So few passages are compared one by one, with what Postgres has.
+        assert told["vector_error"] is None
     finally:
         await parts.chroma.stop()
         await parts.chroma.start()
