@@ -23,6 +23,7 @@ from graphs.chat import Builder, build
 from graphs.runs.engine import RunEngine
 from graphs.runs.run import Run
 from graphs.runs.start import TurnStarter
+from graphs.runs.summaries import Summaries
 from graphs.runs.titles import Titles
 from ingestion.jobs import Ingestion
 from llama_service.errors import AppError
@@ -100,7 +101,7 @@ async def open_state(
     engine = RunEngine(database, settings.postgres, settings.postgres_session, graph)
     turns = TurnStarter(settings, database, engine, registry, retriever, lambda: watch.status)
     engine.prepare_claimed = turns.prepare_claimed
-    engine.after_run = Titles(database, registry).after_run
+    engine.after_run = (Titles(database, registry).after_run, Summaries(database, registry, graph).after_run)
     engine.on_failure = partial(_note_failure, recent_errors)
     engine.always_finish = settings.takeover == "always"
     await engine.start()

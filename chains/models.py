@@ -7,7 +7,6 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from langchain_core.messages import BaseMessage
@@ -16,8 +15,9 @@ from chains.catalog import Catalog
 from chains.counting import count_prompt, count_tokens
 from chains.embeddings import EmbeddingsHandle
 from chains.providers.aihub import AIHubProvider
-from chains.providers.base import LeanModel, Provider
+from chains.providers.base import Provider
 from chains.providers.embedded import EmbeddedProvider
+from chains.providers.lean import LeanModel, deltas_of
 from chains.providers.ollama import OllamaProvider
 from chains.providers.openai import OpenAIProvider
 from chains.providers.wire import Limits, Wire
@@ -55,18 +55,6 @@ _NAME = re.compile(r"(?!\.+$)[^\x00-\x20\x7f]{1,200}")
 
 Prompt: TypeAlias = Sequence[BaseMessage] | Callable[[Target], Sequence[BaseMessage]]
 """Messages, or a function that makes them for the model that is going to be asked (its window may differ)."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Ask:
-    """One turn at one of the sources that may answer it."""
-
-    params: ModelParams
-    user_id: str
-    request_id: str
-    attempts: list[Attempt]
-    is_fallback: bool
-    has_next: bool
 
 
 class ModelRegistry:
@@ -111,6 +99,13 @@ class ModelRegistry:
             raise ProviderBadAnswer("The model provider lists no model; the operator has to name one.")
         return Target(chosen, model, requested)
 
+    def candidates(self, source: ModelSource | None) -> list[ModelSource]:
+        """Return the sources that may answer, in the order in which they are asked: a named one is never replaced."""
+        if source is not None:
+            return [source]
+        first = self._settings.default_model_source
+        return [first, *(other for other in self._settings.model_fallback_sources if other != first)]
+
     async def stream(
         self,
         messages: Prompt,
@@ -121,32 +116,51 @@ class ModelRegistry:
         user_id: str = "",
         request_id: str = "",
         attempts: list[Attempt] | None = None,
+        fallback_from: ModelSource | None = None,
+        has_fallback: bool = False,
     ) -> AsyncGenerator[StreamItem, None]:
         """Yield a StreamStart when the first token is there, the text as it comes, then a StreamEnd.
 
-        Without a `source` the default one is asked and, where it can't be reached, the next of the fallback
-        sources with its own default model. `attempts` is filled as they happen, for callers that want them after
-        an error too. Closing the generator ends the provider's request. Raises an AppError.
+        One source is asked, the default one where none is named. `attempts` is filled as they happen, for callers that
+        want them after an error too. `fallback_from` is the source that this one stands in for; with `has_fallback` a
+        server that does not listen is not asked twice. Closing the generator ends the provider's request. Raises an
+        AppError.
         """
         tried: list[Attempt] = [] if attempts is None else attempts
-        first_error: AppError | None = None
-        candidates = self._candidates(source)
-        for place, candidate in enumerate(candidates):
-            begun = False
-            ask = _Ask(params, user_id, request_id, tried, place > 0, place + 1 < len(candidates))
-            try:
-                target = await self.resolve(candidate, None if place else name)
-                async with aclosing(self._answer(target, messages, ask)) as items:
-                    async for item in items:
-                        begun = True
-                        yield item
-                return
-            except AppError as error:
-                first_error = first_error or error
-                if begun or not is_unreachable(error):
-                    raise
-        if first_error is not None:
-            raise first_error
+        target = await self.resolve(source, name)
+        prompt = messages(target) if callable(messages) else messages
+        model = await self.chat_model(target)
+        chunks = self._policy.stream(
+            target,
+            lambda: model.stream_messages(prompt, params, request_id=request_id),
+            user_id=user_id,
+            attempts=tried,
+            patient=not has_fallback,
+        )
+        notices: list[str] = []
+        parts: list[str] = []
+        async with aclosing(chunks):
+            async for message in chunks:
+                for delta in deltas_of(message):
+                    if isinstance(delta, Notice):
+                        notices.append(delta.text)
+                        continue
+                    if not parts:
+                        yield StreamStart(target.source, target.model, fallback_from, list(tried), notices, message.id)
+                        parts.append("")
+                    if isinstance(delta, End):
+                        if not any(parts) and not (delta.tool_calls and params.tools):
+                            raise ProviderBadAnswer(_without_text(delta))
+                        usage = delta.usage or _estimate(prompt, parts)
+                        told = delta.model or target.model
+                        yield StreamEnd(delta.finish_reason, usage, told, list(tried), delta.tool_calls)
+                    elif isinstance(delta, Reasoning):
+                        yield delta
+                    else:
+                        parts.append(delta)
+                        yield delta
+        if not parts:
+            raise ProviderBadAnswer(_without_text(End("stop")))
 
     async def complete(
         self,
@@ -158,25 +172,29 @@ class ModelRegistry:
         user_id: str = "",
         request_id: str = "",
     ) -> Completion:
-        """Return a whole answer, by the rules of `stream`."""
-        parts: list[str] = []
-        thoughts: list[str] = []
-        start: StreamStart | None = None
-        end: StreamEnd | None = None
-        items = self.stream(messages, source=source, name=name, params=params, user_id=user_id, request_id=request_id)
-        async with aclosing(items):
-            async for item in items:
-                if isinstance(item, str):
-                    parts.append(item)
-                elif isinstance(item, Reasoning):
-                    thoughts.append(item.text)
-                elif isinstance(item, StreamStart):
-                    start = item
-                else:
-                    end = item
-        if start is None or end is None:
-            raise ProviderBadAnswer
-        return Completion("".join(parts), start, end, "".join(thoughts))
+        """Return a whole answer. Where the default source can't be reached, a fallback answers with its own model."""
+        candidates = self.candidates(source)
+        tried: list[Attempt] = []
+        first_error: AppError | None = None
+        for place, candidate in enumerate(candidates):
+            items = self.stream(
+                messages,
+                source=candidate,
+                name=None if place else name,
+                params=params,
+                user_id=user_id,
+                request_id=request_id,
+                attempts=tried,
+                fallback_from=candidates[0] if place else None,
+                has_fallback=place + 1 < len(candidates),
+            )
+            try:
+                return await _completion(items)
+            except AppError as error:
+                first_error = first_error or error
+                if not is_unreachable(error):
+                    raise
+        raise first_error or ProviderBadAnswer
 
     def embeddings(self) -> EmbeddingsHandle:
         """Return the embeddings of `EMBEDDINGS_SOURCE`; the same object each time."""
@@ -233,47 +251,25 @@ class ModelRegistry:
                 self._models[key] = model
             return self._models[key]
 
-    def _candidates(self, source: ModelSource | None) -> list[ModelSource]:
-        if source is not None:
-            return [source]
-        first = self._settings.default_model_source
-        others = [other for other in self._settings.model_fallback_sources if other != first]
-        return [first, *others]
 
-    async def _answer(self, target: Target, prompt: Prompt, ask: _Ask) -> AsyncGenerator[StreamItem, None]:
-        messages = prompt(target) if callable(prompt) else prompt
-        model = await self.chat_model(target)
-        fallback_from = self._settings.default_model_source if ask.is_fallback else None
-        attempts = ask.attempts
-        notices: list[str] = []
-        parts: list[str] = []
-        deltas = self._policy.stream(
-            target,
-            lambda: model.stream_deltas(messages, ask.params, request_id=ask.request_id),
-            user_id=ask.user_id,
-            attempts=attempts,
-            patient=not ask.has_next,
-        )
-        async with aclosing(deltas):
-            async for delta in deltas:
-                if isinstance(delta, Notice):
-                    notices.append(delta.text)
-                    continue
-                if not parts:
-                    yield StreamStart(target.source, target.model, fallback_from, list(attempts), notices)
-                    parts.append("")
-                if isinstance(delta, Reasoning):
-                    yield delta
-                    continue
-                if isinstance(delta, End):
-                    if not any(parts) and not (delta.tool_calls and ask.params.tools):
-                        raise ProviderBadAnswer(_without_text(delta))
-                    usage = delta.usage or _estimate(messages, parts)
-                    reason, told = delta.finish_reason, delta.model or target.model
-                    yield StreamEnd(reason, usage, told, list(attempts), delta.tool_calls)
-                    continue  # to the end, so that the connection can be used again
-                parts.append(delta)
-                yield delta
+async def _completion(items: AsyncGenerator[StreamItem, None]) -> Completion:
+    parts: list[str] = []
+    thoughts: list[str] = []
+    start: StreamStart | None = None
+    end: StreamEnd | None = None
+    async with aclosing(items):
+        async for item in items:
+            if isinstance(item, str):
+                parts.append(item)
+            elif isinstance(item, Reasoning):
+                thoughts.append(item.text)
+            elif isinstance(item, StreamStart):
+                start = item
+            else:
+                end = item
+    if start is None or end is None:
+        raise ProviderBadAnswer
+    return Completion("".join(parts), start, end, "".join(thoughts))
 
 
 def _without_text(end: End) -> str:

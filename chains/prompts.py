@@ -24,6 +24,7 @@ _NOTHING = (
     "Nothing about this question was found in the user's files. If the question is about them, answer that the files "
     "say nothing about it; never invent what a file says."
 )
+_EARLIER = "What was said earlier in this conversation, in short:\n"
 # Roles and separators cost tokens too; servers differ, this is on the safe side.
 _PER_MESSAGE = 6
 
@@ -79,6 +80,7 @@ def question_with_sources(
 def build(
     *,
     system_prompt: str | None,
+    summary: str | None = None,
     history: Sequence[BaseMessage],
     question: str,
     sources: Sequence[SourceText],
@@ -92,11 +94,12 @@ def build(
 ) -> Prompt:
     """Put a prompt together that leaves `answer_tokens` of the model's `context_tokens` free.
 
-    System prompt and question always stay; then sources, best first, may take half of what is left; then the newest
-    messages of `history` (oldest first). `unfinished` is the beginning of an answer to go on with; a model that
-    continues a prefix finds it at the end, another one is asked not to repeat it.
+    System prompt, `summary` (of what was said before the history) and question always stay; then sources, best first,
+    may take half of what is left; then the newest messages of `history` (oldest first). `unfinished` is the beginning
+    of an answer to go on with; a model that continues a prefix finds it at the end, another one is asked not to repeat
+    it.
     """
-    system = SystemMessage(system_prompt or SYSTEM)
+    system = SystemMessage("\n\n".join(filter(None, [system_prompt or SYSTEM, summary and _EARLIER + summary])))
     fixed = count(str(system.content)) + count(question) + count(unfinished) + 4 * _PER_MESSAGE
     budget = context_tokens - answer_tokens - fixed
     kept_sources: list[SourceText] = []

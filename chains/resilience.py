@@ -14,10 +14,12 @@ from itertools import count
 from typing import TypeVar
 
 import structlog
+from langchain_core.messages import AIMessageChunk
 
 from chains.faults import CertificateRefused, CircuitOpen, ConnectFailed, ConnectTimedOut, NotConfigured, ServerFailed
+from chains.providers.lean import is_notice
 from chains.queue import ProviderQueue
-from chains.types import Attempt, Delta, End, Load, Notice, Target
+from chains.types import Attempt, Load, Target
 from llama_service.errors import (
     AppError,
     ProviderBusy,
@@ -168,25 +170,25 @@ class Policy:
     async def stream(
         self,
         target: Target,
-        make: Callable[[], AsyncGenerator[Delta, None]],
+        make: Callable[[], AsyncGenerator[AIMessageChunk, None]],
         *,
         user_id: str,
         attempts: list[Attempt],
         patient: bool = True,
-    ) -> AsyncGenerator[Delta, None]:
+    ) -> AsyncGenerator[AIMessageChunk, None]:
         """Yield what `make` streams. Repeats end with the first text; later failures are raised as they are.
 
         Not `patient`: where nobody listens there is no repeat, because another provider is at hand.
         """
         provider = self.provider(target.source)
         async with provider.queue.place(user_id, self._settings.provider_first_token_timeout):
-            head, deltas = await self._repeat(provider, target, lambda: _begin(make), attempts, patient)
-            async with aclosing(deltas):
-                for delta in head:
-                    yield delta
+            head, chunks = await self._repeat(provider, target, lambda: _begin(make), attempts, patient)
+            async with aclosing(chunks):
+                for chunk in head:
+                    yield chunk
                 try:
-                    async for delta in deltas:
-                        yield delta
+                    async for chunk in chunks:
+                        yield chunk
                 except AppError as error:
                     provider.breaker.leave(probe=False, error=error)
                     log.warning("provider_stream_failed", provider=target.source, code=error.code)
@@ -237,17 +239,17 @@ def _attempt(target: Target, outcome: str, started: float) -> Attempt:
 
 
 async def _begin(
-    make: Callable[[], AsyncGenerator[Delta, None]],
-) -> tuple[list[Delta], AsyncGenerator[Delta, None]]:
+    make: Callable[[], AsyncGenerator[AIMessageChunk, None]],
+) -> tuple[list[AIMessageChunk], AsyncGenerator[AIMessageChunk, None]]:
     """Open a stream and read up to its first text or its end."""
-    deltas = make()
-    head: list[Delta] = []
+    chunks = make()
+    head: list[AIMessageChunk] = []
     try:
-        async for delta in deltas:
-            head.append(delta)
-            if not isinstance(delta, Notice):
-                return head, deltas
+        async for chunk in chunks:
+            head.append(chunk)
+            if not is_notice(chunk):
+                break
     except BaseException:
-        await deltas.aclose()
+        await chunks.aclose()
         raise
-    return [*head, End("stop")], deltas
+    return head, chunks

@@ -66,7 +66,8 @@ class StreamStart:
     """The first token is here (or the answer ended empty).
 
     `fallback_from` is the source that was asked first where another one answers. `notices` tell what was left
-    out of the request because of the provider's limits.
+    out of the request because of the provider's limits. `message_id` is LangChain's id of the answer where somebody
+    listens to its callbacks.
     """
 
     source: ProviderName
@@ -74,6 +75,7 @@ class StreamStart:
     fallback_from: ModelSource | None
     attempts: list[Attempt]
     notices: list[str] = field(default_factory=list)
+    message_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The chat: (restore) → (condense → retrieve) → augment → generate → persist.
+"""The chat: (restore) → (condense → retrieve) → augment → generate (→ generate at the next source) → persist.
 
 Served with a checkpointer by the API (`build(checkpointer)`), and bare by `langgraph dev`, which brings its own.
 """
@@ -15,7 +15,7 @@ from graphs.nodes.generate import generate
 from graphs.nodes.persist import persist
 from graphs.nodes.restore import restore
 from graphs.nodes.retrieve import retrieve
-from graphs.routing import after_restore, after_start
+from graphs.routing import after_generate, after_restore, after_start
 from graphs.state import ChatState, TurnInput
 
 Builder = StateGraph[ChatState, ChatContext, TurnInput, ChatState]
@@ -26,9 +26,11 @@ def draw() -> Builder:
     """Return the chat graph, not compiled yet."""
     drawing = StateGraph(ChatState, context_schema=ChatContext, input_schema=TurnInput)
     drawing.add_node("restore", restore)
-    drawing.add_sequence([condense, retrieve, augment, generate, persist])
+    drawing.add_sequence([condense, retrieve, augment, generate])
+    drawing.add_node("persist", persist)
     drawing.add_conditional_edges(START, after_start)
     drawing.add_conditional_edges("restore", after_restore)
+    drawing.add_conditional_edges("generate", after_generate)
     drawing.add_edge("persist", END)
     return drawing
 

@@ -14,8 +14,7 @@ async def after_start(
     state: ChatState, runtime: Runtime[ChatContext]
 ) -> Literal["restore", "condense", "retrieve", "augment"]:
     """Begin with `restore` where the checkpoint does not hold the message above the question."""
-    context, services = runtime.context, await services_of(runtime.context)
-    await services.answer.question_committed()
+    context = runtime.context
     above = history_of(state)[-1:]
     if context.parent_id is not None and [message.id for message in above] != [context.parent_id]:
         return "restore"
@@ -31,3 +30,8 @@ async def after_restore(state: ChatState, runtime: Runtime[ChatContext]) -> Lite
     if services.plan.condenses_follow_ups and needs_context(question, history_of(state)):
         return "condense"
     return "retrieve"
+
+
+def after_generate(state: ChatState) -> Literal["generate", "persist"]:
+    """Ask the next source where nobody answered at the last one."""
+    return "persist" if state.get("answer") else "generate"

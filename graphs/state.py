@@ -13,6 +13,7 @@ from langgraph.graph.message import add_messages
 from typing_extensions import TypedDict
 
 from chains.prompts import Prompt
+from llama_service.settings import ModelSource
 from persistence.search import Retrieval
 
 WINDOW_MESSAGES = 40
@@ -75,6 +76,21 @@ class Searched(TypedDict):
     files: int
 
 
+class FailedSource(TypedDict):
+    """A source of models that nobody answered at, so that the next one was asked."""
+
+    source: ModelSource
+    code: str
+    message: str
+
+
+class Summary(TypedDict):
+    """What was said before the newest messages: everything up to the message `until`, that one included."""
+
+    text: str
+    until: str
+
+
 NOTHING_SEARCHED = Searched(scope="none", files=0)
 
 
@@ -100,12 +116,14 @@ class TurnInput(TypedDict, total=False):
     sources: list[SourceReference]
     nothing_found: bool
     prompt: PromptParts | None
+    failed_sources: list[FailedSource]
     answer: AnswerInfo | None
 
 
 class ChatState(TurnInput, total=False):
     """What the nodes hand to each other. The untracked values are found again where a run goes on elsewhere."""
 
+    summary: Summary | None
     retrieval: Annotated[Retrieval, UntrackedValue]
     assembled: Annotated[Prompt, UntrackedValue]
 
@@ -119,6 +137,7 @@ def turn_input(question: AnyMessage) -> TurnInput:
         sources=[],
         nothing_found=False,
         prompt=None,
+        failed_sources=[],
         answer=None,
     )
 

@@ -161,9 +161,17 @@ async def list_all(session: AsyncSession, conversation_id: UUID) -> list[Message
     return rows
 
 
-async def set_checkpoint(session: AsyncSession, message_id: UUID, checkpoint_id: str) -> None:
-    """Let the question below an answer run from another state. The caller has checked whose it is."""
-    await session.execute(update(Message).where(Message.id == message_id).values(checkpoint_id=checkpoint_id))
+async def set_checkpoint(
+    session: AsyncSession, message_id: UUID, checkpoint_id: str, *, instead_of: str | None = None
+) -> None:
+    """Let the question below an answer run from another state. The caller has checked whose it is.
+
+    With `instead_of` only where that is the state so far.
+    """
+    change = update(Message).where(Message.id == message_id).values(checkpoint_id=checkpoint_id)
+    if instead_of is not None:
+        change = change.where(Message.checkpoint_id == instead_of)
+    await session.execute(change)
 
 
 async def rate(session: AsyncSession, user_id: UUID, message_id: UUID, rating: str, comment: str | None) -> None:

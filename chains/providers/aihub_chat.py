@@ -1,16 +1,13 @@
 """AI HUB's chat as a chat model of LangChain."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import Any
+from dataclasses import replace
+from typing import Any, ClassVar, Self
 from urllib.parse import quote
 
-from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import LangSmithParams
-from langchain_core.language_models.chat_models import agenerate_from_stream, generate_from_stream
-from langchain_core.messages import AIMessageChunk, BaseMessage
-from langchain_core.messages.ai import UsageMetadata
-from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.messages import BaseMessage
 from pydantic import PrivateAttr, SecretStr
 
 from chains.counting import count_tokens
@@ -18,8 +15,7 @@ from chains.providers.aihub_access import Access
 from chains.providers.aihub_limits import WireMessage, fit
 from chains.providers.aihub_token import Account, SignInFailed
 from chains.providers.aihub_wire import AIHubParser, whole_answer
-from chains.providers.base import LeanModel
-from chains.providers.own_loop import iterate_in_own_loop
+from chains.providers.lean import LeanModel
 from chains.providers.stops import StopCutter
 from chains.providers.stream import read_deltas, split_whole
 from chains.types import Delta, End, ModelParams, Notice, Reasoning, Usage
@@ -36,6 +32,7 @@ class ChatAIHub(LeanModel):
     and no tools: the former are kept here, the latter are not offered. Raises AppErrors.
     """
 
+    model_provider: ClassVar[str] = "aihub"
     model: str
     hub_url: str
     token_url: str
@@ -68,26 +65,33 @@ class ChatAIHub(LeanModel):
         chat._access = access
         return chat
 
-    async def stream_deltas(
-        self, messages: Sequence[BaseMessage], params: ModelParams, *, request_id: str = ""
+    def _outside_loop(self) -> Self:
+        alone = self.model_copy()
+        alone._access = None  # a session belongs to one loop
+        return alone
+
+    async def _deltas(
+        self, messages: Sequence[BaseMessage], stop: list[str] | None, given: dict[str, Any]
     ) -> AsyncGenerator[Delta, None]:
         """Yield notices of what the limits cut, the answer's text as it comes, then an End."""
+        asked = self.model_copy(update={"model": given.get("model", self.model)})
+        params = ModelParams(given.get("temperature"), given.get("max_tokens"))
         told, notices = fit(messages)
         for notice in notices:
             yield Notice(notice)
-        stops = StopCutter(params.stop or self.stop)
-        async with aclosing(self._answer(told, params, request_id)) as parts:
+        stops = StopCutter(stop or self.stop)
+        async with aclosing(asked._answer(told, params, given.get("request_id", ""))) as parts:
             async for part in parts:
                 if isinstance(part, End):
                     if rest := stops.rest():
                         yield rest
-                    yield self._completed(part, told)
+                    yield asked._completed(part, told)
                 elif isinstance(part, Reasoning):
                     yield part
                 elif isinstance(part, str) and (text := stops.feed(part)):
                     yield text
                 if stops.hit:
-                    yield End("stop")
+                    yield End("stop", model=asked.model)
                     return
 
     async def _answer(self, told: list[WireMessage], params: ModelParams, trace: str) -> AsyncGenerator[Delta, None]:
@@ -134,12 +138,12 @@ class ChatAIHub(LeanModel):
 
     def _completed(self, end: End, told: list[WireMessage]) -> End:
         """Split a bare total into what was given and what was made, by estimate."""
-        usage = end.usage
+        usage, model = end.usage, end.model or self.model
         if usage is None or usage.input_tokens or usage.output_tokens:
-            return end
+            return replace(end, model=model)
         given = min(usage.total_tokens, sum(count_tokens(message["text"]) for message in told))
         split = Usage(given, usage.total_tokens - given, usage.total_tokens, estimated=True)
-        return End(end.finish_reason, split, end.model)
+        return End(end.finish_reason, split, model)
 
     def _used(self) -> Access:
         if self._access is None:
@@ -148,71 +152,6 @@ class ChatAIHub(LeanModel):
             account = Account(self.token_url, self.client_id, secret, self.username, password, self.verify_tls)
             self._access = Access(self.hub_url, account)
         return self._access
-
-    async def _astream(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: AsyncCallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> AsyncIterator[ChatGenerationChunk]:
-        params = ModelParams(kwargs.get("temperature"), kwargs.get("max_tokens"), stop)
-        asked = self.model_copy(update={"model": kwargs.get("model", self.model)})
-        async with aclosing(asked.stream_deltas(messages, params)) as deltas:
-            async for delta in deltas:
-                if isinstance(delta, Notice):
-                    continue
-                if isinstance(delta, Reasoning):
-                    thought = AIMessageChunk(content="", additional_kwargs={"reasoning_content": delta.text})
-                    yield ChatGenerationChunk(message=thought)
-                    continue
-                chunk = asked._chunk(delta)
-                if run_manager:
-                    await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
-                yield chunk
-
-    def _chunk(self, delta: str | End) -> ChatGenerationChunk:
-        if isinstance(delta, str):
-            return ChatGenerationChunk(message=AIMessageChunk(content=delta))
-        told = {"model_name": self.model, "model_provider": "aihub", "finish_reason": delta.finish_reason}
-        usage = delta.usage and UsageMetadata(
-            input_tokens=delta.usage.input_tokens,
-            output_tokens=delta.usage.output_tokens,
-            total_tokens=delta.usage.total_tokens,
-        )
-        return ChatGenerationChunk(message=AIMessageChunk(content="", response_metadata=told, usage_metadata=usage))
-
-    async def _agenerate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: AsyncCallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> ChatResult:
-        return await agenerate_from_stream(self._astream(messages, stop, run_manager, **kwargs))
-
-    def _generate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> ChatResult:
-        return generate_from_stream(self._stream(messages, stop, run_manager, **kwargs))
-
-    def _stream(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> Iterator[ChatGenerationChunk]:
-        alone = self.model_copy()
-        alone._access = None  # a session belongs to one loop
-        for chunk in iterate_in_own_loop(lambda: alone._astream(messages, stop, **kwargs)):
-            if run_manager:
-                run_manager.on_llm_new_token(chunk.text, chunk=chunk)
-            yield chunk
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         params = super()._get_ls_params(stop=stop, **kwargs)

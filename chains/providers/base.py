@@ -1,26 +1,14 @@
 """What every provider brings; the registry knows no more of them than this."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Sequence
 
 from langchain_core.embeddings import Embeddings
-from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import BaseMessage
 
 from chains.faults import NotConfigured
+from chains.providers.lean import LeanModel
 from chains.providers.wire import Limits, Wire
-from chains.types import Delta, ModelInfo, ModelParams
+from chains.types import ModelInfo
 from llama_service.settings import ProviderName, Settings
-
-
-class LeanModel(BaseChatModel):
-    """A chat model of LangChain that can also be read without an object for each token."""
-
-    @abstractmethod
-    def stream_deltas(
-        self, messages: Sequence[BaseMessage], params: ModelParams, *, request_id: str = ""
-    ) -> AsyncGenerator[Delta, None]:
-        """Yield notices, then text as it comes, then one End. Raises an AppError."""
 
 
 class Provider(ABC):

@@ -5,7 +5,7 @@ import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import orjson
 import structlog
@@ -14,14 +14,15 @@ from langchain_core.messages import BaseMessage
 from langchain_ollama import ChatOllama, OllamaEmbeddings
 from pydantic import ConfigDict, Field
 
-from chains.providers.base import LeanModel, Provider
+from chains.providers.base import Provider
 from chains.providers.events import JsonDecoder
+from chains.providers.lean import LeanModel
 from chains.providers.reading import LineReader
 from chains.providers.stream import ended, read_deltas
 from chains.providers.thinking import parts_of, reasoning_of
 from chains.providers.vectors import vectors_of
 from chains.providers.wire import Call, Refused, Wire, borrowed
-from chains.types import Capabilities, Delta, End, ModelInfo, ModelParams, ToolCall, Usage
+from chains.types import Capabilities, Delta, End, ModelInfo, ToolCall, Usage
 from llama_service.errors import AppError, ProviderBadAnswer
 from llama_service.settings import ProviderName, Settings
 
@@ -106,52 +107,26 @@ class OllamaParser:
         return End(reason, self._usage, self._model, tuple(self._calls))
 
 
-class LeanChatOllama(ChatOllama, LeanModel):
+class LeanChatOllama(LeanModel, ChatOllama):
     """LangChain's ChatOllama, its stream read by our own pooled session."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
+    model_provider: ClassVar[str] = "ollama"
     wire: Wire | None = Field(default=None, exclude=True, repr=False)
 
-    def stream_deltas(
-        self, messages: Sequence[BaseMessage], params: ModelParams, *, request_id: str = ""
-    ) -> AsyncGenerator[Delta, None]:
-        """Yield the answer's text as it comes, then an End. Raises an AppError."""
-        wanted = {
-            "num_ctx": self.num_ctx,
-            "temperature": params.temperature,
-            "num_predict": params.max_tokens,
-            "stop": list(params.stop) if params.stop else None,
-        }
-        given: dict[str, Any] = {
-            "options": {name: value for name, value in wanted.items() if value is not None},
-            "stream": True,
-        }
-        if params.tools:
-            given["tools"] = list(params.tools)
-        return read_deltas(self._open(self._chat_params(list(messages), None, **given), request_id), OllamaParser())
+    def _outside_loop(self) -> Self:
+        return self.model_copy(update={"wire": None})
 
-    async def _acreate_chat_stream(
-        self, messages: list[BaseMessage], stop: list[str] | None = None, **kwargs: Any
-    ) -> AsyncIterator[Mapping[str, Any] | str]:
-        params = self._chat_params(messages, stop, **{**kwargs, "stream": True})
-        reason: str | None = None
-        events = 0
-        decoder = JsonDecoder()
-        try:
-            async with self._open(params, "") as lines:
-                while (batch := await lines.batch()) is not None:
-                    lines.alive()
-                    for line in filter(None, map(bytes.strip, batch)):
-                        event = decoder.decode(line)
-                        if event is None:
-                            raise ProviderBadAnswer
-                        events += 1
-                        reason = event.get("done_reason") or ("stop" if event.get("done") else reason)
-                        yield event
-        except Refused as refusal:
-            raise refusal.error from None
-        ended(reason, events=events)
+    def _deltas(
+        self, messages: Sequence[BaseMessage], stop: list[str] | None, given: dict[str, Any]
+    ) -> AsyncGenerator[Delta, None]:
+        request_id = given.pop("request_id", "")
+        temperature, limit = given.pop("temperature", self.temperature), given.pop("max_tokens", self.num_predict)
+        params = self._chat_params(list(messages), stop, **{**given, "stream": True})
+        options = {**params["options"], "temperature": temperature, "num_predict": limit}
+        params["options"] = {name: value for name, value in options.items() if value is not None}
+        return read_deltas(self._open(params, request_id), OllamaParser())
 
     @asynccontextmanager
     async def _open(self, params: dict[str, Any], request_id: str) -> AsyncIterator[LineReader]:

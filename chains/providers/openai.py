@@ -4,27 +4,27 @@ Wire: https://platform.openai.com/docs/api-reference/chat-streaming
 """
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from typing import Any, ClassVar, Self
 
-from langchain_core.callbacks import AsyncCallbackManagerForLLMRun
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.embeddings import Embeddings
-from langchain_core.messages import AIMessageChunk, BaseMessage, BaseMessageChunk
-from langchain_core.outputs import ChatGenerationChunk
+from langchain_core.messages import BaseMessage
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_openai import ChatOpenAI
 from pydantic import ConfigDict, Field, PrivateAttr, SecretStr
 
 from chains.faults import complaint
-from chains.providers.base import LeanModel, Provider
-from chains.providers.events import SseDecoder
+from chains.providers.base import Provider
+from chains.providers.lean import LeanModel
 from chains.providers.openai_embeddings import LeanOpenAIEmbeddings
 from chains.providers.openai_models import is_chat_model, known_window, model_info
-from chains.providers.openai_parser import OpenAIParser, finish_reason, reasoning_in
+from chains.providers.openai_parser import OpenAIParser
 from chains.providers.reading import LineReader
-from chains.providers.stream import ended, read_deltas
+from chains.providers.stream import read_deltas
 from chains.providers.wire import Call, Refused, Wire, borrowed
-from chains.types import Delta, ModelInfo, ModelParams
+from chains.types import Delta, ModelInfo
 from llama_service.errors import ProviderBadAnswer
 from llama_service.settings import ProviderName
 
@@ -34,7 +34,7 @@ OFFICIAL_URL = "https://api.openai.com/v1"
 _NOT_TAKEN = re.compile(r"unsupported|not support|unknown|unrecognized|unexpected|extra|not (permitted|allowed)")
 
 
-class LeanChatOpenAI(ChatOpenAI, LeanModel):
+class LeanChatOpenAI(LeanModel, ChatOpenAI):
     """LangChain's ChatOpenAI, its stream read by our own pooled session.
 
     Parameters, messages, tools and usage are LangChain's. `legacy_max_tokens` sends `max_tokens`, as most servers
@@ -44,6 +44,7 @@ class LeanChatOpenAI(ChatOpenAI, LeanModel):
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
+    model_provider: ClassVar[str] = "openai"
     wire: Wire | None = Field(default=None, exclude=True, repr=False)
     legacy_max_tokens: bool = False
     _dropped: set[str] = PrivateAttr(default_factory=set)
@@ -55,19 +56,16 @@ class LeanChatOpenAI(ChatOpenAI, LeanModel):
         """No: a model holds the session of its process."""
         return False
 
-    def stream_deltas(
-        self, messages: Sequence[BaseMessage], params: ModelParams, *, request_id: str = ""
+    def _outside_loop(self) -> Self:
+        return self.model_copy(update={"wire": None})
+
+    def _deltas(
+        self, messages: Sequence[BaseMessage], stop: list[str] | None, given: dict[str, Any]
     ) -> AsyncGenerator[Delta, None]:
-        """Yield the answer's text as it comes, then an End. Raises an AppError."""
-        wanted = {
-            "temperature": params.temperature,
-            "max_tokens": params.max_tokens,
-            "tools": list(params.tools) if params.tools else None,
-        }
-        given = {name: value for name, value in wanted.items() if value is not None}
-        stop = list(params.stop) if params.stop else None
-        payload = self._stream_payload(messages, stop, given)
-        return read_deltas(self._open(payload, request_id), OpenAIParser())
+        request_id = given.pop("request_id", "")
+        return read_deltas(self._open(self._stream_payload(messages, stop, given), request_id), OpenAIParser())
+
+    # Structured answers are parsed by OpenAI's SDK, through LangChain's own methods.
 
     async def _astream(
         self,
@@ -76,44 +74,42 @@ class LeanChatOpenAI(ChatOpenAI, LeanModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        payload = self._stream_payload(messages, stop, kwargs)
-        if "response_format" in payload:  # the SDK parses structured answers
-            async for chunk in super()._astream(messages, stop, run_manager, **kwargs):
+        ours = "response_format" not in kwargs
+        stream = LeanModel._astream if ours else ChatOpenAI._astream
+        async with aclosing(stream(self, messages, stop, run_manager, **kwargs)) as chunks:  # type: ignore[type-var]  # an async generator
+            async for chunk in chunks:
                 yield chunk
-            return
-        try:
-            async with self._open(payload, "") as lines:
-                async for chunk in self._chunks(lines):
-                    if run_manager:
-                        await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
-                    yield chunk
-        except Refused as refusal:
-            raise refusal.error from None
 
-    async def _chunks(self, lines: LineReader) -> AsyncIterator[ChatGenerationChunk]:
-        """Turn events into LangChain's chunks, by LangChain's own conversion."""
-        kind: type[BaseMessageChunk] = AIMessageChunk
-        reason: str | None = None
-        events = 0
-        decoder = SseDecoder()
-        while (batch := await lines.batch()) is not None:
-            lines.alive()
-            for line in batch:
-                event = decoder.feed(line)
-                if event is None:
-                    continue
-                events += 1
-                try:
-                    reason = finish_reason(event) or reason
-                    chunk = self._convert_chunk_to_generation_chunk(event, kind, None)
-                except (LookupError, TypeError, AttributeError) as error:
-                    raise ProviderBadAnswer from error
-                if chunk is not None:
-                    kind = chunk.message.__class__
-                    if reasoning := reasoning_in(event):
-                        chunk.message.additional_kwargs["reasoning_content"] = reasoning
-                    yield chunk
-        ended(reason, events=events)
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        if "response_format" in kwargs:
+            return await ChatOpenAI._agenerate(self, messages, stop, run_manager, **kwargs)
+        return await LeanModel._agenerate(self, messages, stop, run_manager, **kwargs)
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        stream = ChatOpenAI._stream if "response_format" in kwargs else LeanModel._stream
+        yield from stream(self, messages, stop, run_manager, **kwargs)
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        generate = ChatOpenAI._generate if "response_format" in kwargs else LeanModel._generate
+        return generate(self, messages, stop, run_manager, **kwargs)
 
     def _stream_payload(
         self, messages: Sequence[BaseMessage], stop: list[str] | None, given: dict[str, Any]

@@ -8,19 +8,6 @@ from chains.types import End, ToolCall, Usage
 from llama_service.errors import ContentRefused
 
 
-def finish_reason(event: dict[str, Any]) -> str | None:
-    """Return the reason that an event gives for the end, if it gives one."""
-    choices = event.get("choices")
-    reason = choices[0].get("finish_reason") if choices else None
-    return str(reason) if reason else None
-
-
-def reasoning_in(event: dict[str, Any]) -> str:
-    """Return the reasoning that an event brings."""
-    choices = event.get("choices")
-    return reasoning_of(choices[0].get("delta") or {}) if choices else ""
-
-
 class OpenAIParser(SseParser):
     """Parser of one answer."""
 

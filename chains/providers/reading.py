@@ -81,6 +81,9 @@ class LineReader:
         self.hurry = watchdog.hurry
         self._response = response
         self._read = response.content.readany
+        self._loop = asyncio.get_running_loop()
+        self._pause: asyncio.Future[None] | None = None
+        response.content.on_eof(self._end_pause)
         self._rest = b""
         self._held = b""
 
@@ -109,6 +112,22 @@ class LineReader:
         if len(self._rest) > MAX_LINE_BYTES:
             raise ProviderBadAnswer
         return lines
+
+    async def pause(self, until: float) -> None:
+        """Let lines gather until a time of the loop's clock, or the answer's end: nobody is woken for each of them."""
+        if self._response.content.is_eof() or until <= self._loop.time():
+            return
+        self._pause = self._loop.create_future()
+        timer = self._loop.call_at(until, self._end_pause)
+        try:
+            await self._pause
+        finally:
+            timer.cancel()
+            self._pause = None
+
+    def _end_pause(self) -> None:
+        if self._pause is not None and not self._pause.done():
+            self._pause.set_result(None)
 
     def _with_newlines(self, data: bytes) -> bytes:
         """Return data whose lines end with a line feed; a carriage return at its end may be half of a line's end."""

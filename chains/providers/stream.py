@@ -1,5 +1,6 @@
 """From the lines of a streamed answer to its text, for any provider that brings a parser of its events."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
@@ -11,6 +12,10 @@ from chains.providers.thinking import ThinkingSplitter
 from chains.providers.wire import Refused
 from chains.types import Delta, End, Reasoning, Usage
 from llama_service.errors import AppError, ProviderBadAnswer, ProviderTimeout
+
+PACE = 0.04
+"""Seconds between two deltas of an answer: tokens that come meanwhile share what each delta
+costs from here to the reader's screen, and nobody sees the difference."""
 
 MAX_ANSWER_CHARS = 1_000_000
 """An answer that grows beyond this is cut with the reason `length`: no model means to say so much."""
@@ -142,29 +147,31 @@ class _Splitter:
 
 
 async def read_deltas(opened: AbstractAsyncContextManager[LineReader], parser: Parser) -> AsyncGenerator[Delta, None]:
-    """Yield reasoning and text as they come, then an End. Closing the generator ends the provider's request."""
+    """Yield reasoning and text as they come, then an End. Closing the generator ends the provider's request.
+
+    The first is given at once, what follows at most each PACE seconds.
+    """
     length = 0
     splitter = _Splitter(parser)
+    loop = asyncio.get_running_loop()
     try:
         async with opened as lines:
             while (batch := await _next(lines, parser)) is not None:
                 raw, trouble = _text_of(batch, parser)
-                for delta in _deltas(*splitter.split(raw)):
+                deltas, due = _deltas(*splitter.split(raw)), loop.time() + PACE
+                for delta in deltas:
                     _note_progress(lines, length)
-                    length += len(delta if isinstance(delta, str) else delta.text)
-                    yield delta
-                if length > MAX_ANSWER_CHARS:
+                    fits = _cut(delta, MAX_ANSWER_CHARS - length)
+                    length += len(fits if isinstance(fits, str) else fits.text)
+                    yield fits
+                if length == MAX_ANSWER_CHARS:
                     yield End("length")
                     return
-                if parser.is_busy:
-                    parser.is_busy = False
-                    lines.alive()
                 if trouble is not None:
                     raise trouble
                 if parser.done:
                     break
-                if parser.complete:
-                    lines.hurry()
+                await _until_next(lines, parser, due if deltas else None)
             reasoning, text = splitter.split(parser.rest())
             last_reasoning, last_text = splitter.rest()
             for delta in _deltas(reasoning + last_reasoning, text + last_text):
@@ -173,6 +180,21 @@ async def read_deltas(opened: AbstractAsyncContextManager[LineReader], parser: P
             await lines.finish()
     except Refused as refusal:
         raise refusal.error from None
+
+
+async def _until_next(lines: LineReader, parser: Parser, due: float | None) -> None:
+    """Tell the reader how long the next lines may take, and let them gather until `due`, a time of the loop's clock."""
+    if parser.is_busy:
+        parser.is_busy = False
+        lines.alive()
+    if parser.complete:
+        lines.hurry()
+    elif due is not None:
+        await lines.pause(due)
+
+
+def _cut(delta: str | Reasoning, most: int) -> str | Reasoning:
+    return delta[:most] if isinstance(delta, str) else Reasoning(delta.text[:most])
 
 
 def _note_progress(lines: LineReader, length: int) -> None:

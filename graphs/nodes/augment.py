@@ -31,6 +31,7 @@ async def augment(state: ChatState, runtime: Runtime[ChatContext]) -> dict[str, 
         retrieval = state.get("retrieval")
         pending = {"pending": retrieval.pending} if retrieval and retrieval.pending else {}
         if read or pending:
+            await services.answer.question_committed()
             get_stream_writer()({"event": "sources", "sources": services.record.sources, **pending})
         step.output = {
             "prompt": _shown(prompt),
@@ -55,9 +56,10 @@ async def _passages(state: ChatState, services: TurnServices) -> list[Found]:
 def assemble(state: ChatState, context: ChatContext, services: TurnServices, found: list[Found]) -> Prompt:
     """Return the prompt for the model that is expected to answer."""
     plan, models = services.plan, services.models
-    window = models.context_window(plan.provider, context.model_name)
+    window, summary = models.context_window(plan.provider, context.model_name), state.get("summary")
     return prompts.build(
         system_prompt=context.system_prompt,
+        summary=summary["text"] if summary else None,
         history=history_of(state),
         question=question_of(state),
         sources=[SourceText(n, _label(source), source.text) for n, source in enumerate(found, 1)],

@@ -1,53 +1,87 @@
-"""Ask the model and pass its words on as they come."""
+"""Ask a model and pass its words on as they come."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from contextlib import aclosing
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage
 from langgraph.config import get_stream_writer
 from langgraph.runtime import Runtime
+from langgraph.types import StreamWriter
 
 from chains import prompts
 from chains.prompts import Prompt
-from chains.types import ModelParams, Reasoning, StreamEnd, StreamStart, Target
+from chains.resilience import is_unreachable
+from chains.types import Attempt, ModelParams, Reasoning, StreamEnd, StreamStart, Target
 from graphs.citations import CitationFilter, supporting
 from graphs.context import ChatContext, TurnServices
 from graphs.nodes.augment import assemble_again
 from graphs.services import services_of
-from graphs.state import ChatState
-from graphs.writer import AnswerWriter
-from llama_service.errors import AppError
+from graphs.state import ChatState, FailedSource
+from llama_service.errors import AppError, error_of
+from llama_service.settings import ModelSource
 
 
 async def generate(state: ChatState, runtime: Runtime[ChatContext]) -> dict[str, Any]:
-    """Write the answer. A failure of the provider ends it early, with the text so far."""
+    """Write the answer. A failure of the provider ends it early, with the text so far.
+
+    Where nobody listens at the source that is asked and another one may stand in, the failure is noted instead, and
+    `after_generate` leads here again.
+    """
     context, services = runtime.context, await services_of(runtime.context)
+    await services.answer.question_committed()
     record, plan = services.record, services.plan
+    failed = state.get("failed_sources") or []
+    ask = _Ask.of(services, context, failed)
     params = ModelParams(
         temperature=plan.temperature if context.temperature is None else context.temperature,
         max_tokens=context.max_tokens or plan.max_tokens,
     )
     prompt, texts = await _prompt(state, context, services)
-    asked = {"source": context.model_source, "model": context.model_name}
     error: AppError | None = None
-    with record.step("generate", **asked, temperature=params.temperature, max_tokens=params.max_tokens) as step:
-        citations, writer = CitationFilter(len(texts)), AnswerWriter(get_stream_writer())
+    with record.step(
+        "generate", source=ask.source, model=ask.name, temperature=params.temperature, max_tokens=params.max_tokens
+    ) as step:
+        citations, write, attempts = CitationFilter(len(texts)), get_stream_writer(), list[Attempt]()
         try:
-            await _stream(services, context, prompt, params, citations, writer)
-            _write(record.parts, writer, citations.end())
-            _write(record.parts, writer, _attributed(record.text, citations, texts))
-        except AppError as failed:
-            error = failed
+            await _stream(services, context, ask, prompt, params, citations, write, attempts)
+            _write(record.parts, write, citations.end())
+            _write(record.parts, write, _attributed(record.text, citations, texts))
+        except AppError as refused:
+            error = refused
         finally:
-            writer.flush()
-            step.output = _output(services, citations)
+            step.output = _output(services, attempts, citations, error)
+    if error is not None and record.start is None and ask.has_fallback and is_unreachable(error):
+        return {"failed_sources": [*failed, FailedSource(source=ask.source, code=error.code, message=error.message)]}
+    if error is not None and record.start is None and failed:
+        # The answer was expected of the first: its failure is what the reader can understand.
+        error = error_of(failed[0]["code"], failed[0]["message"])
     text = services.answer.unfinished + record.text
     info = record.answer_info({"code": error.code, "message": error.message} if error else None)
     update: dict[str, Any] = {"answer": info}
     if text:
-        update["messages"] = [AIMessage(text, id=context.message_id)]
+        message_id = context.message_id or (record.start.message_id if record.start else None)
+        update["messages"] = [AIMessage(text, id=message_id)]
     return update
+
+
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    """Which source is asked now, and for whom it stands in."""
+
+    source: ModelSource
+    name: str | None
+    fallback_from: ModelSource | None
+    has_fallback: bool
+
+    @classmethod
+    def of(cls, services: TurnServices, context: ChatContext, failed: Sequence[FailedSource]) -> "_Ask":
+        """Return the first source that has not failed in this turn; the last one where the settings have changed."""
+        candidates = services.models.candidates(context.model_source)
+        at = min(len(failed), len(candidates) - 1)
+        name = None if at else context.model_name
+        return cls(candidates[at], name, candidates[0] if at else None, at + 1 < len(candidates))
 
 
 async def _prompt(state: ChatState, context: ChatContext, services: TurnServices) -> tuple[Prompt, list[str]]:
@@ -63,10 +97,12 @@ async def _prompt(state: ChatState, context: ChatContext, services: TurnServices
 async def _stream(
     services: TurnServices,
     context: ChatContext,
+    ask: _Ask,
     prompt: Prompt,
     params: ModelParams,
     citations: CitationFilter,
-    writer: AnswerWriter,
+    write: StreamWriter,
+    attempts: list[Attempt],
 ) -> None:
     record, models = services.record, services.models
 
@@ -76,33 +112,34 @@ async def _stream(
 
     stream = models.stream(
         messages_for if services.answer.unfinished else prompt.messages,
-        source=context.model_source,
-        name=context.model_name,
+        source=ask.source,
+        name=ask.name,
         params=params,
         user_id=context.user_id or "-",
         request_id=context.request_id,
+        attempts=attempts,
+        fallback_from=ask.fallback_from,
+        has_fallback=ask.has_fallback,
     )
-    try:
+    async with aclosing(stream):
         async for item in stream:
             if isinstance(item, str):
-                _write(record.parts, writer, citations.feed(item.replace("\x00", "")))  # Postgres can't keep it
+                _write(record.parts, write, citations.feed(item.replace("\x00", "")))  # Postgres can't keep it
             elif isinstance(item, Reasoning):
                 thought = item.text.replace("\x00", "")
                 record.reasoning_parts.append(thought)
-                writer.reasoning(thought)
+                write({"event": "reasoning", "content": thought})
             elif isinstance(item, StreamStart):
                 record.start = item
                 record.first_token_ms = record.elapsed_ms()
             elif isinstance(item, StreamEnd):
                 record.end = item
-    finally:
-        await stream.aclose()
 
 
-def _write(parts: list[str], writer: AnswerWriter, text: str) -> None:
+def _write(parts: list[str], write: StreamWriter, text: str) -> None:
     if text:
         parts.append(text)
-        writer.text(text)
+        write(text)
 
 
 def _attributed(answer: str, citations: CitationFilter, sources: Sequence[str]) -> str:
@@ -114,15 +151,17 @@ def _attributed(answer: str, citations: CitationFilter, sources: Sequence[str]) 
     return (" " if numbers else "") + "".join(f"[{number}]" for number in numbers)
 
 
-def _output(services: TurnServices, citations: CitationFilter) -> dict[str, Any]:
+def _output(
+    services: TurnServices, attempts: Sequence[Attempt], citations: CitationFilter, error: AppError | None
+) -> dict[str, Any]:
     record = services.record
     output: dict[str, Any] = {"characters": len(record.text), "first_token_ms": record.first_token_ms}
+    output |= {"attempts": [asdict(attempt) for attempt in attempts], "error": error.code if error else None}
     if record.start is not None:
         output |= {
             "source": record.start.source,
             "model": record.start.model,
             "fallback_from": record.start.fallback_from,
-            "attempts": [asdict(attempt) for attempt in record.start.attempts],
             "notices": record.start.notices,
         }
     if record.end is not None:

@@ -34,9 +34,9 @@ class ConversationBranch:
         self._database = database
         self._conversation_id = conversation_id
 
-    async def recent(self, message_id: str) -> list[AnyMessage]:
-        """Return the newest messages of the branch that ends in `message_id`, oldest first."""
-        values = {"leaf": UUID(message_id), "conversation": self._conversation_id, "most": WINDOW_MESSAGES}
+    async def recent(self, message_id: str, most: int = WINDOW_MESSAGES) -> list[AnyMessage]:
+        """Return the newest messages of the branch that ends in `message_id`, at most `most` of them, oldest first."""
+        values = {"leaf": UUID(message_id), "conversation": self._conversation_id, "most": most}
         async with self._database.raw(transaction=False) as connection:
             rows = await connection.rows(_UP, values)
         return [_KINDS[row["role"]](row["content"], id=str(row["id"])) for row in rows]

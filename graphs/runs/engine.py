@@ -53,7 +53,7 @@ class RunEngine:
         self.events = EventLog(dsn, self.worker)
         self.graph = graph
         self.prepare_claimed: Callable[[ClaimedRun], Run] | None = None
-        self.after_run: Callable[[Run], Awaitable[None]] | None = None
+        self.after_run: Sequence[Callable[[Run], Awaitable[None]]] = ()
         self.on_failure: Callable[[Run, AppError], None] | None = None
         # A model that can't continue a text is asked to: the answer may repeat itself, and is never left unfinished.
         self.always_finish = False
@@ -218,8 +218,17 @@ class RunEngine:
         log.info("run_ended", run_id=str(run.run_id), status=status, ms=run.record.elapsed_ms())
         if decided is not None and decided.error is not None and self.on_failure is not None:
             self.on_failure(run, decided.error)
-        if decided is not None and self.after_run is not None and not self._is_closing:
-            self._spawn(self.after_run(run), f"after-{run.run_id}")
+        if decided is not None and not self._is_closing:
+            for work in self.after_run:
+                self._spawn(self._after(run, work), f"after-{run.run_id}")
+
+    async def _after(self, run: Run, work: Callable[[Run], Awaitable[None]]) -> None:
+        try:
+            await work(run)
+        except _STORES_AWAY as error:
+            log.warning("work_after_run_left_out", run_id=str(run.run_id), error=type(error).__name__)
+        except Exception:
+            log.exception("work_after_run_failed", run_id=str(run.run_id))
 
     async def _clean_up(self, run: Run) -> None:
         """Delete what the graph of a run that never was has already kept."""

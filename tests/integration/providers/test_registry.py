@@ -10,7 +10,7 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 
 from chains.models import ModelRegistry
-from chains.types import Attempt, ModelParams, StreamStart, Target
+from chains.types import ModelParams, Target
 from llama_service.errors import ModelNotFound, ProviderUnavailable
 from tests.providers import AIHubServer, OllamaServer, OpenAIServer
 from tests.providers.asking import EXPECTED, PROMPT, QUESTION, Open, ask, hub_settings
@@ -88,12 +88,10 @@ async def test_usage_is_estimated_where_nobody_counts(ollama: OllamaServer, regi
 
 async def test_default_source_falls_back_and_says_so(openai: OpenAIServer, registry_with: Open) -> None:
     registry = await registry_with(embedded_chat_url=openai.url, default_model_source="ollama")
-    attempts: list[Attempt] = []
-    start, text, end = await ask(registry, attempts=attempts)
-    assert (start.source, start.fallback_from, text) == ("embedded", "ollama", EXPECTED)
-    outcomes = [(attempt.source, attempt.outcome) for attempt in attempts]
+    answer = await registry.complete(PROMPT)
+    assert (answer.start.source, answer.start.fallback_from, answer.text) == ("embedded", "ollama", EXPECTED)
+    outcomes = [(attempt.source, attempt.outcome) for attempt in answer.end.attempts]
     assert outcomes == [("ollama", "provider_unavailable"), ("embedded", "ok")]
-    assert end.attempts == attempts
 
 
 async def test_named_source_is_never_replaced(openai: OpenAIServer, registry_with: Open) -> None:
@@ -108,14 +106,14 @@ async def test_fallback_takes_only_what_is_unreachable(
 ) -> None:
     registry = await registry_with(embeddings_baseurl=ollama.url, embedded_chat_url=openai.url)
     with pytest.raises(ModelNotFound):
-        await ask(registry, name="not-pulled")
+        await registry.complete(PROMPT, name="not-pulled")
     assert not openai.chats
 
 
 async def test_first_error_is_told_where_no_source_answers(registry_with: Open) -> None:
     registry = await registry_with()
     with pytest.raises(ProviderUnavailable) as caught:
-        await ask(registry)
+        await registry.complete(PROMPT)
     assert "can't be reached" in caught.value.message
 
 
@@ -142,8 +140,7 @@ async def test_prompt_may_depend_on_the_model(openai: OpenAIServer, registry_wit
     def prompt(target: Target) -> list[HumanMessage]:
         return [HumanMessage(f"for {target.source}")]
 
-    items = [item async for item in registry.stream(prompt)]
-    assert isinstance(items[0], StreamStart)
+    assert (await registry.complete(prompt)).start.source == "embedded"
     assert openai.chats[0].body["messages"][0]["content"] == "for embedded"
 
 

@@ -5,12 +5,13 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
+from langchain_core.messages import AIMessageChunk
 
 from chains import resilience
 from chains.faults import CircuitOpen, ConnectTimedOut, ServerFailed
 from chains.queue import ProviderQueue
 from chains.resilience import Breaker, Policy
-from chains.types import Attempt, Delta, End, Target
+from chains.types import Attempt, Target
 from llama_service.errors import (
     AppError,
     ModelNotFound,
@@ -215,14 +216,14 @@ async def test_open_circuit_ends_the_repeats_and_spares_the_provider() -> None:
 async def test_nothing_is_repeated_after_the_first_text() -> None:
     made = 0
 
-    async def deltas() -> AsyncGenerator[Delta, None]:
+    async def chunks() -> AsyncGenerator[AIMessageChunk, None]:
         nonlocal made
         made += 1
-        yield "text"
+        yield AIMessageChunk(content="text")
         raise ServerFailed
 
     with pytest.raises(ServerFailed):
-        async for _ in policy().stream(TARGET, deltas, user_id="u", attempts=[]):
+        async for _ in policy().stream(TARGET, chunks, user_id="u", attempts=[]):
             pass
     assert made == 1
 
@@ -231,20 +232,20 @@ async def test_closing_a_stream_closes_its_source_and_frees_its_place() -> None:
     rules = policy(provider_max_in_flight=1)
     closed = False
 
-    async def deltas() -> AsyncGenerator[Delta, None]:
+    async def chunks() -> AsyncGenerator[AIMessageChunk, None]:
         nonlocal closed
         try:
             while True:
-                yield "text"
+                yield AIMessageChunk(content="text")
         finally:
             closed = True
 
-    stream = rules.stream(TARGET, deltas, user_id="u", attempts=[])
-    assert await anext(stream) == "text"
+    stream = rules.stream(TARGET, chunks, user_id="u", attempts=[])
+    assert (await anext(stream)).text == "text"
     await stream.aclose()
     assert closed
 
-    async def short() -> AsyncGenerator[Delta, None]:
-        yield End("stop")
+    async def short() -> AsyncGenerator[AIMessageChunk, None]:
+        yield AIMessageChunk(content="short")
 
-    assert [delta async for delta in rules.stream(TARGET, short, user_id="v", attempts=[])] == [End("stop")]
+    assert [chunk.text async for chunk in rules.stream(TARGET, short, user_id="v", attempts=[])] == ["short"]
