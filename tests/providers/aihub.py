@@ -116,18 +116,19 @@ class AIHubServer(WireServer):
             return web.Response()
         if fault == "malformed":
             return web.Response(text='{"message": {"text": ', content_type="application/json")
-        tokens = self.tokens(body["messages"], fault)
-        answer: dict[str, Any] = {"message": {"role": "assistant", "text": "".join(tokens)}, "finishReason": "stop"}
+        tokens, reason = self.limited(self.tokens(body["messages"], fault), body["parameters"]["maxTokens"])
+        answer: dict[str, Any] = {"message": {"role": "assistant", "text": "".join(tokens)}, "finishReason": reason}
         if self._script.usage:
             answer["usage"] = self._usage(body, len(tokens))
         return web.json_response(answer)
 
     async def _frames(self, body: Any, fault: Fault | None) -> AsyncIterator[bytes]:
         made = 0
-        async for token in self.paced(self.tokens(body["messages"], fault), fault):
+        tokens, reason = self.limited(self.tokens(body["messages"], fault), body["parameters"]["maxTokens"])
+        async for token in self.paced(tokens, fault):
             made += 1
             yield self._frame({"message": {"role": "assistant", "text": token}})
-        last: dict[str, Any] = {"text": "", "finishReason": "stop"}
+        last: dict[str, Any] = {"text": "", "finishReason": reason}
         if self._script.usage:
             last["usage"] = self._usage(body, made)
         yield self._frame(last)

@@ -12,6 +12,7 @@ from aiohttp import web
 from tests.providers.brain import reply_to, tokens_of
 
 T = TypeVar("T")
+_HUGE = 10_000  # pieces of an answer without end
 Fault = Literal[
     "refuse",
     "hang_before",
@@ -284,10 +285,18 @@ class WireServer:
     def tokens(self, messages: list[dict[str, str]], fault: Fault | None) -> list[str]:
         """Return the answer's tokens."""
         if fault == "huge":
-            return ["word " * 50] * 10_000
+            return ["word " * 50] * _HUGE
         if self._script.tokens is not None:
             return self._script.tokens
         return tokens_of(self._script.reply if self._script.reply is not None else reply_to(messages))
+
+    @staticmethod
+    def limited(tokens: list[str], most: Any) -> tuple[list[str], str]:
+        """Return what a request's limit leaves of an answer, and the reason of its end."""
+        limit = int(most or 0)
+        if len(tokens) == _HUGE:  # a server that knows no limit
+            return tokens, "stop"
+        return (tokens[:limit], "length") if 0 < limit < len(tokens) else (tokens, "stop")
 
     async def paced(self, tokens: list[T], fault: Fault | None) -> AsyncIterator[T]:
         """Yield the tokens at the script's pace, on a schedule that does not drift."""

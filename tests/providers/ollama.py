@@ -86,15 +86,17 @@ class OllamaServer(WireServer):
         return rest
 
     async def _frames(self, body: Any, messages: list[dict[str, str]], fault: Fault | None) -> AsyncIterator[bytes]:
-        made = 0
+        made, reason = 0, "stop"
         if tool := tool_for(body, messages[-1]["text"]):
             function = {"name": tool["name"], "arguments": arguments_for(tool["parameters"], messages[-1]["text"])}
             yield self._line(body, {"role": "assistant", "content": "", "tool_calls": [{"function": function}]})
         else:
-            async for token in self.paced(self.tokens(messages, fault), fault):
+            limit = (body.get("options") or {}).get("num_predict")
+            tokens, reason = self.limited(self.tokens(messages, fault), limit)
+            async for token in self.paced(tokens, fault):
                 made += 1
                 yield self._line(body, {"role": "assistant", "content": token})
-        yield json.dumps(self._last(body, messages, made)).encode() + b"\n"
+        yield json.dumps(self._last(body, messages, made) | {"done_reason": reason}).encode() + b"\n"
 
     def _line(self, body: Any, message: dict[str, Any]) -> bytes:
         told = {"model": body["model"], "created_at": "2025-11-01T00:00:00Z", "message": message, "done": False}

@@ -95,9 +95,8 @@ class OpenAIServer(WireServer):
         return None
 
     def _whole(self, body: Any, messages: list[dict[str, str]], fault: Fault | None) -> web.Response:
-        tokens = self.tokens(messages, fault)
+        tokens, reason = self.limited(self.tokens(messages, fault), _limit(body))
         message: dict[str, Any] = {"role": "assistant", "content": self._structured(body) or "".join(tokens)}
-        reason = "stop"
         if tool := tool_for(body, messages[-1]["text"]):
             function = {"name": tool["name"], "arguments": self._arguments(tool, messages)}
             call = {"id": "call_1", "type": "function", "function": function}
@@ -128,10 +127,11 @@ class OpenAIServer(WireServer):
             yield self._frame(body, {}, "tool_calls")
         else:
             tokens = [text] if (text := self._structured(body)) else self.tokens(messages, fault)
+            tokens, reason = self.limited(tokens, _limit(body))
             made = len(tokens)
             async for token in self.paced(tokens, fault):
                 yield self._frame(body, {"content": token})
-            yield self._frame(body, {}, "stop")
+            yield self._frame(body, {}, reason)
         if (body.get("stream_options") or {}).get("include_usage") and self._script.usage:
             last = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "model": body["model"], "choices": []}
             yield b"data: " + json.dumps({**last, "usage": self._usage(messages, made)}).encode() + b"\n\n"
@@ -154,3 +154,7 @@ class OpenAIServer(WireServer):
     def error_frame(self) -> bytes:
         error = {"message": "secret-internal-detail", "type": "server_error", "code": None}
         return b"data: " + json.dumps({"error": error}).encode() + b"\n\n"
+
+
+def _limit(body: Any) -> Any:
+    return body.get("max_completion_tokens") or body.get("max_tokens")
