@@ -98,7 +98,7 @@ async def open_state(
     stack.push_async_callback(ingestion.close)
     limiter = LoginLimiter(database, settings.login_attempts_per_minute)
     graph = build(BranchSaver(pool), chat_graph)
-    engine = RunEngine(database, settings.postgres, settings.postgres_session, graph)
+    engine = RunEngine(database, settings.postgres_session, graph)
     turns = TurnStarter(settings, database, engine, registry, retriever, lambda: watch.status)
     engine.prepare_claimed = turns.prepare_claimed
     engine.after_run = (Titles(database, registry).after_run, Summaries(database, registry, graph).after_run)

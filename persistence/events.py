@@ -16,7 +16,7 @@ import structlog
 
 from llama_service.dsn import PostgresDsn
 from llama_service.tasks import end_task
-from persistence.session import StatelessConnection
+from persistence.session import Database, Statement
 
 log = structlog.get_logger(__name__)
 
@@ -80,61 +80,57 @@ class EventSource(Protocol):
         ...
 
 
-# A run that another worker has ended takes no more events from this one.
-_APPEND = """
-    WITH new AS (
-        SELECT * FROM unnest($1::uuid[], $2::int[], $3::varchar[], $4::text[]) AS e (run_id, seq, event, data)
+# A run that another worker has ended takes no more events from this one. A batch that a crash of the *database* loses
+# costs the last moments of a text; waiting for the disk would cost every token its time. The end of a run is written by
+# a transaction that does wait.
+_APPEND = Statement(
+    """
+    WITH without_waiting AS MATERIALIZED (
+        SELECT set_config('synchronous_commit', 'off', true)
+    ), new AS (
+        SELECT * FROM unnest(CAST(:runs AS uuid[]), CAST(:seqs AS int[]), CAST(:names AS varchar[]),
+                             CAST(:lines AS text[])) AS e (run_id, seq, event, data)
     ), mine AS (
-        SELECT id FROM runs WHERE id = ANY($5::uuid[]) AND status = 'running' AND worker = $6 FOR KEY SHARE
+        SELECT id FROM runs WHERE id = ANY(CAST(:ids AS uuid[])) AND status = 'running' AND worker = :worker
+        FOR KEY SHARE
     ), written AS (
         INSERT INTO run_events SELECT new.* FROM new JOIN mine ON mine.id = new.run_id
         ON CONFLICT (run_id, seq) DO NOTHING
     )
-    SELECT id FROM mine
-"""
+    SELECT mine.id FROM mine, without_waiting
+    """
+)
 # Other processes hear of a batch when this one's readers have it: announcing takes as long as a small write.
-_ANNOUNCE = "SELECT pg_notify('run_events', announced) FROM unnest($1::text[]) AS announced"
+_ANNOUNCE = Statement("SELECT pg_notify('run_events', announced) FROM unnest(CAST(:announced AS text[])) AS announced")
+_PATIENCE = 10.0  # seconds; a batch that hangs would stop every run's events; it is written again, under its numbers
 
 
 class EventLog:
     """Collects events of all runs and appends them; one writer, one statement a batch."""
 
-    def __init__(self, dsn: PostgresDsn, worker: UUID) -> None:
-        self._dsn = dsn
+    def __init__(self, database: Database, worker: UUID) -> None:
+        self._database = database
         self._worker = worker
         self._dirty: dict[UUID, EventSource] = {}
         self._wake = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._written = 0.0
         self._pace = PACE
-        self._pool: asyncpg.Pool | None = None
         self._task: asyncio.Task[None] | None = None
         self._idle = asyncio.Event()
         self._idle.set()
-        self.statements = 0
 
     async def start(self) -> None:
-        """Connect and begin to write."""
-        # A batch that a crash of the *database* loses costs the last moments of a text; waiting for the disk would
-        # cost every token its time. The end of a run is written by a transaction that does wait.
-        self._pool = await asyncpg.create_pool(
-            **self._dsn.asyncpg(synchronous_commit="off", application_name="llama-service events"),
-            min_size=1,
-            max_size=2,
-            connection_class=StatelessConnection,
-            # A batch that hangs would stop every run's events; it is written again, under the same numbers.
-            command_timeout=10,
-        )
+        """Begin to write."""
         self._task = asyncio.create_task(self._write_forever(), name="event-log")
 
     async def close(self) -> None:
-        """Write what waits, then disconnect."""
-        if self._task is None or self._pool is None:
+        """Write what waits, then stop."""
+        if self._task is None:
             return
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.drain(), 5)
         await end_task(self._task)
-        await self._pool.close()
 
     def touch(self, source: EventSource, *, at_once: bool = False) -> None:
         """Note that `source` has something to write; `at_once` skips the pace (a first token)."""
@@ -181,17 +177,21 @@ class EventLog:
                 self._idle.set()
 
     async def _append(self, batch: dict[EventSource, Sequence[RunEvent]]) -> None:
-        assert self._pool is not None  # noqa: S101  (start() was called)
         runs: list[UUID] = []
         events: list[RunEvent] = []
         for source, new in batch.items():
             runs += [source.run_id] * len(new)
             events += new
-        ids = [source.run_id for source in batch]
-        columns = ([event.seq for event in events], [event.name for event in events], [event.line for event in events])
-        rows = await self._pool.fetch(_APPEND, runs, *columns, ids, self._worker)
-        self.statements += 1
-        mine = {row[0] for row in rows}
+        values = {
+            "runs": runs,
+            "seqs": [event.seq for event in events],
+            "names": [event.name for event in events],
+            "lines": [event.line for event in events],
+            "ids": [source.run_id for source in batch],
+            "worker": self._worker,
+        }
+        async with asyncio.timeout(_PATIENCE), self._database.raw(transaction=False) as connection:
+            mine = {row["id"] for row in await connection.rows(_APPEND, values)}
         for source, new in batch.items():
             if source.run_id in mine:
                 source.committed(new)
@@ -200,7 +200,6 @@ class EventLog:
 
     async def _announce(self, ids: Sequence[UUID]) -> None:
         """Notify other processes of new events of these runs; a reader that misses it looks again after a while."""
-        assert self._pool is not None  # noqa: S101
         if not ids:
             return
         announced = [
@@ -208,8 +207,8 @@ class EventLog:
             for start in range(0, len(ids), _ANNOUNCED_AT_ONCE)
         ]
         try:
-            await self._pool.execute(_ANNOUNCE, announced)
-            self.statements += 1
+            async with asyncio.timeout(_PATIENCE), self._database.raw(transaction=False) as connection:
+                await connection.rows(_ANNOUNCE, {"announced": announced})
         except _LOST as error:
             log.warning("events_not_announced", error=type(error).__name__)
         except Exception:

@@ -121,7 +121,10 @@ async def check_no_pooler(dsn: PostgresDsn) -> None:
 
 
 class Database:
-    """Pools of connections. Every unit of work is one `transaction()`: all of it lands or none."""
+    """Connections, `pool_size` of them at most: half for the ORM's sessions, half for raw statements.
+
+    Every unit of work is one `transaction()`: all of it lands or none.
+    """
 
     def __init__(self, dsn: PostgresDsn, pool_size: int = 10) -> None:
         half = max(1, pool_size // 2)
@@ -130,8 +133,8 @@ class Database:
         self.engine: AsyncEngine = create_async_engine(
             "postgresql+asyncpg://",
             async_creator=self._connect,
-            pool_size=half,
-            max_overflow=half,
+            pool_size=max(1, pool_size - half),
+            max_overflow=0,
             pool_timeout=10,
             json_serializer=_dumps,
             json_deserializer=orjson.loads,

@@ -48,9 +48,9 @@ RELEASED = Ending("running", "streaming")
 class RunEngine:
     """Starts, stops, resumes and reads runs. `prepare_claimed` makes a run of one that was started elsewhere."""
 
-    def __init__(self, database: Database, dsn: PostgresDsn, session_dsn: PostgresDsn, graph: Graph) -> None:
+    def __init__(self, database: Database, session_dsn: PostgresDsn, graph: Graph) -> None:
         self.worker = uuid4()
-        self.events = EventLog(dsn, self.worker)
+        self.events = EventLog(database, self.worker)
         self.graph = graph
         self.prepare_claimed: Callable[[ClaimedRun], Run] | None = None
         self.after_run: Sequence[Callable[[Run], Awaitable[None]]] = ()

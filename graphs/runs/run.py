@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -57,6 +57,27 @@ class Sent:
 
 
 @dataclass(slots=True)
+class Forwarding:
+    """How many characters of a text the graph has handed on, and how many of them, or before them, were sent."""
+
+    received: int = 0
+    sent: int = 0
+
+    def unsent(self, piece: str) -> str:
+        """Return what of a piece from the graph was not sent yet."""
+        self.received += len(piece)
+        new = max(0, self.received - self.sent)
+        self.sent += new
+        return piece[len(piece) - new :]
+
+    def rest(self, whole: str) -> str:
+        """Return what of the whole text was not sent yet; it is sent now."""
+        rest = whole[self.sent :]
+        self.sent = max(self.sent, len(whole))
+        return rest
+
+
+@dataclass(slots=True)
 class Run:
     """A run that this process works on. It is also where the graph's answer goes (`AnswerStore`)."""
 
@@ -80,6 +101,7 @@ class Run:
     is_ended: bool = False
     is_abandoned: bool = False
     _committed: asyncio.Event | None = None
+    _forwarding: dict[str, Forwarding] = field(default_factory=lambda: {TEXT: Forwarding(), REASONING: Forwarding()})
 
     @property
     def conversation_id(self) -> UUID:
@@ -115,13 +137,22 @@ class Run:
     def forward(self, part: Any) -> None:
         """Send what a node wrote: text as it is, other events as dictionaries with their name under `event`."""
         if isinstance(part, str):
-            self.events.touch(self.stream, at_once=self.stream.emit_text(part))
+            self._emit_text(self._forwarding[TEXT].unsent(part))
             return
         name, data = part["event"], {key: value for key, value in part.items() if key != "event"}
         if name == REASONING:
-            self.events.touch(self.stream, at_once=self.stream.emit_text(data["content"], REASONING))
+            self._emit_text(self._forwarding[REASONING].unsent(data["content"]), REASONING)
         elif name != "sources" or list(data["sources"]) != list(self.sent.sources):
             self.emit(name, data)
+
+    def _emit_text(self, text: str, name: str = TEXT) -> None:
+        if text:
+            self.events.touch(self.stream, at_once=self.stream.emit_text(text, name))
+
+    def _send_rest(self) -> None:
+        """Send what the model wrote and the graph did not hand on: one that was cancelled hands on nothing more."""
+        self._emit_text(self._forwarding[REASONING].rest(self.record.reasoning), REASONING)
+        self._emit_text(self._forwarding[TEXT].rest(self.record.text))
 
     def emit(self, name: str, data: dict[str, Any]) -> None:
         """Send an event."""
@@ -140,7 +171,6 @@ class Run:
         if text.startswith(already) and text != already:
             # The worker that made the answer died before it had sent all of it.
             self.record.parts.append(text[len(already) :])
-            self.stream.emit_text(text[len(already) :])
         error = info.get("error")
         self.decided = Ending("failed", "failed", error_of(error["code"], error["message"])) if error else COMPLETED
         await self.end(self.decided, info)
@@ -150,6 +180,7 @@ class Run:
         await self.question_committed()
         if self.is_ended or self.is_abandoned:
             return
+        self._send_rest()
         await self.flush()
         if self.stream.is_detached:
             return

@@ -423,14 +423,13 @@ async def test_statements_of_a_turn_do_not_grow(server: Server, anna: Person) ->
     answer = await anna.ask("Warm up.")
     thread = answer["conversation_id"]
     await asyncio.sleep(0.3)
-    log = server.app.state.resources.runs.events
     event.listen(engine, "before_cursor_execute", counted)
     try:
         seen = []
         for n in range(6):
-            before = count + database.raw_statements + log.statements
+            before = count + database.raw_statements
             await anna.ask(f"Turn {n}.", conversation_id=thread)
-            seen.append(count + database.raw_statements + log.statements - before)
+            seen.append(count + database.raw_statements - before)
     finally:
         event.remove(engine, "before_cursor_execute", counted)
     # The heartbeat may add its two in one of the turns.
@@ -500,3 +499,19 @@ async def test_times_follow_the_order_of_the_talk(anna: Person, openai: OpenAISe
         times = [item["created_at"] for item in (await anna.get(f"/conversations/{thread['id']}/messages"))["items"]]
         assert len(times) == 4
         assert times == sorted(set(times))
+
+
+async def test_a_stopped_answer_is_what_its_reader_got(anna: Person, openai: OpenAIServer) -> None:
+    """The text that is kept is the text that was sent, whatever was on its way through the graph."""
+    openai.script(tokens=[f"{number} " for number in range(3000)], delay=0.003)
+    for chunks in range(1, 9):
+        said: list[Event] = []
+        body = {"message": "Count for me."}
+        async with anna.http.stream("POST", "/chat/stream", json=body) as response:
+            async for event in events_of(response):
+                said.append(event)
+                if sum(event.name == "chunk" for event in said) == chunks:
+                    await anna.http.post(f"/chat/runs/{said[0].data['run_id']}/cancel")
+        text = "".join(event.data["content"] for event in said if event.name == "chunk")
+        answer = (await messages(anna, said[0].data["conversation_id"]))[-1]
+        assert (answer["status"], answer["content"]) == ("stopped", text)
