@@ -79,7 +79,12 @@ async def test_a_fallback_is_told_with_the_answer(
     await expect(answer.locator(".fallback")).to_contain_text("Ollama")
     await expect(answer.locator(".fallback")).to_contain_text("OpenAI")
     await page.reload()
-    await expect((await answered(page)).locator(".fallback")).to_contain_text("Ollama")
+    answer = await answered(page)
+    await expect(answer.locator(".fallback")).to_contain_text("Ollama")
+    await answer.get_by_role("button", name="Why this answer").click()
+    panel = page.get_by_role("complementary", name="Why this answer")
+    await expect(panel.locator(".timeline")).to_contain_text("Generate · Ollama · failed")
+    await expect(panel.locator(".timeline")).to_contain_text("Generate · OpenAI")
 
 
 async def test_what_was_cut_is_told(open_page: OpenPage, anna: Person, openai: OpenAIServer) -> None:

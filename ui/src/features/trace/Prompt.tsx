@@ -38,7 +38,7 @@ export function Prompt({ trace }: { trace: Trace }) {
 /** Everything else that a run has recorded, as it stands. */
 export function Details({ trace }: { trace: Trace }) {
   const t = useT();
-  const generate = trace.nodes.find(({ node }) => node === "generate");
+  const generate = trace.nodes.findLast(({ node }) => node === "generate");
   return (
     <section>
       <h3>{t("trace.parameters")}</h3>
