@@ -1,13 +1,15 @@
 """A turn's record: what each node took, gave and cost. It explains an answer, also one that broke off."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from langchain_core.messages import AnyMessage
+
 from chains.types import StreamEnd, StreamStart
-from graphs.state import NOTHING_SEARCHED, AnswerInfo, Searched
+from graphs.state import NOTHING_SEARCHED, AnswerInfo, Searched, Summary
 
 
 @dataclass(slots=True)
@@ -34,6 +36,9 @@ class TurnRecord:
     sources: list[dict[str, Any]] = field(default_factory=list)
     start: StreamStart | None = None
     end: StreamEnd | None = None
+    # What the turn's state begins with: the newest messages, the question last, and the summary of those before.
+    window: Sequence[AnyMessage] = ()
+    summary: Summary | None = None
     retrieve_ms: int | None = None
     first_token_ms: int | None = None
     checkpoint_id: str | None = None

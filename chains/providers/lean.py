@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForLLMRun,
@@ -22,8 +22,6 @@ from langsmith.utils import tracing_is_enabled
 
 from chains.providers.own_loop import iterate_in_own_loop
 from chains.types import Delta, End, ModelParams, Notice, Reasoning, ToolCall, Usage
-
-T = TypeVar("T")
 
 _REASONING = "reasoning_content"
 _NOTICES = "notices"
@@ -68,7 +66,7 @@ class LeanModel(BaseChatModel):
             chosen["request_id"] = request_id
         stop = list(params.stop) if params.stop else None
         if _is_listened_to():
-            return _closing(self.astream(list(messages), stop=stop, **chosen))
+            return _messages(self.astream(list(messages), stop=stop, **chosen))
         return _messages(self._astream(list(messages), stop, **chosen))
 
     async def _astream(
@@ -154,17 +152,15 @@ def _is_listened_to() -> bool:
     return bool(handlers) or bool(tracing_is_enabled()) or get_debug()
 
 
-async def _messages(chunks: AsyncIterator[ChatGenerationChunk]) -> AsyncGenerator[AIMessageChunk, None]:
-    async for chunk in _closing(chunks):
-        assert isinstance(chunk.message, AIMessageChunk)  # noqa: S101  (as `_chunk` made it)
-        yield chunk.message
-
-
-async def _closing(items: AsyncIterator[T]) -> AsyncGenerator[T, None]:
-    """Yield `items`, and close them with this generator: the provider is let go at once, not when memory is tidied."""
+async def _messages(
+    items: AsyncIterator[ChatGenerationChunk] | AsyncIterator[AIMessageChunk],
+) -> AsyncGenerator[AIMessageChunk, None]:
+    """Yield the chunks' messages, and close `items` at once with this generator, so that the provider is let go."""
     try:
         async for item in items:
-            yield item
+            message = item.message if isinstance(item, ChatGenerationChunk) else item
+            assert isinstance(message, AIMessageChunk)  # noqa: S101  (as `_chunk` made it)
+            yield message
     finally:
         if isinstance(items, AsyncGenerator):
             await items.aclose()

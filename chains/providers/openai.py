@@ -5,7 +5,7 @@ Wire: https://platform.openai.com/docs/api-reference/chat-streaming
 
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, ClassVar, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -67,18 +67,15 @@ class LeanChatOpenAI(LeanModel, ChatOpenAI):
 
     # Structured answers are parsed by OpenAI's SDK, through LangChain's own methods.
 
-    async def _astream(
+    def _astream(
         self,
         messages: list[BaseMessage],
         stop: list[str] | None = None,
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        ours = "response_format" not in kwargs
-        stream = LeanModel._astream if ours else ChatOpenAI._astream
-        async with aclosing(stream(self, messages, stop, run_manager, **kwargs)) as chunks:  # type: ignore[type-var]  # an async generator
-            async for chunk in chunks:
-                yield chunk
+        stream = ChatOpenAI._astream if "response_format" in kwargs else LeanModel._astream
+        return stream(self, messages, stop, run_manager, **kwargs)
 
     async def _agenerate(
         self,

@@ -55,6 +55,7 @@ async def _passages(state: ChatState, services: TurnServices) -> list[Found]:
 
 def assemble(state: ChatState, context: ChatContext, services: TurnServices, found: list[Found]) -> Prompt:
     """Return the prompt for the model that is expected to answer."""
+    services.record.window, services.record.summary = state["messages"], state.get("summary")
     plan, models = services.plan, services.models
     window, summary = models.context_window(plan.provider, context.model_name), state.get("summary")
     return prompts.build(

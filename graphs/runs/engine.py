@@ -196,6 +196,7 @@ class RunEngine:
             await self._end_surely(run, Ending("failed", "failed", AppError()))
         finally:
             self._active.pop(run.run_id, None)
+            run.context = None  # which holds the run: together they would wait for the garbage collector
             if run.is_abandoned:
                 self._spawn(self._clean_up(run), f"clean-{run.run_id}")
             else:
@@ -204,10 +205,13 @@ class RunEngine:
             self._report(run)
 
     def _forget_later(self, run: Run) -> None:
-        def forget() -> None:
-            if self._streams.get(run.run_id) is run.stream:
-                del self._streams[run.run_id]
+        run_id, stream = run.run_id, run.stream
 
+        def forget() -> None:
+            if self._streams.get(run_id) is stream:
+                del self._streams[run_id]
+
+        # The run itself, with its record and what its graph holds, is let go now.
         asyncio.get_running_loop().call_later(KEPT_AFTER_END, forget)
         self._touched_threads.add(str(run.conversation_id))
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import structlog
-from langchain_core.messages import AnyMessage
+from langchain_core.messages import AIMessage, AnyMessage
 
 from chains.models import ModelRegistry
 from chains.summary import clean_summary, summary_prompt
@@ -43,12 +43,9 @@ class Summaries:
         start, checkpoint_id = run.record.start, run.record.checkpoint_id
         if run.decided is not COMPLETED or start is None or checkpoint_id is None or run.plan.is_demo_model:
             return
-        configurable = {"thread_id": str(run.conversation_id), "checkpoint_ns": "", "checkpoint_id": checkpoint_id}
-        config: Any = {"configurable": configurable}
-        state = (await self._graph.aget_state(config)).values
-        earlier: Summary | None = state.get("summary")
-        recent = list(state.get("messages") or ())
-        covered = to_cover(_behind(recent, earlier))
+        earlier = run.record.summary
+        recent = _behind([*run.record.window, AIMessage(run.text, id=str(run.place.answer_id))], earlier)
+        covered = to_cover(recent)
         if not covered:
             return
         if earlier is None and len(recent) >= _DUE_MESSAGES:
@@ -74,6 +71,8 @@ class Summaries:
         text = clean_summary(completion.text)
         if text is None:
             return
+        configurable = {"thread_id": str(run.conversation_id), "checkpoint_ns": "", "checkpoint_id": checkpoint_id}
+        config: Any = {"configurable": configurable}
         summary = Summary(text=text, until=str(covered[-1].id))
         written = await self._graph.aupdate_state(config, {"summary": summary}, as_node="persist")
         made = str(written["configurable"]["checkpoint_id"])
