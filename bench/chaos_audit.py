@@ -10,7 +10,7 @@ from bench.stage import Script
 
 _ENDED = {"complete", "stopped"}
 _TURN = """
-    SELECT q.content, a.content, a.status, r.status FROM runs r
+    SELECT q.content, a.content, a.status, r.status, a.error ->> 'code' FROM runs r
     JOIN messages q ON q.id = r.user_message_id JOIN messages a ON a.id = r.message_id WHERE r.id = %s
 """
 _NEVER = {
@@ -55,12 +55,13 @@ def _judge(connection: Connection, turn: Turn, whole: str) -> list[str]:
     row = connection.execute(_TURN, [follower.run_id]).fetchone()
     if row is None:
         return [f"the question of run {follower.run_id} is gone"]
-    question, answer, status, run_status = row
+    question, answer, status, run_status, code = row
     found = [f"run {follower.run_id}: {fault}" for fault in follower.faults]
     if question != turn.question:
         found.append(f"run {follower.run_id}: the question reads {question!r}")
-    if status not in _ENDED:
-        found.append(f"run {follower.run_id} ({run_status}) left its answer {status}")
+    # Three workers have died with it, one after the other: that is told, and is the end.
+    if status not in _ENDED and code != "run_given_up":
+        found.append(f"run {follower.run_id} ({run_status}) left its answer {status}: {code}")
     if status == "complete" and answer != whole:
         found.append(f"run {follower.run_id}: the complete answer reads {answer!r}")
     if follower.text not in answer:

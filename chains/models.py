@@ -118,13 +118,15 @@ class ModelRegistry:
         attempts: list[Attempt] | None = None,
         fallback_from: ModelSource | None = None,
         has_fallback: bool = False,
+        may_be_empty: bool = False,
     ) -> AsyncGenerator[StreamItem, None]:
         """Yield a StreamStart when the first token is there, the text as it comes, then a StreamEnd.
 
         One source is asked, the default one where none is named. `attempts` is filled as they happen, for callers that
         want them after an error too. `fallback_from` is the source that this one stands in for; with `has_fallback` a
-        server that does not listen is not asked twice. Closing the generator ends the provider's request. Raises an
-        AppError.
+        server that does not listen is not asked twice. `may_be_empty` is for the rest of an answer that may have been
+        all of it: without it an answer that has no text is an error. Closing the generator ends the provider's
+        request. Raises an AppError.
         """
         tried: list[Attempt] = [] if attempts is None else attempts
         target = await self.resolve(source, name)
@@ -149,7 +151,7 @@ class ModelRegistry:
                         yield StreamStart(target.source, target.model, fallback_from, list(tried), notices, message.id)
                         parts.append("")
                     if isinstance(delta, End):
-                        if not any(parts) and not (delta.tool_calls and params.tools):
+                        if not (any(parts) or may_be_empty or (delta.tool_calls and params.tools)):
                             raise ProviderBadAnswer(_without_text(delta))
                         usage = delta.usage or _estimate(prompt, parts)
                         told = delta.model or target.model

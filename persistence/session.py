@@ -3,14 +3,14 @@
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import asyncpg
 import orjson
 from sqlalchemy import event
-from sqlalchemy.exc import DisconnectionError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
@@ -52,6 +52,22 @@ DATABASE_AWAY: tuple[type[Exception], ...] = (
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
 )
+
+
+@contextmanager
+def _loss_by_name() -> Iterator[None]:
+    """Raise ConnectionError where a connection was lost in the middle of something.
+
+    SQLAlchemy wraps what asyncpg raises then in classes that stand for other things as well (DBAPIError,
+    InternalError), so that nobody could tell a restart of Postgres from a fault of ours.
+    """
+    try:
+        yield
+    except DBAPIError as error:
+        cause = error.orig.__cause__ if error.orig is not None else None
+        if error.connection_invalidated or isinstance(cause, DATABASE_AWAY):
+            raise ConnectionError("the connection to Postgres is lost") from error
+        raise
 
 
 class Statement:
@@ -200,15 +216,17 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
         """Yield a session; commit when the block ends, roll back when it raises."""
-        async with AsyncSession(self.engine, expire_on_commit=False) as session:
-            yield session
-            await session.commit()
+        with _loss_by_name():
+            async with AsyncSession(self.engine, expire_on_commit=False) as session:
+                yield session
+                await session.commit()
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
         """Yield a session for single statements: no BEGIN and COMMIT around them, nothing to roll back."""
-        async with AsyncSession(self._autocommit, expire_on_commit=False) as session:
-            yield session
+        with _loss_by_name():
+            async with AsyncSession(self._autocommit, expire_on_commit=False) as session:
+                yield session
 
     async def close(self) -> None:
         """Close every pooled connection."""

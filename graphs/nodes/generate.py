@@ -120,6 +120,7 @@ async def _stream(
         attempts=attempts,
         fallback_from=ask.fallback_from,
         has_fallback=ask.has_fallback,
+        may_be_empty=bool(services.answer.unfinished),
     )
     async with aclosing(stream):
         async for item in stream:

@@ -11,7 +11,7 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 
 from chains.models import ModelRegistry
 from chains.types import ModelParams, Target
-from llama_service.errors import ModelNotFound, ProviderUnavailable
+from llama_service.errors import ModelNotFound, ProviderBadAnswer, ProviderUnavailable
 from tests.providers import AIHubServer, OllamaServer, OpenAIServer
 from tests.providers.asking import EXPECTED, PROMPT, QUESTION, Open, ask, hub_settings
 from tests.providers.vectors import DIMENSION
@@ -336,3 +336,14 @@ async def test_langchains_own_methods_read_the_same_stream(kind: str, registry_w
         told = [chunk.usage_metadata for chunk in chunks if chunk.usage_metadata]
         assert sum(usage["output_tokens"] for usage in told) == 13
         assert (await model.ainvoke(PROMPT)).text == EXPECTED
+
+
+async def test_the_rest_of_an_answer_may_be_nothing(ollama: OllamaServer, registry_with: Open) -> None:
+    """A worker died when it had sent the last word: the model, asked to go on behind it, has nothing to add."""
+    ollama.script(reply="All of it.")
+    registry = await registry_with(embeddings_baseurl=ollama.url)
+    prompt = [*PROMPT, AIMessage("All of it.")]
+    start, text, end = await ask(registry, prompt, source="ollama", may_be_empty=True)
+    assert (start.source, text, end.finish_reason) == ("ollama", "", "stop")
+    with pytest.raises(ProviderBadAnswer, match="without a word"):
+        await ask(registry, prompt, source="ollama")
