@@ -8,7 +8,20 @@ from api import agent_server, description, errors, langserve, pages
 from api.lifespan import lifespan
 from api.middleware import RequestMiddleware
 from api.recent import RecentErrors
-from api.routes import admin, auth, chat, conversations, files, health, messages, models, search, stats, studio
+from api.routes import (
+    admin,
+    api_keys,
+    auth,
+    chat,
+    conversations,
+    files,
+    health,
+    messages,
+    models,
+    search,
+    stats,
+    studio,
+)
 from graphs.chat import Builder, builder
 from llama_service import __version__
 from llama_service.settings import Settings
@@ -16,7 +29,8 @@ from llama_service.settings import Settings
 PREFIX = "/api/v1"
 _DESCRIPTION = """
 Chat that answers from your own files, with citations. Sign in by `POST /api/v1/auth/login` (the Authorize button does
-it), then send the access token as `Authorization: Bearer …`. Errors come in one envelope:
+it), then send the access token as `Authorization: Bearer …`. Programs send an API key in its place, or in `x-api-key`; each
+route names its scope in `x-scope`, and takes no key where it names none. Errors come in one envelope:
 `{"error": {"code", "message", "request_id", "details"?}}`.
 """
 
@@ -42,7 +56,7 @@ def create_app(settings: Settings, chat_graph: Builder = builder) -> FastAPI:
     errors.install(app)
     api = APIRouter(prefix=PREFIX)
     # The first match wins, so the chat comes first.
-    for module in (chat, auth, conversations, messages, files, search, models, stats, admin, studio):
+    for module in (chat, auth, api_keys, conversations, messages, files, search, models, stats, admin, studio):
         api.include_router(module.router)
     app.include_router(api)
     app.include_router(health.router)

@@ -9,13 +9,16 @@ from fastapi import Depends, Query, Request
 from fastapi.security import OAuth2PasswordBearer
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api.scopes import required_scope
 from api.state import AppState, state_of
+from auth import keys
 from auth.tokens import Account, Caller
 from auth.users import UserManager
 from graphs.runs.start import TurnCaller
-from llama_service.errors import Forbidden, NotAuthenticated
+from llama_service.errors import Forbidden, NotAuthenticated, ScopeMissing
 
 COOKIE = "llama_session"
+KEY_HEADER = "x-api-key"
 MARK = "x-requested-with"
 MARK_VALUE = "llama-service"
 _SAFE = {"GET", "HEAD", "OPTIONS"}
@@ -68,17 +71,35 @@ def is_cross_site(request: Request) -> bool:
 
 
 def token_of(request: Request) -> str | None:
-    """Return the request's token: the bearer's, else the session cookie's where the request is our own page's.
+    """Return the request's token or API key: the bearer's, `x-api-key`, else the session cookie of our own page.
 
     Raises Forbidden for a request with the cookie that another site may have caused.
     """
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and token:
         return token.strip()
+    if key := request.headers.get(KEY_HEADER):
+        return key.strip()
     cookie = request.cookies.get(COOKIE)
     if cookie and request.method not in _SAFE and not _same_origin(request):
         raise Forbidden(f"A request with the session cookie needs the header X-Requested-With: {MARK_VALUE}.")
     return cookie
+
+
+async def caller_with(request: Request, state: AppState, token: str) -> Caller:
+    """Return who presents an access token, or an API key that covers this request's route.
+
+    Raises NotAuthenticated, TokenExpired, Forbidden, ScopeMissing.
+    """
+    if not keys.is_key(token):
+        return await state.tokens.caller(state.database, state.tokens.claims(token))
+    caller = await keys.caller_of(state.database, token)
+    scope = required_scope(request)
+    if scope is None:
+        raise ScopeMissing("No API key is good for this; sign in with your password.")
+    if caller.scopes is None or scope not in caller.scopes:
+        raise ScopeMissing(details=[{"scope": scope}])
+    return caller
 
 
 async def get_caller_or_none(
@@ -91,7 +112,7 @@ async def get_caller_or_none(
     token = token_of(request)
     if token is None:
         return None
-    caller = await state.tokens.caller(state.database, state.tokens.claims(token))
+    caller = await caller_with(request, state, token)
     request.scope["state"]["user_id"] = str(caller.user.id)
     return caller
 
@@ -151,10 +172,17 @@ Chatter = Annotated[UUID | None, Depends(get_chatter)]
 
 
 async def get_turn_caller(request: Request, state: State, _: Annotated[str | None, Depends(_scheme)]) -> TurnCaller:
-    """Return who asks, by the token's signature; the statement that writes the turn checks the session."""
+    """Return who asks, by the token's signature; the statement that writes the turn checks the session.
+
+    An API key has no signature: it is looked up before.
+    """
     token = token_of(request)
     if token is None:
         return TurnCaller(await get_chatter(None, state))
+    if keys.is_key(token):
+        caller = await caller_with(request, state, token)
+        request.scope["state"]["user_id"] = str(caller.user.id)
+        return TurnCaller(caller.user.id)
     claims = state.tokens.claims(token)
     request.scope["state"]["user_id"] = str(claims.user_id)
 

@@ -50,10 +50,14 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The account behind a request and the session that it came with."""
+    """The account behind a request, and the session or API key that it came with.
+
+    `scopes` are what a key may do; None for a session, which may do all that its account may.
+    """
 
     user: Account
     session_id: UUID
+    scopes: frozenset[str] | None = None
 
 
 _CALLER = Statement(

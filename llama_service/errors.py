@@ -6,6 +6,7 @@
     │   ├── InvalidCredentials   401 invalid_credentials
     │   └── TokenExpired         401 token_expired
     ├── Forbidden                403 forbidden
+    │   └── ScopeMissing         403 scope_missing
     ├── NotFound                 404 not_found
     ├── Conflict                 409 conflict
     ├── FileTooLarge             413 file_too_large
@@ -95,6 +96,12 @@ class Forbidden(AppError):
 
     status = 403
     code = "forbidden"
+
+
+class ScopeMissing(Forbidden):
+    """This API key does not cover what was asked for; make one with the scope that is needed."""
+
+    code = "scope_missing"
 
 
 class NotFound(AppError):

@@ -3,9 +3,10 @@
 from datetime import datetime
 from uuid import UUID
 
-from pydantic import ConfigDict, EmailStr, Field
+from pydantic import AwareDatetime, ConfigDict, EmailStr, Field
 
 from api.schemas.common import Body, Shape
+from auth.keys import Scope
 from auth.schemas import UserName
 
 
@@ -99,3 +100,37 @@ class UserChange(Body):
     is_active: bool | None = None
     is_superuser: bool | None = None
     password: str | None = Field(default=None, min_length=8, max_length=256)
+
+
+class ApiKeyCreate(Body):
+    """A new key: what it is for, what it may do, and until when; without `expires_at` until it is revoked."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"name": "nightly import", "scopes": ["files:write"]}})
+
+    name: str = Field(min_length=1, max_length=100)
+    scopes: list[Scope] = Field(min_length=1, max_length=20)
+    expires_at: AwareDatetime | None = None
+
+
+class ApiKeyRead(Shape):
+    """A key, without the key: `prefix` are its first characters."""
+
+    id: UUID
+    name: str
+    prefix: str
+    scopes: list[Scope]
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+
+
+class ApiKeyList(Shape):
+    """Keys, newest first."""
+
+    items: list[ApiKeyRead]
+
+
+class ApiKeyCreated(ApiKeyRead):
+    """A key that was made just now, with the `key` itself: it is shown this once."""
+
+    key: str

@@ -6,6 +6,7 @@ import { useFormats } from "@/shared/i18n/format";
 import { StatsView } from "@/shared/stats/StatsView";
 import { setTheme, THEMES, useTheme } from "@/shared/theme";
 import { statsQuery } from "@/shared/api/stats";
+import { ApiKeys } from "./ApiKeys";
 import { Data } from "./Data";
 import { Password } from "./Password";
 import { Sessions } from "./Sessions";
@@ -28,6 +29,9 @@ export function AccountPage({ onLeft }: { onLeft: () => void }) {
       </Section>
       <Section title={t("account.sessions")}>
         <Sessions onLeft={onLeft} />
+      </Section>
+      <Section title={t("keys.title")}>
+        <ApiKeys />
       </Section>
       {stats && (
         <Section title={t("account.usage")}>

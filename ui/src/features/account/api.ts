@@ -2,6 +2,9 @@ import { queryOptions, useMutation, useQueryClient } from "@tanstack/react-query
 import { allPages } from "@/shared/api/all";
 import { api, take } from "@/shared/api/client";
 import { keys } from "@/shared/api/keys";
+import type { components } from "@/shared/api/schema";
+
+type NewApiKey = components["schemas"]["ApiKeyCreate"];
 
 const PAGE = 100;
 
@@ -32,6 +35,28 @@ export function useEndAllSessions() {
     meta: { toast: true },
     mutationFn: () => take(api.POST("/api/v1/auth/logout", { body: { all: true } })),
     onSuccess: () => queries.clear(),
+  });
+}
+
+export const apiKeysQuery = queryOptions({
+  queryKey: keys.apiKeys,
+  queryFn: ({ signal }) => take(api.GET("/api/v1/api-keys", { signal })),
+});
+
+export function useCreateApiKey() {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: (body: NewApiKey) => take(api.POST("/api/v1/api-keys", { body })),
+    onSuccess: () => queries.invalidateQueries({ queryKey: keys.apiKeys }),
+  });
+}
+
+export function useRevokeApiKey() {
+  const queries = useQueryClient();
+  return useMutation({
+    meta: { toast: true },
+    mutationFn: (id: string) => take(api.DELETE("/api/v1/api-keys/{key_id}", { params: { path: { key_id: id } } })),
+    onSettled: () => queries.invalidateQueries({ queryKey: keys.apiKeys }),
   });
 }
 

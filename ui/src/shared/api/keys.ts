@@ -12,6 +12,7 @@ export const keys = {
   models: ["models"] as const,
   trace: (messageId: string) => ["trace", messageId] as const,
   sessions: ["sessions"] as const,
+  apiKeys: ["api-keys"] as const,
   stats: (scope: "user" | "system") => ["stats", scope] as const,
   users: (q: string) => ["users", q] as const,
   graph: ["studio", "graph"] as const,

@@ -1,0 +1,72 @@
+"""What an API key may do on each route: the scope that it needs, by the function that answers.
+
+A route that is not named here takes no key at all, so a new one is closed to keys until somebody decides. The test of
+`docs/authorisation.md` fails for a route about which nobody has.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from starlette.requests import Request
+
+from auth.keys import Scope
+
+_LANGSERVE: Final = "/langserve/"
+
+_ROUTES: Mapping[Scope, Mapping[str, str]] = {
+    "chat": {
+        "routes.chat": "chat chat_stream run_status run_stream run_cancel run_resume",
+        "routes.messages": "replay",
+        "agent_server.assistants": "search_assistants count_assistants get_assistant get_graph get_schemas "
+        "get_subgraphs",
+        "agent_server.runs": "create_run stream_run wait_run create_alone stream_alone wait_alone list_runs get_run "
+        "join_run join_stream cancel_run",
+    },
+    "conversations:read": {
+        "routes.conversations": "list_conversations get_conversation list_messages export_conversation",
+        "routes.messages": "trace",
+        "routes.studio": "checkpoints",
+        "agent_server.threads": "search_threads count_threads get_thread get_state get_state_at get_state_of "
+        "post_history get_history",
+    },
+    "conversations:write": {
+        "routes.conversations": "create_conversation import_conversations change_conversation delete_conversation",
+        "routes.messages": "feedback",
+        "agent_server.threads": "create_thread patch_thread delete_thread update_state",
+    },
+    "files:read": {
+        "routes.files": "list_files get_status get_file content extracted_text chunks",
+        "routes.search": "search",
+    },
+    "files:write": {"routes.files": "upload delete process attach detach replace"},
+    "models:read": {"routes.models": "list_models status"},
+}
+SCOPE_OF: Final[Mapping[str, Scope]] = {
+    f"api.{module}.{name}": scope
+    for scope, modules in _ROUTES.items()
+    for module, names in modules.items()
+    for name in names.split()
+}
+# For people who are signed in, and for those who are not yet: no key is good there.
+CLOSED_TO_KEYS: Final = frozenset(
+    f"api.{module}.{name}"
+    for module, names in {
+        "routes.auth": "register login refresh logout me change_me delete_me change_password forgot_password "
+        "reset_password sessions end_session",
+        "routes.api_keys": "list_api_keys create_api_key revoke_api_key",
+        "routes.admin": "list_users change_user delete_user recent_errors",
+        "routes.stats": "user_stats system_stats",
+        "routes.studio": "graph",
+        "routes.health": "health ready metrics",
+        "agent_server.assistants": "is_ok info",
+    }.items()
+    for name in names.split()
+)
+
+
+def required_scope(request: Request) -> Scope | None:
+    """Return the scope that a key needs for the route of this request, None where no key is good for it."""
+    if request.url.path.startswith(_LANGSERVE):
+        return "chat"
+    endpoint = request.scope.get("endpoint")
+    return SCOPE_OF.get(f"{endpoint.__module__}.{endpoint.__name__}") if endpoint else None

@@ -1,0 +1,136 @@
+"""Each route and each kind of caller: who gets in. Written to docs/authorisation.md, with UPDATE_DOCS=1.
+
+A route that nobody has decided about, open or closed to keys, fails here.
+"""
+
+import os
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from fastapi.routing import iter_route_contexts
+
+from api.deps import COOKIE
+from api.scopes import CLOSED_TO_KEYS, SCOPE_OF
+from auth.keys import SCOPES
+from tests.conftest import Database, Join
+from tests.integration.api.test_api_keys import make_key
+from tests.support import Server
+
+# Nobody has to be signed in for these.
+OPEN = {
+    "api.routes.auth": {"register", "login", "refresh", "forgot_password", "reset_password"},
+    "api.routes.health": {"health", "ready", "metrics"},
+    "api.routes.models": {"list_models", "status"},
+    "api.agent_server.assistants": {"is_ok", "info"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """A route with one of its methods; `endpoint` is the function that answers, with its module."""
+
+    method: str
+    path: str
+    endpoint: str
+
+    @property
+    def is_open(self) -> bool:
+        module, _, name = self.endpoint.rpartition(".")
+        return name in OPEN.get(module, set())
+
+
+def doors(server: Server) -> list[Door]:
+    """Return every route that is ours, in the order of its address."""
+    found = []
+    for route in iter_route_contexts(server.app.routes):
+        endpoint = getattr(route, "endpoint", None)
+        if endpoint is not None and endpoint.__module__.startswith(("api.routes.", "api.agent_server.")):
+            name = f"{endpoint.__module__}.{endpoint.__name__}"
+            found += [Door(method, str(route.path), name) for method in sorted(route.methods or ())]
+    return sorted(found, key=lambda door: (door.path, door.method))
+
+
+@pytest.fixture
+async def callers(server: Server, join: Join, database: Database) -> AsyncIterator[dict[str, httpx.AsyncClient]]:
+    """Clients by what they present, each account another one, so that none sees what another one has done."""
+    clients: dict[str, httpx.AsyncClient] = {}
+
+    def client(**how: Any) -> httpx.AsyncClient:
+        return httpx.AsyncClient(base_url=server.url, timeout=30, **how)
+
+    owner, off, spent = await join(), await join(), await join()
+    clients["nobody"] = client()
+    clients["inactive"] = client(headers={"Authorization": off.http.headers["Authorization"]})
+    clients["spent token"] = client(headers={"Authorization": spent.http.headers["Authorization"]})
+    await spent.http.post("/auth/logout", json={"all": True})
+    expired = await make_key(owner)
+    database.execute("UPDATE api_keys SET expires_at = clock_timestamp() WHERE id = %s", [expired["id"]])
+    clients["expired key"] = client(headers={"x-api-key": expired["key"]})
+    token = owner.http.headers["Authorization"].removeprefix("Bearer ")
+    clients["cookie of another site"] = client(
+        cookies={COOKIE: token}, headers={"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}
+    )
+    for scope in SCOPES:
+        clients[scope] = client(headers={"x-api-key": (await make_key(owner, scope))["key"]})
+    database.execute("UPDATE users SET is_active = false WHERE username = %s", [off.name])
+    yield clients
+    for opened in clients.values():
+        await opened.aclose()
+
+
+async def enters(client: httpx.AsyncClient, door: Door) -> bool:
+    """Ask with ids that nobody has; whoever is not turned away at the door gets in.
+
+    A turn's session is checked by the statement that writes it, so its body has to say something.
+    """
+    path = re.sub(r"\{\w+\}", lambda _: str(uuid4()), door.path)
+    body: dict[str, Any] | None = None if door.method == "GET" else {"message": "Hello"}
+    answer = await client.request(door.method, path, json=body)
+    assert answer.status_code < 500, (door, answer.text)
+    return answer.status_code not in (401, 403)
+
+
+def test_somebody_has_decided_about_each_route(server: Server) -> None:
+    ours = {door.endpoint for door in doors(server)}
+    assert ours == set(SCOPE_OF) | CLOSED_TO_KEYS
+    assert not set(SCOPE_OF) & CLOSED_TO_KEYS
+
+
+async def test_the_table_is_what_is_seen(
+    server: Server, callers: dict[str, httpx.AsyncClient], repository: Path
+) -> None:
+    rows = []
+    for door in doors(server):
+        seen = {name: await enters(client, door) for name, client in callers.items()}
+        for scope in SCOPES:
+            assert seen[scope] == (door.is_open or SCOPE_OF.get(door.endpoint) == scope), (door, scope)
+        for name in ("nobody", "inactive", "spent token", "expired key"):
+            assert seen[name] == door.is_open, (door, name)
+        if door.method != "GET":
+            assert seen["cookie of another site"] <= door.is_open, door
+        rows.append(f"| {door.method} {door.path} | {' | '.join('in' if seen[name] else '·' for name in callers)} |")
+    lines = [
+        "# Who gets in",
+        "",
+        "Written by `tests/integration/api/test_authorisation.py` (`UPDATE_DOCS=1`): each route, asked by each kind of",
+        "caller, with ids that nobody has. `in`: the route itself answered (mostly 404 or 422); `·`: 401 or 403. The",
+        "last six are API keys with that one scope. A person who is signed in gets in everywhere but to `/admin` and",
+        "`/stats/system`, which are for administrators; what is another one's is 404 for everybody. A cookie that came",
+        "with another site's request reads (browsers keep the answer from that site) and changes nothing.",
+        "",
+        f"| route | {' | '.join(callers)} |",
+        f"|---|{'---|' * len(callers)}",
+        *rows,
+        "",
+    ]
+    table = "\n".join(lines)
+    path = repository / "docs" / "authorisation.md"
+    if os.environ.get("UPDATE_DOCS"):
+        path.write_text(table, encoding="utf-8")
+    assert path.read_text(encoding="utf-8") == table
