@@ -29,8 +29,8 @@ from llama_service.settings import Settings
 PREFIX = "/api/v1"
 _DESCRIPTION = """
 Chat that answers from your own files, with citations. Sign in by `POST /api/v1/auth/login` (the Authorize button does
-it), then send the access token as `Authorization: Bearer …`. Programs send an API key in its place, or in `x-api-key`; each
-route names its scope in `x-scope`, and takes no key where it names none. Errors come in one envelope:
+it), then send the access token as `Authorization: Bearer …`. Programs send an API key in its place, or in `x-api-key`;
+each route names its scope in `x-scope`, and takes no key where it names none. Errors come in one envelope:
 `{"error": {"code", "message", "request_id", "details"?}}`.
 """
 

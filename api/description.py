@@ -3,8 +3,10 @@
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
 
 from api.errors import responses
+from api.scopes import scope_of
 from llama_service import errors
 
 _ENVELOPE = {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorEnvelope"}}}
@@ -19,9 +21,21 @@ def install(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             app.openapi_schema = describe(plain())
+            _name_scopes(app)
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way to change the document
+
+
+def _name_scopes(app: FastAPI) -> None:
+    """Tell of each operation the scope that an API key needs for it, where one is good for it."""
+    paths: dict[str, Any] = app.openapi()["paths"]
+    for route in iter_route_contexts(app.routes):
+        endpoint = getattr(route, "endpoint", None)
+        scope = scope_of(str(route.path), endpoint) if endpoint else None
+        for method in route.methods or () if scope else ():
+            if operation := paths.get(str(route.path), {}).get(method.lower()):
+                operation["x-scope"] = scope
 
 
 def describe(document: dict[str, Any]) -> dict[str, Any]:

@@ -4,8 +4,8 @@ A route that is not named here takes no key at all, so a new one is closed to ke
 `docs/authorisation.md` fails for a route about which nobody has.
 """
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from starlette.requests import Request
 
@@ -64,9 +64,14 @@ CLOSED_TO_KEYS: Final = frozenset(
 )
 
 
+def scope_of(path: str, endpoint: Callable[..., Any]) -> Scope | None:
+    """Return the scope that a key needs for a route, None where no key is good for it."""
+    if path.startswith(_LANGSERVE):
+        return "chat"
+    return SCOPE_OF.get(f"{endpoint.__module__}.{endpoint.__name__}")
+
+
 def required_scope(request: Request) -> Scope | None:
     """Return the scope that a key needs for the route of this request, None where no key is good for it."""
-    if request.url.path.startswith(_LANGSERVE):
-        return "chat"
     endpoint = request.scope.get("endpoint")
-    return SCOPE_OF.get(f"{endpoint.__module__}.{endpoint.__name__}") if endpoint else None
+    return scope_of(request.url.path, endpoint) if endpoint else None

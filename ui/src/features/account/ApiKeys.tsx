@@ -76,7 +76,7 @@ function CreateDialog({ onClose }: { onClose: () => void }) {
     <Modal title={t("keys.create")} onClose={onClose}>
       <form className="account__form" onSubmit={submit}>
         {create.error && <ErrorNotice error={create.error} />}
-        <Field label={t("keys.name")} name="name" hint={t("keys.nameHint")} maxLength={100} pattern=".*\S.*" required autoFocus />
+        <Field label={t("keys.name")} name="name" hint={t("keys.nameHint")} maxLength={100} pattern=".*\S.*" required />
         <fieldset className="choices choices--list">
           <legend>{t("keys.scopes")}</legend>
           {SCOPES.map((scope) => (
