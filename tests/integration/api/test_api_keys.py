@@ -165,15 +165,19 @@ async def test_langgraphs_client_works_with_a_key(anna: Person, server: Server, 
     """As the SDK sends it: in `x-api-key`."""
     openai.script(reply="Hello, graph.")
     made = await make_key(anna, "chat", "conversations:read", "conversations:write")
-    client = get_client(url=f"{server.url}/langgraph", api_key=made["key"])
-    thread = await client.threads.create()
+    reading = await make_key(anna, "conversations:read")
     asked: Any = {"messages": [{"role": "user", "content": "Who are you?"}]}
-    state: Any = await client.runs.wait(thread["thread_id"], "chat", input=asked)
-    assert state["messages"][-1]["content"] == "Hello, graph."
-    reader = get_client(url=f"{server.url}/langgraph", api_key=(await make_key(anna, "conversations:read"))["key"])
-    assert (await reader.threads.get(thread["thread_id"]))["thread_id"] == thread["thread_id"]
-    with pytest.raises(Exception, match="403"):
-        await reader.runs.wait(thread["thread_id"], "chat", input=asked)
+    url = f"{server.url}/langgraph"
+    async with (
+        get_client(url=url, api_key=made["key"]) as client,
+        get_client(url=url, api_key=reading["key"]) as reader,
+    ):
+        thread = await client.threads.create()
+        state: Any = await client.runs.wait(thread["thread_id"], "chat", input=asked)
+        assert state["messages"][-1]["content"] == "Hello, graph."
+        assert (await reader.threads.get(thread["thread_id"]))["thread_id"] == thread["thread_id"]
+        with pytest.raises(Exception, match="403"):
+            await reader.runs.wait(thread["thread_id"], "chat", input=asked)
 
 
 async def test_langserve_takes_a_key(anna: Person, server: Server, openai: OpenAIServer) -> None:
