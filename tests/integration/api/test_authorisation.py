@@ -5,7 +5,7 @@ A route that nobody has decided about, open or closed to keys, fails here.
 
 import os
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,9 @@ from api.scopes import CLOSED_TO_KEYS, SCOPE_OF
 from auth.keys import SCOPES
 from tests.conftest import Database, Join
 from tests.integration.api.test_api_keys import make_key
-from tests.support import Server
+from tests.support import Person, Server
 
+STRANGER = "stranger"
 # Nobody has to be signed in for these.
 OPEN = {
     "api.routes.auth": {"register", "login", "refresh", "forgot_password", "reset_password"},
@@ -64,8 +65,9 @@ async def callers(server: Server, join: Join, database: Database) -> AsyncIterat
     def client(**how: Any) -> httpx.AsyncClient:
         return httpx.AsyncClient(base_url=server.url, timeout=30, **how)
 
-    owner, off, spent = await join(), await join(), await join()
+    owner, off, spent, stranger = await join(), await join(), await join(), await join()
     clients["nobody"] = client()
+    clients[STRANGER] = client(headers={"Authorization": stranger.http.headers["Authorization"]})
     clients["inactive"] = client(headers={"Authorization": off.http.headers["Authorization"]})
     clients["spent token"] = client(headers={"Authorization": spent.http.headers["Authorization"]})
     await spent.http.post("/auth/logout", json={"all": True})
@@ -84,22 +86,62 @@ async def callers(server: Server, join: Join, database: Database) -> AsyncIterat
         await opened.aclose()
 
 
-async def enters(client: httpx.AsyncClient, door: Door) -> bool:
-    """Ask with ids that nobody has; whoever is not turned away at the door gets in.
+@pytest.fixture
+async def belongings(anna: Person) -> dict[str, str]:
+    """Ids of what somebody has, by the names that routes give them."""
+    answer = await anna.ask("Is this mine?")
+    file = await anna.indexed("mine.txt", b"This is mine and nobody else's.")
+    states = (await anna.get(f"/conversations/{answer['conversation_id']}/checkpoints"))["items"]
+    (session,) = (await anna.get("/auth/sessions"))["items"]
+    return {
+        "conversation_id": answer["conversation_id"],
+        "thread_id": answer["conversation_id"],
+        "message_id": answer["message_id"],
+        "run_id": answer["run_id"],
+        "checkpoint_id": states[0]["checkpoint_id"],
+        "file_id": file["id"],
+        "session_id": session["id"],
+        "key_id": (await make_key(anna))["id"],
+    }
+
+
+async def asked(client: httpx.AsyncClient, door: Door, ids: Mapping[str, str]) -> int:
+    """Ask, with these ids where the address has them and with ids that nobody has elsewhere; return the status.
 
     A turn's session is checked by the statement that writes it, so its body has to say something.
     """
-    path = re.sub(r"\{\w+\}", lambda _: str(uuid4()), door.path)
+    path = re.sub(r"\{(\w+)\}", lambda name: ids.get(name[1], str(uuid4())), door.path)
     body: dict[str, Any] | None = None if door.method == "GET" else {"message": "Hello"}
     answer = await client.request(door.method, path, json=body)
     assert answer.status_code < 500, (door, answer.text)
-    return answer.status_code not in (401, 403)
+    return answer.status_code
+
+
+async def enters(client: httpx.AsyncClient, door: Door) -> bool:
+    """Ask with ids that nobody has: whoever is not turned away at the door gets in."""
+    return await asked(client, door, {}) not in (401, 403)
 
 
 def test_somebody_has_decided_about_each_route(server: Server) -> None:
     ours = {door.endpoint for door in doors(server)}
     assert ours == set(SCOPE_OF) | CLOSED_TO_KEYS
     assert not set(SCOPE_OF) & CLOSED_TO_KEYS
+
+
+async def test_what_is_somebody_elses_is_not_there(
+    server: Server, callers: dict[str, httpx.AsyncClient], belongings: dict[str, str], anna: Person
+) -> None:
+    """On each route that names a thing: 404, or 422 for a body that fits nothing, and the thing stays as it is."""
+    tried = 0
+    for door in doors(server):
+        if any(f"{{{name}}}" in door.path for name in belongings) and "/admin/" not in door.path:
+            tried += 1
+            assert await asked(callers[STRANGER], door, belongings) in (404, 422), door
+    assert tried > 40
+    thread, file = belongings["conversation_id"], belongings["file_id"]
+    assert len((await anna.get(f"/conversations/{thread}/messages"))["items"]) == 2
+    assert (await anna.get(f"/files/{file}"))["status"] == "completed"
+    assert [key["id"] for key in (await anna.get("/api-keys"))["items"]] == [belongings["key_id"]]
 
 
 async def test_the_table_is_what_is_seen(
@@ -120,9 +162,9 @@ async def test_the_table_is_what_is_seen(
         "",
         "Written by `tests/integration/api/test_authorisation.py` (`UPDATE_DOCS=1`): each route, asked by each kind of",
         "caller, with ids that nobody has. `in`: the route itself answered (mostly 404 or 422); `·`: 401 or 403. The",
-        "last six are API keys with that one scope. A person who is signed in gets in everywhere but to `/admin` and",
-        "`/stats/system`, which are for administrators; what is another one's is 404 for everybody. A cookie that came",
-        "with another site's request reads (browsers keep the answer from that site) and changes nothing.",
+        "last six are API keys with that one scope. The stranger is signed in; what is another one's is 404 for them,",
+        "which the same file tests on every route. A cookie that came with another site's request reads (browsers keep",
+        "the answer from that site) and changes nothing.",
         "",
         f"| route | {' | '.join(callers)} |",
         f"|---|{'---|' * len(callers)}",
