@@ -113,8 +113,7 @@ def build(
         budget -= cost
     last = question_with_sources(question, kept_sources, nothing_found=nothing_found, is_demo_model=is_demo_model)
     budget -= count(last) - count(question) - sum(count(source.text) for source in kept_sources)
-    kept = _newest_that_fit(history, budget, count)
-    budget -= sum(count(str(message.text)) + _PER_MESSAGE for message in kept)
+    kept, budget = _newest_that_fit(history, budget, count)
     messages: list[BaseMessage] = [system, *kept, HumanMessage(last)]
     if unfinished:
         messages = for_model([*messages, AIMessage(unfinished)], continues_prefix=continues_prefix)
@@ -127,15 +126,18 @@ def build(
     )
 
 
-def _newest_that_fit(history: Sequence[BaseMessage], budget: int, count: Callable[[str], int]) -> list[BaseMessage]:
-    kept: list[BaseMessage] = []
+def _newest_that_fit(
+    history: Sequence[BaseMessage], budget: int, count: Callable[[str], int]
+) -> tuple[list[BaseMessage], int]:
+    """Return the newest messages that fit, oldest first, and what they leave of the budget."""
+    kept: list[tuple[BaseMessage, int]] = []
     for message in reversed(history):
         cost = count(str(message.text)) + _PER_MESSAGE
         if cost > budget:
             break
         budget -= cost
-        kept.append(message)
+        kept.append((message, cost))
     # A history that begins with an answer confuses models (and some servers refuse it).
-    while kept and isinstance(kept[-1], AIMessage):
-        kept.pop()
-    return kept[::-1]
+    while kept and isinstance(kept[-1][0], AIMessage):
+        budget += kept.pop()[1]
+    return [message for message, _ in reversed(kept)], budget

@@ -1,6 +1,8 @@
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from langchain_core.messages import HumanMessage, SystemMessage
 
 from chains.counting import count_prompt, count_tokens
@@ -36,3 +38,9 @@ def test_long_texts_are_counted_fast() -> None:
 
 def test_prompt_counts_its_messages() -> None:
     assert count_prompt([SystemMessage("a b c"), HumanMessage("d")]) >= 8
+
+
+@given(st.text(st.characters(max_codepoint=127), min_size=1))
+def test_plain_text_is_counted_as_any_other(text: str) -> None:
+    # A letter of another alphabet takes the slower way: it may add a token, and changes nothing else.
+    assert 0 <= count_tokens(text + "\u0434") - count_tokens(text) <= 1
