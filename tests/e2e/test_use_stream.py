@@ -32,13 +32,12 @@ await build({
 async def script(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The page's script, bundled with the packages that the page of the service is built with."""
     out = tmp_path_factory.mktemp("use-stream")
-    bundler = ROOT / "ui" / "use-stream-bundle.tmp.mjs"
+    # Beside the packages that it imports.
+    bundler = ROOT / "ui" / "node_modules" / ".cache" / "use-stream.mjs"
+    bundler.parent.mkdir(exist_ok=True)
     bundler.write_text(_BUNDLE)
-    try:
-        child = await asyncio.create_subprocess_exec(node_executable(), bundler, ROOT / "ui", SOURCE, out)
-        assert await child.wait() == 0
-    finally:
-        bundler.unlink()
+    child = await asyncio.create_subprocess_exec(node_executable(), bundler, ROOT / "ui", SOURCE, out)
+    assert await child.wait() == 0
     return (out / "page.js").read_text(encoding="utf-8")
 
 
