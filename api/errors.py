@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match
 
+from api.openai.errors import PREFIX, error_body, status_of
 from api.recent import RecentErrors
 from api.schemas.common import ErrorEnvelope
 from llama_service import errors
@@ -45,7 +46,7 @@ def envelope(error: AppError, request_id: str) -> dict[str, Any]:
     return {"error": body}
 
 
-def respond(error: AppError, request_id: str) -> Response:
+def respond(error: AppError, request_id: str, *, in_openais_shape: bool = False) -> Response:
     """Return the answer for an error, with the headers that belong to it."""
     # Also here, since the answer to what nobody foresaw does not pass the middleware.
     headers = {"X-Request-ID": request_id}
@@ -56,6 +57,8 @@ def respond(error: AppError, request_id: str) -> Response:
         headers["Connection"] = "close"
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
+    if in_openais_shape:
+        return JSONResponse(error_body(error), status_code=status_of(error), headers=headers)
     return JSONResponse(envelope(error, request_id), status_code=error.status, headers=headers)
 
 
@@ -65,6 +68,8 @@ def _told(request: Request, error: AppError) -> Response:
     if error.status >= 500:
         recent: RecentErrors = request.app.state.recent_errors
         recent.note(request_id, f"{request.method} {request.url.path}", error.code, error.status)
+    if request.url.path.startswith(f"{PREFIX}/"):
+        return respond(error, request_id, in_openais_shape=True)
     return respond(error, request_id)
 
 
@@ -88,8 +93,8 @@ def _invalid(request: Request, error: RequestValidationError) -> Response:
     if _is_misread(request):
         return wrong_method(request)
     if any(wrong["type"] == "json_invalid" for wrong in error.errors()):
-        return respond(errors.BadRequest("The body is not JSON."), request_id_of(request))
-    return respond(errors.ValidationFailed(details=details_of(error)), request_id_of(request))
+        return _told(request, errors.BadRequest("The body is not JSON."))
+    return _told(request, errors.ValidationFailed(details=details_of(error)))
 
 
 def wrong_method(request: Request) -> Response:

@@ -17,6 +17,7 @@ _ROUTES: Mapping[Scope, Mapping[str, str]] = {
     "chat": {
         "routes.chat": "chat chat_stream run_status run_stream run_cancel run_resume",
         "routes.messages": "replay",
+        "openai.routes": "chat_completions embeddings",
         "agent_server.assistants": "search_assistants count_assistants get_assistant get_graph get_schemas "
         "get_subgraphs",
         "agent_server.runs": "create_run stream_run wait_run create_alone stream_alone wait_alone list_runs get_run "
@@ -39,7 +40,7 @@ _ROUTES: Mapping[Scope, Mapping[str, str]] = {
         "routes.search": "search",
     },
     "files:write": {"routes.files": "upload delete process attach detach replace"},
-    "models:read": {"routes.models": "list_models status"},
+    "models:read": {"routes.models": "list_models status", "openai.routes": "list_models get_model"},
 }
 SCOPE_OF: Final[Mapping[str, Scope]] = {
     f"api.{module}.{name}": scope

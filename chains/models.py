@@ -229,6 +229,10 @@ class ModelRegistry:
         """Whether a provider's models go on with an unfinished answer that stands at the end of the prompt."""
         return self._providers[source].continues_prefix
 
+    def takes_tools(self, source: ProviderName) -> bool:
+        """Whether a provider's wire has tools; whether one of its models knows them is the provider's to say."""
+        return self._providers[source].takes_tools
+
     def load(self) -> dict[str, Load]:
         """Return how busy each provider is, by its name, and its embeddings, by `name:embeddings`."""
         return self._policy.load()

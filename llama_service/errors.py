@@ -13,6 +13,7 @@
     ├── QuotaExceeded            413 quota_exceeded
     ├── UnsupportedFileType      415 unsupported_file_type
     ├── ValidationFailed         422 validation_error
+    ├── ModelCannot              422 model_cannot
     ├── RateLimited              429 rate_limited
     ├── ProviderError            502 provider_error
     │   ├── ProviderAuthFailed       provider_auth_failed
@@ -144,6 +145,13 @@ class ValidationFailed(AppError):
 
     status = 422
     code = "validation_error"
+
+
+class ModelCannot(AppError):
+    """This model can't do that; choose another one."""
+
+    status = 422
+    code = "model_cannot"
 
 
 class RateLimited(AppError):

@@ -77,6 +77,8 @@ class Provider(ABC):
     """Tokens that a model reads where nobody tells."""
     continues_prefix: bool = False
     """Whether an unfinished answer at the prompt's end is gone on with, token by token, rather than replied to."""
+    takes_tools: bool = True
+    """Whether the wire has tools."""
     embed_batch: int = 64
     """Texts that one call embeds: small enough for a repeat to be cheap, large enough for a GPU."""
 

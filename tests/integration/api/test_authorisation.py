@@ -51,7 +51,7 @@ def doors(server: Server) -> list[Door]:
     found = []
     for route in iter_route_contexts(server.app.routes):
         endpoint = getattr(route, "endpoint", None)
-        if endpoint is not None and endpoint.__module__.startswith(("api.routes.", "api.agent_server.")):
+        if endpoint is not None and endpoint.__module__.startswith(("api.routes.", "api.agent_server.", "api.openai.")):
             name = f"{endpoint.__module__}.{endpoint.__name__}"
             found += [Door(method, str(route.path), name) for method in sorted(route.methods or ())]
     return sorted(found, key=lambda door: (door.path, door.method))

@@ -67,7 +67,7 @@ async def test_the_examples_of_the_terminal(server: Server, openai: OpenAIServer
         assert part in told
 
 
-@pytest.mark.parametrize("library", ["langserve", "langgraph_sdk"])
+@pytest.mark.parametrize("library", ["langserve", "langgraph_sdk", "openai"])
 async def test_the_examples_in_python(library: str, server: Server, anna: Person, openai: OpenAIServer) -> None:
     (program,) = (block for block in blocks("python") if f"from {library} import" in block)
     openai.script(reply="Hello to you.")

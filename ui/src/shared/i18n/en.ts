@@ -52,6 +52,7 @@ const texts = {
   "error.provider_busy": "Too many answers are being written. Try again in a moment.",
   "error.dependency_unavailable": "A part of the server is unavailable. Try again later.",
   "error.run_given_up": "The server was restarted several times while it was writing this answer. Ask again.",
+  "error.model_cannot": "This model can't do that. Choose another one.",
   "error.scope_missing": "This API key does not cover that.",
   "error.not_waiting": "This answer is no longer waiting for a decision.",
   "failure.empty": "The file is empty.",

@@ -52,6 +52,7 @@ export const ru: Catalogue = {
   "error.provider_busy": "Сейчас пишется слишком много ответов. Повторите чуть позже.",
   "error.dependency_unavailable": "Часть сервера недоступна. Повторите позже.",
   "error.run_given_up": "Сервер несколько раз перезапускался, пока писал этот ответ. Спросите снова.",
+  "error.model_cannot": "Эта модель так не умеет. Выберите другую.",
   "error.scope_missing": "У этого ключа API нет нужных прав.",
   "error.not_waiting": "Этот ответ уже не ждёт решения.",
   "failure.empty": "Файл пуст.",

@@ -1,0 +1,197 @@
+"""Models, chat completions and embeddings."""
+
+import base64
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any, get_args
+
+import numpy as np
+import orjson
+import structlog
+from fastapi import APIRouter, Request
+
+from api.deps import CurrentUser, State
+from api.errors import request_id_of
+from api.openai.errors import PREFIX, error_body
+from api.openai.schemas import ChatCompletionRequest, EmbeddingRequest
+from api.streaming import EventStream
+from chains.types import ModelParams, Reasoning, StreamEnd, StreamItem, StreamStart, ToolCall
+from llama_service.errors import AppError, ModelCannot, ModelNotFound
+from llama_service.ids import new_id
+from llama_service.settings import ModelSource, ProviderName
+
+router = APIRouter(prefix=PREFIX, include_in_schema=False)
+log = structlog.get_logger(__name__)
+
+_SOURCES: tuple[ProviderName, ...] = get_args(ProviderName)
+_REASONS = frozenset({"stop", "length", "content_filter", "tool_calls"})
+_DONE = b"data: [DONE]\n\n"
+
+
+def _split(model: str) -> tuple[ModelSource | None, str]:
+    """Return source and name of a model id: `source/name`, or a name of the default source."""
+    source, slash, name = model.partition("/")
+    if slash and source in (*_SOURCES, "local"):
+        if not name:
+            raise ModelNotFound
+        return source, name  # type: ignore[return-value]  # looked at just now
+    return None, model
+
+
+@router.get("/models")
+async def list_models(user: CurrentUser, state: State) -> dict[str, Any]:
+    """Return the chat models of every source that answers, as `source/name`, and the embedding model."""
+    rows = []
+    for source in _SOURCES:
+        listed = await state.registry.list_models(source)
+        rows += [_model(f"{source}/{model.name}", source) for model in listed.models]
+    handle = state.registry.embeddings()
+    if handle.model:
+        rows.append(_model(f"{handle.source}/{handle.model}", handle.source))
+    return {"object": "list", "data": rows}
+
+
+@router.get("/models/{model:path}")
+async def get_model(model: str, user: CurrentUser, state: State) -> dict[str, Any]:
+    """Return one model. Raises ModelNotFound."""
+    for row in (await list_models(user, state))["data"]:
+        if row["id"] == model:
+            found: dict[str, Any] = row
+            return found
+    raise ModelNotFound
+
+
+def _model(id_: str, source: str) -> dict[str, Any]:
+    return {"id": id_, "object": "model", "created": 0, "owned_by": source}
+
+
+@router.post("/chat/completions", response_model=None)
+async def chat_completions(
+    body: ChatCompletionRequest, request: Request, user: CurrentUser, state: State
+) -> dict[str, Any] | EventStream:
+    """Answer, whole or streamed. Nothing is kept; the same queue, time-outs and breaker hold as for every turn."""
+    source, name = _split(body.model)
+    target = await state.registry.resolve(source, name)
+    if body.tools and not state.registry.takes_tools(target.source):
+        raise ModelCannot("This model takes no tools; leave them out or choose another model.")
+    items = state.registry.stream(
+        [message.as_langchain() for message in body.messages],
+        source=source,
+        name=name,
+        params=ModelParams(
+            temperature=body.temperature,
+            max_tokens=body.max_completion_tokens or body.max_tokens,
+            stop=body.stop,
+            tools=[tool.model_dump() for tool in body.tools] if body.tools else None,
+        ),
+        user_id=str(user.id),
+        request_id=request_id_of(request),
+    )
+    head = {"id": f"chatcmpl-{new_id().hex}", "created": int(time.time())}
+    try:
+        # Before the first token an error still has a status of its own.
+        start = await anext(items)
+    except BaseException:
+        await items.aclose()
+        raise
+    assert isinstance(start, StreamStart)  # noqa: S101  (the registry begins with one)
+    head["model"] = f"{start.source}/{start.model}"
+    if not body.stream:
+        return await _whole(items, head)
+    include_usage = body.stream_options is not None and body.stream_options.include_usage
+    return EventStream(_frames(items, head, include_usage=include_usage))
+
+
+async def _whole(items: AsyncGenerator[StreamItem, None], head: dict[str, Any]) -> dict[str, Any]:
+    texts: list[str] = []
+    thoughts: list[str] = []
+    end: StreamEnd | None = None
+    async with aclosing(items):
+        async for item in items:
+            if isinstance(item, str):
+                texts.append(item)
+            elif isinstance(item, Reasoning):
+                thoughts.append(item.text)
+            elif isinstance(item, StreamEnd):
+                end = item
+    assert end is not None  # noqa: S101  (the registry ends with one, or raises)
+    message: dict[str, Any] = {"role": "assistant", "content": "".join(texts) or None}
+    if thoughts:
+        message["reasoning_content"] = "".join(thoughts)
+    if end.tool_calls:
+        message["tool_calls"] = [_call(call) for call in end.tool_calls]
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _reason(end)}
+    return {**head, "object": "chat.completion", "choices": [choice], "usage": _usage(end)}
+
+
+async def _frames(
+    items: AsyncGenerator[StreamItem, None], head: dict[str, Any], *, include_usage: bool
+) -> AsyncGenerator[bytes, None]:
+    def frame(delta: dict[str, Any], reason: str | None = None) -> bytes:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
+        return _data({**head, "object": "chat.completion.chunk", "choices": [choice]})
+
+    async with aclosing(items):
+        yield frame({"role": "assistant", "content": ""})
+        try:
+            async for item in items:
+                if isinstance(item, str):
+                    yield frame({"content": item})
+                elif isinstance(item, Reasoning):
+                    yield frame({"reasoning_content": item.text})
+                elif isinstance(item, StreamEnd):
+                    if item.tool_calls:
+                        calls = [{"index": at, **_call(call)} for at, call in enumerate(item.tool_calls)]
+                        yield frame({"tool_calls": calls})
+                    yield frame({}, _reason(item))
+                    if include_usage:
+                        told = {**head, "object": "chat.completion.chunk", "choices": [], "usage": _usage(item)}
+                        yield _data(told)
+        except AppError as error:
+            log.warning("completion_broke_off", code=error.code)
+            yield _data(error_body(error))
+        yield _DONE
+
+
+def _data(value: dict[str, Any]) -> bytes:
+    return b"data: " + orjson.dumps(value) + b"\n\n"
+
+
+def _call(call: ToolCall) -> dict[str, Any]:
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+
+
+def _reason(end: StreamEnd) -> str:
+    if end.tool_calls:
+        return "tool_calls"
+    return end.finish_reason if end.finish_reason in _REASONS else "stop"
+
+
+def _usage(end: StreamEnd) -> dict[str, int]:
+    usage = end.usage
+    return {
+        "prompt_tokens": usage.input_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": usage.total_tokens,
+    }
+
+
+@router.post("/embeddings")
+async def embeddings(body: EmbeddingRequest, user: CurrentUser, state: State) -> dict[str, Any]:
+    """Return a vector for each text, by the model that the files are indexed with: the others are not set up."""
+    handle = state.registry.embeddings()
+    if body.model not in (handle.model, f"{handle.source}/{handle.model}"):
+        raise ModelNotFound(f"The embedding model here is {handle.source}/{handle.model}.")
+    vectors = await handle.embeddings.aembed_documents(body.input)
+    tokens = sum(map(state.registry.count_tokens, body.input))
+    rows = [
+        {"object": "embedding", "index": at, "embedding": _encoded(vector, body.encoding_format)}
+        for at, vector in enumerate(vectors)
+    ]
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    return {"object": "list", "data": rows, "model": f"{handle.source}/{handle.model}", "usage": usage}
+
+
+def _encoded(vector: list[float], form: str) -> list[float] | str:
+    return base64.b64encode(np.asarray(vector, "<f4").tobytes()).decode() if form == "base64" else vector

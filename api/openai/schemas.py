@@ -1,0 +1,159 @@
+"""Requests of OpenAI's wire, as far as they are understood here. https://platform.openai.com/docs/api-reference"""
+
+import json
+from typing import Annotated, Any, Literal
+
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.messages.tool import ToolCall
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+from llama_service.errors import ValidationFailed
+
+# What changes nothing at these values; at any other, it would be swallowed.
+_NEUTRAL: dict[str, tuple[Any, ...]] = {
+    "n": (1,),
+    "top_p": (1,),
+    "presence_penalty": (0,),
+    "frequency_penalty": (0,),
+    "logprobs": (False,),
+    "top_logprobs": (0,),
+    "logit_bias": ({},),
+    "response_format": ({"type": "text"},),
+    "parallel_tool_calls": (True,),
+    "modalities": (["text"],),
+    "tool_choice": ("auto",),
+    "store": (False,),
+    "service_tier": ("auto", "default"),
+}
+# They say who asks, or help a cache: nothing is to be done with them.
+_NOTED = frozenset({"user", "safety_identifier", "prompt_cache_key"})
+
+
+def _refused(name: str, why: str) -> ValidationFailed:
+    detail = {"loc": ["body", name], "msg": why, "type": "unsupported_parameter"}
+    return ValidationFailed("This is not done here.", details=[detail])
+
+
+class Strict(BaseModel):
+    """A part of a request; what it does not know is refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class TextPart(Strict):
+    """A piece of text. Pictures and sounds are not taken here."""
+
+    type: Literal["text"]
+    text: str
+
+
+class FunctionCall(Strict):
+    """What a model has called; `arguments` is JSON text."""
+
+    name: str
+    arguments: str = "{}"
+
+
+class Call(Strict):
+    """A call of a tool."""
+
+    id: str
+    type: Literal["function"] = "function"
+    function: FunctionCall
+
+    @field_validator("function")
+    @classmethod
+    def _is_json(cls, function: FunctionCall) -> FunctionCall:
+        if not isinstance(json.loads(function.arguments or "{}"), dict):
+            raise ValueError("arguments are a JSON object")
+        return function
+
+
+class Message(BaseModel):
+    """A message of a conversation; a refusal, a name and the like may stand beside it."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str | list[TextPart] | None = None
+    tool_calls: list[Call] | None = Field(default=None, max_length=128)
+    tool_call_id: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The text, its parts put together."""
+        if isinstance(self.content, list):
+            return "".join(part.text for part in self.content)
+        return self.content or ""
+
+    def as_langchain(self) -> BaseMessage:
+        """Return LangChain's message."""
+        if self.role in ("system", "developer"):
+            return SystemMessage(self.text)
+        if self.role == "user":
+            return HumanMessage(self.text)
+        if self.role == "tool":
+            return ToolMessage(self.text, tool_call_id=self.tool_call_id or "")
+        calls = [
+            ToolCall(name=call.function.name, args=json.loads(call.function.arguments or "{}"), id=call.id)
+            for call in self.tool_calls or ()
+        ]
+        return AIMessage(self.text, tool_calls=calls)
+
+
+class StreamOptions(Strict):
+    """Whether the tokens are told at the end of a stream."""
+
+    include_usage: bool = False
+    include_obfuscation: Literal[False] = False
+
+
+class Tool(BaseModel):
+    """A function that the model may call; it is run by who asks."""
+
+    type: Literal["function"]
+    function: dict[str, Any]
+
+
+class ChatCompletionRequest(BaseModel):
+    """`POST /v1/chat/completions`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    model: str = Field(min_length=1, max_length=220)
+    messages: list[Message] = Field(min_length=1, max_length=2000)
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    max_tokens: int | None = Field(default=None, ge=1)
+    max_completion_tokens: int | None = Field(default=None, ge=1)
+    stop: Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)] | None = (
+        Field(default=None, max_length=16)
+    )
+    tools: list[Tool] | None = Field(default=None, max_length=128)
+
+    @field_validator("messages")
+    @classmethod
+    def _has_a_question(cls, messages: list[Message], _: ValidationInfo) -> list[Message]:
+        if all(message.role in ("system", "developer") for message in messages):
+            raise ValueError("there is no question among them")
+        return messages
+
+    @model_validator(mode="after")
+    def _nothing_is_swallowed(self) -> "ChatCompletionRequest":
+        for name, value in (self.model_extra or {}).items():
+            if value is None or name in _NOTED or value in _NEUTRAL.get(name, ()):
+                continue
+            raise _refused(name, f"only {_NEUTRAL[name][0]!r} is" if name in _NEUTRAL else "is not known")
+        return self
+
+
+class EmbeddingRequest(BaseModel):
+    """`POST /v1/embeddings`. Tokens in place of texts are not taken: they are another model's."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str = Field(min_length=1, max_length=220)
+    input: Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)] = Field(
+        min_length=1, max_length=2048
+    )
+    encoding_format: Literal["float", "base64"] = "float"
+    user: str | None = None

@@ -1,0 +1,225 @@
+"""OpenAI's wire under /v1: the SDK and LangChain's own classes, unchanged, with an API key."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import openai as sdk
+import pytest
+from langchain_openai import ChatOpenAI, OpenAIEmbeddings
+from pydantic import SecretStr
+
+from tests.integration.api.test_api_keys import make_key
+from tests.providers import OpenAIServer
+from tests.providers.vectors import DIMENSION
+from tests.support import Person, Server
+
+QUESTION: Any = [{"role": "user", "content": "Who are you?"}]
+WEATHER: Any = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "Weather of a city",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+    },
+}
+
+
+@pytest.fixture
+async def key(anna: Person) -> str:
+    return str((await make_key(anna, "chat", "models:read"))["key"])
+
+
+@pytest.fixture
+async def client(server: Server, key: str) -> AsyncIterator[sdk.AsyncOpenAI]:
+    """OpenAI's client as its documentation shows it."""
+    async with sdk.AsyncOpenAI(base_url=f"{server.url}/v1", api_key=key, max_retries=0) as made:
+        yield made
+
+
+async def test_the_sdk_asks_and_streams(client: sdk.AsyncOpenAI, anna: Person, openai: OpenAIServer) -> None:
+    openai.script(reply="A llama, at your service.")
+    answer = await client.chat.completions.create(
+        model="openai/gpt-4", messages=QUESTION, temperature=0.5, max_tokens=50
+    )
+    assert answer.choices[0].message.content == "A llama, at your service."
+    assert (answer.choices[0].finish_reason, answer.model) == ("stop", "openai/gpt-4")
+    assert answer.usage is not None
+    assert answer.usage.completion_tokens == 5
+    sent = openai.chats[-1].body
+    assert (sent["temperature"], sent["model"]) == (0.5, "gpt-4")
+    assert sent["messages"] == QUESTION
+    stream = await client.chat.completions.create(
+        model="gpt-4", messages=QUESTION, stream=True, stream_options={"include_usage": True}
+    )
+    chunks = [chunk async for chunk in stream]
+    assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == "A llama, at your service."
+    assert [c.choices[0].finish_reason for c in chunks if c.choices][-1] == "stop"
+    assert chunks[-1].usage is not None
+    assert chunks[-1].usage.total_tokens > 0
+    assert (await anna.get("/conversations"))["items"] == [], "nothing is kept"
+
+
+async def test_a_limit_and_a_stop_are_handed_on(client: sdk.AsyncOpenAI, openai: OpenAIServer) -> None:
+    openai.script(tokens=["one ", "two ", "three "])
+    answer = await client.chat.completions.create(
+        model="gpt-4", messages=QUESTION, max_completion_tokens=2, stop=["END"]
+    )
+    assert (answer.choices[0].message.content, answer.choices[0].finish_reason) == ("one two ", "length")
+    assert openai.chats[-1].body["stop"] == ["END"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_tools_are_passed_through(client: sdk.AsyncOpenAI, openai: OpenAIServer, stream: bool) -> None:
+    """The model's call goes to who asked, and what it gave comes back as a message."""
+    asked: Any = [{"role": "user", "content": "Use get_weather for Oslo."}]
+    if stream:
+        deltas = [
+            chunk.choices[0]
+            async for chunk in await client.chat.completions.create(
+                model="gpt-4", messages=asked, tools=[WEATHER], tool_choice="auto", stream=True
+            )
+        ]
+        call = next(call for choice in deltas for call in choice.delta.tool_calls or ())
+        assert deltas[-1].finish_reason == "tool_calls"
+        assert call.function is not None
+        name, arguments, id_ = call.function.name, call.function.arguments, call.id
+    else:
+        answer = await client.chat.completions.create(model="gpt-4", messages=asked, tools=[WEATHER])
+        assert answer.choices[0].finish_reason == "tool_calls"
+        calls: Any = answer.choices[0].message.tool_calls
+        (made,) = calls
+        name, arguments, id_ = made.function.name, made.function.arguments, made.id
+    assert name == "get_weather"
+    assert arguments
+    openai.script(reply="It rains.")
+    history: Any = [
+        *asked,
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"id": id_, "type": "function", "function": {"name": name, "arguments": arguments}}],
+        },
+        {"role": "tool", "tool_call_id": id_, "content": "rain"},
+    ]
+    last = await client.chat.completions.create(model="gpt-4", messages=history)
+    assert last.choices[0].message.content == "It rains."
+    sent = openai.chats[-1].body["messages"]
+    assert [message["role"] for message in sent] == ["user", "assistant", "tool"]
+    assert sent[1]["tool_calls"][0]["function"]["name"] == "get_weather"
+
+
+async def test_models_of_every_source_are_listed(client: sdk.AsyncOpenAI) -> None:
+    ids = [model.id async for model in client.models.list()]
+    assert "openai/gpt-4" in ids
+    assert (await client.models.retrieve("openai/gpt-4")).owned_by == "openai"
+    with pytest.raises(sdk.NotFoundError):
+        await client.models.retrieve("openai/nothing")
+
+
+async def test_langchain_speaks_it(server: Server, key: str, openai: OpenAIServer) -> None:
+    openai.script(reply="A chain of llamas.")
+    url, secret = f"{server.url}/v1", SecretStr(key)
+    async with httpx.AsyncClient() as http:
+        model = ChatOpenAI(
+            model="openai/gpt-4", base_url=url, api_key=secret, use_responses_api=False, http_async_client=http
+        )
+        assert (await model.ainvoke("Who are you?")).content == "A chain of llamas."
+        pieces = [piece async for piece in model.astream("Who are you?")]
+        assert "".join(str(piece.content) for piece in pieces) == "A chain of llamas."
+        vectors = OpenAIEmbeddings(
+            model=(await _get(server, key, "/v1/models"))["data"][-1]["id"],  # the embedding model comes last
+            openai_api_base=url,
+            openai_api_key=secret,
+            check_embedding_ctx_length=False,
+            http_async_client=http,
+        )
+        (one, two) = await vectors.aembed_documents(["the llama", "the storks"])
+    assert (len(one), len(two)) == (DIMENSION, DIMENSION)
+    assert one != two
+
+
+async def _get(server: Server, key: str, path: str) -> Any:
+    async with httpx.AsyncClient(base_url=server.url, headers={"Authorization": f"Bearer {key}"}) as client:
+        return (await client.get(path)).json()
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"n": 2}, "n"),
+        ({"logprobs": True}, "logprobs"),
+        ({"response_format": {"type": "json_object"}}, "response_format"),
+        ({"seed": 7}, "seed"),
+        ({"store": True}, "store"),
+        ({"flying": True}, "flying"),
+        ({"messages": []}, "messages"),
+        ({"messages": [{"role": "system", "content": "Only rules."}]}, "messages"),
+        ({"messages": [{"role": "wizard", "content": "x"}]}, "messages.0.role"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:"}}]}]},
+            "messages.0.content",
+        ),
+        ({"temperature": 9}, "temperature"),
+        ({"max_tokens": 0}, "max_tokens"),
+    ],
+)
+async def test_what_is_not_done_is_refused_by_name(
+    client: sdk.AsyncOpenAI, openai: OpenAIServer, fields: dict[str, Any], param: str
+) -> None:
+    asked = len(openai.chats)
+    body = {"model": "gpt-4", "messages": QUESTION, **fields}
+    with pytest.raises(sdk.BadRequestError) as caught:
+        await client.post("/chat/completions", body=body, cast_to=object)
+    assert (caught.value.param or "").startswith(param)
+    assert caught.value.code == "validation_error"
+    assert len(openai.chats) == asked, "no model was asked"
+
+
+async def test_neutral_parameters_are_taken(client: sdk.AsyncOpenAI, openai: OpenAIServer) -> None:
+    answer = await client.chat.completions.create(
+        model="gpt-4", messages=QUESTION, n=1, top_p=1, presence_penalty=0, user="u-1", tool_choice="auto"
+    )
+    assert answer.choices[0].message.content
+
+
+async def test_errors_come_as_the_sdk_expects_them(
+    client: sdk.AsyncOpenAI, server: Server, anna: Person, openai: OpenAIServer
+) -> None:
+    with pytest.raises(sdk.NotFoundError) as missing:
+        await client.chat.completions.create(model="openai/nope\n", messages=QUESTION)
+    assert missing.value.code == "model_not_found"
+    openai.script(fault="429")
+    with pytest.raises(sdk.RateLimitError) as busy:
+        await client.chat.completions.create(model="gpt-4", messages=QUESTION)
+    assert busy.value.code == "provider_rate_limited"
+    openai.script(fault="drop", tokens=["one ", "two ", "three ", "four ", "five "])
+    stream = await client.chat.completions.create(model="gpt-4", messages=QUESTION, stream=True)
+    said: list[str] = []
+
+    async def read() -> None:
+        async for chunk in stream:
+            said.append(chunk.choices[0].delta.content or "")
+
+    with pytest.raises(sdk.APIError):
+        await read()
+    assert "".join(said).startswith("one")
+    openai.script()
+    for wrong, kind in (
+        ("ls_wrong", sdk.AuthenticationError),
+        ((await make_key(anna, "files:read"))["key"], sdk.PermissionDeniedError),
+    ):
+        async with sdk.AsyncOpenAI(base_url=f"{server.url}/v1", api_key=wrong, max_retries=0) as stranger:
+            with pytest.raises(kind):
+                await stranger.chat.completions.create(model="gpt-4", messages=QUESTION)
+
+
+async def test_leaving_ends_the_providers_request(client: sdk.AsyncOpenAI, openai: OpenAIServer) -> None:
+    openai.script(tokens=["a "] * 500, delay=0.02)
+    openai.left.clear()
+    stream = await client.chat.completions.create(model="gpt-4", messages=QUESTION, stream=True)
+    async for chunk in stream:
+        if chunk.choices[0].delta.content:
+            break
+    await stream.close()
+    await openai.left.wait()
