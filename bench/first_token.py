@@ -17,11 +17,12 @@ async def run(stage: Stage, quick: bool) -> list[Row]:
     async with clients() as session:
         proxy, api = await stage.proxy(), await stage.serve()
         account = await Account(session, api.url).join()
-        conversation = ""
+        conversation, v1_url = "", f"{api.url}/v1/chat/completions"
         ways: dict[str, Callable[[], Awaitable[Heard]]] = {
             "direct": lambda: listen(session, direct_url, provider_body("How are you?")),
             "proxy": lambda: listen(session, f"{proxy.url}/chat/completions", provider_body("How are you?")),
             "service": lambda: account.ask("How are you?", conversation_id=conversation),
+            "v1": lambda: listen(session, v1_url, provider_body("How are you?"), account.headers),
         }
         firsts: dict[str, list[float]] = {name: [] for name in ways}
         for number in range(rounds + _WARM_UP):
@@ -35,7 +36,7 @@ async def run(stage: Stage, quick: bool) -> list[Row]:
         for part in (proxy, api):
             await part.child.stop()
     base = median(firsts["direct"])
-    added = {name: [value - base for value in firsts[name]] for name in ("proxy", "service")}
+    added = {name: [value - base for value in firsts[name]] for name in ("proxy", "service", "v1")}
     middle = {name: median(values) for name, values in added.items()}
     return [
         Row("first token", "added by the service, median", middle["service"], "ms", note=f"{rounds} turns, one by one"),
@@ -43,4 +44,5 @@ async def run(stage: Stage, quick: bool) -> list[Row]:
         Row("first token", "added by the bare proxy, median", middle["proxy"], "ms"),
         Row("first token", "added by the bare proxy, p95", percentile(added["proxy"], 0.95), "ms"),
         Row("first token", "service to proxy", middle["service"] / middle["proxy"], "times", 3),
+        Row("first token", "/v1, nothing kept, to proxy", middle["v1"] / middle["proxy"], "times", 1.3),
     ]
