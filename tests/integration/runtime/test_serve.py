@@ -8,16 +8,21 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
+from uuid import uuid4
 
 import aiohttp
 import httpx
 import psutil
+import psycopg
 import pytest
 
 from bench.follower import Follower
 from bench.load import Account, clients
 from llama_service.runtime.chroma import EmbeddedChroma
 from llama_service.runtime.process import base_environment, free_port
+from llama_service.settings import load_settings
+from persistence.migrate import migrate
 from tests.integration.runtime.supervisors import ROOT
 from tests.providers import OllamaServer
 from tests.support import eventually
@@ -59,12 +64,25 @@ def command_of(installed: Path) -> list[str]:
 
 
 @pytest.fixture
-async def served(postgres: str, chroma: EmbeddedChroma, ollama: OllamaServer, tmp_path: Path) -> AsyncIterator[Served]:
+async def own_database(postgres: str) -> str:
+    """A database of its own: another service on the same one would take over the runs of a child that was killed."""
+    name = f"served_{uuid4().hex}"
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    dsn = urlsplit(postgres)._replace(path=f"/{name}").geturl()
+    await asyncio.to_thread(migrate, load_settings(jwt_secret_key="w" * 40, database_url=dsn, _env_file=None))
+    return dsn
+
+
+@pytest.fixture
+async def served(
+    own_database: str, chroma: EmbeddedChroma, ollama: OllamaServer, tmp_path: Path
+) -> AsyncIterator[Served]:
     """The command, on a Postgres whose address is written as a managed service gives it."""
     ollama.script(tokens=[f" t{n % 10}" for n in range(120)], delay=0.05)
     port, log = free_port(), tmp_path / "serve.log"
     variables = {
-        "DATABASE_URL": f"{postgres}&sslmode=prefer".replace("postgresql://", "postgres://"),
+        "DATABASE_URL": f"{own_database}&sslmode=prefer".replace("postgresql://", "postgres://"),
         "CHROMA_URL": chroma.url,
         "CHROMA_TOKEN": chroma.token,
         "DATA_DIR": str(tmp_path / "data"),
