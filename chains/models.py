@@ -191,7 +191,7 @@ class ModelRegistry:
                 has_fallback=place + 1 < len(candidates),
             )
             try:
-                return await _completion(items)
+                return await completion_of(items)
             except AppError as error:
                 first_error = first_error or error
                 if not is_unreachable(error):
@@ -258,10 +258,10 @@ class ModelRegistry:
             return self._models[key]
 
 
-async def _completion(items: AsyncGenerator[StreamItem, None]) -> Completion:
+async def completion_of(items: AsyncGenerator[StreamItem, None], start: StreamStart | None = None) -> Completion:
+    """Read a stream to its end and return the whole answer; `start` is what was read of it already."""
     parts: list[str] = []
     thoughts: list[str] = []
-    start: StreamStart | None = None
     end: StreamEnd | None = None
     async with aclosing(items):
         async for item in items:

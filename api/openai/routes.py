@@ -16,7 +16,8 @@ from api.errors import request_id_of
 from api.openai.errors import PREFIX, error_body
 from api.openai.schemas import ChatCompletionRequest, EmbeddingRequest
 from api.streaming import EventStream
-from chains.types import ModelParams, Reasoning, StreamEnd, StreamItem, StreamStart, ToolCall
+from chains.models import completion_of
+from chains.types import Completion, ModelParams, Reasoning, StreamEnd, StreamItem, StreamStart, ToolCall
 from llama_service.errors import AppError, ModelCannot, ModelNotFound
 from llama_service.ids import new_id
 from llama_service.settings import ModelSource, ProviderName
@@ -98,27 +99,16 @@ async def chat_completions(
     assert isinstance(start, StreamStart)  # noqa: S101  (the registry begins with one)
     head["model"] = f"{start.source}/{start.model}"
     if not body.stream:
-        return await _whole(items, head)
+        return _whole(await completion_of(items, start), head)
     include_usage = body.stream_options is not None and body.stream_options.include_usage
     return EventStream(_frames(items, head, include_usage=include_usage))
 
 
-async def _whole(items: AsyncGenerator[StreamItem, None], head: dict[str, Any]) -> dict[str, Any]:
-    texts: list[str] = []
-    thoughts: list[str] = []
-    end: StreamEnd | None = None
-    async with aclosing(items):
-        async for item in items:
-            if isinstance(item, str):
-                texts.append(item)
-            elif isinstance(item, Reasoning):
-                thoughts.append(item.text)
-            elif isinstance(item, StreamEnd):
-                end = item
-    assert end is not None  # noqa: S101  (the registry ends with one, or raises)
-    message: dict[str, Any] = {"role": "assistant", "content": "".join(texts) or None}
-    if thoughts:
-        message["reasoning_content"] = "".join(thoughts)
+def _whole(answer: Completion, head: dict[str, Any]) -> dict[str, Any]:
+    end = answer.end
+    message: dict[str, Any] = {"role": "assistant", "content": answer.text or None}
+    if answer.reasoning:
+        message["reasoning_content"] = answer.reasoning
     if end.tool_calls:
         message["tool_calls"] = [_call(call) for call in end.tool_calls]
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _reason(end)}
