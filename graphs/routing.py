@@ -14,7 +14,8 @@ async def after_start(
     state: ChatState, runtime: Runtime[ChatContext]
 ) -> Literal["restore", "condense", "retrieve", "augment"]:
     """Begin with `restore` where the checkpoint does not hold the message above the question."""
-    context = runtime.context
+    context, services = runtime.context, await services_of(runtime.context)
+    await services.answer.question_committed()
     above = history_of(state)[-1:]
     if context.parent_id is not None and [message.id for message in above] != [context.parent_id]:
         return "restore"

@@ -6,7 +6,7 @@ writes nothing.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -79,8 +79,6 @@ class Placement:
     new_answer: bool = True
     unfinished: str = ""
     unfinished_reasoning: str = ""
-    # Whether the caller has any files; None where that is not known yet.
-    has_files: bool | None = None
     # Messages to write before the question: id, role, content.
     history: Sequence[tuple[UUID, str, str]] = ()
 
@@ -103,8 +101,7 @@ _COLUMNS = [name for name in ConversationRow.__dataclass_fields__ if name != "id
 
 _FIND = Statement(
     f"""
-    SELECT {_CONVERSATION}, m.id, m.status, m.run_id, m.checkpoint_id,
-           EXISTS (SELECT FROM files WHERE files.user_id = c.user_id) AS has_files
+    SELECT {_CONVERSATION}, m.id, m.status, m.run_id, m.checkpoint_id
     FROM conversations c
     LEFT JOIN messages m ON m.conversation_id = c.id AND m.id = coalesce(CAST(:parent AS uuid), c.leaf_id)
     WHERE c.id = CAST(:conversation AS uuid) AND c.user_id = CAST(:user AS uuid)
@@ -157,12 +154,10 @@ async def find_place(database: Database, question: Question, user_id: UUID) -> P
             raise NotFound
         conversation = ConversationRow(row["conversation"], *(row[name] for name in _COLUMNS))
         if question.continue_message_id is not None or question.regenerate:
-            place = await _place_under_question(connection, question, conversation)
-        elif question.edit_of is not None:
-            place = await _place_beside(connection, question, conversation)
-        else:
-            place = _place_below(row, question, conversation)
-    return replace(place, has_files=row["has_files"])
+            return await _place_under_question(connection, question, conversation)
+        if question.edit_of is not None:
+            return await _place_beside(connection, question, conversation)
+    return _place_below(row, question, conversation)
 
 
 def _place_below(row: Any, question: Question, conversation: ConversationRow) -> Placement:

@@ -31,7 +31,6 @@ async def augment(state: ChatState, runtime: Runtime[ChatContext]) -> dict[str, 
         retrieval = state.get("retrieval")
         pending = {"pending": retrieval.pending} if retrieval and retrieval.pending else {}
         if read or pending:
-            await services.answer.question_committed()
             get_stream_writer()({"event": "sources", "sources": services.record.sources, **pending})
         step.output = {
             "prompt": _shown(prompt),

@@ -22,7 +22,6 @@ _QUERY_TOKENS = 120
 async def condense(state: ChatState, runtime: Runtime[ChatContext]) -> dict[str, Any]:
     """Ask the model for the whole question. Where it fails or takes too long, the plain question is searched."""
     context, services = runtime.context, await services_of(runtime.context)
-    await services.answer.question_committed()
     question = question_of(state)
     error: str | None = None
     query: str | None = None

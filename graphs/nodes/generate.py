@@ -30,7 +30,6 @@ async def generate(state: ChatState, runtime: Runtime[ChatContext]) -> dict[str,
     `after_generate` leads here again.
     """
     context, services = runtime.context, await services_of(runtime.context)
-    await services.answer.question_committed()
     record, plan = services.record, services.plan
     failed = state.get("failed_sources") or []
     ask = _Ask.of(services, context, failed)

@@ -1,6 +1,5 @@
 """The caller's files, as a run searches them."""
 
-import asyncio
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -12,10 +11,7 @@ from persistence.session import Database
 
 
 class CallerFiles:
-    """Search within the files that a turn's caller may see.
-
-    Whether there are any may become known later than the run begins, with its question's commit (`note_any`).
-    """
+    """Search within the files that a turn's caller may see. `has_any` is known when the question is committed."""
 
     def __init__(
         self,
@@ -24,25 +20,19 @@ class CallerFiles:
         user_id: UUID | None,
         conversation_id: UUID,
         patience: float,
+        *,
+        has_any: bool = True,
     ) -> None:
-        self._has_any: bool | None = None
-        self._known = asyncio.Event()
+        self.has_any = has_any
         self._retriever = retriever
         self._database = database
         self._user_id = user_id
         self._conversation_id = conversation_id
         self._patience = patience
 
-    def note_any(self, has_any: bool) -> None:
-        """Note whether the caller has any files."""
-        self._has_any = has_any
-        self._known.set()
-
     async def has_files(self) -> bool:
-        """Return whether the caller has any files, as soon as that is known."""
-        if self._has_any is None:
-            await self._known.wait()
-        return self._user_id is not None and bool(self._has_any)
+        """Return whether the caller has any files."""
+        return self._user_id is not None and self.has_any
 
     async def retrieve(self, query: str, context: ChatContext, budget: int) -> Retrieval:
         """Return the passages for a query within the turn's scope, `budget` in characters."""

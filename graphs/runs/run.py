@@ -124,7 +124,7 @@ class Run:
 
     def note_commit(self, *, has_files: bool) -> None:
         """Note that question and run are in the database."""
-        self.files.note_any(has_files)
+        self.files.has_any = has_files
         if self._committed is not None:
             self._committed.set()
             self._committed = None

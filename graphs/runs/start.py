@@ -117,8 +117,6 @@ class TurnStarter:
         start = RunEvent(1, "start", _start_line(run_id, place, plan_))
         run = self._prepare(run_id, place, plan_, request, caller.user_id, request_id, [start])
         run.expect_commit()
-        if place.has_files is not None:
-            run.files.note_any(place.has_files)
         # The graph loads its state while the question is written; it asks no model before that is done.
         self.engine.launch(run)
         title = first_words(place.question) if place.is_first else None
@@ -151,7 +149,6 @@ class TurnStarter:
         user_id, request_id = claimed.user_id, f"run-{claimed.run_id}"
         run = self._prepare(claimed.run_id, claimed.place, plan_, request, user_id, request_id, events)
         run.sent = Sent.of(events)
-        run.files.note_any(True)
         run.record.attempt = claimed.attempt
         return run
 
