@@ -7,6 +7,7 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from langchain_core.messages import BaseMessage
@@ -57,6 +58,16 @@ Prompt: TypeAlias = Sequence[BaseMessage] | Callable[[Target], Sequence[BaseMess
 """Messages, or a function that makes them for the model that is going to be asked (its window may differ)."""
 
 
+@dataclass(frozen=True, slots=True)
+class ModelCandidate:
+    """A source that may answer: the model that is asked there, and the source that it stands in for, if any."""
+
+    source: ModelSource
+    name: str | None
+    fallback_from: ModelSource | None
+    has_fallback: bool
+
+
 class ModelRegistry:
     """Everything that asks a model goes through here. One for a process, open between `start` and `close`."""
 
@@ -99,12 +110,17 @@ class ModelRegistry:
             raise ProviderBadAnswer("The model provider lists no model; the operator has to name one.")
         return Target(chosen, model, requested)
 
-    def candidates(self, source: ModelSource | None) -> list[ModelSource]:
-        """Return the sources that may answer, in the order in which they are asked: a named one is never replaced."""
+    def candidates(self, source: ModelSource | None, name: str | None) -> list[ModelCandidate]:
+        """Return who may answer, in the order in which they are asked.
+
+        A source that is named is never replaced; one that stands in answers with its own default model.
+        """
         if source is not None:
-            return [source]
+            return [ModelCandidate(source, name, None, has_fallback=False)]
         first = self._settings.default_model_source
-        return [first, *(other for other in self._settings.model_fallback_sources if other != first)]
+        others = [other for other in self._settings.model_fallback_sources if other != first]
+        stand_ins = [ModelCandidate(other, None, first, other != others[-1]) for other in others]
+        return [ModelCandidate(first, name, None, bool(others)), *stand_ins]
 
     async def stream(
         self,
@@ -175,20 +191,19 @@ class ModelRegistry:
         request_id: str = "",
     ) -> Completion:
         """Return a whole answer. Where the default source can't be reached, a fallback answers with its own model."""
-        candidates = self.candidates(source)
         tried: list[Attempt] = []
         first_error: AppError | None = None
-        for place, candidate in enumerate(candidates):
+        for candidate in self.candidates(source, name):
             items = self.stream(
                 messages,
-                source=candidate,
-                name=None if place else name,
+                source=candidate.source,
+                name=candidate.name,
                 params=params,
                 user_id=user_id,
                 request_id=request_id,
                 attempts=tried,
-                fallback_from=candidates[0] if place else None,
-                has_fallback=place + 1 < len(candidates),
+                fallback_from=candidate.fallback_from,
+                has_fallback=candidate.has_fallback,
             )
             try:
                 return await completion_of(items)

@@ -27,7 +27,7 @@ async def augment(state: ChatState, runtime: Runtime[ChatContext]) -> dict[str, 
         prompt = assemble(state, context, services, found)
         # What did not fit was not seen by the model and can't be cited: the worst ones, at the end.
         read = found[: len(found) - len(prompt.cut_sources)]
-        _note_sources(state, services, read)
+        _note_what_is_read(state, services, read)
         retrieval = state.get("retrieval")
         pending = {"pending": retrieval.pending} if retrieval and retrieval.pending else {}
         if read or pending:
@@ -54,7 +54,6 @@ async def _passages(state: ChatState, services: TurnServices) -> list[Found]:
 
 def assemble(state: ChatState, context: ChatContext, services: TurnServices, found: list[Found]) -> Prompt:
     """Return the prompt for the model that is expected to answer."""
-    services.record.window, services.record.summary = state["messages"], state.get("summary")
     plan, models = services.plan, services.models
     window, summary = models.context_window(plan.provider, context.model_name), state.get("summary")
     return prompts.build(
@@ -76,13 +75,15 @@ def assemble(state: ChatState, context: ChatContext, services: TurnServices, fou
 async def assemble_again(state: ChatState, context: ChatContext, services: TurnServices) -> tuple[Prompt, list[Found]]:
     """Return the prompt of a run that goes on in `generate` without what `augment` had in memory."""
     found = await _passages(state, services)
-    _note_sources(state, services, found)
+    _note_what_is_read(state, services, found)
     return assemble(state, context, services, found), found
 
 
-def _note_sources(state: ChatState, services: TurnServices, read: list[Found]) -> None:
-    services.record.searched = state.get("searched", NOTHING_SEARCHED)
-    services.record.sources = public_sources(read)
+def _note_what_is_read(state: ChatState, services: TurnServices, read: list[Found]) -> None:
+    record = services.record
+    record.window, record.summary = state["messages"], state.get("summary")
+    record.searched = state.get("searched", NOTHING_SEARCHED)
+    record.sources = public_sources(read)
 
 
 def public_sources(sources: list[Found]) -> list[dict[str, Any]]:

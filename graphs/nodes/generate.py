@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage
@@ -11,6 +11,7 @@ from langgraph.runtime import Runtime
 from langgraph.types import StreamWriter
 
 from chains import prompts
+from chains.models import ModelCandidate
 from chains.prompts import Prompt
 from chains.resilience import is_unreachable
 from chains.types import Attempt, ModelParams, Reasoning, StreamEnd, StreamStart, Target
@@ -20,7 +21,6 @@ from graphs.nodes.augment import assemble_again
 from graphs.services import services_of
 from graphs.state import ChatState, FailedSource
 from llama_service.errors import AppError, error_of
-from llama_service.settings import ModelSource
 
 
 async def generate(state: ChatState, runtime: Runtime[ChatContext]) -> dict[str, Any]:
@@ -32,7 +32,8 @@ async def generate(state: ChatState, runtime: Runtime[ChatContext]) -> dict[str,
     context, services = runtime.context, await services_of(runtime.context)
     record, plan = services.record, services.plan
     failed = state.get("failed_sources") or []
-    ask = _Ask.of(services, context, failed)
+    candidates = services.models.candidates(context.model_source, context.model_name)
+    ask = candidates[min(len(failed), len(candidates) - 1)]  # the last one where the settings have changed meanwhile
     params = ModelParams(
         temperature=plan.temperature if context.temperature is None else context.temperature,
         max_tokens=context.max_tokens or plan.max_tokens,
@@ -65,24 +66,6 @@ async def generate(state: ChatState, runtime: Runtime[ChatContext]) -> dict[str,
     return update
 
 
-@dataclass(frozen=True, slots=True)
-class _Ask:
-    """Which source is asked now, and for whom it stands in."""
-
-    source: ModelSource
-    name: str | None
-    fallback_from: ModelSource | None
-    has_fallback: bool
-
-    @classmethod
-    def of(cls, services: TurnServices, context: ChatContext, failed: Sequence[FailedSource]) -> "_Ask":
-        """Return the first source that has not failed in this turn; the last one where the settings have changed."""
-        candidates = services.models.candidates(context.model_source)
-        at = min(len(failed), len(candidates) - 1)
-        name = None if at else context.model_name
-        return cls(candidates[at], name, candidates[0] if at else None, at + 1 < len(candidates))
-
-
 async def _prompt(state: ChatState, context: ChatContext, services: TurnServices) -> tuple[Prompt, list[str]]:
     """Return the prompt, and the texts of its sources."""
     prompt, retrieval = state.get("assembled"), state.get("retrieval")
@@ -96,7 +79,7 @@ async def _prompt(state: ChatState, context: ChatContext, services: TurnServices
 async def _stream(
     services: TurnServices,
     context: ChatContext,
-    ask: _Ask,
+    ask: ModelCandidate,
     prompt: Prompt,
     params: ModelParams,
     citations: CitationFilter,

@@ -3,21 +3,18 @@
 from collections.abc import Sequence
 from typing import Any
 
-import structlog
 from langchain_core.messages import AIMessage, AnyMessage
 
 from chains.models import ModelRegistry
 from chains.summary import clean_summary, summary_prompt
 from chains.types import ModelParams
 from graphs.chat import Graph
+from graphs.runs.after_run import ask_again
 from graphs.runs.branch import ConversationBranch
 from graphs.runs.run import COMPLETED, Run
 from graphs.state import WINDOW_CHARACTERS, WINDOW_MESSAGES, Summary
-from llama_service.errors import AppError
 from persistence import messages
 from persistence.session import Database
-
-log = structlog.get_logger(__name__)
 
 # Three quarters of the window: the summary is there before anything is dropped.
 _DUE_MESSAGES, _DUE_CHARACTERS = WINDOW_MESSAGES * 3 // 4, WINDOW_CHARACTERS * 3 // 4
@@ -52,23 +49,11 @@ class Summaries:
             branch = ConversationBranch(self._database, run.conversation_id)
             covered = await branch.recent(str(covered[-1].id), _READ_AT_FIRST)
         window = self._models.context_window(start.source, start.model)
-        try:
-            completion = await self._models.complete(
-                summary_prompt(
-                    earlier["text"] if earlier else None,
-                    covered,
-                    limit=max(1_000, (window - _SUMMARY_TOKENS) * _CHARACTERS_A_TOKEN),
-                ),
-                source=start.source,
-                name=start.model,
-                params=ModelParams(temperature=0.2, max_tokens=_SUMMARY_TOKENS),
-                user_id=str(run.user_id),
-                request_id=run.request_id,
-            )
-        except AppError as error:
-            log.info("summary_not_made", code=error.code)
-            return
-        text = clean_summary(completion.text)
+        limit = max(1_000, (window - _SUMMARY_TOKENS) * _CHARACTERS_A_TOKEN)
+        prompt = summary_prompt(earlier["text"] if earlier else None, covered, limit=limit)
+        params = ModelParams(temperature=0.2, max_tokens=_SUMMARY_TOKENS)
+        raw = await ask_again(self._models, run, prompt, params, failure="summary_not_made")
+        text = clean_summary(raw) if raw is not None else None
         if text is None:
             return
         configurable = {"thread_id": str(run.conversation_id), "checkpoint_ns": "", "checkpoint_id": checkpoint_id}
