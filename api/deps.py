@@ -92,13 +92,15 @@ async def caller_with(request: Request, state: AppState, token: str) -> Caller:
     Raises NotAuthenticated, TokenExpired, Forbidden, ScopeMissing.
     """
     if not keys.is_key(token):
-        return await state.tokens.caller(state.database, state.tokens.claims(token))
-    caller = await keys.caller_of(state.database, token)
-    scope = required_scope(request)
-    if scope is None:
-        raise ScopeMissing("No API key is good for this; sign in with your password.")
-    if caller.scopes is None or scope not in caller.scopes:
-        raise ScopeMissing(details=[{"scope": scope}])
+        caller = await state.tokens.caller(state.database, state.tokens.claims(token))
+    else:
+        caller = await keys.caller_of(state.database, token)
+        scope = required_scope(request)
+        if scope is None:
+            raise ScopeMissing("No API key is good for this; sign in with your password.")
+        if caller.scopes is None or scope not in caller.scopes:
+            raise ScopeMissing(details=[{"scope": scope}])
+    request.scope["state"]["user_id"] = str(caller.user.id)
     return caller
 
 
@@ -112,9 +114,7 @@ async def get_caller_or_none(
     token = token_of(request)
     if token is None:
         return None
-    caller = await caller_with(request, state, token)
-    request.scope["state"]["user_id"] = str(caller.user.id)
-    return caller
+    return await caller_with(request, state, token)
 
 
 async def get_caller_if_good(
@@ -180,9 +180,7 @@ async def get_turn_caller(request: Request, state: State, _: Annotated[str | Non
     if token is None:
         return TurnCaller(await get_chatter(None, state))
     if keys.is_key(token):
-        caller = await caller_with(request, state, token)
-        request.scope["state"]["user_id"] = str(caller.user.id)
-        return TurnCaller(caller.user.id)
+        return TurnCaller((await caller_with(request, state, token)).user.id)
     claims = state.tokens.claims(token)
     request.scope["state"]["user_id"] = str(claims.user_id)
 

@@ -46,8 +46,9 @@ def envelope(error: AppError, request_id: str) -> dict[str, Any]:
     return {"error": body}
 
 
-def respond(error: AppError, request_id: str, *, in_openais_shape: bool = False) -> Response:
-    """Return the answer for an error, with the headers that belong to it."""
+def respond(error: AppError, request: Request) -> Response:
+    """Return the answer for an error, in the shape of its door, with the headers that belong to it."""
+    request_id = request_id_of(request)
     # Also here, since the answer to what nobody foresaw does not pass the middleware.
     headers = {"X-Request-ID": request_id}
     if error.retry_after is not None or error.status in (429, 503):
@@ -57,20 +58,17 @@ def respond(error: AppError, request_id: str, *, in_openais_shape: bool = False)
         headers["Connection"] = "close"
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    if in_openais_shape:
+    if request.url.path.startswith(f"{PREFIX}/"):
         return JSONResponse(error_body(error), status_code=status_of(error), headers=headers)
     return JSONResponse(envelope(error, request_id), status_code=error.status, headers=headers)
 
 
 def _told(request: Request, error: AppError) -> Response:
     """Return the answer for an error; what is not the caller's fault is shown to administrators."""
-    request_id = request_id_of(request)
     if error.status >= 500:
         recent: RecentErrors = request.app.state.recent_errors
-        recent.note(request_id, f"{request.method} {request.url.path}", error.code, error.status)
-    if request.url.path.startswith(f"{PREFIX}/"):
-        return respond(error, request_id, in_openais_shape=True)
-    return respond(error, request_id)
+        recent.note(request_id_of(request), f"{request.method} {request.url.path}", error.code, error.status)
+    return respond(error, request)
 
 
 def _known(request: Request, error: AppError) -> Response:
@@ -105,8 +103,8 @@ def wrong_method(request: Request) -> Response:
     *own, last = request.app.routes
     allowed = _literal(request) or _methods(request, own)
     if not allowed and request.url.path.startswith("/api/"):
-        return respond(errors.NotFound(), request_id_of(request))
-    answer = respond(errors.MethodNotAllowed(), request_id_of(request))
+        return respond(errors.NotFound(), request)
+    answer = respond(errors.MethodNotAllowed(), request)
     answer.headers["Allow"] = ", ".join(allowed or _methods(request, [last]))
     return answer
 
@@ -152,7 +150,7 @@ def install(app: FastAPI) -> None:
         if error.status_code == 405:
             return wrong_method(request)
         kind = _BY_STATUS.get(error.status_code, errors.BadRequest if error.status_code < 500 else AppError)
-        return respond(kind(), request_id_of(request))
+        return respond(kind(), request)
 
     async def database(request: Request, error: Exception) -> Response:
         log.error("dependency_unavailable", error=type(error).__name__, path=request.url.path)

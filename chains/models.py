@@ -39,7 +39,7 @@ from chains.types import (
     Target,
     Usage,
 )
-from llama_service.errors import AppError, ModelNotFound, ProviderBadAnswer
+from llama_service.errors import AppError, ModelCannot, ModelNotFound, ProviderBadAnswer
 from llama_service.settings import ModelSource, ProviderName, Settings
 
 PROVIDER_TYPES: Mapping[ProviderName, type[Provider]] = {
@@ -146,6 +146,8 @@ class ModelRegistry:
         """
         tried: list[Attempt] = [] if attempts is None else attempts
         target = await self.resolve(source, name)
+        if params.tools and not self._providers[target.source].takes_tools:
+            raise ModelCannot("This model takes no tools; leave them out or choose another model.")
         prompt = messages(target) if callable(messages) else messages
         model = await self.chat_model(target)
         chunks = self._policy.stream(
@@ -243,10 +245,6 @@ class ModelRegistry:
     def continues_prefix(self, source: ProviderName) -> bool:
         """Whether a provider's models go on with an unfinished answer that stands at the end of the prompt."""
         return self._providers[source].continues_prefix
-
-    def takes_tools(self, source: ProviderName) -> bool:
-        """Whether a provider's wire has tools; whether one of its models knows them is the provider's to say."""
-        return self._providers[source].takes_tools
 
     def load(self) -> dict[str, Load]:
         """Return how busy each provider is, by its name, and its embeddings, by `name:embeddings`."""

@@ -113,10 +113,14 @@ class _Ranking:
 
 @dataclass(frozen=True, slots=True)
 class _Near:
-    """The passages nearest to a question's vector: cosines by key; `exact` where none can have been missed."""
+    """The passages nearest to a question's vector: cosines by key; `exact` where none can have been missed.
+
+    `places` are the files' numbers in the keys.
+    """
 
     model: str
     vector: Sequence[float]
+    places: Mapping[UUID, int]
     cosines: dict[Key, float]
     exact: bool
 
@@ -272,7 +276,7 @@ class Retriever:
             log.warning("vector_search_too_slow", seconds=_VECTOR_PATIENCE)
             return None, "timeout"
         cosines = {(places[hit.file_id], hit.position): hit.similarity for hit in hits if hit.file_id in places}
-        return _Near(model, vector, cosines, exact), None
+        return _Near(model, vector, places, cosines, exact), None
 
     async def _completed(
         self, near: _Near | None, words: Mapping[Key, float], files: Sequence[Any]
@@ -286,10 +290,9 @@ class Retriever:
         unknown = [key for key in words if key not in near.cosines]
         if near.exact or not unknown:
             return near.cosines
-        places = {file.id: index for index, file in enumerate(files)}
         hits = await self._exact.of(near.model, near.vector, [(files[file], position) for file, position in unknown])
         farthest = min(near.cosines.values(), default=-1.0)
-        missed = {(places[hit.file_id], hit.position): hit.similarity for hit in hits if hit.similarity > farthest}
+        missed = {(near.places[hit.file_id], hit.position): hit.similarity for hit in hits if hit.similarity > farthest}
         return {**near.cosines, **missed}
 
     async def _read(self, result: _Ranking, *, with_neighbours: bool) -> dict[Key, Passage]:

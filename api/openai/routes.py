@@ -1,5 +1,6 @@
 """Models, chat completions and embeddings."""
 
+import asyncio
 import base64
 import time
 from collections.abc import AsyncGenerator
@@ -9,16 +10,17 @@ from typing import Any, get_args
 import numpy as np
 import orjson
 import structlog
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 
 from api.deps import CurrentUser, State
 from api.errors import request_id_of
 from api.openai.errors import PREFIX, error_body
 from api.openai.schemas import ChatCompletionRequest, EmbeddingRequest
 from api.streaming import EventStream
+from chains.counting import count_tokens
 from chains.models import completion_of
 from chains.types import Completion, ModelParams, Reasoning, StreamEnd, StreamItem, StreamStart, ToolCall
-from llama_service.errors import AppError, ModelCannot, ModelNotFound
+from llama_service.errors import AppError, ModelNotFound
 from llama_service.ids import new_id
 from llama_service.settings import ModelSource, ProviderName
 
@@ -43,10 +45,8 @@ def _split(model: str) -> tuple[ModelSource | None, str]:
 @router.get("/models")
 async def list_models(user: CurrentUser, state: State) -> dict[str, Any]:
     """Return the chat models of every source that answers, as `source/name`, and the embedding model."""
-    rows = []
-    for source in _SOURCES:
-        listed = await state.registry.list_models(source)
-        rows += [_model(f"{source}/{model.name}", source) for model in listed.models]
+    lists = await asyncio.gather(*map(state.registry.list_models, _SOURCES))
+    rows = [_model(f"{listed.mode}/{model.name}", listed.mode) for listed in lists for model in listed.models]
     handle = state.registry.embeddings()
     if handle.model:
         rows.append(_model(f"{handle.source}/{handle.model}", handle.source))
@@ -73,9 +73,6 @@ async def chat_completions(
 ) -> dict[str, Any] | EventStream:
     """Answer, whole or streamed. Nothing is kept; the same queue, time-outs and breaker hold as for every turn."""
     source, name = _split(body.model)
-    target = await state.registry.resolve(source, name)
-    if body.tools and not state.registry.takes_tools(target.source):
-        raise ModelCannot("This model takes no tools; leave them out or choose another model.")
     items = state.registry.stream(
         [message.as_langchain() for message in body.messages],
         source=source,
@@ -90,12 +87,8 @@ async def chat_completions(
         request_id=request_id_of(request),
     )
     head = {"id": f"chatcmpl-{new_id().hex}", "created": int(time.time())}
-    try:
-        # Before the first token an error still has a status of its own.
-        start = await anext(items)
-    except BaseException:
-        await items.aclose()
-        raise
+    # Before the first token an error still has a status of its own.
+    start = await anext(items)
     assert isinstance(start, StreamStart)  # noqa: S101  (the registry begins with one)
     head["model"] = f"{start.source}/{start.model}"
     if not body.stream:
@@ -167,20 +160,26 @@ def _usage(end: StreamEnd) -> dict[str, int]:
     }
 
 
-@router.post("/embeddings")
-async def embeddings(body: EmbeddingRequest, user: CurrentUser, state: State) -> dict[str, Any]:
+@router.post("/embeddings", response_class=Response)
+async def embeddings(body: EmbeddingRequest, user: CurrentUser, state: State) -> Response:
     """Return a vector for each text, by the model that the files are indexed with: the others are not set up."""
     handle = state.registry.embeddings()
     if body.model not in (handle.model, f"{handle.source}/{handle.model}"):
         raise ModelNotFound(f"The embedding model here is {handle.source}/{handle.model}.")
     vectors = await handle.embeddings.aembed_documents(body.input)
-    tokens = sum(map(state.registry.count_tokens, body.input))
+    # Thousands of vectors are a million numbers to write: not on the event loop.
+    content = await asyncio.to_thread(_embedded, body, vectors, f"{handle.source}/{handle.model}")
+    return Response(content, media_type="application/json")
+
+
+def _embedded(body: EmbeddingRequest, vectors: list[list[float]], model: str) -> bytes:
+    tokens = sum(map(count_tokens, body.input))
     rows = [
         {"object": "embedding", "index": at, "embedding": _encoded(vector, body.encoding_format)}
         for at, vector in enumerate(vectors)
     ]
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-    return {"object": "list", "data": rows, "model": f"{handle.source}/{handle.model}", "usage": usage}
+    return orjson.dumps({"object": "list", "data": rows, "model": model, "usage": usage})
 
 
 def _encoded(vector: list[float], form: str) -> list[float] | str:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.messages.tool import ToolCall
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from llama_service.errors import ValidationFailed
 
@@ -27,6 +27,10 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
 }
 # They say who asks, or help a cache: nothing is to be done with them.
 _NOTED = frozenset({"user", "safety_identifier", "prompt_cache_key"})
+
+
+OneOrMore = Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
+"""Texts; one may stand alone."""
 
 
 def _refused(name: str, why: str) -> ValidationFailed:
@@ -125,14 +129,12 @@ class ChatCompletionRequest(BaseModel):
     temperature: float | None = Field(default=None, ge=0, le=2)
     max_tokens: int | None = Field(default=None, ge=1)
     max_completion_tokens: int | None = Field(default=None, ge=1)
-    stop: Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)] | None = (
-        Field(default=None, max_length=16)
-    )
+    stop: OneOrMore | None = Field(default=None, max_length=16)
     tools: list[Tool] | None = Field(default=None, max_length=128)
 
     @field_validator("messages")
     @classmethod
-    def _has_a_question(cls, messages: list[Message], _: ValidationInfo) -> list[Message]:
+    def _has_a_question(cls, messages: list[Message]) -> list[Message]:
         if all(message.role in ("system", "developer") for message in messages):
             raise ValueError("there is no question among them")
         return messages
@@ -152,8 +154,6 @@ class EmbeddingRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     model: str = Field(min_length=1, max_length=220)
-    input: Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)] = Field(
-        min_length=1, max_length=2048
-    )
+    input: OneOrMore = Field(min_length=1, max_length=2048)
     encoding_format: Literal["float", "base64"] = "float"
     user: str | None = None

@@ -78,7 +78,7 @@ class Provider(ABC):
     continues_prefix: bool = False
     """Whether an unfinished answer at the prompt's end is gone on with, token by token, rather than replied to."""
     takes_tools: bool = True
-    """Whether the wire has tools."""
+    """Whether the wire has tools; whether one of its models knows them is the provider's to say."""
     embed_batch: int = 64
     """Texts that one call embeds: small enough for a repeat to be cheap, large enough for a GPU."""
 

@@ -223,3 +223,10 @@ async def test_leaving_ends_the_providers_request(client: sdk.AsyncOpenAI, opena
             break
     await stream.close()
     await openai.left.wait()
+
+
+async def test_a_wrong_method_is_told_in_the_same_shape(server: Server, key: str) -> None:
+    async with httpx.AsyncClient(base_url=server.url, headers={"Authorization": f"Bearer {key}"}) as client:
+        refused = await client.post("/v1/models")
+    assert (refused.status_code, refused.headers["Allow"]) == (405, "GET")
+    assert set(refused.json()["error"]) == {"message", "type", "param", "code"}

@@ -11,7 +11,7 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 
 from chains.models import ModelRegistry
 from chains.types import ModelParams, Target
-from llama_service.errors import ModelNotFound, ProviderBadAnswer, ProviderUnavailable
+from llama_service.errors import ModelCannot, ModelNotFound, ProviderBadAnswer, ProviderUnavailable
 from tests.providers import AIHubServer, OllamaServer, OpenAIServer
 from tests.providers.asking import EXPECTED, PROMPT, QUESTION, Open, ask, hub_settings
 from tests.providers.vectors import DIMENSION
@@ -347,3 +347,11 @@ async def test_the_rest_of_an_answer_may_be_nothing(ollama: OllamaServer, regist
     assert (start.source, text, end.finish_reason) == ("ollama", "", "stop")
     with pytest.raises(ProviderBadAnswer, match="without a word"):
         await ask(registry, prompt, source="ollama")
+
+
+async def test_tools_are_refused_where_the_wire_has_none(hub: AIHubServer, registry_with: Open) -> None:
+    registry = await registry_with(**hub_settings(hub))
+    tool = {"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}
+    with pytest.raises(ModelCannot):
+        await ask(registry, source="aihub", params=ModelParams(tools=[tool]))
+    assert hub.chats == []
