@@ -17,11 +17,13 @@ from api.routes import (
     conversations,
     files,
     health,
+    mcp_servers,
     messages,
     models,
     search,
     stats,
     studio,
+    tools,
 )
 from graphs.chat import Builder, builder
 from llama_service import __version__
@@ -58,6 +60,8 @@ def create_app(settings: Settings, chat_graph: Builder = builder) -> FastAPI:
     api = APIRouter(prefix=PREFIX)
     # The first match wins, so the chat comes first.
     for module in (chat, auth, api_keys, conversations, messages, files, search, models, stats, admin, studio):
+        api.include_router(module.router)
+    for module in (tools, mcp_servers):
         api.include_router(module.router)
     app.include_router(api)
     app.include_router(health.router)

@@ -25,10 +25,13 @@ from graphs.runs.run import Run
 from graphs.runs.start import TurnStarter
 from graphs.runs.summaries import Summaries
 from graphs.runs.titles import Titles
+from graphs.tools.catalog import ToolCatalog
 from ingestion.jobs import Ingestion
+from ingestion.tables import TableReader
 from llama_service.errors import AppError
 from llama_service.settings import Settings
 from llama_service.tasks import end_task
+from llama_service.vault import Vault
 from persistence import checkpoints, runs
 from persistence.blobs import BlobStore, open_blobs
 from persistence.checkpoints import BranchSaver, checkpoint_pool
@@ -43,6 +46,7 @@ HOUSEKEEPING_EVERY = 60.0  # seconds
 ANONYMOUS_KEPT = 120.0  # after the last turn, so that its reader may come back
 UPLOADS_KEPT = 86400.0  # of an upload that never became a file
 EVENTS_KEPT = 3600.0
+MCP_ASKED_EVERY = 300.0  # for the tools of each server
 _GC = (10_000, 20, 20)  # allocations, then collections of the younger generation (Python's own: 700, 10, 10)
 CHECKPOINT_CONNECTIONS = 6  # a turn reads twice and writes five times, each for a millisecond or two
 ANSWER_STATES_KEPT = 4  # of a thread: states after answers, to ask on or branch from without rebuilding them
@@ -99,7 +103,11 @@ async def open_state(
     limiter = LoginLimiter(database, settings.login_attempts_per_minute)
     graph = build(BranchSaver(pool), chat_graph)
     engine = RunEngine(database, settings.postgres_session, graph)
-    turns = TurnStarter(settings, database, engine, registry, retriever, lambda: watch.status)
+    tables = TableReader(settings, blobs)
+    stack.callback(tables.close)
+    vault = Vault(settings.jwt_secret_key)
+    tools = ToolCatalog(database, vault)
+    turns = TurnStarter(settings, database, engine, registry, retriever, tables, tools, lambda: watch.status)
     engine.prepare_claimed = turns.prepare_claimed
     engine.after_run = (Titles(database, registry).after_run, Summaries(database, registry, graph).after_run)
     engine.on_failure = partial(_note_failure, recent_errors)
@@ -109,7 +117,7 @@ async def open_state(
         _close_on_signal(engine, settings.shutdown_grace_seconds)
     stack.push_async_callback(engine.close, settings.shutdown_grace_seconds)
     for work, name in (
-        (_keep_house(database, limiter, blobs, engine), "housekeeping"),
+        (_keep_house(database, limiter, blobs, engine, tools), "housekeeping"),
         (_warm_up(registry, watch), "warm-up"),
     ):
         stack.push_async_callback(end_task, asyncio.create_task(work, name=name))
@@ -125,6 +133,8 @@ async def open_state(
         ingestion=ingestion,
         runs=engine,
         turns=turns,
+        tools=tools,
+        vault=vault,
         hasher=PasswordHasher(),
         tokens=TokenService(settings),
         limiter=limiter,
@@ -155,7 +165,9 @@ async def _warm_up(registry: ModelRegistry, watch: ProviderWatch) -> None:
                 log.info("not_warmed_up", provider=source, code=error.code)
 
 
-async def _keep_house(database: Database, limiter: LoginLimiter, blobs: BlobStore, engine: RunEngine) -> None:
+async def _keep_house(
+    database: Database, limiter: LoginLimiter, blobs: BlobStore, engine: RunEngine, tools: ToolCatalog
+) -> None:
     """Prune what nobody reads any more. Every process may do it; rows that are gone stay gone."""
     chores: dict[str, Callable[[], Awaitable[None]]] = {
         "events": partial(_prune_events, database),
@@ -164,6 +176,7 @@ async def _keep_house(database: Database, limiter: LoginLimiter, blobs: BlobStor
         "failures": limiter.prune,
         "uploads": partial(blobs.spool.sweep, UPLOADS_KEPT),
         "blobs": partial(_sweep_blobs, database, blobs),
+        "mcp servers": partial(tools.check_stale, MCP_ASKED_EVERY),
     }
     while True:
         await asyncio.sleep(HOUSEKEEPING_EVERY)

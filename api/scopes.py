@@ -17,6 +17,7 @@ _ROUTES: Mapping[Scope, Mapping[str, str]] = {
     "chat": {
         "routes.chat": "chat chat_stream run_status run_stream run_cancel run_resume",
         "routes.messages": "replay",
+        "routes.tools": "list_tools",
         "openai.routes": "chat_completions embeddings",
         "agent_server.assistants": "search_assistants count_assistants get_assistant get_graph get_schemas "
         "get_subgraphs",
@@ -56,6 +57,7 @@ CLOSED_TO_KEYS: Final = frozenset(
         "reset_password sessions end_session",
         "routes.api_keys": "list_api_keys create_api_key revoke_api_key",
         "routes.admin": "list_users change_user delete_user recent_errors",
+        "routes.mcp_servers": "list_mcp_servers create_mcp_server change_mcp_server delete_mcp_server",
         "routes.stats": "user_stats system_stats",
         "routes.studio": "graph",
         "routes.health": "health ready metrics",

@@ -16,9 +16,11 @@ from chains.types import ProviderStatus
 from graphs.chat import Graph
 from graphs.runs.engine import RunEngine
 from graphs.runs.start import TurnStarter
+from graphs.tools.catalog import ToolCatalog
 from ingestion.jobs import Ingestion
 from llama_service.settings import ProviderName, Settings
 from llama_service.tasks import end_task
+from llama_service.vault import Vault
 from persistence.blobs import BlobStore
 from persistence.search import Retriever
 from persistence.session import Database
@@ -71,6 +73,8 @@ class AppState:
     ingestion: Ingestion
     runs: RunEngine
     turns: TurnStarter
+    tools: ToolCatalog
+    vault: Vault
     hasher: PasswordHasher
     tokens: TokenService
     limiter: LoginLimiter

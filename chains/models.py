@@ -146,7 +146,7 @@ class ModelRegistry:
         """
         tried: list[Attempt] = [] if attempts is None else attempts
         target = await self.resolve(source, name)
-        if params.tools and not self._providers[target.source].takes_tools:
+        if params.tools and not self._providers[target.source].has_tools:
             raise ModelCannot("This model takes no tools; leave them out or choose another model.")
         prompt = messages(target) if callable(messages) else messages
         model = await self.chat_model(target)
@@ -169,7 +169,8 @@ class ModelRegistry:
                         yield StreamStart(target.source, target.model, fallback_from, list(tried), notices, message.id)
                         parts.append("")
                     if isinstance(delta, End):
-                        if not (any(parts) or may_be_empty or (delta.tool_calls and params.tools)):
+                        calls_tools = delta.tool_calls and params.tools and params.tool_choice != "none"
+                        if not (any(parts) or may_be_empty or calls_tools):
                             raise ProviderBadAnswer(_without_text(delta))
                         usage = delta.usage or _estimate(prompt, parts)
                         told = delta.model or target.model
@@ -237,6 +238,10 @@ class ModelRegistry:
         requested = source or self._settings.default_model_source
         provider = self._providers[self._catalog.last_local if requested == "local" else requested]
         return provider.context_window(name or provider.default_model or "")
+
+    def takes_tools(self, source: ProviderName, name: str) -> bool:
+        """Whether tools may be offered to a model: its wire has them, and nobody told that the model has none."""
+        return self._providers[source].takes_tools(name)
 
     def default_model(self, source: ProviderName) -> str | None:
         """Return the model that a provider answers with where none is named, if the settings say so."""

@@ -2,22 +2,27 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from llama_service.settings import ModelSource, ProviderName
+
+ReasoningEffort: TypeAlias = Literal["none", "low", "medium", "high"]
 
 
 @dataclass(frozen=True, slots=True)
 class ModelParams:
     """How to answer; each provider says it in its own words. None leaves the choice to the provider.
 
-    `max_tokens` bounds the answer. `tools` are tool definitions in OpenAI's form.
+    `max_tokens` bounds the answer. `tools` are tool definitions in OpenAI's form; with the choice `none` the model
+    knows them and has to answer without. `reasoning_effort` is for models that think, and left out for others.
     """
 
     temperature: float | None = None
     max_tokens: int | None = None
     stop: Sequence[str] | None = None
     tools: Sequence[dict[str, Any]] | None = None
+    tool_choice: Literal["auto", "none"] | None = None
+    reasoning_effort: ReasoningEffort | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,16 @@ class Usage:
     output_tokens: int
     total_tokens: int
     estimated: bool = False
+
+
+def sum_of(usages: Sequence[Usage]) -> Usage:
+    """Return what several calls have cost together."""
+    return Usage(
+        sum(usage.input_tokens for usage in usages),
+        sum(usage.output_tokens for usage in usages),
+        sum(usage.total_tokens for usage in usages),
+        any(usage.estimated for usage in usages),
+    )
 
 
 @dataclass(frozen=True, slots=True)

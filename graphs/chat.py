@@ -1,4 +1,4 @@
-"""The chat: (restore) → (condense → retrieve) → augment → generate (→ generate at the next source) → persist.
+"""The chat: (restore) → (condense → retrieve) → augment → generate (⇄ tools; or again at the next source) → persist.
 
 Served with a checkpointer by the API (`build(checkpointer)`), and bare by `langgraph dev`, which brings its own.
 """
@@ -15,6 +15,7 @@ from graphs.nodes.generate import generate
 from graphs.nodes.persist import persist
 from graphs.nodes.restore import restore
 from graphs.nodes.retrieve import retrieve
+from graphs.nodes.tools import tools
 from graphs.routing import after_generate, after_restore, after_start
 from graphs.state import ChatState, TurnInput
 
@@ -27,10 +28,12 @@ def draw() -> Builder:
     drawing = StateGraph(ChatState, context_schema=ChatContext, input_schema=TurnInput)
     drawing.add_node("restore", restore)
     drawing.add_sequence([condense, retrieve, augment, generate])
+    drawing.add_node("tools", tools)
     drawing.add_node("persist", persist)
     drawing.add_conditional_edges(START, after_start)
     drawing.add_conditional_edges("restore", after_restore)
     drawing.add_conditional_edges("generate", after_generate)
+    drawing.add_edge("tools", "generate")
     drawing.add_edge("persist", END)
     return drawing
 

@@ -1,7 +1,7 @@
 """Citations in an answer: every `[n]` must name a source that the model was given."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 # With the blank before it, which goes too where the citation does. Code is left alone: `items[3]` cites nothing.
 _MARK = re.compile(r"([ \t]?)\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]")
@@ -60,7 +60,7 @@ class CitationFilter:
         return (match[1] if good else "") + "".join(f"[{number}]" for number in good)
 
 
-def supporting(answer: str, sources: Sequence[str]) -> list[int]:
+def supporting(answer: str, sources: Mapping[int, str]) -> list[int]:
     """Return the numbers of the sources that an answer without citations plainly rests on, best first.
 
     A source counts where it holds at least half of the answer's words; for models too small to cite by themselves.
@@ -69,7 +69,7 @@ def supporting(answer: str, sources: Sequence[str]) -> list[int]:
     if len(words) < 3:
         return []
     shares = []
-    for number, text in enumerate(sources, 1):
+    for number, text in sources.items():
         known = {word.lower()[:6] for word in _WORD.findall(text)}
         share = len(words & known) / len(words)
         if share >= _SHARED:

@@ -1,6 +1,6 @@
 """What a run of the graph is given besides its state: the turn's parameters, and the services that its nodes call."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -8,10 +8,14 @@ from langchain_core.messages import AnyMessage
 
 from chains.models import ModelRegistry
 from chains.profile import AnswerPlan
+from chains.types import ReasoningEffort
 from graphs.record import TurnRecord
 from graphs.state import AnswerInfo, SourceReference
+from graphs.toolbox import Toolbox
+from graphs.tools.spec import Files
 from llama_service.settings import ModelSource
 from persistence.search import Found, Retrieval
+from persistence.tool_calls import CallRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +23,8 @@ class ChatContext:
     """The parameters of a turn. Ids are UUIDs as text.
 
     `message_id` is the answer's; `parent_id` is that of the message above the question: the state must hold it, or is
-    rebuilt. `services` is None under `langgraph dev`; the nodes then use the process's own.
+    rebuilt. `tools` are the names of those that may be called. `services` is None under `langgraph dev`; the nodes then
+    use the process's own.
     """
 
     user_id: str | None = None
@@ -34,12 +39,14 @@ class ChatContext:
     top_k: int | None = None
     temperature: float | None = None
     max_tokens: int | None = None
+    tools: tuple[str, ...] = ()
+    reasoning_effort: ReasoningEffort | None = None
     file_ids: tuple[str, ...] = ()
     request_id: str = "-"
     services: Any = field(default=None, repr=False)
 
 
-class FileSearch(Protocol):
+class FileSearch(Files, Protocol):
     """The caller's files, as a turn may see them."""
 
     async def has_files(self) -> bool:
@@ -52,6 +59,18 @@ class FileSearch(Protocol):
 
     async def load(self, sources: Sequence[SourceReference]) -> list[Found]:
         """Return referenced passages with their texts, those that the caller may still see."""
+        ...
+
+
+class CallStore(Protocol):
+    """Where calls of tools are written down, so that each runs once."""
+
+    async def begin(self, calls: Sequence[tuple[str, str, str]], checkpoint_id: str | None) -> Mapping[str, CallRecord]:
+        """Write calls (id, name, status) down; return what is known of each when they and the state are on disk."""
+        ...
+
+    async def set(self, call_id: str, status: str, result: dict[str, Any] | None) -> None:
+        """Write how far a call is, and what it gave."""
         ...
 
 
@@ -89,6 +108,8 @@ class TurnServices:
     files: FileSearch
     branch: Branch
     answer: AnswerStore
+    tools: Toolbox
+    calls: CallStore
     record: TurnRecord
     # Characters of sources that a large model gets.
     source_budget: int

@@ -8,8 +8,9 @@ from typing import Any
 
 from langchain_core.messages import AnyMessage
 
-from chains.types import StreamEnd, StreamStart
+from chains.types import StreamEnd, StreamStart, Usage, sum_of
 from graphs.state import NOTHING_SEARCHED, AnswerInfo, Searched, Summary
+from persistence.search import Found
 
 
 @dataclass(slots=True)
@@ -34,6 +35,11 @@ class TurnRecord:
     reasoning_parts: list[str] = field(default_factory=list)
     searched: Searched = field(default_factory=lambda: NOTHING_SEARCHED)
     sources: list[dict[str, Any]] = field(default_factory=list)
+    # The passages of the sources by number, and the calls of tools by id as their readers see them.
+    passages: dict[int, Found] = field(default_factory=dict)
+    tool_steps: dict[str, dict[str, Any]] = field(default_factory=dict)
+    # What the rounds before this one have cost.
+    earlier_usage: Sequence[Usage] = ()
     start: StreamStart | None = None
     end: StreamEnd | None = None
     # What the turn's state begins with: the newest messages, the question last, and the summary of those before.
@@ -76,11 +82,15 @@ class TurnRecord:
             model_name=start.model if start else None,
             fallback_from=start.fallback_from if start else None,
             finish_reason=end.finish_reason if end else None,
-            usage=asdict(end.usage) if end else None,
+            usage=self._usage(),
             reasoning=self.reasoning,
             searched=self.searched,
             error=error,
         )
+
+    def _usage(self) -> dict[str, Any] | None:
+        told = [*self.earlier_usage, *([self.end.usage] if self.end else [])]
+        return asdict(sum_of(told)) if told else None
 
     def trace(self) -> dict[str, Any]:
         """Return the record as plain data: node name, input, output, milliseconds; attempts; the checkpoint's id."""

@@ -7,7 +7,7 @@ from langgraph.runtime import Runtime
 from chains.condense import needs_context
 from graphs.context import ChatContext
 from graphs.services import services_of
-from graphs.state import ChatState, history_of, question_of
+from graphs.state import ChatState, history_of, pending_steps, question_of
 
 
 async def after_start(
@@ -33,6 +33,8 @@ async def after_restore(state: ChatState, runtime: Runtime[ChatContext]) -> Lite
     return "retrieve"
 
 
-def after_generate(state: ChatState) -> Literal["generate", "persist"]:
-    """Ask the next source where nobody answered at the last one."""
-    return "persist" if state.get("answer") else "generate"
+def after_generate(state: ChatState) -> Literal["generate", "tools", "persist"]:
+    """Call the tools that the model has asked for; ask the next source where nobody answered at the last one."""
+    if state.get("answer"):
+        return "persist"
+    return "tools" if pending_steps(state) else "generate"

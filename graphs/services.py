@@ -5,7 +5,8 @@ and search the files of the user that the context names; whoever runs the graph 
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
@@ -14,14 +15,18 @@ from langchain_core.messages import AnyMessage
 from chains.models import ModelRegistry
 from chains.plan import plan
 from chains.profile import AnswerPlan
-from graphs.context import ChatContext, TurnServices
+from graphs.context import ChatContext, FileSearch, TurnServices
+from graphs.files import CallerFiles
 from graphs.record import TurnRecord
 from graphs.state import AnswerInfo, SourceReference
-from llama_service.errors import error_of
+from graphs.toolbox import Toolbox
+from graphs.tools import BUILT_IN
+from llama_service.errors import BadRequest, error_of
 from llama_service.settings import Settings, load_settings
-from persistence.passages import load_passages
-from persistence.search import Found, Retrieval, Retriever, Scope
+from persistence.passages import FilePart
+from persistence.search import Found, Retrieval, Retriever, Scope, ScopeFile
 from persistence.session import Database
+from persistence.tool_calls import CallRecord
 from persistence.vectors import VectorIndex
 
 
@@ -39,27 +44,55 @@ class _Process:
             self.retriever = Retriever(self.database, index, self.models.embeddings().of_query)
 
 
-class _Files:
-    def __init__(self, process: _Process, user_id: str | None) -> None:
-        self._retriever = process.retriever
-        self._database = process.database
-        self._user_id = UUID(user_id) if user_id else None
+class _NoTables:
+    async def query(self, files: Sequence[ScopeFile], sql: str | None) -> str:
+        raise BadRequest("Tables can be asked where the service runs, not here.")
+
+
+class _NoFiles:
+    """The files of nobody, or of a process that knows no database."""
 
     async def has_files(self) -> bool:
-        return self._retriever is not None and self._user_id is not None
+        return False
 
     async def retrieve(self, query: str, context: ChatContext, budget: int) -> Retrieval:
-        if self._retriever is None or self._user_id is None:
-            return Retrieval(query)
-        conversation = UUID(context.conversation_id) if context.conversation_id else None
-        named = [UUID(file_id) for file_id in context.file_ids] or None
-        scope = Scope(self._user_id, conversation, named, context.search_library)
-        return await self._retriever.retrieve(scope, query, budget=budget)
+        return Retrieval(query)
 
     async def load(self, sources: Sequence[SourceReference]) -> list[Found]:
-        if self._database is None or self._user_id is None:
-            return []
-        return await load_passages(self._database, self._user_id, sources)
+        return []
+
+    async def list_files(self) -> list[ScopeFile]:
+        return []
+
+    async def search(self, query: str, file_ids: Sequence[UUID], budget: int) -> list[Found]:
+        return []
+
+    async def read(
+        self, file_id: UUID, *, page: int | None, heading: str | None, position: int, budget: int
+    ) -> FilePart:
+        return FilePart([], None)
+
+    async def query(self, files: Sequence[ScopeFile], sql: str | None) -> str:
+        return await _NoTables().query(files, sql)
+
+
+def _files(process: _Process, context: ChatContext | None) -> FileSearch:
+    if process.retriever is None or process.database is None or context is None or context.user_id is None:
+        return _NoFiles()
+    conversation = UUID(context.conversation_id) if context.conversation_id else None
+    named = [UUID(file_id) for file_id in context.file_ids] or None
+    scope = Scope(UUID(context.user_id), conversation, named, context.search_library)
+    return CallerFiles(process.retriever, process.database, _NoTables(), scope, patience=0)
+
+
+class _UnkeptCalls:
+    """Calls that are written down nowhere: each run of the node makes them again."""
+
+    async def begin(self, calls: Sequence[tuple[str, str, str]], checkpoint_id: str | None) -> Mapping[str, CallRecord]:
+        return {id_: CallRecord(id_, status, None, is_new=True) for id_, _, status in calls}
+
+    async def set(self, call_id: str, status: str, result: dict[str, Any] | None) -> None:
+        return None
 
 
 class _NoBranch:
@@ -97,9 +130,11 @@ async def services_of(context: ChatContext | None) -> TurnServices:
     return TurnServices(
         models=process.models,
         plan=AnswerPlan(provider, model, source, context.model_name if context else None, fallback_from),
-        files=_Files(process, context.user_id if context else None),
+        files=_files(process, context),
         branch=_NoBranch(),
         answer=_Unkept(),
+        tools=Toolbox({spec.name: spec for spec in BUILT_IN if context is not None and spec.name in context.tools}),
+        calls=_UnkeptCalls(),
         record=TurnRecord(),
         source_budget=process.settings.retrieval_budget_chars,
     )

@@ -58,6 +58,31 @@ class SourceReference(TypedDict):
     score: float
 
 
+class ToolStep(TypedDict):
+    """A call of a tool. `content` is what the tool told the model besides the passages numbered in `sources`.
+
+    `problem` is why it can't be made as the model asked for it. `status` is pending until the call has ended.
+    """
+
+    id: str
+    name: str
+    title: str
+    arguments: dict[str, Any]
+    problem: str | None
+    status: Literal["pending", "done", "failed", "denied"]
+    content: str
+    sources: list[int]
+    ms: int | None
+
+
+class ToolRound(TypedDict):
+    """What the model said and called at once; `usage` is what that cost."""
+
+    text: str
+    usage: dict[str, Any] | None
+    steps: list[ToolStep]
+
+
 class PromptParts(TypedDict):
     """What the model was sent, by parts: the rules, which messages and sources, how much did not fit."""
 
@@ -117,6 +142,7 @@ class TurnInput(TypedDict, total=False):
     nothing_found: bool
     prompt: PromptParts | None
     failed_sources: list[FailedSource]
+    rounds: list[ToolRound]
     answer: AnswerInfo | None
 
 
@@ -138,8 +164,20 @@ def turn_input(question: AnyMessage) -> TurnInput:
         nothing_found=False,
         prompt=None,
         failed_sources=[],
+        rounds=[],
         answer=None,
     )
+
+
+def pending_steps(state: TurnInput) -> list[ToolStep]:
+    """Return the calls of the last round, where they have not ended."""
+    rounds = state.get("rounds")
+    return [step for step in rounds[-1]["steps"] if step["status"] == "pending"] if rounds else []
+
+
+def text_of_rounds(state: TurnInput) -> int:
+    """Return how many characters of the answer were said before the calls of its rounds."""
+    return sum(len(round_["text"]) for round_ in state.get("rounds") or ())
 
 
 def question_of(state: TurnInput) -> str:

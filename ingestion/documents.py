@@ -17,6 +17,7 @@ FailureCode = Literal[
     "timeout",
     "unsupported",
     "memory",
+    "query",
 ]
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]")

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import structlog
@@ -33,6 +34,24 @@ async def extract(path: Path, name: str, mime: str, limits: Limits, *, scratch: 
 
     The child's own files lie below `scratch`. Cancelling kills the child and everything it started.
     """
+    answer, status = await _ask_child(_job(path, name, mime, limits), limits, scratch)
+    return _document(answer, status, name)
+
+
+async def query_tables(files: Sequence[Mapping[str, str]], sql: str | None, limits: Limits, *, scratch: Path) -> str:
+    """Return the rows that a query gives over sheets and CSV files (`path`, `name`, `mime`), or a list of their tables.
+
+    Raises ExtractionFailed, and nothing else: `query` for what is wrong with the query.
+    """
+    job = {"files": list(files), "sql": sql, "parent": os.getpid(), "limits": dataclasses.asdict(limits)}
+    answer, status = await _ask_child(json.dumps(job).encode(), limits, scratch)
+    if answer[:1] == b"+" and status == 0:
+        return answer[1:].decode()
+    raise _failure(answer, status, "")
+
+
+async def _ask_child(job: bytes, limits: Limits, scratch: Path) -> tuple[bytes, int]:
+    """Return what a child process answers, and its exit status."""
     with tempfile.TemporaryDirectory(prefix="extract-", dir=scratch, ignore_cleanup_errors=True) as folder:
         child = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -45,13 +64,12 @@ async def extract(path: Path, name: str, mime: str, limits: Limits, *, scratch: 
         )
         try:
             async with asyncio.timeout(limits.seconds):
-                answer = await _converse(child, _job(path, name, mime, limits), limits)
-                status = await child.wait()
+                answer = await _converse(child, job, limits)
+                return answer, await child.wait()
         except TimeoutError:
             raise ExtractionFailed("timeout", "Reading this file takes longer than the server allows.") from None
         finally:
             await _end(child)
-    return _document(answer, status, name)
 
 
 def _job(path: Path, name: str, mime: str, limits: Limits) -> bytes:
@@ -103,14 +121,18 @@ def _document(answer: bytes, status: int, name: str) -> Extracted:
             return load(answer[1:])
         except ValueError:
             raise ExtractionFailed("corrupt", "This file is damaged and can't be read.") from None
+    raise _failure(answer, status, name)
+
+
+def _failure(answer: bytes, status: int, name: str) -> ExtractionFailed:
     if answer[:1] == b"-":
         reason = json.loads(answer[1:])
         if reason["cause"]:
             log.warning("parser_failed", cause=reason["cause"], suffix=Path(name).suffix.lower()[:12])
-        raise ExtractionFailed(reason["code"], reason["message"])
+        return ExtractionFailed(reason["code"], reason["message"])
     log.warning("parser_died", status=status, suffix=Path(name).suffix.lower()[:12])
     if status in (-signal.SIGXCPU, -signal.SIGALRM):
-        raise ExtractionFailed("timeout", "Reading this file takes longer than the server allows.")
+        return ExtractionFailed("timeout", "Reading this file takes longer than the server allows.")
     if status == -signal.SIGKILL:
-        raise ExtractionFailed("memory", "Reading this file takes more memory than the server allows.")
-    raise ExtractionFailed("corrupt", "This file is damaged and can't be read.")
+        return ExtractionFailed("memory", "Reading this file takes more memory than the server allows.")
+    return ExtractionFailed("corrupt", "This file is damaged and can't be read.")

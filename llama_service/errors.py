@@ -14,6 +14,7 @@
     ├── UnsupportedFileType      415 unsupported_file_type
     ├── ValidationFailed         422 validation_error
     ├── ModelCannot              422 model_cannot
+    ├── ToolUnknown              422 tool_unknown
     ├── RateLimited              429 rate_limited
     ├── ProviderError            502 provider_error
     │   ├── ProviderAuthFailed       provider_auth_failed
@@ -152,6 +153,13 @@ class ModelCannot(AppError):
 
     status = 422
     code = "model_cannot"
+
+
+class ToolUnknown(AppError):
+    """There is no tool of this name here."""
+
+    status = 422
+    code = "tool_unknown"
 
 
 class RateLimited(AppError):

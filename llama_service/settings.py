@@ -129,6 +129,9 @@ class Settings(BaseSettings):
     # `always` also where it can only be asked to (it may repeat itself)
     takeover: Literal["prefix", "always"] = "prefix"
 
+    # Names of the tools that are on in conversations for which nobody has chosen (`GET /api/v1/tools` lists them)
+    default_tools: Annotated[list[str], NoDecode] = []
+
     # Files and retrieval
     max_filesize_mb: float = Field(default=50, gt=0)
     max_files_per_user: int = Field(default=1000, ge=1)
@@ -143,7 +146,7 @@ class Settings(BaseSettings):
     worker_concurrency: int = Field(default=2, ge=1)
     inline_worker: bool = True
 
-    @field_validator("allowed_origins", "model_fallback_sources", mode="before")
+    @field_validator("allowed_origins", "model_fallback_sources", "default_tools", mode="before")
     @classmethod
     def _split_csv(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value

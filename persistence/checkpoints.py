@@ -74,6 +74,45 @@ first_token: ContextVar[asyncio.Event | None] = ContextVar("first_token", defaul
 """Set when the current run's first token is on its way: until then its checkpoints wait to be written."""
 
 
+class WrittenStates:
+    """Which checkpoints of a run are in Postgres: LangGraph writes them beside the graph's execution."""
+
+    def __init__(self) -> None:
+        self._ids: set[str] = set()
+        self._error: BaseException | None = None
+        self._changed = asyncio.Event()
+
+    def note(self, checkpoint_id: str) -> None:
+        """Note that a checkpoint is written."""
+        self._ids.add(checkpoint_id)
+        self._changed.set()
+
+    def fail(self, error: BaseException) -> None:
+        """Note that one can't be written: LangGraph ends the run for it."""
+        self._error = error
+        self._changed.set()
+
+    async def wait(self, checkpoint_id: str) -> None:
+        """Wait until a checkpoint is written; raise what has kept it from that."""
+        while checkpoint_id not in self._ids:
+            if self._error is not None:
+                raise self._error
+            self._changed.clear()
+            await self._changed.wait()
+
+
+written_states: ContextVar[WrittenStates | None] = ContextVar("written_states", default=None)
+"""What is written of the current run's checkpoints."""
+
+
+async def wait_until_written(checkpoint_id: str) -> None:
+    """Wait until a checkpoint of the current run is in Postgres; nothing holds it back any more."""
+    if (event := first_token.get()) is not None:
+        event.set()
+    if (states := written_states.get()) is not None:
+        await states.wait(checkpoint_id)
+
+
 class BranchSaver(AsyncPostgresSaver):
     """LangGraph's saver on a pool, for threads with several branches, with strict deserialisation.
 
@@ -106,7 +145,16 @@ class BranchSaver(AsyncPostgresSaver):
     ) -> RunnableConfig:
         """Write a checkpoint; LangGraph calls this beside the graph's execution."""
         await _wait_for_first_token()
-        return await super().aput(config, checkpoint, metadata, new_versions)
+        states = written_states.get()
+        try:
+            written = await super().aput(config, checkpoint, metadata, new_versions)
+        except BaseException as error:
+            if states is not None:
+                states.fail(error)
+            raise
+        if states is not None:
+            states.note(checkpoint["id"])
+        return written
 
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import false, or_, select, text, update
+from sqlalchemy import Text, Uuid, column, false, or_, select, text, update
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
 
@@ -31,10 +32,16 @@ _PARTIAL = text(
     SELECT e.run_id,
            coalesce(string_agg(e.data::json ->> 'content', '' ORDER BY e.seq) FILTER (WHERE e.event = 'chunk'), '')
                AS content,
-           string_agg(e.data::json ->> 'content', '' ORDER BY e.seq) FILTER (WHERE e.event = 'reasoning') AS reasoning
-    FROM run_events e WHERE e.run_id = ANY(:runs) AND e.event IN ('chunk', 'reasoning') GROUP BY e.run_id
+           string_agg(e.data::json ->> 'content', '' ORDER BY e.seq) FILTER (WHERE e.event = 'reasoning') AS reasoning,
+           jsonb_agg(e.data::jsonb -> 'step' ORDER BY e.seq) FILTER (WHERE e.event = 'step') AS steps
+    FROM run_events e WHERE e.run_id = ANY(:runs) AND e.event IN ('chunk', 'reasoning', 'step') GROUP BY e.run_id
     """
-)
+).columns(column("run_id", Uuid), column("content", Text), column("reasoning", Text), column("steps", JSONB))
+
+
+def newest_steps(told: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return each step as it was told last, in the order in which they were told first."""
+    return list({step["id"]: step for step in told}.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +105,11 @@ async def _fill_streaming(session: AsyncSession, rows: Sequence[Message]) -> Non
         return
     for row in running.values():
         session.expunge(row)
-    for run_id, content, reasoning in await session.execute(_PARTIAL, {"runs": list(running)}):
+    for run_id, content, reasoning, steps in await session.execute(_PARTIAL, {"runs": list(running)}):
         row = running[run_id]
         row.content += content
         row.reasoning = (row.reasoning or "") + reasoning if reasoning else row.reasoning
+        row.steps = [*(row.steps or ()), *newest_steps(steps)] if steps else row.steps
 
 
 async def branch(

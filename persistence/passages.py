@@ -1,14 +1,17 @@
 """Passages by reference: what a checkpoint names is read again, as far as the caller may still see it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, select
 
-from persistence.search import Found
+from persistence.search import Found, Scope, within
 from persistence.session import Database
 from persistence.tables import File, Passage
+
+_READ_AT_ONCE = 200  # passages
 
 
 async def load_passages(database: Database, user_id: UUID, references: Sequence[Mapping[str, Any]]) -> list[Found]:
@@ -47,3 +50,50 @@ def _found(reference: Mapping[str, Any], row: Any) -> Found:
         reference["score"],
         row.matched,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class FilePart:
+    """Passages of a file in their order, how many fit, and the position behind them where there are more."""
+
+    passages: list[Found]
+    following: int | None
+
+
+async def read_part(
+    database: Database,
+    scope: Scope,
+    file_id: UUID,
+    *,
+    page: int | None = None,
+    heading: str | None = None,
+    position: int = 0,
+    budget: int,
+) -> FilePart:
+    """Return a file's passages from `position` on, `budget` characters of them: of a page or under a heading, if named.
+
+    A file outside of the scope has none.
+    """
+    text = func.substr(File.text, Passage.start_char + 1, Passage.end_char - Passage.start_char)
+    columns = (Passage.id, Passage.position, Passage.page, Passage.heading, Passage.start_char, Passage.end_char)
+    query = (
+        select(File.name, *columns, text.label("text"), Passage.text.label("matched"))
+        .join(Passage, Passage.file_id == File.id)
+        .where(*within(scope), File.id == file_id, Passage.position >= position)
+        .order_by(Passage.position)
+        .limit(_READ_AT_ONCE)
+    )
+    if page is not None:
+        query = query.where(Passage.page == page)
+    if heading is not None:
+        query = query.where(Passage.heading.icontains(heading, autoescape=True))
+    found: list[Found] = []
+    async with database.reading() as session:
+        rows = (await session.execute(query)).all()
+    for row in rows:
+        budget -= len(row.text)
+        if found and budget < 0:
+            return FilePart(found, row.position)
+        place = (row.position, row.page, row.heading, row.start_char, row.end_char)
+        found.append(Found(file_id, row.name, row.id, *place, row.text, 1.0, row.matched))
+    return FilePart(found, rows[-1].position + 1 if len(rows) == _READ_AT_ONCE else None)

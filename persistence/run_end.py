@@ -29,6 +29,7 @@ class RunEnd:
     reasoning: str | None = None
     checkpoint_id: str | None = None
     sources: str | None = None
+    steps: str | None = None
     model_source: str | None = None
     model_name: str | None = None
     fallback_from: str | None = None
@@ -49,6 +50,8 @@ _END = Statement(
     ), answer AS (
         UPDATE messages SET content = :content, reasoning = :reasoning, status = :message_status,
                checkpoint_id = :checkpoint_id, sources = CAST(:sources AS jsonb),
+               steps = CASE WHEN CAST(:steps AS jsonb) IS NULL THEN steps
+                            ELSE coalesce(steps, '[]'::jsonb) || CAST(:steps AS jsonb) END,
                model_source = :model_source, model_name = :model_name, fallback_from = :fallback_from,
                finish_reason = :finish_reason, usage = CAST(:usage AS jsonb), timings = CAST(:timings AS jsonb),
                error = CAST(:error AS jsonb)
@@ -150,7 +153,7 @@ _LOAD = Statement(
            q.id AS question_id, q.content AS question, q.parent_id, p.checkpoint_id,
            a.id AS answer_id, a.content AS unfinished, a.reasoning AS unfinished_reasoning,
            c.id AS conversation, c.title, c.title_source, c.model_source, c.model_name, c.system_prompt,
-           c.search_library, c.leaf_id, c.xmin AS version
+           c.search_library, c.tools, c.approved_tools, c.leaf_id, c.xmin AS version
     FROM runs r JOIN conversations c ON c.id = r.conversation_id
     JOIN messages q ON q.id = r.user_message_id JOIN messages a ON a.id = r.message_id
     LEFT JOIN messages p ON p.id = q.parent_id

@@ -97,7 +97,8 @@ async def prune_events(session: AsyncSession, keep_seconds: float) -> int:
         WITH old AS (
             SELECT DISTINCT e.run_id FROM run_events e JOIN runs r ON r.id = e.run_id
             WHERE e.seq = 1 AND r.finished_at < clock_timestamp() - make_interval(secs => :keep) LIMIT 1000
-        ), gone AS (DELETE FROM run_events e USING old WHERE e.run_id = old.run_id)
+        ), gone AS (DELETE FROM run_events e USING old WHERE e.run_id = old.run_id
+        ), calls AS (DELETE FROM tool_calls c USING old WHERE c.run_id = old.run_id)
         SELECT count(*) FROM old
         """
     )

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import ColumnElement, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -130,16 +130,37 @@ async def files_in(session: AsyncSession, scope: Scope) -> Sequence[Any]:
     newer = aliased(File)
     outdated = select(newer.id).where(newer.replaces_id == File.id).exists().label("outdated")
     columns = (File.id, File.name, File.status, File.searchable, File.passage_lengths)
-    query = select(*columns, File.embedding_model, File.updated_at, outdated).where(
-        File.user_id == scope.user_id, File.status != "failed"
-    )
+    query = select(*columns, File.embedding_model, File.updated_at, outdated).where(*within(scope))
+    return (await session.execute(query.order_by(File.id))).all()
+
+
+def within(scope: Scope) -> list[ColumnElement[bool]]:
+    """Return the conditions on files: those of the scope's user, as far as it reaches, that could be read."""
+    conditions = [File.user_id == scope.user_id, File.status != "failed"]
     if scope.file_ids:
-        query = query.where(File.id.in_(scope.file_ids))
+        conditions.append(File.id.in_(scope.file_ids))
     elif scope.conversation_id is not None:
         attached = select(ConversationFile.file_id).where(ConversationFile.conversation_id == scope.conversation_id)
         own = File.id.in_(attached)
-        query = query.where(own | File.in_library if scope.library else own)
-    return (await session.execute(query.order_by(File.id))).all()
+        conditions.append(own | File.in_library if scope.library else own)
+    return conditions
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeFile:
+    """A file that a turn may read: its name, media type and the hash of its bytes."""
+
+    id: UUID
+    name: str
+    mime: str
+    sha256: str
+
+
+async def list_files(database: Database, scope: Scope) -> list[ScopeFile]:
+    """Return the files of a scope that are read already, newest first."""
+    query = select(File.id, File.name, File.mime, File.sha256).where(*within(scope), File.searchable)
+    async with database.reading() as session:
+        return [ScopeFile(*row) for row in await session.execute(query.order_by(File.id.desc()))]
 
 
 class Retriever:

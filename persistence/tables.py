@@ -135,6 +135,9 @@ class Conversation(Base):
     pinned: Mapped[bool] = mapped_column(default=False, server_default="false")
     # Whether a question that names no files is also answered from its owner's library.
     search_library: Mapped[bool] = mapped_column(default=True, server_default="true")
+    # Names of the tools that are on, None for the operator's choice; those that need no approval here any more.
+    tools: Mapped[list[str] | None] = mapped_column(ARRAY(String(128)))
+    approved_tools: Mapped[list[str]] = mapped_column(ARRAY(String(128)), default=list, server_default="{}")
     # What clients of the Agent Server protocol keep with their threads.
     client_metadata: Mapped[dict[str, Any] | None]
     # No foreign key: leaf and messages would refer to each other in a circle.
@@ -167,6 +170,8 @@ class Message(Base):
     reasoning: Mapped[str | None] = mapped_column(Text)
     status: Mapped[str] = mapped_column(String(12), default="complete", server_default="complete")
     sources: Mapped[list[dict[str, Any]] | None]
+    # The tools that were called for the answer, as its readers saw them.
+    steps: Mapped[list[dict[str, Any]] | None]
     model_source: Mapped[str | None] = mapped_column(String(20))
     model_name: Mapped[str | None] = mapped_column(String(200))
     fallback_from: Mapped[str | None] = mapped_column(String(20))
@@ -234,6 +239,49 @@ class Run(Base):
         Index("ix_runs_running_lease", "lease_until", postgresql_where=sql_text("status = 'running'")),
         Index("ix_runs_finished_at", "finished_at"),
     )
+
+
+class ToolCall(Base):
+    """A call of a tool within a run: written before it begins and when it has ended, so that it runs once.
+
+    `status` is waiting (for a person), running, done, failed or denied; `result` is what the tool gave.
+    """
+
+    __tablename__ = "tool_calls"
+
+    run_id: Mapped[UUID] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    name: Mapped[str] = mapped_column(String(128))
+    status: Mapped[str] = mapped_column(String(10))
+    result: Mapped[dict[str, Any] | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+
+
+class McpServer(Base):
+    """A server of tools (Model Context Protocol) that an administrator has added.
+
+    `headers` are encrypted. `tools` are its tools as it last told them, `error` is why it could not be asked.
+    `approval` is always, never or per_tool; `tool_approval` holds an administrator's word on single tools.
+    """
+
+    __tablename__ = "mcp_servers"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    name: Mapped[str] = mapped_column(String(40), unique=True)
+    url: Mapped[str] = mapped_column(Text)
+    transport: Mapped[str] = mapped_column(String(20))
+    headers: Mapped[bytes | None] = mapped_column(LargeBinary)
+    header_names: Mapped[list[str]] = mapped_column(ARRAY(String(100)), default=list, server_default="{}")
+    # The header that tells the server who asks (their e-mail address), None where it shall not know.
+    user_header: Mapped[str | None] = mapped_column(String(100))
+    enabled: Mapped[bool] = mapped_column(default=True, server_default="true")
+    approval: Mapped[str] = mapped_column(String(10), default="per_tool", server_default="per_tool")
+    tool_approval: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
+    tools: Mapped[list[dict[str, Any]]] = mapped_column(default=list, server_default="[]")
+    error: Mapped[str | None] = mapped_column(Text)
+    checked_at: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+    updated_at: Mapped[datetime] = mapped_column(server_default=_NOW)
 
 
 class RunEvent(Base):

@@ -44,6 +44,7 @@ class NewConversation:
     model_name: str | None = None
     system_prompt: str | None = None
     history: Sequence[tuple[str, str]] = ()
+    tools: Sequence[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,8 @@ class ConversationRow:
     model_name: str | None
     system_prompt: str | None
     search_library: bool
+    tools: Sequence[str] | None
+    approved_tools: Sequence[str]
     leaf_id: UUID | None
     version: int | None = None
 
@@ -95,7 +98,7 @@ class Placement:
 
 _CONVERSATION = """
     c.id AS conversation, c.title, c.title_source, c.model_source, c.model_name, c.system_prompt, c.search_library,
-    c.leaf_id, c.xmin AS version
+    c.tools, c.approved_tools, c.leaf_id, c.xmin AS version
 """
 _COLUMNS = [name for name in ConversationRow.__dataclass_fields__ if name != "id"]
 
@@ -136,7 +139,9 @@ def place_in_new_conversation(question: Question, new: NewConversation) -> Place
     """Return the place of a question that begins a conversation."""
     history = [(new_id(), role, content) for role, content in new.history]
     models = (new.model_source, new.model_name, new.system_prompt)
-    conversation = ConversationRow(new_id(), None, "none", *models, search_library=True, leaf_id=None)
+    conversation = ConversationRow(
+        new_id(), None, "none", *models, search_library=True, tools=new.tools, approved_tools=(), leaf_id=None
+    )
     parent = history[-1][0] if history else None
     return Placement(conversation, question.content, new_id(), new_id(), parent, history=history)
 
@@ -217,9 +222,10 @@ _EXISTING = """
     WHERE id = CAST(:conversation AS uuid) AND user_id = CAST(:user AS uuid) AND xmin = CAST(:version AS xid)
 """
 _NEW = """
-    INSERT INTO conversations (id, user_id, model_source, model_name, system_prompt, leaf_id, title)
+    INSERT INTO conversations (id, user_id, model_source, model_name, system_prompt, tools, leaf_id, title)
     SELECT CAST(:conversation AS uuid), CAST(:user AS uuid), CAST(:model_source AS varchar),
-           CAST(:model_name AS varchar), CAST(:system_prompt AS text), CAST(:answer_id AS uuid), CAST(:title AS varchar)
+           CAST(:model_name AS varchar), CAST(:system_prompt AS text), CAST(:tools AS varchar[]),
+           CAST(:answer_id AS uuid), CAST(:title AS varchar)
     WHERE true
 """
 
@@ -305,6 +311,7 @@ async def write_turn(database: Database, place: Placement, write: TurnWrite) -> 
         "model_source": conversation.model_source,
         "model_name": conversation.model_name,
         "system_prompt": conversation.system_prompt,
+        "tools": list(conversation.tools) if conversation.tools is not None else None,
         "parent": place.parent_id,
         "content": place.question,
         "new_question": place.new_question,

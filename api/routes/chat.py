@@ -11,9 +11,10 @@ from api.errors import request_id_of, responses
 from api.schemas.chat import Cancelled, ChatRequest, ChatResponse, Resume, Resumed, RunRead, turn_request
 from api.state import AppState
 from api.streaming import STREAM_RESPONSE, EventStream, frames
+from graphs.runs.engine import waiting_steps
 from graphs.runs.run import Ending, Run
 from llama_service import errors
-from llama_service.errors import BadRequest, Interrupted, error_of
+from llama_service.errors import BadRequest, Interrupted, ValidationFailed, error_of
 from persistence import runs
 from persistence.events import RunEvent
 from persistence.tables import Run as RunRow
@@ -21,7 +22,15 @@ from persistence.tables import Run as RunRow
 router = APIRouter(tags=["chat"])
 
 _WAITING = Ending("waiting", "streaming")
-_TURN = responses(errors.NotAuthenticated, errors.NotFound, errors.Conflict, errors.ValidationFailed, errors.BadRequest)
+_TURN = responses(
+    errors.NotAuthenticated,
+    errors.NotFound,
+    errors.Conflict,
+    errors.ValidationFailed,
+    errors.ModelCannot,
+    errors.ToolUnknown,
+    errors.BadRequest,
+)
 _MODEL = responses(
     errors.ProviderError,
     errors.ProviderAuthFailed,
@@ -130,9 +139,22 @@ async def run_cancel(run_id: UUID, user: CurrentUser, state: State) -> Cancelled
     return Cancelled(run_id=run_id, status="stopped" if run.status in runs.OPEN else _shape(run).status)
 
 
-@router.post("/chat/runs/{run_id}/resume", status_code=202, responses=_OWN | responses(errors.NotWaiting))
+@router.post(
+    "/chat/runs/{run_id}/resume",
+    status_code=202,
+    responses=_OWN | responses(errors.NotWaiting, errors.ValidationFailed),
+)
 async def run_resume(run_id: UUID, body: Resume, user: CurrentUser, state: State) -> Resumed:
     """Answer what a run waits for; it goes on, also on another server than the one that it began on."""
-    await _run(state, user.id, run_id)
+    run = await _run(state, user.id, run_id)
+    asked = [step["step_id"] for interrupt in run.interrupts or () for step in waiting_steps(interrupt["value"])]
+    unknown = [decision.step_id for decision in body.decisions if decision.step_id not in asked]
+    if run.status == "waiting" and asked and unknown:
+        detail = {
+            "loc": ["body", "decisions"],
+            "msg": f"the run does not wait for {unknown[0]}",
+            "type": "unknown_step",
+        }
+        raise ValidationFailed(details=[detail])
     await state.runs.resume(user.id, run_id, [decision.model_dump(mode="json") for decision in body.decisions])
     return Resumed(run_id=run_id, status="running")

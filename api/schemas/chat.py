@@ -1,14 +1,16 @@
 """Shapes of a turn."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from api.schemas.common import Body, Shape
+from chains.types import ReasoningEffort
 from graphs.runs.request import TurnRequest
 from llama_service.settings import ModelSource
 
+ToolName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 RunStatusName = Literal["running", "waiting", "completed", "stopped", "failed", "interrupted"]
 
 
@@ -43,6 +45,12 @@ class ChatRequest(Body):
     temperature: float | None = Field(default=None, ge=0, le=2)
     max_tokens: int | None = Field(default=None, ge=1, le=200_000)
     system_prompt: str | None = Field(default=None, max_length=20_000)
+    tools: list[ToolName] | None = Field(
+        default=None,
+        max_length=128,
+        description="Names of `GET /tools`; if absent, those that the conversation has on",
+    )
+    reasoning_effort: ReasoningEffort | None = None
 
     @model_validator(mode="after")
     def _one_place(self) -> "ChatRequest":
@@ -93,6 +101,20 @@ class SearchedRead(Shape):
     files: int
 
 
+class StepRead(Shape):
+    """A call of a tool that the model has made for its answer; `sources` are the numbers of those that it brought."""
+
+    id: str
+    kind: Literal["tool"] = "tool"
+    name: str
+    title: str
+    arguments: dict[str, Any]
+    status: Literal["waiting", "running", "done", "failed", "denied"]
+    result_preview: str | None = None
+    sources: list[int] = Field(default_factory=list)
+    ms: int | None = None
+
+
 class UsageRead(Shape):
     """Tokens of the call; `estimated` where the provider did not count them."""
 
@@ -120,6 +142,7 @@ class ChatResponse(Shape):
     response: str
     reasoning: str | None = None
     sources: list[SourceRead]
+    steps: list[StepRead] = Field(default_factory=list)
     searched: SearchedRead
     model_source: str
     model_name: str

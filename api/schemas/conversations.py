@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field
 
-from api.schemas.chat import ErrorRead, SourceRead, UsageRead
+from api.schemas.chat import ErrorRead, SourceRead, StepRead, ToolName, UsageRead
 from api.schemas.common import Body, Shape
 from llama_service.settings import ModelSource
 from persistence.conversations import Hit
@@ -27,6 +27,9 @@ class ConversationCreate(Body):
     model_name: str | None = Field(default=None, max_length=200)
     system_prompt: str | None = Field(default=None, max_length=20_000)
     search_library: bool = True
+    tools: list[ToolName] | None = Field(
+        default=None, max_length=128, description="Names of the tools that are on; null: those that the operator chose"
+    )
 
 
 class ConversationChange(ConversationCreate):
@@ -39,6 +42,9 @@ class ConversationChange(ConversationCreate):
     archived: bool = False
     pinned: bool = False
     leaf_id: UUID | None = None
+    approved_tools: list[ToolName] = Field(
+        default=[], max_length=128, description="Names of the tools whose calls need no approval in this conversation"
+    )
 
 
 class ConversationRead(Shape):
@@ -50,6 +56,8 @@ class ConversationRead(Shape):
     model_name: str | None
     system_prompt: str | None
     search_library: bool
+    tools: list[str] | None
+    approved_tools: list[str]
     archived: bool
     pinned: bool
     leaf_id: UUID | None
@@ -103,6 +111,7 @@ class MessageRead(Shape):
     reasoning: str | None = None
     status: Literal["complete", "streaming", "stopped", "interrupted", "failed"]
     sources: list[SourceRead]
+    steps: list[StepRead]
     attachments: list[AttachmentRead]
     model_source: str | None
     model_name: str | None
@@ -125,6 +134,7 @@ class MessageRead(Shape):
             **values,
             sibling_ids=item.sibling_ids,
             sources=[SourceRead.model_validate(source) for source in row.sources or []],
+            steps=[StepRead.model_validate(step) for step in row.steps or []],
             attachments=[AttachmentRead.model_validate(file) for file in item.attachments],
             usage=UsageRead.model_validate(row.usage) if row.usage else None,
             error=ErrorRead.model_validate(row.error) if row.error else None,

@@ -83,7 +83,7 @@ class AIHubProvider(Provider):
     """The hub at `AIHUB_URL`."""
 
     name: ProviderName = "aihub"
-    takes_tools = False
+    has_tools = False
     assumed_window = _PROMPT_TOKENS
 
     def __init__(self, settings: Settings, wire: Wire) -> None:

@@ -21,6 +21,7 @@ class Provider(ABC):
         self.wire = wire
         self.limits = Limits.of(settings)
         self._windows: dict[str, int] = {}
+        self._without_tools: set[str] = set()
 
     @property
     @abstractmethod
@@ -73,12 +74,16 @@ class Provider(ABC):
         """Return how many tokens `model` reads, as told by the provider or assumed."""
         return self._windows.get(model, self.assumed_window)
 
+    def takes_tools(self, model: str) -> bool:
+        """Whether tools may be offered to `model`: the wire has them, and nobody told that the model has none."""
+        return self.has_tools and model not in self._without_tools
+
     assumed_window: int = 8192
     """Tokens that a model reads where nobody tells."""
     continues_prefix: bool = False
     """Whether an unfinished answer at the prompt's end is gone on with, token by token, rather than replied to."""
-    takes_tools: bool = True
-    """Whether the wire has tools; whether one of its models knows them is the provider's to say."""
+    has_tools: bool = True
+    """Whether the wire has tools at all."""
     embed_batch: int = 64
     """Texts that one call embeds: small enough for a repeat to be cheap, large enough for a GPU."""
 

@@ -44,7 +44,8 @@ class LeanModel(BaseChatModel):
     ) -> AsyncGenerator[Delta, None]:
         """Yield notices, then text as it comes, then one End. Raises an AppError.
 
-        `given` are the call's own parameters: `temperature`, `max_tokens`, `tools`, `request_id`, each if it is set.
+        `given` are the call's own parameters, each if it is set: `temperature`, `max_tokens`, `tools`, `tool_choice`,
+        `reasoning_effort`, `request_id`.
         """
 
     def _outside_loop(self) -> Self:
@@ -58,8 +59,8 @@ class LeanModel(BaseChatModel):
 
         Where nobody listens, `astream` is left out and `_astream` read: its callbacks would be called for nobody.
         """
-        given = {"temperature": params.temperature, "max_tokens": params.max_tokens, "tools": params.tools}
-        chosen: dict[str, Any] = {name: value for name, value in given.items() if value}
+        names = ("max_tokens", "tools", "tool_choice", "reasoning_effort")
+        chosen: dict[str, Any] = {name: value for name in names if (value := getattr(params, name))}
         if params.temperature is not None:
             chosen["temperature"] = params.temperature
         if request_id:

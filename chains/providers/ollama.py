@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cached_property
 from typing import Any, ClassVar, Self
 
@@ -12,8 +12,9 @@ import structlog
 from langchain_core.embeddings import Embeddings
 from langchain_core.messages import BaseMessage
 from langchain_ollama import ChatOllama, OllamaEmbeddings
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, PrivateAttr
 
+from chains.faults import complaint
 from chains.providers.base import Provider
 from chains.providers.events import JsonDecoder
 from chains.providers.lean import LeanModel
@@ -33,6 +34,8 @@ CONTEXT_TOKENS = 8192
 value from one turn to the next makes it load the model again."""
 
 _EMBED_BATCH = 64
+
+_REFUSALS = {"tools": "does not support tools", "think": "does not support thinking"}
 
 
 class OllamaParser:
@@ -114,6 +117,7 @@ class LeanChatOllama(LeanModel, ChatOllama):
 
     model_provider: ClassVar[str] = "ollama"
     wire: Wire | None = Field(default=None, exclude=True, repr=False)
+    _dropped: set[str] = PrivateAttr(default_factory=set)
 
     def _outside_loop(self) -> Self:
         return self.model_copy(update={"wire": None})
@@ -122,20 +126,37 @@ class LeanChatOllama(LeanModel, ChatOllama):
         self, messages: Sequence[BaseMessage], stop: list[str] | None, given: dict[str, Any]
     ) -> AsyncGenerator[Delta, None]:
         request_id = given.pop("request_id", "")
+        effort, choice = given.pop("reasoning_effort", None), given.pop("tool_choice", None)
+        if choice == "none":  # the wire knows no choice
+            given.pop("tools", None)
         temperature, limit = given.pop("temperature", self.temperature), given.pop("max_tokens", self.num_predict)
         params = self._chat_params(list(messages), stop, **{**given, "stream": True})
         options = {**params["options"], "temperature": temperature, "num_predict": limit}
         params["options"] = {name: value for name, value in options.items() if value is not None}
+        if effort is not None:
+            # A level for gpt-oss, which knows nothing else; yes or no for the others.
+            params["think"] = effort if "gpt-oss" in self.model and effort != "none" else effort != "none"
         return read_deltas(self._open(params, request_id), OllamaParser())
 
     @asynccontextmanager
     async def _open(self, params: dict[str, Any], request_id: str) -> AsyncIterator[LineReader]:
-        payload = {name: value for name, value in params.items() if value is not None}
+        """Open the stream; tools and thinking are left out, from then on, for a model that is told to have none."""
         headers = {"X-Request-ID": request_id} if request_id else {}
-        async with (
-            borrowed(self.wire) as wire,
-            wire.stream(Call(f"{self.base_url}/api/chat", payload, headers)) as lines,
-        ):
+        async with borrowed(self.wire) as wire, AsyncExitStack() as stack:
+            while True:
+                payload = {
+                    name: value for name, value in params.items() if value is not None and name not in self._dropped
+                }
+                try:
+                    call = Call(f"{self.base_url}/api/chat", payload, headers)
+                    lines = await stack.enter_async_context(wire.stream(call))
+                    break
+                except Refused as refusal:
+                    told = complaint(refusal.body) if refusal.status == 400 else ""
+                    refused = {name for name, words in _REFUSALS.items() if name in payload and words in told}
+                    if not refused:
+                        raise
+                    self._dropped |= refused
             yield lines
 
 
@@ -227,8 +248,11 @@ class OllamaProvider(Provider):
             raise ProviderBadAnswer
         chatting = [row for row in rows if isinstance(row, dict) and _chats(row)]
         shown = await asyncio.gather(*(self._show(row) for row in chatting))
-        infos = [self._info(row, told) for row, told in zip(chatting, shown, strict=True) if _chats({**row, **told})]
+        kept = [{**row, **told} for row, told in zip(chatting, shown, strict=True) if _chats({**row, **told})]
+        infos = [self._info(row, row) for row in kept]
         self._windows.update({info.name: info.context_window for info in infos if info.context_window})
+        told = {info.name for info, row in zip(infos, kept, strict=True) if row.get("capabilities")}
+        self._without_tools = {info.name for info in infos if info.name in told and not info.capabilities.tools}
         return sorted(infos, key=lambda info: (not info.default, info.name))
 
     async def probe(self) -> None:

@@ -31,7 +31,10 @@ from llama_service.settings import ProviderName
 OFFICIAL_URL = "https://api.openai.com/v1"
 
 
-_NOT_TAKEN = re.compile(r"unsupported|not support|unknown|unrecognized|unexpected|extra|not (permitted|allowed)")
+# vLLM without a parser for tools: `"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser`.
+_NOT_TAKEN = re.compile(
+    r"unsupported|not support|unknown|unrecognized|unexpected|extra|not (permitted|allowed)|tool choice requires"
+)
 
 
 class LeanChatOpenAI(LeanModel, ChatOpenAI):
@@ -156,8 +159,8 @@ class LeanChatOpenAI(LeanModel, ChatOpenAI):
         if self._system_role != "user" and _ROLE_REFUSED.search(words):
             self._system_role = "developer" if self._system_role == "system" else "user"
             return True
-        for name in ("stream_options", "temperature", "tools"):
-            if name in payload and name not in self._dropped and _names_parameter(words, name):
+        for name, meant in _OPTIONAL:
+            if name in payload and name not in self._dropped and meant in words and _NOT_TAKEN.search(words):
                 self._dropped.add(name)
                 return True
         for name, other in (("max_tokens", "max_completion_tokens"), ("max_completion_tokens", "max_tokens")):
@@ -167,6 +170,14 @@ class LeanChatOpenAI(LeanModel, ChatOpenAI):
         return False
 
 
+# What a server may do without, and the word by which it refuses it. Dropped with the tools goes the choice among them.
+_OPTIONAL = (
+    ("stream_options", "stream_options"),
+    ("temperature", "temperature"),
+    ("reasoning_effort", "reasoning"),
+    ("tools", "tool"),
+    ("tool_choice", "tool"),
+)
 _ROLE_REFUSED = re.compile(r"role.{0,80}\b(system|developer)\b|\b(system|developer)\b.{0,20}(role|messages?\b)")
 
 

@@ -1,5 +1,6 @@
 """Put the prompt together: rules, as much of the history as the model reads, sources, question."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from langchain_core.messages import BaseMessage
@@ -7,13 +8,14 @@ from langgraph.config import get_stream_writer
 from langgraph.runtime import Runtime
 
 from chains import prompts
-from chains.prompts import Prompt, SourceText
+from chains.prompts import Prompt
 from graphs.context import ChatContext, TurnServices
 from graphs.services import services_of
+from graphs.sources import passages_of, public_source, source_text
 from graphs.state import NOTHING_SEARCHED, ChatState, PromptParts, history_of, question_of
+from graphs.toolbox import reserve
 from persistence.search import Found
 
-_SNIPPET = 600  # characters: a whole passage, but for the longest
 _ANSWER_SHARE = 4  # of the model's context, at most, is kept for the answer
 _ANSWER_TOKENS = 1024  # kept for it where the turn names no limit
 _ROLES = {"human": "user", "ai": "assistant"}
@@ -23,10 +25,10 @@ async def augment(state: ChatState, runtime: Runtime[ChatContext]) -> dict[str, 
     """Choose what of history and sources the model reads, and send the sources to whoever listens."""
     context, services = runtime.context, await services_of(runtime.context)
     with services.record.step("augment") as step:
-        found = await _passages(state, services)
+        found = await passages_of(state, services)
         prompt = assemble(state, context, services, found)
         # What did not fit was not seen by the model and can't be cited: the worst ones, at the end.
-        read = found[: len(found) - len(prompt.cut_sources)]
+        read = {n: source for n, source in found.items() if n not in prompt.cut_sources}
         _note_what_is_read(state, services, read)
         retrieval = state.get("retrieval")
         pending = {"pending": retrieval.pending} if retrieval and retrieval.pending else {}
@@ -39,81 +41,60 @@ async def augment(state: ChatState, runtime: Runtime[ChatContext]) -> dict[str, 
         }
     return {
         "assembled": prompt,
-        "prompt": _parts(prompt, len(read)),
-        "sources": (state.get("sources") or [])[: len(read)],
+        "prompt": _parts(prompt, list(read)),
+        "sources": [ref for ref in state.get("sources") or [] if ref["n"] in read],
     }
 
 
-async def _passages(state: ChatState, services: TurnServices) -> list[Found]:
-    """Return the sources' texts; a run that goes on elsewhere has their references only."""
-    retrieval, references = state.get("retrieval"), state.get("sources") or []
-    if retrieval is not None or not references:
-        return retrieval.sources if retrieval and references else []
-    return await services.files.load(references)
-
-
-def assemble(state: ChatState, context: ChatContext, services: TurnServices, found: list[Found]) -> Prompt:
+def assemble(state: ChatState, context: ChatContext, services: TurnServices, found: Mapping[int, Found]) -> Prompt:
     """Return the prompt for the model that is expected to answer."""
     plan, models = services.plan, services.models
     window, summary = models.context_window(plan.provider, context.model_name), state.get("summary")
+    tools = services.tools.definitions
+    kept_free = reserve(window) + models.count_tokens(str(tools)) if tools else 0
     return prompts.build(
         system_prompt=context.system_prompt,
         summary=summary["text"] if summary else None,
         history=history_of(state),
         question=question_of(state),
-        sources=[SourceText(n, _label(source), source.text) for n, source in enumerate(found, 1)],
+        sources=[source_text(n, source) for n, source in found.items()],
         nothing_found=bool(state.get("nothing_found")) and not found,
         unfinished=services.answer.unfinished,
         context_tokens=window,
-        answer_tokens=min(context.max_tokens or _ANSWER_TOKENS, window // _ANSWER_SHARE),
+        answer_tokens=answer_tokens(context, window) + kept_free,
         count=models.count_tokens,
         is_demo_model=plan.is_demo_model,
         continues_prefix=models.continues_prefix(plan.provider),
+        has_tools=bool(tools),
     )
 
 
-async def assemble_again(state: ChatState, context: ChatContext, services: TurnServices) -> tuple[Prompt, list[Found]]:
+def answer_tokens(context: ChatContext, window: int) -> int:
+    """Return how many tokens of a model's window are left to the answer."""
+    return min(context.max_tokens or _ANSWER_TOKENS, window // _ANSWER_SHARE)
+
+
+async def assemble_again(state: ChatState, context: ChatContext, services: TurnServices) -> Prompt:
     """Return the prompt of a run that goes on in `generate` without what `augment` had in memory."""
-    found = await _passages(state, services)
+    found = await passages_of(state, services)
     _note_what_is_read(state, services, found)
-    return assemble(state, context, services, found), found
+    parts = state.get("prompt")
+    beside = parts["sources"] if parts else list(found)
+    return assemble(state, context, services, {n: found[n] for n in beside if n in found})
 
 
-def _note_what_is_read(state: ChatState, services: TurnServices, read: list[Found]) -> None:
+def _note_what_is_read(state: ChatState, services: TurnServices, read: Mapping[int, Found]) -> None:
     record = services.record
     record.window, record.summary = state["messages"], state.get("summary")
     record.searched = state.get("searched", NOTHING_SEARCHED)
-    record.sources = public_sources(read)
+    record.sources = [public_source(n, source) for n, source in read.items()]
 
 
-def public_sources(sources: list[Found]) -> list[dict[str, Any]]:
-    """Return sources as the API shows them, numbered from 1."""
-    return [
-        {
-            "n": number,
-            "file_id": str(source.file_id),
-            "file_name": source.file_name,
-            "chunk_id": str(source.chunk_id),
-            "page": source.page,
-            "start": source.start,
-            "end": source.end,
-            "snippet": source.matched[:_SNIPPET],
-            "score": source.score,
-        }
-        for number, source in enumerate(sources, 1)
-    ]
-
-
-def _label(source: Found) -> str:
-    page = f"page {source.page}" if source.page is not None else None
-    return ", ".join(filter(None, [source.file_name, page, source.heading]))
-
-
-def _parts(prompt: Prompt, sources: int) -> PromptParts:
+def _parts(prompt: Prompt, sources: Sequence[int]) -> PromptParts:
     return PromptParts(
         system=str(prompt.messages[0].content),
         history=[str(message.id) for message in prompt.history],
-        sources=list(range(1, sources + 1)),
+        sources=list(sources),
         tokens=prompt.tokens,
         cut_messages=prompt.cut_messages,
         cut_sources=prompt.cut_sources,

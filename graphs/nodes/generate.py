@@ -1,59 +1,81 @@
 """Ask a model and pass its words on as they come."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import asdict
 from typing import Any
 
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langgraph.config import get_stream_writer
 from langgraph.runtime import Runtime
 from langgraph.types import StreamWriter
 
 from chains import prompts
 from chains.models import ModelCandidate
-from chains.prompts import Prompt
+from chains.prompts import CallResult, Prompt
 from chains.resilience import is_unreachable
-from chains.types import Attempt, ModelParams, Reasoning, StreamEnd, StreamStart, Target
+from chains.types import Attempt, ModelParams, Reasoning, StreamEnd, StreamStart, Target, ToolCall, Usage
+from graphs.calls import new_steps
 from graphs.citations import CitationFilter, supporting
 from graphs.context import ChatContext, TurnServices
-from graphs.nodes.augment import assemble_again
+from graphs.nodes.augment import answer_tokens, assemble_again
 from graphs.services import services_of
-from graphs.state import ChatState, FailedSource
+from graphs.sources import passages_of, source_text
+from graphs.state import ChatState, FailedSource, ToolRound, text_of_rounds
+from graphs.toolbox import MAX_ROUNDS, TURN_SECONDS
 from llama_service.errors import AppError, error_of
+from persistence.search import Found
+
+_PARAGRAPH = "\n\n"  # between what is said before a call of tools and what is said after it
 
 
 async def generate(state: ChatState, runtime: Runtime[ChatContext]) -> dict[str, Any]:
-    """Write the answer. A failure of the provider ends it early, with the text so far.
+    """Write the answer, or call tools. A failure of the provider ends the answer early, with the text so far.
 
     Where nobody listens at the source that is asked and another one may stand in, the failure is noted instead, and
     `after_generate` leads here again.
     """
     context, services = runtime.context, await services_of(runtime.context)
-    record, plan = services.record, services.plan
-    failed = state.get("failed_sources") or []
+    record = services.record
+    failed, rounds = state.get("failed_sources") or [], state.get("rounds") or []
+    record.earlier_usage = [Usage(**round_["usage"]) for round_ in rounds if round_["usage"]]
     candidates = services.models.candidates(context.model_source, context.model_name)
     ask = candidates[min(len(failed), len(candidates) - 1)]  # the last one where the settings have changed meanwhile
-    params = ModelParams(
-        temperature=plan.temperature if context.temperature is None else context.temperature,
-        max_tokens=context.max_tokens or plan.max_tokens,
-    )
-    prompt, texts = await _prompt(state, context, services)
+    params = _params(context, services, rounds)
+    prompt = state.get("assembled") or await assemble_again(state, context, services)
+    passages = await passages_of(state, services)
+    texts = {n: passage.text for n, passage in passages.items()}
+    messages = _messages(prompt, state, context, services, passages)
+    begin = _before_this_round(state, services)
     error: AppError | None = None
     with record.step(
-        "generate", source=ask.source, model=ask.name, temperature=params.temperature, max_tokens=params.max_tokens
+        "generate",
+        source=ask.source,
+        model=ask.name,
+        temperature=params.temperature,
+        max_tokens=params.max_tokens,
+        round=len(rounds) + 1,
     ) as step:
-        citations, write, attempts = CitationFilter(len(texts)), get_stream_writer(), list[Attempt]()
+        citations, write, attempts = CitationFilter(max(texts, default=0)), get_stream_writer(), list[Attempt]()
+        calls: Sequence[ToolCall] = ()
         try:
-            await _stream(services, context, ask, prompt, params, citations, write, attempts)
+            calls = await _stream(services, context, ask, messages, params, citations, write, attempts)
             _write(record.parts, write, citations.end())
-            _write(record.parts, write, _attributed(record.text, citations, texts))
+            if not calls:
+                _write(record.parts, write, _attributed(record.text, citations, texts))
+            elif (services.answer.unfinished + record.text)[begin:].strip():
+                _write(record.parts, write, _PARAGRAPH)
         except AppError as refused:
             error = refused
         finally:
             step.output = _output(services, attempts, citations, error)
     if error is not None and record.start is None and ask.has_fallback and is_unreachable(error):
         return {"failed_sources": [*failed, FailedSource(source=ask.source, code=error.code, message=error.message)]}
+    if error is None and calls and record.end is not None:
+        said = (services.answer.unfinished + record.text)[begin:]
+        record.earlier_usage, usage, record.end = [*record.earlier_usage, record.end.usage], record.end.usage, None
+        steps = new_steps(calls, services.tools)
+        return {"rounds": [*rounds, ToolRound(text=said, usage=asdict(usage), steps=steps)]}
     if error is not None and record.start is None and failed:
         # The answer was expected of the first: its failure is what the reader can understand.
         error = error_of(failed[0]["code"], failed[0]["message"])
@@ -66,34 +88,79 @@ async def generate(state: ChatState, runtime: Runtime[ChatContext]) -> dict[str,
     return update
 
 
-async def _prompt(state: ChatState, context: ChatContext, services: TurnServices) -> tuple[Prompt, list[str]]:
-    """Return the prompt, and the texts of its sources."""
-    prompt, retrieval = state.get("assembled"), state.get("retrieval")
-    if prompt is None:
-        prompt, found = await assemble_again(state, context, services)
-        return prompt, [source.text for source in found]
-    read = state.get("sources") or []
-    return prompt, [source.text for source in retrieval.sources[: len(read)]] if retrieval else []
+def _params(context: ChatContext, services: TurnServices, rounds: Sequence[ToolRound]) -> ModelParams:
+    """Return how to answer; after enough rounds the model has to do without tools."""
+    plan, tools = services.plan, services.tools.definitions
+    spent = sum(step["ms"] or 0 for round_ in rounds for step in round_["steps"])
+    enough = len(rounds) >= MAX_ROUNDS or spent > TURN_SECONDS * 1000
+    return ModelParams(
+        temperature=plan.temperature if context.temperature is None else context.temperature,
+        max_tokens=context.max_tokens or plan.max_tokens,
+        tools=tools or None,
+        tool_choice="none" if tools and enough else None,
+        reasoning_effort=context.reasoning_effort,
+    )
+
+
+def _before_this_round(state: ChatState, services: TurnServices) -> int:
+    """Return how many characters of the answer belong to rounds that are over."""
+    return min(text_of_rounds(state), len(services.answer.unfinished + services.record.text))
+
+
+def _messages(
+    prompt: Prompt,
+    state: ChatState,
+    context: ChatContext,
+    services: TurnServices,
+    passages: Mapping[int, Found],
+) -> list[BaseMessage]:
+    """Return the prompt with the rounds so far, and with what was said of this one already at its end."""
+    rounds, models = state.get("rounds") or [], services.models
+    if not rounds:
+        return prompt.messages
+    window = models.context_window(services.plan.provider, context.model_name)
+    budget = window - answer_tokens(context, window) - prompt.tokens
+    spoken = [
+        (
+            round_["text"].strip(),
+            [
+                CallResult(
+                    step["id"],
+                    step["name"],
+                    step["arguments"],
+                    step["content"],
+                    [source_text(n, passages[n]) for n in step["sources"] if n in passages],
+                )
+                for step in round_["steps"]
+            ],
+        )
+        for round_ in rounds
+    ]
+    messages = [*prompt.messages[: len(prompt.history) + 2], *prompts.exchange(spoken, budget, models.count_tokens)]
+    said = (services.answer.unfinished + services.record.text)[_before_this_round(state, services) :]
+    return [*messages, AIMessage(said)] if said else messages
 
 
 async def _stream(
     services: TurnServices,
     context: ChatContext,
     ask: ModelCandidate,
-    prompt: Prompt,
+    messages: list[BaseMessage],
     params: ModelParams,
     citations: CitationFilter,
     write: StreamWriter,
     attempts: list[Attempt],
-) -> None:
+) -> Sequence[ToolCall]:
+    """Pass an answer on as it comes; return the calls of tools that it ends with."""
     record, models = services.record, services.models
+    goes_on = bool(services.answer.unfinished) and isinstance(messages[-1], AIMessage | HumanMessage)
 
     def messages_for(target: Target) -> list[BaseMessage]:
         # Another provider may step in, whose models read an unfinished answer differently.
-        return prompts.for_model(prompt.messages, continues_prefix=models.continues_prefix(target.source))
+        return prompts.for_model(messages, continues_prefix=models.continues_prefix(target.source))
 
     stream = models.stream(
-        messages_for if services.answer.unfinished else prompt.messages,
+        messages_for if goes_on else messages,
         source=ask.source,
         name=ask.name,
         params=params,
@@ -102,8 +169,9 @@ async def _stream(
         attempts=attempts,
         fallback_from=ask.fallback_from,
         has_fallback=ask.has_fallback,
-        may_be_empty=bool(services.answer.unfinished),
+        may_be_empty=goes_on,
     )
+    calls: Sequence[ToolCall] = ()
     async with aclosing(stream):
         async for item in stream:
             if isinstance(item, str):
@@ -114,9 +182,10 @@ async def _stream(
                 write({"event": "reasoning", "content": thought})
             elif isinstance(item, StreamStart):
                 record.start = item
-                record.first_token_ms = record.elapsed_ms()
+                record.first_token_ms = record.first_token_ms or record.elapsed_ms()
             elif isinstance(item, StreamEnd):
-                record.end = item
+                record.end, calls = item, item.tool_calls
+    return calls if params.tools and params.tool_choice != "none" else ()
 
 
 def _write(parts: list[str], write: StreamWriter, text: str) -> None:
@@ -125,7 +194,7 @@ def _write(parts: list[str], write: StreamWriter, text: str) -> None:
         write(text)
 
 
-def _attributed(answer: str, citations: CitationFilter, sources: Sequence[str]) -> str:
+def _attributed(answer: str, citations: CitationFilter, sources: Mapping[int, str]) -> str:
     """Return citations for an answer whose model gave none, where its words plainly come from a source."""
     if citations.cited or not sources:
         return ""

@@ -8,8 +8,9 @@ from langgraph.runtime import Runtime
 from chains.condense import needs_context, with_context
 from graphs.context import ChatContext, TurnServices
 from graphs.services import services_of
-from graphs.state import NOTHING_SEARCHED, ChatState, Searched, SourceReference, history_of, question_of
-from persistence.search import Found, Retrieval
+from graphs.sources import reference
+from graphs.state import NOTHING_SEARCHED, ChatState, Searched, history_of, question_of
+from persistence.search import Retrieval
 
 
 async def retrieve(state: ChatState, runtime: Runtime[ChatContext]) -> dict[str, Any]:
@@ -19,13 +20,14 @@ async def retrieve(state: ChatState, runtime: Runtime[ChatContext]) -> dict[str,
         found = await _search(state, context, services)
         if context.top_k is not None:
             found.sources[context.top_k :] = []
+        services.record.passages.update(enumerate(found.sources, 1))
         services.record.retrieve_ms = services.record.elapsed_ms()
         searched = services.record.searched = _searched(found, context)
         step.output = _shown(found) | _condensed(services) | {"scope": searched["scope"]}
     return {
         "retrieval": found,
         "searched": searched,
-        "sources": [_reference(n, source) for n, source in enumerate(found.sources, 1)],
+        "sources": [reference(n, source) for n, source in enumerate(found.sources, 1)],
         "nothing_found": found.searched and not found.sources,
     }
 
@@ -52,21 +54,6 @@ def _searched(found: Retrieval, context: ChatContext) -> Searched:
     if context.file_ids:
         return Searched(scope="files", files=found.files)
     return Searched(scope="library" if context.search_library else "conversation", files=found.files)
-
-
-def _reference(n: int, source: Found) -> SourceReference:
-    return SourceReference(
-        n=n,
-        file_id=str(source.file_id),
-        file_name=source.file_name,
-        chunk_id=str(source.chunk_id),
-        position=source.position,
-        page=source.page,
-        heading=source.heading,
-        start=source.start,
-        end=source.end,
-        score=source.score,
-    )
 
 
 def _condensed(services: TurnServices) -> dict[str, Any]:

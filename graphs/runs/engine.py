@@ -19,7 +19,7 @@ from graphs.chat import Graph
 from graphs.runs.run import STOPPED, Ending, Run
 from graphs.runs.stream import RunStream
 from graphs.runs.tail import StoredEvents
-from graphs.state import turn_input
+from graphs.state import text_of_rounds, turn_input
 from llama_service.dsn import PostgresDsn
 from llama_service.errors import AppError, Interrupted, NotWaiting, RunGivenUp
 from persistence import checkpoints, run_end, runs
@@ -33,6 +33,7 @@ HEARTBEAT = 3.0  # seconds; a lease holds three of them
 KEPT_AFTER_END = 30.0  # seconds that a finished run's events stay in memory for readers of this process
 KEEP_ALIVE_EVERY = 15.0
 MAX_ATTEMPTS = 3
+_MOST_STEPS = 100  # of a graph's run; rounds of tools have a limit of their own
 _CHECKPOINT_PATIENCE = 0.1  # seconds that a run's checkpoints wait for its first token
 TAKEN_AT_ONCE = 4  # abandoned runs for one heartbeat of one process: the others leave some to their neighbours
 _STORES_AWAY = (*DATABASE_AWAY, asyncpg.PostgresError, psycopg.Error, PoolTimeout)
@@ -45,6 +46,12 @@ INTERRUPTED = Ending("interrupted", "interrupted", Interrupted())
 RELEASED = Ending("running", "streaming")
 
 
+def waiting_steps(asked: Any) -> Sequence[dict[str, Any]]:
+    """Return the steps that an interrupt asks about, none where it asks something else."""
+    steps = asked.get("steps") if isinstance(asked, dict) else None
+    return [step for step in steps if isinstance(step, dict) and "step_id" in step] if isinstance(steps, list) else []
+
+
 class RunEngine:
     """Starts, stops, resumes and reads runs. `prepare_claimed` makes a run of one that was started elsewhere."""
 
@@ -52,7 +59,7 @@ class RunEngine:
         self.worker = uuid4()
         self.events = EventLog(database, self.worker)
         self.graph = graph
-        self.prepare_claimed: Callable[[ClaimedRun], Run] | None = None
+        self.prepare_claimed: Callable[[ClaimedRun], Awaitable[Run]] | None = None
         self.after_run: Sequence[Callable[[Run], Awaitable[None]]] = ()
         self.on_failure: Callable[[Run, AppError], None] | None = None
         # A model that can't continue a text is asked to: the answer may repeat itself, and is never left unfinished.
@@ -144,11 +151,16 @@ class RunEngine:
         checkpoints.first_token.set(run.stream.first_text)
         asyncio.get_running_loop().call_later(_CHECKPOINT_PATIENCE, run.stream.first_text.set)
         checkpoints.base_checkpoint.set(checkpoint_id or checkpoints.NO_CHECKPOINT)
+        written = checkpoints.WrittenStates()
+        if checkpoint_id is not None:
+            written.note(checkpoint_id)
+        checkpoints.written_states.set(written)
         # The thread is the conversation; what a client may have sent has no say in it.
         config: Any = {
             "configurable": {"thread_id": str(run.conversation_id)},
             "metadata": {"run": str(run.run_id)},
             "run_id": run.run_id,
+            "recursion_limit": _MOST_STEPS,
         }
         parts = self.graph.astream(
             given, config, context=run.context, durability="async", stream_mode="custom", version="v1"
@@ -172,7 +184,8 @@ class RunEngine:
             raise AppError
         await run.flush()
         interrupts = [{"id": interrupt.id, "value": interrupt.value} for interrupt in snapshot.interrupts]
-        line = event_line("action", {"run_id": str(run.run_id), "interrupts": interrupts})
+        step_ids = [step["step_id"] for interrupt in interrupts for step in waiting_steps(interrupt["value"])]
+        line = event_line("action", {"run_id": str(run.run_id), "interrupts": interrupts, "step_ids": step_ids})
         seq = run.stream.next_seq()
         await run_end.wait_for_person(
             self._database, run.run_id, self.worker, interrupts=interrupts, seq=seq, data=line
@@ -280,7 +293,7 @@ class RunEngine:
     async def take_over(self, claimed: ClaimedRun) -> None:
         """Go on with a run that this worker has claimed: from its last checkpoint, behind the text that was sent."""
         assert self.prepare_claimed is not None  # noqa: S101  (set before `start`)
-        run = self.prepare_claimed(claimed)
+        run = await self.prepare_claimed(claimed)
         self._execute(run, partial(self._go_on, run, claimed))
 
     async def _go_on(self, run: Run, claimed: ClaimedRun) -> None:
@@ -291,7 +304,8 @@ class RunEngine:
             outcome, ending = "given_up", Ending("failed", "failed", RunGivenUp())
         snapshot = await self.latest_state(run.conversation_id, run.run_id)
         answered = snapshot is not None and snapshot.values.get("answer") is not None
-        if ending is None and not answered and not self._can_continue(run):
+        in_rounds = text_of_rounds(snapshot.values) if snapshot is not None else 0
+        if ending is None and not answered and not self._can_continue(run, in_rounds):
             outcome, ending = "interrupted", INTERRUPTED
         TAKEOVERS.labels(outcome).inc()
         log.info("run_taken_over", run_id=str(run.run_id), attempt=claimed.attempt, outcome=outcome)
@@ -307,10 +321,12 @@ class RunEngine:
         given: Any = Command(resume=claimed.resume) if claimed.resume is not None and snapshot.interrupts else None
         await self._invoke(run, given, snapshot.config["configurable"]["checkpoint_id"])
 
-    def _can_continue(self, run: Run) -> bool:
-        """Whether the model can go on behind the text that was sent."""
+    def _can_continue(self, run: Run, in_rounds: int) -> bool:
+        """Whether the model can go on behind what was sent; what it said before it called tools is complete."""
         services: Any = run.context.services if run.context else None
-        return not run.sent.text or self.always_finish or services.models.continues_prefix(run.plan.provider)
+        complete = max(in_rounds, len(run.place.unfinished))
+        can = self.always_finish or services.models.continues_prefix(run.plan.provider)
+        return can or len(run.unfinished) <= complete
 
     async def resume(self, user_id: UUID, run_id: UUID, answer: Any) -> None:
         """Go on with a run of the user that waits for a person; `answer`, plain data, is what its interrupt returns.

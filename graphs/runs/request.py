@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 from uuid import UUID
 
+from chains.types import ReasoningEffort
 from llama_service.settings import ModelSource
 from persistence.turn_start import NewConversation, Question
 
@@ -27,6 +28,8 @@ class TurnRequest:
     temperature: float | None = None
     max_tokens: int | None = None
     file_ids: Sequence[UUID] | None = None
+    tools: Sequence[str] | None = None
+    reasoning_effort: ReasoningEffort | None = None
     # Messages (role, content) before the question, where the turn begins a conversation.
     history: Sequence[tuple[str, str]] = ()
 
@@ -43,7 +46,7 @@ class TurnRequest:
 
     def new_conversation(self) -> NewConversation:
         """Return the conversation that the turn begins."""
-        return NewConversation(self.model_source, self.model_name, self.system_prompt, self.history)
+        return NewConversation(self.model_source, self.model_name, self.system_prompt, self.history, self.tools)
 
     def kept(self) -> dict[str, Any]:
         """Return what is kept with the run: everything but the texts, which are messages."""
@@ -54,7 +57,10 @@ class TurnRequest:
     @classmethod
     def of_kept(cls, kept: dict[str, Any], message: str) -> "TurnRequest":
         """Return the request of a run that was started elsewhere, as far as its execution needs it."""
-        names = ("model_source", "model_name", "system_prompt", "use_rag", "top_k", "temperature", "max_tokens")
+        names = (
+            *("model_source", "model_name", "system_prompt", "use_rag", "top_k", "temperature", "max_tokens"),
+            *("tools", "reasoning_effort"),
+        )
         file_ids = [UUID(file_id) for file_id in kept.get("file_ids") or ()] or None
         return cls(message, file_ids=file_ids, **{name: kept[name] for name in names if name in kept})
 

@@ -10,13 +10,14 @@ import orjson
 
 from chains.profile import AnswerPlan
 from graphs.context import ChatContext
+from graphs.files import CallerFiles
 from graphs.record import TurnRecord
-from graphs.runs.files import CallerFiles
 from graphs.runs.stream import RunStream
 from graphs.state import NOTHING_SEARCHED, AnswerInfo
 from llama_service.errors import AppError, error_of
 from persistence import run_end
 from persistence.events import REASONING, TEXT, EventLog, RunEvent, event_line
+from persistence.messages import newest_steps
 from persistence.run_end import RunEnd
 from persistence.session import Database
 from persistence.turn_start import Placement
@@ -42,18 +43,22 @@ class Sent:
     text: str = ""
     reasoning: str = ""
     sources: Sequence[dict[str, Any]] = ()
+    steps: Sequence[dict[str, Any]] = ()
 
     @classmethod
     def of(cls, events: Sequence[RunEvent]) -> "Sent":
         """Return what a run's events hold of the answer."""
         texts = {TEXT: "", REASONING: ""}
         sources: Sequence[dict[str, Any]] = ()
+        steps: list[dict[str, Any]] = []
         for event in events:
             if event.name in texts:
                 texts[event.name] += event.data["content"]
             elif event.name == "sources":
                 sources = event.data["sources"]
-        return cls(texts[TEXT], texts[REASONING], sources)
+            elif event.name == "step":
+                steps.append(event.data["step"])
+        return cls(texts[TEXT], texts[REASONING], sources, newest_steps(steps))
 
 
 @dataclass(slots=True)
@@ -154,6 +159,13 @@ class Run:
         self._emit_text(self._forwarding[REASONING].rest(self.record.reasoning), REASONING)
         self._emit_text(self._forwarding[TEXT].rest(self.record.text))
 
+    def _end_steps(self) -> None:
+        """Tell of the calls that never ended that they do not go on."""
+        for step in self.record.tool_steps.values():
+            if step["status"] in ("waiting", "running"):
+                step["status"] = "failed"
+                self.emit("step", {"step": step})
+
     def emit(self, name: str, data: dict[str, Any]) -> None:
         """Send an event."""
         self.stream.emit(name, data)
@@ -181,6 +193,7 @@ class Run:
         if self.is_ended or self.is_abandoned:
             return
         self._send_rest()
+        self._end_steps()
         await self.flush()
         if self.stream.is_detached:
             return
@@ -218,6 +231,7 @@ class Run:
             # A state without the answer is no state after it: the next turn rebuilds one.
             checkpoint_id=self.record.checkpoint_id if ending is COMPLETED else None,
             sources=_json(result["sources"] or None),
+            steps=_json(result["steps"] or None),
             model_source=result["model_source"],
             model_name=result["model_name"],
             fallback_from=result["fallback_from"],
@@ -237,6 +251,7 @@ class Run:
             "user_message_id": str(self.place.question_id),
             "run_id": str(self.run_id),
             "sources": record.sources or list(self.sent.sources),
+            "steps": list(record.tool_steps.values()),
             "searched": info.get("searched", NOTHING_SEARCHED),
             "model_source": info["model_source"] or self.plan.provider,
             "model_name": info["model_name"] or self.plan.model,

@@ -1,5 +1,6 @@
 """Begins turns, for every door: places the question, starts its run, and writes both."""
 
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from uuid import UUID
@@ -12,19 +13,22 @@ from chains.profile import AnswerPlan
 from chains.title import first_words
 from chains.types import ProviderStatus
 from graphs.context import ChatContext, TurnServices
+from graphs.files import CallerFiles, Tables
 from graphs.record import TurnRecord
 from graphs.runs.branch import ConversationBranch
+from graphs.runs.calls import RunCalls
 from graphs.runs.engine import RunEngine
-from graphs.runs.files import CallerFiles
 from graphs.runs.request import TurnRequest
 from graphs.runs.run import Run, Sent
-from llama_service.errors import AppError, Conflict, NotFound, ValidationFailed
+from graphs.toolbox import NO_TOOLS, Toolbox
+from graphs.tools.catalog import ToolCatalog
+from llama_service.errors import AppError, Conflict, ModelCannot, NotFound, ToolUnknown, ValidationFailed
 from llama_service.ids import new_id
 from llama_service.settings import ModelSource, ProviderName, Settings
 from persistence import files
 from persistence.events import RunEvent, event_line
 from persistence.run_end import ClaimedRun
-from persistence.search import Retriever
+from persistence.search import Retriever, Scope
 from persistence.session import Database
 from persistence.sessions import Claims
 from persistence.turn_start import (
@@ -67,6 +71,8 @@ class TurnStarter:
     engine: RunEngine
     models: ModelRegistry
     retriever: Retriever
+    tables: Tables
+    tools: ToolCatalog
     provider_states: ProviderStates
 
     async def start_turn(self, request: TurnRequest, caller: TurnCaller, request_id: str) -> Run:
@@ -115,7 +121,8 @@ class TurnStarter:
         request = request.with_model(plan_.source, plan_.name)
         run_id = new_id()
         start = RunEvent(1, "start", _start_line(run_id, place, plan_))
-        run = self._prepare(run_id, place, plan_, request, caller.user_id, request_id, [start])
+        toolbox = await self._toolbox(request, place.conversation, plan_, caller.user_id)
+        run = self._prepare(run_id, place, plan_, request, toolbox, caller.user_id, request_id, [start])
         run.expect_commit()
         # The graph loads its state while the question is written; it asks no model before that is done.
         self.engine.launch(run)
@@ -141,14 +148,39 @@ class TurnStarter:
         model = default if fallback_from or name is None else name
         return AnswerPlan(provider, model, source, name, fallback_from)
 
-    def prepare_claimed(self, claimed: ClaimedRun) -> Run:
+    async def _toolbox(
+        self, request: TurnRequest, conversation: ConversationRow, plan_: AnswerPlan, user_id: UUID | None
+    ) -> Toolbox:
+        """Return the tools that are on: the request's, else the conversation's, else the operator's.
+
+        Raises ToolUnknown and ModelCannot for what the request itself names.
+        """
+        names = request.tools
+        if names is None:
+            names = conversation.tools if conversation.tools is not None else self.settings.default_tools
+        if not names or user_id is None:
+            return NO_TOOLS
+        if plan_.is_demo_model or not self.models.takes_tools(plan_.provider, plan_.model):
+            if request.tools:
+                raise ModelCannot("This model takes no tools; switch them off or choose another model.")
+            return NO_TOOLS
+        specs = await self.tools.find(names)
+        if request.tools and (unknown := [name for name in names if name not in specs]):
+            raise ToolUnknown(f"There is no tool named “{unknown[0][:100]}” here.")
+        return Toolbox(specs, frozenset(conversation.approved_tools))
+
+    async def prepare_claimed(self, claimed: ClaimedRun) -> Run:
         """Return a run that was started by another worker, ready to be gone on with."""
         request = TurnRequest.of_kept(claimed.request, claimed.place.question)
         plan_ = self._plan(request, claimed.place.conversation)
         events = [RunEvent(*event) for event in claimed.events]
         user_id, request_id = claimed.user_id, f"run-{claimed.run_id}"
-        run = self._prepare(claimed.run_id, claimed.place, plan_, request, user_id, request_id, events)
+        toolbox = NO_TOOLS
+        with contextlib.suppress(ModelCannot, ToolUnknown):  # which were there when the run began: their calls fail
+            toolbox = await self._toolbox(request, claimed.place.conversation, plan_, user_id)
+        run = self._prepare(claimed.run_id, claimed.place, plan_, request, toolbox, user_id, request_id, events)
         run.sent = Sent.of(events)
+        run.record.tool_steps = {step["id"]: step for step in run.sent.steps}
         run.record.attempt = claimed.attempt
         return run
 
@@ -158,12 +190,12 @@ class TurnStarter:
         place: Placement,
         plan_: AnswerPlan,
         request: TurnRequest,
+        toolbox: Toolbox,
         user_id: UUID | None,
         request_id: str,
         events: list[RunEvent],
     ) -> Run:
         conversation = place.conversation
-        patience = self.settings.retrieval_wait_seconds
         run = Run(
             run_id=run_id,
             worker=self.engine.worker,
@@ -173,7 +205,7 @@ class TurnStarter:
             plan=plan_,
             record=TurnRecord(),
             stream=self.engine.open_stream(run_id, events),
-            files=CallerFiles(self.retriever, self.database, user_id, conversation.id, patience),
+            files=self._files(request, user_id, conversation),
             database=self.database,
             events=self.engine.events,
         )
@@ -183,6 +215,8 @@ class TurnStarter:
             files=run.files,
             branch=ConversationBranch(self.database, conversation.id),
             answer=run,
+            tools=toolbox,
+            calls=RunCalls(self.database, run_id, self.engine.worker),
             record=run.record,
             source_budget=self.settings.retrieval_budget_chars,
         )
@@ -199,11 +233,20 @@ class TurnStarter:
             top_k=request.top_k,
             temperature=request.temperature,
             max_tokens=request.max_tokens,
+            tools=tuple(toolbox.specs),
+            reasoning_effort=request.reasoning_effort,
             file_ids=tuple(str(file_id) for file_id in request.file_ids or ()),
             request_id=request_id,
             services=services,
         )
         return run
+
+    def _files(self, request: TurnRequest, user_id: UUID | None, conversation: ConversationRow) -> CallerFiles:
+        scope = None
+        if user_id is not None:
+            scope = Scope(user_id, conversation.id, request.file_ids, conversation.search_library)
+        patience = self.settings.retrieval_wait_seconds
+        return CallerFiles(self.retriever, self.database, self.tables, scope, patience)
 
 
 def _start_line(run_id: UUID, place: Placement, plan_: AnswerPlan) -> str:

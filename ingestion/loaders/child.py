@@ -28,7 +28,7 @@ def main() -> None:
     job = json.load(sys.stdin)
     limits = Limits(**job["limits"])
     _confine(limits, job["parent"])
-    reply = _reply(Path(job["path"]), job["name"], job["mime"], limits)
+    reply = _answer(job, limits) if "files" in job else _reply(Path(job["path"]), job["name"], job["mime"], limits)
     with os.fdopen(answer, "wb") as pipe:
         pipe.write(reply)
         pipe.flush()
@@ -65,6 +65,21 @@ def _reply(path: Path, name: str, mime: str, limits: Limits) -> bytes:
         return _failure("corrupt", "This file is nested too deeply to be read.")
     except Exception as error:  # a parser's own way to say that a file is damaged: the boundary gives it a name
         return _failure("corrupt", "This file is damaged and can't be read.", cause=_cause(error))
+
+
+def _answer(job: Mapping[str, Any], limits: Limits) -> bytes:
+    """Return the rows of a query over tables."""
+    tables = importlib.import_module("ingestion.loaders.tables")
+    try:
+        return b"+" + str(tables.answer(job["files"], job["sql"], limits)).encode()
+    except tables.QueryFailed as failed:
+        return _failure("query", str(failed))
+    except ExtractionFailed as failed:
+        return _failure(failed.code, failed.message)
+    except MemoryError:
+        return _failure("memory", "This takes more memory than the server allows.")
+    except Exception as error:  # as above: a reader's own way to say that a file is damaged
+        return _failure("corrupt", "One of these files is damaged and can't be read.", cause=_cause(error))
 
 
 def _failure(code: FailureCode, message: str, cause: str | None = None) -> bytes:

@@ -1,5 +1,6 @@
 """OpenDocument texts, sheets and presentations, read straight from their XML."""
 
+import datetime
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from ingestion.loaders.archive import open_archive
 from ingestion.loaders.builder import Builder, flat
 
 _TEXT = "{urn:oasis:names:tc:opendocument:xmlns:text:1.0}"
-_TABLE = "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}"
+TABLE = "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}"
 _DRAW = "{urn:oasis:names:tc:opendocument:xmlns:drawing:1.0}"
 _OFFICE = "{urn:oasis:names:tc:opendocument:xmlns:office:1.0}"
 _SKIPPED = {
@@ -54,7 +55,7 @@ def _content(builder: Builder, parent: Any, sheets: bool, slides: int) -> int:
                 builder.add(text)
         elif tag == f"{_TEXT}list":
             _list(builder, element)
-        elif tag == f"{_TABLE}table":
+        elif tag == f"{TABLE}table":
             _table(builder, element, sheets)
         elif tag == f"{_DRAW}page":
             met += 1
@@ -74,7 +75,7 @@ def _list(builder: Builder, element: Any) -> None:
 
 
 def _table(builder: Builder, table: Any, sheet: bool) -> None:
-    start, label = builder.length, table.get(f"{_TABLE}name") or ""
+    start, label = builder.length, table.get(f"{TABLE}name") or ""
     if sheet and label:
         builder.add(label)
     if builder.table(_rows(table)) and sheet:
@@ -82,17 +83,40 @@ def _table(builder: Builder, table: Any, sheet: bool) -> None:
 
 
 def _rows(table: Any) -> Iterator[list[str]]:
-    for row in table.iter(f"{_TABLE}table-row"):
+    for row in table.iter(f"{TABLE}table-row"):
         cells: list[str] = []
-        for cell in row.iterchildren(f"{_TABLE}table-cell", f"{_TABLE}covered-table-cell"):
+        for cell in row.iterchildren(f"{TABLE}table-cell", f"{TABLE}covered-table-cell"):
             text = flat(" ".join(_text(p) for p in cell.iter(f"{_TEXT}p")))
-            repeats = int(cell.get(f"{_TABLE}number-columns-repeated") or 1)
+            repeats = int(cell.get(f"{TABLE}number-columns-repeated") or 1)
             cells += [text] * min(repeats, _MOST_REPEATS if text else 1 if repeats > _MOST_REPEATS else repeats)
         while cells and not cells[-1]:
             cells.pop()
-        repeats = int(row.get(f"{_TABLE}number-rows-repeated") or 1)
+        repeats = int(row.get(f"{TABLE}number-rows-repeated") or 1)
         for _ in range(min(repeats, _MOST_REPEATS) if cells else 1):
             yield cells
+
+
+def ods_values(table: Any) -> Iterator[list[Any]]:
+    """Yield the rows of a sheet as it stores them: numbers as numbers, dates as dates."""
+    for row in table.iter(f"{TABLE}table-row"):
+        cells: list[Any] = []
+        for cell in row.iterchildren(f"{TABLE}table-cell", f"{TABLE}covered-table-cell"):
+            value = _value(cell)
+            repeats = int(cell.get(f"{TABLE}number-columns-repeated") or 1)
+            cells += [value] * min(repeats, _MOST_REPEATS)
+        yield from [cells] * min(int(row.get(f"{TABLE}number-rows-repeated") or 1), _MOST_REPEATS)
+
+
+def _value(cell: Any) -> Any:
+    kind, number = cell.get(f"{_OFFICE}value-type"), cell.get(f"{_OFFICE}value")
+    if kind in ("float", "currency", "percentage") and number:
+        amount = float(number)
+        return int(amount) if amount.is_integer() and abs(amount) < 2**53 else amount
+    if kind == "boolean":
+        return cell.get(f"{_OFFICE}boolean-value") == "true"
+    if kind == "date" and (day := cell.get(f"{_OFFICE}date-value")):
+        return datetime.datetime.fromisoformat(day[:19])
+    return flat(" ".join(_text(p) for p in cell.iter(f"{_TEXT}p"))) or None
 
 
 def _text(element: Any) -> str:

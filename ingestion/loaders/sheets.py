@@ -68,7 +68,7 @@ def load_xls(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
     import xlrd
 
     try:
-        workbook = _open_xls(path.read_bytes())
+        workbook = open_xls(path.read_bytes())
     except xlrd.XLRDError as error:
         if "encrypted" in str(error).lower():
             raise ExtractionFailed("encrypted", "This workbook is protected by a password.") from None
@@ -82,7 +82,8 @@ def load_xls(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
     return builder.build(mime)
 
 
-def _open_xls(content: bytes) -> Any:
+def open_xls(content: bytes) -> Any:
+    """Open a workbook of Excel 97-2003 or before. Raises XLRDError."""
     import xlrd
 
     try:
@@ -93,22 +94,28 @@ def _open_xls(content: bytes) -> Any:
 
 
 def _old_row(workbook: Any, sheet: Any, number: int) -> list[str]:
+    return [
+        shown(xls_value(workbook, cell), _old_format(workbook, sheet, number, column))
+        for column, cell in enumerate(sheet.row(number))
+    ]
+
+
+def xls_value(workbook: Any, cell: Any) -> object:
+    """Return the value of a cell: a number, a text, a date, a truth, or None for an error or nothing."""
     import xlrd
 
-    row = []
-    for column, cell in enumerate(sheet.row(number)):
-        value: object = cell.value
-        if cell.ctype == xlrd.XL_CELL_ERROR:
-            value = None
-        elif cell.ctype == xlrd.XL_CELL_BOOLEAN:
-            value = bool(cell.value)
-        elif cell.ctype == xlrd.XL_CELL_DATE:
-            try:
-                value = xlrd.xldate_as_datetime(cell.value, workbook.datemode)
-            except (ValueError, OverflowError):
-                value = cell.value
-        row.append(shown(value, _old_format(workbook, sheet, number, column)))
-    return row
+    if cell.ctype in (xlrd.XL_CELL_ERROR, xlrd.XL_CELL_EMPTY, xlrd.XL_CELL_BLANK):
+        return None
+    if cell.ctype == xlrd.XL_CELL_BOOLEAN:
+        return bool(cell.value)
+    if cell.ctype == xlrd.XL_CELL_DATE:
+        try:
+            date: object = xlrd.xldate_as_datetime(cell.value, workbook.datemode)
+        except (ValueError, OverflowError):
+            date = cell.value
+        return date
+    value: object = cell.value
+    return value
 
 
 def _old_format(workbook: Any, sheet: Any, row: int, column: int) -> str:

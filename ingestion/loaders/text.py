@@ -38,7 +38,7 @@ def load_csv(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
     """Read comma-, semicolon-, tab- or bar-separated rows; each group of rows repeats the header."""
     text = read_text(path, limits)
     builder = Builder(limits)
-    delimiter = "\t" if mime == "text/tab-separated-values" else _delimiter(text[:_CSV_SAMPLE])
+    delimiter = "\t" if mime == "text/tab-separated-values" else delimiter_of(text)
     try:
         builder.table(csv.reader(io.StringIO(text), delimiter=delimiter))
     except csv.Error:
@@ -80,11 +80,11 @@ def verbatim(text: str, blocks: tuple[Block, ...], mime: str, limits: Limits) ->
     return Extracted(text, blocks, mime)
 
 
-def _delimiter(sample: str) -> str:
-    """Return the sign that cuts most lines of a sample into the same number of fields, above one."""
-    lines = [line for line in sample.splitlines()[:50] if line.strip()]
+def delimiter_of(text: str) -> str:
+    """Return the sign that cuts most of the first lines of a table into the same number of fields, above one."""
+    lines = [line for line in text[:_CSV_SAMPLE].splitlines()[:50] if line.strip()]
     best, best_score = ",", 0.0
-    for sign in ",;\t|":
+    for sign in ";\t|,":  # where decimals have a comma, it cuts as evenly as the semicolon does
         counts = [len(row) for row in csv.reader(lines, delimiter=sign)]
         usual = max(set(counts), key=counts.count) if counts else 1
         score = counts.count(usual) / len(counts) * min(usual, 8) if usual > 1 else 0.0

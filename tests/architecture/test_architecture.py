@@ -92,7 +92,7 @@ def test_langgraph_json_loads_the_same_graph(repository: Path) -> None:
 
     assert graph.checkpointer is None, "`langgraph dev` refuses a graph with a checkpointer of its own"
     assert [name for name in graph.nodes if not name.startswith("__")] == [
-        *["restore", "condense", "retrieve", "augment", "generate", "persist"]
+        *["restore", "condense", "retrieve", "augment", "generate", "tools", "persist"]
     ]
 
 

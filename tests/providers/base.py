@@ -52,7 +52,8 @@ class Recorded:
 class Script:
     """What happens to the next requests for a chat. `times` faults, then good days again; `every` n-th fails.
 
-    `raw` is sent as it is, piece by piece.
+    `raw` is sent as it is, piece by piece. `rounds` are calls of tools (name, arguments as JSON or as the text that is
+    sent) that are asked for one round after another, each behind the words of `preamble`; then comes the answer.
     """
 
     reply: str | None = None
@@ -65,6 +66,8 @@ class Script:
     usage: bool = True
     raw: Sequence[bytes] | None = None
     raw_type: str = "text/event-stream"
+    rounds: Sequence[Sequence[tuple[str, Any]]] = ()
+    preamble: str = ""
     seen: int = field(default=0, init=False)
 
     def next_fault(self) -> Fault | None:
@@ -289,6 +292,16 @@ class WireServer:
         if self._script.tokens is not None:
             return self._script.tokens
         return tokens_of(self._script.reply if self._script.reply is not None else reply_to(messages))
+
+    def calls_due(self, body: Any) -> Sequence[tuple[str, Any]]:
+        """Return the calls of tools that the script wants now: as many rounds are over as the prompt's end shows."""
+        over = 0
+        for message in reversed(body["messages"]):
+            if message["role"] == "user":
+                break
+            over += bool(message.get("tool_calls"))
+        rounds = self._script.rounds if body.get("tools") else ()
+        return rounds[over] if over < len(rounds) else ()
 
     @staticmethod
     def limited(tokens: list[str], most: Any) -> tuple[list[str], str]:

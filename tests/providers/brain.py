@@ -18,6 +18,9 @@ def reply_to(messages: list[dict[str, str]]) -> str:
     """
     if any(m["role"] == "system" and "Rewrite the last question" in m["text"] for m in messages):
         return " ".join(re.findall(r"^(?:User|Last question): (.*)$", messages[-1]["text"], re.MULTILINE))
+    if messages[-1]["role"] == "tool":
+        first = next(at for at in range(len(messages) - 1, -1, -1) if messages[at]["role"] != "tool") + 1
+        return "The tools say: " + " / ".join(message["text"][:300] for message in messages[first:])
     question = next((m["text"] for m in reversed(messages) if m["role"] == "user"), "")
     words = re.findall(r"\w+", question)[-12:]
     said = f"You asked {len(question)} characters, backwards: {' '.join(reversed(words))}."

@@ -87,7 +87,12 @@ class OllamaServer(WireServer):
 
     async def _frames(self, body: Any, messages: list[dict[str, str]], fault: Fault | None) -> AsyncIterator[bytes]:
         made, reason = 0, "stop"
-        if tool := tool_for(body, messages[-1]["text"]):
+        if due := self.calls_due(body):
+            if self._script.preamble:
+                yield self._line(body, {"role": "assistant", "content": self._script.preamble})
+            calls = [{"function": {"name": name, "arguments": arguments}} for name, arguments in due]
+            yield self._line(body, {"role": "assistant", "content": "", "tool_calls": calls})
+        elif tool := tool_for(body, messages[-1]["text"]):
             function = {"name": tool["name"], "arguments": arguments_for(tool["parameters"], messages[-1]["text"])}
             yield self._line(body, {"role": "assistant", "content": "", "tool_calls": [{"function": function}]})
         else:

@@ -7,7 +7,7 @@ import base64
 import json
 import re
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -117,7 +117,14 @@ class OpenAIServer(WireServer):
 
     async def _frames(self, body: Any, messages: list[dict[str, str]], fault: Fault | None) -> AsyncIterator[bytes]:
         yield b": keep-alive\n\n" + self._frame(body, {"role": "assistant", "content": ""})
-        if tool := tool_for(body, messages[-1]["text"]):
+        if due := self.calls_due(body):
+            made = 1
+            async for token in self.paced(self._script.preamble.split(" ") if self._script.preamble else [], fault):
+                yield self._frame(body, {"content": token + " "})
+            for frame in self._call_frames(body, due):
+                yield frame
+            yield self._frame(body, {}, "tool_calls")
+        elif tool := tool_for(body, messages[-1]["text"]):
             made = 1
             arguments = self._arguments(tool, messages)
             head = {"index": 0, "id": "call_1", "type": "function", "function": {"name": tool["name"], "arguments": ""}}
@@ -136,6 +143,18 @@ class OpenAIServer(WireServer):
             last = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "model": body["model"], "choices": []}
             yield b"data: " + json.dumps({**last, "usage": self._usage(messages, made)}).encode() + b"\n\n"
         yield b"data: [DONE]\n\n"
+
+    def _call_frames(self, body: Any, calls: Sequence[tuple[str, Any]]) -> Iterator[bytes]:
+        """Yield several calls at once, their arguments in pieces and by turns, as servers stream them."""
+        texts = [given if isinstance(given, str) else json.dumps(given, ensure_ascii=False) for _, given in calls]
+        for index, (name, _) in enumerate(calls):
+            function = {"name": name, "arguments": ""}
+            head = {"index": index, "id": f"call_{index + 1}", "type": "function", "function": function}
+            yield self._frame(body, {"tool_calls": [head]})
+        for at in range(0, max(map(len, texts)), 7):
+            for index, text in enumerate(texts):
+                if piece := text[at : at + 7]:
+                    yield self._frame(body, {"tool_calls": [{"index": index, "function": {"arguments": piece}}]})
 
     def _frame(self, body: Any, delta: dict[str, Any], reason: str | None = None) -> bytes:
         chunk = {

@@ -12,6 +12,7 @@ from tests.providers import AIHubServer, OllamaServer, OpenAIServer
 from tests.support import Event, Person, Server, events_of, eventually
 
 RESPONSE = {
+    "steps",
     "searched",
     "conversation_id",
     "message_id",

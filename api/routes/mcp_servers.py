@@ -1,0 +1,69 @@
+"""Administration of MCP servers: whose tools the models of this server may call."""
+
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter
+
+from api.deps import Admin, State
+from api.errors import responses
+from api.schemas.mcp_servers import McpServerChange, McpServerCreate, McpServerRead, McpServersRead
+from api.state import AppState
+from llama_service import errors
+from persistence import mcp_servers
+
+router = APIRouter(prefix="/admin/mcp-servers", tags=["admin"])
+
+_ADMIN = responses(errors.NotAuthenticated, errors.Forbidden)
+_ONE = _ADMIN | responses(errors.NotFound)
+
+
+@router.get("", responses=_ADMIN)
+async def list_mcp_servers(admin: Admin, state: State) -> McpServersRead:
+    """List the servers, with what they told when they were asked last."""
+    async with state.database.reading() as session:
+        return McpServersRead(items=[McpServerRead.of(row) for row in await mcp_servers.list_all(session)])
+
+
+@router.post("", status_code=201, responses=_ADMIN | responses(errors.Conflict, errors.ValidationFailed))
+async def create_mcp_server(body: McpServerCreate, admin: Admin, state: State) -> McpServerRead:
+    """Add a server and ask it for its tools; one that does not answer is added too, with the reason."""
+    async with state.database.transaction() as session:
+        row = await mcp_servers.create(session, _values(state, body))
+    return await _checked(state, row.id)
+
+
+@router.patch("/{server_id}", responses=_ONE | responses(errors.Conflict, errors.ValidationFailed))
+async def change_mcp_server(server_id: UUID, body: McpServerChange, admin: Admin, state: State) -> McpServerRead:
+    """Change a server, and ask it again; an empty body only asks."""
+    async with state.database.transaction() as session:
+        await mcp_servers.change(session, server_id, _values(state, body))
+    return await _checked(state, server_id)
+
+
+@router.delete("/{server_id}", status_code=204, responses=_ONE)
+async def delete_mcp_server(server_id: UUID, admin: Admin, state: State) -> None:
+    """Remove a server; calls of its tools that have begun end as they will."""
+    async with state.database.transaction() as session:
+        await mcp_servers.remove(session, server_id)
+    state.tools.forget()
+
+
+def _values(state: AppState, body: McpServerChange) -> dict[str, Any]:
+    """Return the columns to write: absent fields of a change stay, and null means something for `user_header` alone."""
+    given = body.model_dump(exclude_unset=not isinstance(body, McpServerCreate), exclude={"headers"})
+    values = {name: value for name, value in given.items() if value is not None or name == "user_header"}
+    if body.headers is not None:
+        plain = {name: value.get_secret_value() for name, value in body.headers.items()}
+        values |= {"headers": state.vault.seal(plain) if plain else None, "header_names": sorted(plain)}
+    return values
+
+
+async def _checked(state: AppState, server_id: UUID) -> McpServerRead:
+    async with state.database.reading() as session:
+        row = await mcp_servers.get(session, server_id)
+    if row.enabled:
+        await state.tools.check(row)
+    state.tools.forget()
+    async with state.database.reading() as session:
+        return McpServerRead.of(await mcp_servers.get(session, server_id))

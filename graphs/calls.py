@@ -1,0 +1,279 @@
+"""One round of tool calls: which run at once, which wait for a person, and what each of them gave."""
+
+import asyncio
+import secrets
+import string
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+import structlog
+from langchain_core.messages import ToolMessage
+from langchain_core.tools import ToolException
+from langgraph.config import get_stream_writer
+from langgraph.types import interrupt
+from pydantic import ValidationError
+
+from chains.types import ToolCall
+from graphs.context import ChatContext, TurnServices
+from graphs.sources import public_source, reference
+from graphs.state import ChatState, SourceReference, ToolStep
+from graphs.toolbox import AT_ONCE, CALL_SECONDS, MAX_CALLS, Toolbox, result_chars
+from graphs.tools.spec import ToolContext, ToolSpec
+from llama_service.errors import AppError
+from persistence.search import Found
+from persistence.session import DATABASE_AWAY
+
+log = structlog.get_logger(__name__)
+
+_PREVIEW = 400  # characters of a result that people see at once
+_ID = string.ascii_letters + string.digits
+_UNKNOWN_EFFECT = (
+    "The server was stopped while this tool ran, so it is not known whether it took effect. It was not run again."
+)
+_DENIED = "The user did not allow this call."
+
+
+def new_steps(calls: Sequence[ToolCall], toolbox: Toolbox) -> list[ToolStep]:
+    """Return the calls that a model asks for, each with an id of ours: what providers give is not unique."""
+    steps = []
+    for number, call in enumerate(calls):
+        spec = toolbox.specs.get(call.name)
+        arguments, problem = _arguments(call.arguments)
+        if spec is None:
+            known = ", ".join(toolbox.specs) or "none"
+            problem = f"There is no tool of this name. The tools are: {known}."
+        elif number >= MAX_CALLS:
+            problem = f"Too many calls at once: the first {MAX_CALLS} were made."
+        steps.append(
+            ToolStep(
+                # Nine letters and digits, which is all that Mistral's models take.
+                id="".join(secrets.choice(_ID) for _ in range(9)),
+                name=call.name[:128],
+                title=spec.title if spec else call.name[:128],
+                arguments=arguments,
+                problem=problem,
+                status="pending",
+                content="",
+                sources=[],
+                ms=None,
+            )
+        )
+    return steps
+
+
+def _arguments(text: str) -> tuple[dict[str, Any], str | None]:
+    try:
+        given = orjson.loads(text.replace("\\u0000", "") or "{}")
+    except ValueError:
+        return {}, f"The arguments are not valid JSON: {text[:200]}"
+    if not isinstance(given, dict):
+        return {}, "The arguments are not a JSON object."
+    return given, None
+
+
+class RoundOfCalls:
+    """Runs the calls of a state's last round. `steps` and `sources` are the round's and the turn's, as they stand."""
+
+    def __init__(self, state: ChatState, context: ChatContext, services: TurnServices) -> None:
+        self.steps: list[ToolStep] = [ToolStep(**step) for step in state["rounds"][-1]["steps"]]
+        self.sources: list[SourceReference] = list(state.get("sources") or [])
+        self._services = services
+        window = services.models.context_window(services.plan.provider, context.model_name)
+        self._context = ToolContext(services.files, result_chars(window), context.user_id)
+        self._write = get_stream_writer()
+        self._slots = asyncio.Semaphore(AT_ONCE)
+
+    async def run(self, checkpoint_id: str | None) -> None:
+        """Bring every step to its end; interrupts the run where some of them need a person's word first."""
+        toolbox, asked = self._services.tools, []
+        told = set(self._services.record.tool_steps)  # before the run waited, or lost its worker
+        for step in self.steps:  # in the model's order, whichever ends first
+            spec = toolbox.specs.get(step["name"])
+            if step["problem"] is not None or spec is None:
+                self._end(step, "failed", step["problem"] or "This tool is not there any more.")
+                continue
+            asked.append((step, spec))
+            if step["id"] not in told:
+                self._tell(step, "waiting" if toolbox.waits(spec) else "running")
+        rows = [(step["id"], step["name"], "waiting" if toolbox.waits(spec) else "running") for step, spec in asked]
+        known = await self._services.calls.begin(rows, checkpoint_id) if rows else {}
+        ready, waiting = [], []
+        # What has ended before keeps its numbers; new sources are numbered behind it.
+        for step, spec in asked:
+            record = known[step["id"]]
+            if record.result is not None:
+                self._recall(step, record.status, record.result)
+            elif record.status == "waiting":
+                waiting.append((step, spec))
+            elif record.is_new or spec.read_only:
+                ready.append((step, spec))
+            else:
+                await self._finish(step, "failed", _UNKNOWN_EFFECT, [], 0)
+        await self._call_all(ready)
+        while waiting:
+            waiting = await self._after_decisions(waiting)
+
+    async def _after_decisions(self, waiting: list[tuple[ToolStep, ToolSpec]]) -> list[tuple[ToolStep, ToolSpec]]:
+        """Ask a person about calls, do as they say, and return those about which nothing was said."""
+        asked = [{"step_id": step["id"], **{key: step[key] for key in _ASKED}} for step, _ in waiting]  # type: ignore[literal-required]
+        decisions = _decisions(interrupt({"steps": asked}))
+        allowed, left = [], []
+        for step, spec in waiting:
+            decision = decisions.get(step["id"])
+            if decision is None:
+                left.append((step, spec))
+            elif decision["decision"] == "deny":
+                comment = decision.get("comment")
+                words = f"{_DENIED} They say: {comment}" if comment else _DENIED
+                await self._finish(step, "denied", words, [], 0)
+            else:
+                if decision["decision"] == "edit" and isinstance(decision.get("arguments"), dict):
+                    step["arguments"] = decision["arguments"]
+                await self._services.calls.set(step["id"], "running", None)
+                self._tell(step, "running")
+                allowed.append((step, spec))
+        await self._call_all(allowed)
+        return left
+
+    async def _call_all(self, calls: Sequence[tuple[ToolStep, ToolSpec]]) -> None:
+        # No group of tasks: a store that is away has to reach the engine by its own name.
+        ended = await asyncio.gather(*(self._call(step, spec) for step, spec in calls), return_exceptions=True)
+        for outcome in ended:
+            if isinstance(outcome, BaseException):
+                raise outcome
+
+    async def _call(self, step: ToolStep, spec: ToolSpec) -> None:
+        async with self._slots:
+            began = time.perf_counter()
+            status, content, found = await self._outcome(step, spec)
+            await self._finish(step, status, content, found, round((time.perf_counter() - began) * 1000))
+
+    async def _outcome(self, step: ToolStep, spec: ToolSpec) -> tuple[str, str, list[Found]]:
+        call = {"type": "tool_call", "id": step["id"], "name": step["name"], "args": step["arguments"]}
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                message = await spec.tool.ainvoke(call, self._context.config())
+        except TimeoutError:
+            return "failed", f"The tool did not answer within {CALL_SECONDS:.0f} seconds.", []
+        except ValidationError as error:
+            wrong = "; ".join(f"{'.'.join(map(str, part['loc']))}: {part['msg']}" for part in error.errors()[:10])
+            return "failed", f"The arguments do not fit: {wrong}", []
+        except ToolException as failed:
+            return "failed", str(failed)[:4000], []
+        except AppError as failed:
+            return "failed", failed.message, []
+        except DATABASE_AWAY:
+            raise  # our own store: the run is left to whoever finds it again
+        except Exception as error:
+            # A tool is anybody's code: whatever it raises is a step that failed, never a turn that did.
+            log.warning("tool_failed", tool=spec.name, error=type(error).__name__, exc_info=spec.read_only)
+            return "failed", "The tool failed.", []
+        assert isinstance(message, ToolMessage)  # noqa: S101  (what a call of this type returns)
+        found = message.artifact if isinstance(message.artifact, list) else []
+        status = "failed" if message.status == "error" else "done"
+        return status, self._fitting(_text(message.content)), [item for item in found if isinstance(item, Found)]
+
+    def _fitting(self, text: str) -> str:
+        text = text.replace("\x00", "")
+        budget = self._context.budget
+        return text if len(text) <= budget else f"{text[:budget]}\n\n(The rest was cut off: {len(text):,} characters.)"
+
+    async def _finish(self, step: ToolStep, status: str, content: str, found: Sequence[Found], ms: int) -> None:
+        """Number what a call brought, write down how it ended, and tell the readers."""
+        references = [self._number(passage) for passage in found]
+        result = {"content": content, "sources": references, "ms": ms, "arguments": step["arguments"]}
+        await self._services.calls.set(step["id"], status, result)
+        if found:
+            record = self._services.record
+            numbers = [ref["n"] for ref in self.sources if ref["n"] in record.passages]
+            record.sources = [public_source(n, record.passages[n]) for n in numbers]
+            self._write({"event": "sources", "sources": record.sources})
+        self._end(step, status, content, [ref["n"] for ref in references], ms)
+
+    def _number(self, passage: Found) -> SourceReference:
+        """Return the reference of a passage: an earlier one where that holds all of it, else one more."""
+        for known in self.sources:
+            inside = known["start"] <= passage.start and passage.end <= known["end"]
+            if known["file_id"] == str(passage.file_id) and inside:
+                self._services.record.passages.setdefault(known["n"], passage)
+                return known
+        new = reference(max((ref["n"] for ref in self.sources), default=0) + 1, passage)
+        self.sources.append(new)
+        self._services.record.passages[new["n"]] = passage
+        return new
+
+    def _recall(self, step: ToolStep, status: str, result: dict[str, Any]) -> None:
+        """Take over how a call ended that was made before."""
+        numbers = {known["n"] for known in self.sources}
+        references: list[SourceReference] = result["sources"]
+        self.sources += [ref for ref in references if ref["n"] not in numbers]
+        step["arguments"] = result["arguments"]
+        self._set(step, status, result["content"], [ref["n"] for ref in references], result["ms"])
+        self._note(step, status)
+
+    def _end(self, step: ToolStep, status: str, content: str, sources: Sequence[int] = (), ms: int = 0) -> None:
+        self._set(step, status, content, sources, ms)
+        self._tell(step, status)
+
+    @staticmethod
+    def _set(step: ToolStep, status: Any, content: str, sources: Sequence[int], ms: int) -> None:
+        step["status"], step["content"], step["sources"], step["ms"] = status, content, list(sources), ms
+
+    def _tell(self, step: ToolStep, status: str) -> None:
+        self._write({"event": "step", "step": self._note(step, status)})
+
+    def _note(self, step: ToolStep, status: str) -> dict[str, Any]:
+        """Keep a step as its readers see it, and return it."""
+        shown = self._services.record.tool_steps[step["id"]] = public_step(step, status)
+        return shown
+
+    def shown(self) -> list[dict[str, Any]]:
+        """Return the steps for the trace, with all that the model read of them."""
+        return [
+            {key: step[key] for key in ("id", "name", "arguments", "status", "content", "sources", "ms")}
+            for step in self.steps
+        ]
+
+
+_ASKED = ("name", "title", "arguments")
+
+
+def public_step(step: ToolStep, status: str) -> dict[str, Any]:
+    """Return a step as the API shows it."""
+    content = step["content"]
+    return {
+        "id": step["id"],
+        "kind": "tool",
+        "name": step["name"],
+        "title": step["title"],
+        "arguments": step["arguments"],
+        "status": status,
+        "result_preview": (content if len(content) <= _PREVIEW else content[:_PREVIEW] + "…") or None,
+        "sources": step["sources"],
+        "ms": step["ms"],
+    }
+
+
+def _decisions(answer: Any) -> dict[str, dict[str, Any]]:
+    """Return what a person decided about each step; what a client of another protocol sends may be no decision."""
+    given = answer.get("decisions") if isinstance(answer, dict) else answer
+    return {
+        str(item.get("step_id")): item
+        for item in (given if isinstance(given, list) else ())
+        if isinstance(item, dict) and item.get("decision") in ("approve", "deny", "edit")
+    }
+
+
+def _text(content: Any) -> str:
+    """Return the text of a tool's result; pictures and files in it are named, not shown."""
+    if isinstance(content, str):
+        return content
+    parts = []
+    for block in content if isinstance(content, list) else ():
+        if isinstance(block, str):
+            parts.append(block)
+        elif isinstance(block, dict):
+            parts.append(str(block["text"]) if block.get("type") == "text" else f"[{block.get('type', 'part')}]")
+    return "\n".join(parts)

@@ -1,0 +1,82 @@
+"""The caller's files, as a run searches and reads them."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Protocol
+from uuid import UUID
+
+from graphs.context import ChatContext
+from graphs.state import SourceReference
+from persistence.passages import FilePart, load_passages, read_part
+from persistence.search import Found, Retrieval, Retriever, Scope, ScopeFile, list_files
+from persistence.session import Database
+
+
+class Tables(Protocol):
+    """Sheets and CSV files, as something answers queries over them."""
+
+    async def query(self, files: Sequence[ScopeFile], sql: str | None) -> str:
+        """Return the rows of one SELECT, or a list of the tables. Raises BadRequest."""
+        ...
+
+
+class CallerFiles:
+    """The files that a turn's caller may see, within its scope; None for a caller who has none.
+
+    `has_any` is known when the question is committed.
+    """
+
+    def __init__(
+        self,
+        retriever: Retriever,
+        database: Database,
+        tables: Tables,
+        scope: Scope | None,
+        patience: float,
+        *,
+        has_any: bool = True,
+    ) -> None:
+        self.has_any = has_any
+        self._retriever = retriever
+        self._database = database
+        self._tables = tables
+        self._scope = scope
+        self._patience = patience
+
+    async def has_files(self) -> bool:
+        """Return whether the caller has any files."""
+        return self._scope is not None and self.has_any
+
+    async def retrieve(self, query: str, context: ChatContext, budget: int) -> Retrieval:
+        """Return the passages for a query within the turn's scope, `budget` in characters."""
+        if self._scope is None:
+            return Retrieval(query)
+        return await self._retriever.retrieve(self._scope, query, budget=budget, wait=self._patience)
+
+    async def load(self, sources: Sequence[SourceReference]) -> list[Found]:
+        """Return referenced passages with their texts, those that the caller may still see."""
+        return await load_passages(self._database, self._scope.user_id, sources) if self._scope else []
+
+    async def list_files(self) -> list[ScopeFile]:
+        """Return the files, newest first."""
+        return await list_files(self._database, self._scope) if self._scope else []
+
+    async def search(self, query: str, file_ids: Sequence[UUID], budget: int) -> list[Found]:
+        """Return passages, best first, of these files (of the scope) or, without any, of all."""
+        if self._scope is None:
+            return []
+        scope = replace(self._scope, file_ids=file_ids) if file_ids else self._scope
+        return (await self._retriever.retrieve(scope, query, budget=budget)).sources
+
+    async def read(
+        self, file_id: UUID, *, page: int | None, heading: str | None, position: int, budget: int
+    ) -> FilePart:
+        """Return passages of a file in their order."""
+        if self._scope is None:
+            return FilePart([], None)
+        where = {"page": page, "heading": heading, "position": position, "budget": budget}
+        return await read_part(self._database, self._scope, file_id, **where)  # type: ignore[arg-type]
+
+    async def query(self, files: Sequence[ScopeFile], sql: str | None) -> str:
+        """Return the rows that a query gives over the tables of files, or a list of these. Raises BadRequest."""
+        return await self._tables.query(files, sql)
