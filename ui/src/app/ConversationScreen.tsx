@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useParams } from "@tanstack/react-router";
-import { lazy, Suspense, useCallback, useEffect, useRef, useState } from "react";
+import { lazy, Suspense, useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { ChatView } from "@/features/chat/ChatView";
 import { Compare } from "@/features/chat/Compare";
 import { useLiveRuns } from "@/features/chat/live/context";
@@ -13,6 +13,8 @@ import { DropZone } from "@/features/files/DropZone";
 import { ScopeMenu } from "@/features/files/ScopeMenu";
 import { useUploads } from "@/features/files/useUploads";
 import { ModelPicker, type ChosenModel } from "@/features/models/ModelPicker";
+import { useTakesTools } from "@/features/models/api";
+import { ToolsMenu } from "@/features/tools/ToolsMenu";
 import { conversationQuery, useCreateConversation, usePatchConversation } from "@/shared/api/conversation";
 import { ApiError } from "@/shared/api/errors";
 import { sourceOf } from "@/shared/api/sources";
@@ -45,13 +47,15 @@ export function ConversationScreen() {
   const [side, setSide] = useState<Side>(null);
   const closeSide = useCallback(() => setSide(null), []);
   const goBack = usePanelInHistory(side !== null, closeSide);
+  const [firstTools, setFirstTools] = useFirstTools();
   const [firstModel, setFirstModel] = useState<ChosenModel>({ source: null, name: null });
   const patch = usePatchConversation();
   const uploads = useUploads();
   const open = useCallback((to: string) => navigate({ to: "/c/$id", params: { id: to } }), [navigate]);
-  const onFiles = useTakeFiles(place, placeId, firstModel, uploads.add, draft.keep);
+  const onFiles = useTakeFiles(place, placeId, firstModel, firstTools, uploads.add, draft.keep);
   const title = conversation?.title || t(conversationId ? "conversations.untitled" : "conversations.new");
   const chosen = conversation ? modelOf(conversation) : firstModel;
+  const takesTools = useTakesTools(chosen);
 
   useEffect(() => {
     document.title = `${title} · ${t("app.name")}`;
@@ -102,6 +106,17 @@ export function ConversationScreen() {
           scope={(searches, onSearches) => (
             <ScopeMenu conversation={place} searches={searches} onSearches={onSearches} onPreview={preview} />
           )}
+          tools={
+            <ToolsMenu
+              chosen={place ? (place.tools ?? null) : firstTools}
+              onChoose={(tools) => {
+                if (placeId) patch.mutate({ id: placeId, tools });
+                if (!conversationId) setFirstTools(tools);
+              }}
+              able={takesTools}
+            />
+          }
+          firstTools={draft.id ? null : firstTools}
           modelPicker={<ModelPicker chosen={chosen} onChoose={choose} />}
         />
       </div>
@@ -143,6 +158,15 @@ function Reasons({ answer, onClose }: { answer: Message; onClose: () => void }) 
     </>
   );
 }
+
+/** The tools that new chats begin with: those that were chosen last, kept in this browser. */
+function useFirstTools(): [string[] | null, (names: string[]) => void] {
+  const [stored, store] = useStored("tools:new", "");
+  const names = useMemo(() => (stored === "" ? null : stored === NO_TOOLS ? [] : stored.split(" ")), [stored]);
+  return [names, (next) => store(next.length > 0 ? next.join(" ") : NO_TOOLS)];
+}
+
+const NO_TOOLS = "-";
 
 const modelOf = ({ model_source, model_name }: Conversation): ChosenModel => ({
   source: sourceOf(model_source),
@@ -191,6 +215,7 @@ function useTakeFiles(
   conversation: Conversation | null,
   placeId: string | null,
   model: ChosenModel,
+  tools: string[] | null,
   add: (files: File[], conversationId: string) => void,
   keepDraft: (id: string) => void,
 ): (files: File[]) => void {
@@ -212,7 +237,8 @@ function useTakeFiles(
         if (isFirst && conversation?.search_library) patch({ id: placeId, search_library: false });
         return add(files, placeId);
       }
-      const body = { model_source: model.source, model_name: model.name, search_library: false };
+      const chosen = { model_source: model.source, model_name: model.name, ...(tools ? { tools } : {}) };
+      const body = { ...chosen, search_library: false };
       creating.current ??= create(body);
       creating.current.then(
         ({ id }) => {
@@ -225,6 +251,6 @@ function useTakeFiles(
         },
       );
     },
-    [add, conversation, create, isFirst, keepDraft, model, patch, placeId, say, toast],
+    [add, conversation, create, isFirst, keepDraft, model, patch, placeId, say, toast, tools],
   );
 }

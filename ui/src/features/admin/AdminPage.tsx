@@ -6,6 +6,7 @@ import { StatsView } from "@/shared/stats/StatsView";
 import { systemQuery } from "./api";
 import { Errors } from "./Errors";
 import { Health } from "./Health";
+import { McpServers } from "./McpServers";
 import { Users } from "./Users";
 import "./admin.css";
 
@@ -20,6 +21,10 @@ export function AdminPage() {
       <section aria-label={t("admin.users")}>
         <h2>{t("admin.users")}</h2>
         <Users />
+      </section>
+      <section aria-label={t("mcp.title")}>
+        <h2>{t("mcp.title")}</h2>
+        <McpServers />
       </section>
       <section aria-label={t("admin.errors")}>
         <h2>{t("admin.errors")}</h2>

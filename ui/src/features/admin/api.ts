@@ -1,6 +1,7 @@
-import { infiniteQueryOptions, keepPreviousData, queryOptions, useMutation, useQueryClient } from "@tanstack/react-query";
+import { infiniteQueryOptions, keepPreviousData, queryOptions, useMutation, useQueryClient, type QueryClient } from "@tanstack/react-query";
 import { api, take } from "@/shared/api/client";
 import { keys } from "@/shared/api/keys";
+import type { McpServerCreate, McpServerPatch } from "@/shared/api/types";
 
 const PAGE = 50;
 const REFRESH_MS = 10_000;
@@ -47,3 +48,46 @@ export function usePatchUser() {
     onSuccess: () => queries.invalidateQueries({ queryKey: ["users"] }),
   });
 }
+
+export const mcpServersQuery = queryOptions({
+  queryKey: keys.mcpServers,
+  queryFn: ({ signal }) => take(api.GET("/api/v1/admin/mcp-servers", { signal })),
+});
+
+/** What is written of an MCP server; without an id a new one is added. */
+export type McpServerInput = McpServerCreate & { id?: string };
+
+export function useSaveMcpServer() {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: ({ id, ...body }: McpServerInput) =>
+      id
+        ? take(api.PATCH("/api/v1/admin/mcp-servers/{server_id}", { params: { path: { server_id: id } }, body }))
+        : take(api.POST("/api/v1/admin/mcp-servers", { body })),
+    onSuccess: () => refreshTools(queries),
+  });
+}
+
+export function useChangeMcpServer() {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: ({ id, ...body }: McpServerPatch & { id: string }) =>
+      take(api.PATCH("/api/v1/admin/mcp-servers/{server_id}", { params: { path: { server_id: id } }, body })),
+    onSuccess: () => refreshTools(queries),
+  });
+}
+
+export function useDeleteMcpServer() {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: (id: string) =>
+      take(api.DELETE("/api/v1/admin/mcp-servers/{server_id}", { params: { path: { server_id: id } } })),
+    onSuccess: () => refreshTools(queries),
+  });
+}
+
+const refreshTools = (queries: QueryClient) =>
+  Promise.all([
+    queries.invalidateQueries({ queryKey: keys.mcpServers }),
+    queries.invalidateQueries({ queryKey: keys.tools }),
+  ]);

@@ -36,6 +36,9 @@ export interface ChatViewProps {
   attachments: ReactNode;
   /** Draws what says and changes what a question searches. */
   scope: (searches: boolean, onSearches: (searches: boolean) => void) => ReactNode;
+  /** Draws which tools the model may call, and the names of those that a new chat begins with, null for the default. */
+  tools: ReactNode;
+  firstTools: string[] | null;
   modelPicker: ReactNode;
   /** Whether something is open beside the chat. */
   panel: boolean;
@@ -120,6 +123,7 @@ export function ChatView(props: ChatViewProps) {
                   }}
                 />
                 {props.scope(parameters.use_rag ?? true, (searches) => setParameters(withSearch(parameters, searches)))}
+                {props.tools}
                 <SettingsButton conversation={conversation} parameters={parameters} onParameters={setParameters} />
                 <span className="composer__space" />
                 {props.modelPicker}
@@ -153,7 +157,7 @@ function useFocusOnOpen(field: React.RefObject<HTMLTextAreaElement | null>): voi
 
 /** Everything that asks for an answer: a new question, an edited one, the same one again, the rest of an answer. */
 function useChat(
-  { conversationId, draftId, firstModel, onStarted, onExplain, citation, attachment }: ChatViewProps,
+  { conversationId, draftId, firstModel, firstTools, onStarted, onExplain, citation, attachment }: ChatViewProps,
   branch: Message[],
   busy: boolean,
   parameters: Partial<ChatRequest>,
@@ -188,8 +192,8 @@ function useChat(
     refused,
     ask: (text) => {
       const last = branch.at(-1)?.id ?? null;
-      const model = conversationId === null ? firstModel : {};
-      start({ question: text, after: last }, { ...model, parent_message_id: last });
+      const first = conversationId === null ? { ...firstModel, ...(firstTools ? { tools: firstTools } : {}) } : {};
+      start({ question: text, after: last }, { ...first, parent_message_id: last });
     },
     actions: {
       busy,

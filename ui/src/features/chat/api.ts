@@ -2,7 +2,7 @@ import { queryOptions, useMutation, useQueryClient } from "@tanstack/react-query
 import { allPages } from "@/shared/api/all";
 import { api, take } from "@/shared/api/client";
 import { keys } from "@/shared/api/keys";
-import type { Message, Rating } from "@/shared/api/types";
+import type { Decision, Message, Rating } from "@/shared/api/types";
 import { inOrder } from "./live/branch";
 
 const PAGE = 200;
@@ -56,5 +56,25 @@ export function useFeedback(conversationId: string) {
       );
     },
     onError: () => queries.invalidateQueries({ queryKey: keys.messages(conversationId) }),
+  });
+}
+
+/** Answer what a run waits for; with `always`, calls of that tool wait no more in this conversation. */
+export function useDecide(conversationId: string) {
+  const queries = useQueryClient();
+  return useMutation({
+    meta: { toast: true },
+    mutationFn: async ({ runId, decision, always }: { runId: string; decision: Decision; always?: string }) => {
+      if (always) {
+        const path = { conversation_id: conversationId };
+        const { approved_tools } = await take(api.GET("/api/v1/conversations/{conversation_id}", { params: { path } }));
+        const body = { approved_tools: [...new Set([...approved_tools, always])] };
+        await take(api.PATCH("/api/v1/conversations/{conversation_id}", { params: { path }, body }));
+      }
+      const run = { path: { run_id: runId } };
+      await take(api.POST("/api/v1/chat/runs/{run_id}/resume", { params: run, body: { decisions: [decision] } }));
+    },
+    // Another device may have decided first.
+    onSettled: () => queries.invalidateQueries({ queryKey: keys.messages(conversationId) }),
   });
 }

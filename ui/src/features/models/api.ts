@@ -41,3 +41,12 @@ export function useProviders(enabled: boolean): { providers: ProviderModels[]; l
   }));
   return { providers, loading: status.isLoading || lists.some((list) => list.isLoading) };
 }
+
+/** Whether a model can call tools, as far as its provider tells; a server of one's own finds out when it is asked. */
+export function useTakesTools({ source, name }: { source: ModelSource | null; name: string | null }): boolean {
+  const known = SOURCES.find((each) => each === source);
+  const { data } = useQuery({ ...listQuery(known ?? "ollama"), enabled: known === "ollama" });
+  if (source === "aihub" || source === "embedded") return false;
+  const model = known === "ollama" ? data?.models.find((each) => (name ? each.name === name : each.default)) : undefined;
+  return model?.capabilities.tools ?? true;
+}

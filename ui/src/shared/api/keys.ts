@@ -13,6 +13,8 @@ export const keys = {
   trace: (messageId: string) => ["trace", messageId] as const,
   sessions: ["sessions"] as const,
   apiKeys: ["api-keys"] as const,
+  tools: ["tools"] as const,
+  mcpServers: ["mcp-servers"] as const,
   stats: (scope: "user" | "system") => ["stats", scope] as const,
   users: (q: string) => ["users", q] as const,
   graph: ["studio", "graph"] as const,

@@ -24,6 +24,54 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/admin/mcp-servers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Mcp Servers
+         * @description List the servers, with what they told when they were asked last.
+         */
+        get: operations["admin_list_mcp_servers"];
+        put?: never;
+        /**
+         * Create Mcp Server
+         * @description Add a server and ask it for its tools; one that does not answer is added too, with the reason.
+         */
+        post: operations["admin_create_mcp_server"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/mcp-servers/{server_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Delete Mcp Server
+         * @description Remove a server; calls of its tools that have begun end as they will.
+         */
+        delete: operations["admin_delete_mcp_server"];
+        options?: never;
+        head?: never;
+        /**
+         * Change Mcp Server
+         * @description Change a server, and ask it again; an empty body only asks.
+         */
+        patch: operations["admin_change_mcp_server"];
+        trace?: never;
+    };
     "/api/v1/admin/users": {
         parameters: {
             query?: never;
@@ -979,6 +1027,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/tools": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Tools
+         * @description List the tools that you may switch on.
+         */
+        get: operations["tools_list_tools"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/health": {
         parameters: {
             query?: never;
@@ -1263,6 +1331,8 @@ export interface components {
             model_source?: ("local" | "embedded" | "ollama" | "openai" | "aihub") | null;
             /** Parent Message Id */
             parent_message_id?: string | null;
+            /** Reasoning Effort */
+            reasoning_effort?: ("none" | "low" | "medium" | "high") | null;
             /**
              * Regenerate
              * @default false
@@ -1272,6 +1342,11 @@ export interface components {
             system_prompt?: string | null;
             /** Temperature */
             temperature?: number | null;
+            /**
+             * Tools
+             * @description Names of `GET /tools`; if absent, those that the conversation has on
+             */
+            tools?: string[] | null;
             /** Top K */
             top_k?: number | null;
             /**
@@ -1315,6 +1390,8 @@ export interface components {
             searched: components["schemas"]["SearchedRead"];
             /** Sources */
             sources: components["schemas"]["SourceRead"][];
+            /** Steps */
+            steps?: components["schemas"]["StepRead"][];
             timings: components["schemas"]["Timings"];
             usage: components["schemas"]["UsageRead"] | null;
             /**
@@ -1393,6 +1470,12 @@ export interface components {
          */
         ConversationChange: {
             /**
+             * Approved Tools
+             * @description Names of the tools whose calls need no approval in this conversation
+             * @default []
+             */
+            approved_tools?: string[];
+            /**
              * Archived
              * @default false
              */
@@ -1417,6 +1500,11 @@ export interface components {
             system_prompt?: string | null;
             /** Title */
             title?: string | null;
+            /**
+             * Tools
+             * @description Names of the tools that are on; null: those that the operator chose
+             */
+            tools?: string[] | null;
         };
         /**
          * ConversationCreate
@@ -1439,12 +1527,19 @@ export interface components {
             system_prompt?: string | null;
             /** Title */
             title?: string | null;
+            /**
+             * Tools
+             * @description Names of the tools that are on; null: those that the operator chose
+             */
+            tools?: string[] | null;
         };
         /**
          * ConversationRead
          * @description A conversation. `snippet` and `highlights` (offsets into it) are there in the results of a search.
          */
         ConversationRead: {
+            /** Approved Tools */
+            approved_tools: string[];
             /** Archived */
             archived: boolean;
             /**
@@ -1475,6 +1570,8 @@ export interface components {
             system_prompt: string | null;
             /** Title */
             title: string | null;
+            /** Tools */
+            tools: string[] | null;
             /**
              * Updated At
              * Format: date-time
@@ -1941,6 +2038,158 @@ export interface components {
             all?: boolean;
         };
         /**
+         * McpServerChange
+         * @description What may be changed; only fields that are present are. `headers` replace all that were there before.
+         */
+        McpServerChange: {
+            /** Approval */
+            approval?: ("always" | "never" | "per_tool") | null;
+            /** Enabled */
+            enabled?: boolean | null;
+            /**
+             * Headers
+             * @description Sent with each call; kept encrypted and never shown again
+             */
+            headers?: {
+                [key: string]: string;
+            } | null;
+            /** Name */
+            name?: string | null;
+            /**
+             * Tool Approval
+             * @description Whether calls of single tools wait, by the tool's own name
+             */
+            tool_approval?: {
+                [key: string]: boolean;
+            } | null;
+            /** Transport */
+            transport?: ("streamable_http" | "sse") | null;
+            /** Url */
+            url?: string | null;
+            /**
+             * User Header
+             * @description A header that tells the server the e-mail address of who asks
+             */
+            user_header?: string | null;
+        };
+        /**
+         * McpServerCreate
+         * @description A server to add. With `per_tool`, tools that do not say that they only read wait for approval.
+         */
+        McpServerCreate: {
+            /**
+             * Approval
+             * @default per_tool
+             * @enum {string}
+             */
+            approval?: "always" | "never" | "per_tool";
+            /**
+             * Enabled
+             * @default true
+             */
+            enabled?: boolean;
+            /**
+             * Headers
+             * @description Sent with each call; kept encrypted and never shown again
+             */
+            headers?: {
+                [key: string]: string;
+            } | null;
+            /** Name */
+            name: string;
+            /**
+             * Tool Approval
+             * @description Whether calls of single tools wait, by the tool's own name
+             */
+            tool_approval?: {
+                [key: string]: boolean;
+            } | null;
+            /**
+             * Transport
+             * @default streamable_http
+             * @enum {string}
+             */
+            transport?: "streamable_http" | "sse";
+            /** Url */
+            url: string;
+            /**
+             * User Header
+             * @description A header that tells the server the e-mail address of who asks
+             */
+            user_header?: string | null;
+        };
+        /**
+         * McpServerRead
+         * @description An MCP server; of its secret headers the names alone are shown.
+         */
+        McpServerRead: {
+            /**
+             * Approval
+             * @enum {string}
+             */
+            approval: "always" | "never" | "per_tool";
+            /** Checked At */
+            checked_at: string | null;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Enabled */
+            enabled: boolean;
+            /** Error */
+            error: string | null;
+            /** Header Names */
+            header_names: string[];
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /** Name */
+            name: string;
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "ok" | "error" | "disabled";
+            /** Tools */
+            tools: components["schemas"]["McpToolRead"][];
+            /**
+             * Transport
+             * @enum {string}
+             */
+            transport: "streamable_http" | "sse";
+            /** Url */
+            url: string;
+            /** User Header */
+            user_header: string | null;
+        };
+        /**
+         * McpServersRead
+         * @description All MCP servers.
+         */
+        McpServersRead: {
+            /** Items */
+            items: components["schemas"]["McpServerRead"][];
+        };
+        /**
+         * McpToolRead
+         * @description A tool as its server told it.
+         */
+        McpToolRead: {
+            /** Description */
+            description: string;
+            /** Name */
+            name: string;
+            /** Needs Approval */
+            needs_approval: boolean;
+            /** Read Only */
+            read_only: boolean;
+            /** Title */
+            title: string;
+        };
+        /**
          * MessageRead
          * @description A message of a branch; `sibling_ids` are all that stand in its place, itself too, oldest first.
          *
@@ -1996,6 +2245,8 @@ export interface components {
              * @enum {string}
              */
             status: "complete" | "streaming" | "stopped" | "interrupted" | "failed";
+            /** Steps */
+            steps: components["schemas"]["StepRead"][];
             /** Timings */
             timings: {
                 [key: string]: unknown;
@@ -2444,6 +2695,39 @@ export interface components {
             url?: string | null;
         };
         /**
+         * StepRead
+         * @description A call of a tool that the model has made for its answer; `sources` are the numbers of those that it brought.
+         */
+        StepRead: {
+            /** Arguments */
+            arguments: {
+                [key: string]: unknown;
+            };
+            /** Id */
+            id: string;
+            /**
+             * Kind
+             * @default tool
+             * @constant
+             */
+            kind?: "tool";
+            /** Ms */
+            ms?: number | null;
+            /** Name */
+            name: string;
+            /** Result Preview */
+            result_preview?: string | null;
+            /** Sources */
+            sources?: number[];
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "waiting" | "running" | "done" | "failed" | "denied";
+            /** Title */
+            title: string;
+        };
+        /**
          * SystemMessage
          * @description Message for priming AI behavior.
          *
@@ -2625,6 +2909,36 @@ export interface components {
             type?: "tool_call";
         } & {
             [key: string]: unknown;
+        };
+        /**
+         * ToolRead
+         * @description A tool that a model may call for the caller; `source` is `built-in` or the name of an MCP server.
+         */
+        ToolRead: {
+            /** Description */
+            description: string;
+            /** Name */
+            name: string;
+            /** Needs Approval */
+            needs_approval: boolean;
+            /** Schema */
+            schema: {
+                [key: string]: unknown;
+            };
+            /** Source */
+            source: string;
+            /** Title */
+            title: string;
+        };
+        /**
+         * ToolsRead
+         * @description The tools that may be switched on, and the names of those that are on where nobody has chosen.
+         */
+        ToolsRead: {
+            /** Default */
+            default: string[];
+            /** Items */
+            items: components["schemas"]["ToolRead"][];
         };
         /**
          * TraceRead
@@ -2983,6 +3297,329 @@ export interface operations {
                 headers: {
                     /** @description The methods of this address. */
                     Allow?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    admin_list_mcp_servers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["McpServersRead"];
+                };
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `forbidden`: You don't have permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `method_not_allowed`: This address does not take this method; the header `Allow` names those that it takes. */
+            405: {
+                headers: {
+                    /** @description The methods of this address. */
+                    Allow?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    admin_create_mcp_server: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["McpServerCreate"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["McpServerRead"];
+                };
+            };
+            /** @description `bad_request`: The request can't be processed as it is. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `forbidden`: You don't have permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `method_not_allowed`: This address does not take this method; the header `Allow` names those that it takes. */
+            405: {
+                headers: {
+                    /** @description The methods of this address. */
+                    Allow?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `conflict`: Already exists. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `validation_error`: Request validation failed */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    admin_delete_mcp_server: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                server_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `forbidden`: You don't have permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_found`: Not found, or you don't have access. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `method_not_allowed`: This address does not take this method; the header `Allow` names those that it takes. */
+            405: {
+                headers: {
+                    /** @description The methods of this address. */
+                    Allow?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    admin_change_mcp_server: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                server_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["McpServerChange"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["McpServerRead"];
+                };
+            };
+            /** @description `bad_request`: The request can't be processed as it is. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `forbidden`: You don't have permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_found`: Not found, or you don't have access. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `method_not_allowed`: This address does not take this method; the header `Allow` names those that it takes. */
+            405: {
+                headers: {
+                    /** @description The methods of this address. */
+                    Allow?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `conflict`: Already exists. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `validation_error`: Request validation failed */
+            422: {
+                headers: {
                     [name: string]: unknown;
                 };
                 content: {
@@ -4456,7 +5093,13 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `validation_error`: Request validation failed */
+            /**
+             * @description `validation_error`: Request validation failed
+             *
+             *     `model_cannot`: This model can't do that; choose another one.
+             *
+             *     `tool_unknown`: There is no tool of this name here.
+             */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -4741,7 +5384,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description Validation Error */
+            /** @description `validation_error`: Request validation failed */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -4938,7 +5581,13 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `validation_error`: Request validation failed */
+            /**
+             * @description `validation_error`: Request validation failed
+             *
+             *     `model_cannot`: This model can't do that; choose another one.
+             *
+             *     `tool_unknown`: There is no tool of this name here.
+             */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -7256,6 +7905,55 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["GraphRead"];
+                };
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `method_not_allowed`: This address does not take this method; the header `Allow` names those that it takes. */
+            405: {
+                headers: {
+                    /** @description The methods of this address. */
+                    Allow?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    tools_list_tools: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ToolsRead"];
                 };
             };
             /** @description `not_authenticated`: Not authenticated */

@@ -1,11 +1,11 @@
 import { ApiError } from "@/shared/api/errors";
-import type { Message, Source } from "@/shared/api/types";
+import type { Message, Source, Step } from "@/shared/api/types";
 import type { RunEvent } from "./events";
 
 /** Tokens that come within this time are shown together: faster than the eye, far cheaper than one by one. */
 const SHOW_EVERY_MS = 60;
 
-export type Phase = "sending" | "searching" | "thinking" | "writing" | "over";
+export type Phase = "sending" | "searching" | "thinking" | "acting" | "waiting" | "writing" | "over";
 
 /** How a run ended; null while it goes on, or where it was refused. */
 export type Ending = "complete" | "stopped" | "failed" | null;
@@ -18,6 +18,8 @@ export interface LiveState {
   reasoning: string;
   thoughtMs: number | null;
   sources: Source[];
+  /** The tools that the model has called, in its order. */
+  steps: Step[];
   /** Files that were still being read when the run looked for passages. */
   pending: number;
   runId: string | null;
@@ -56,6 +58,12 @@ export function joinedText(recorded: string, replayed: string): string {
   return recorded + replayed;
 }
 
+/** The steps with one of them as it stands now; a new one comes last. */
+export function withStep(steps: Step[], step: Step): Step[] {
+  const known = steps.some(({ id }) => id === step.id);
+  return known ? steps.map((other) => (other.id === step.id ? step : other)) : [...steps, step];
+}
+
 /** One run as the page sees it while it lasts: a small store that tells its listeners at a bounded rate. */
 export class LiveRun {
   readonly asked: Asked;
@@ -81,6 +89,7 @@ export class LiveRun {
       reasoning: asked.continues?.reasoning ?? "",
       thoughtMs: null,
       sources: asked.continues?.sources ?? [],
+      steps: asked.continues?.steps ?? [],
       pending: 0,
       runId: null,
       messageId: asked.continues?.id ?? null,
@@ -136,6 +145,12 @@ export class LiveRun {
           text: this.joined ? joinedText(this.before, this.said) : this.before + this.said,
         };
         return this.showSoon();
+      case "step":
+        return this.change({ phase: "acting", steps: withStep(this.state.steps, event.step) });
+      case "action":
+        return this.change({ phase: "waiting" });
+      case "resumed":
+        return this.change({ phase: this.state.text ? "writing" : "searching" });
       case "done":
         return this.change({
           phase: "over",

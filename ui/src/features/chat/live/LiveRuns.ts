@@ -58,6 +58,7 @@ export class LiveRuns {
       modelSource: message.model_source,
       modelName: message.model_name ?? null,
       sources: message.sources ?? [],
+      steps: message.steps ?? [],
     });
     this.add(run);
     void this.pump(run, { runId: message.run_id }, {});

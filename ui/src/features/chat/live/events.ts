@@ -1,4 +1,4 @@
-import type { Message, Source, Usage } from "@/shared/api/types";
+import type { Message, Source, Step, Usage } from "@/shared/api/types";
 
 /** What the server streams during a run, as api.md lists it. */
 export type RunEvent =
@@ -15,10 +15,14 @@ export type RunEvent =
   | { type: "sources"; sources: Source[]; pending?: string[] }
   | { type: "reasoning"; content: string }
   | { type: "chunk"; content: string }
+  | { type: "step"; step: Step }
+  | { type: "action"; step_ids: string[] }
+  | { type: "resumed"; attempt: number }
   | {
       type: "done";
       message_id: string;
       sources?: Source[] | null;
+      steps?: Step[] | null;
       model_source: string;
       model_name: string;
       fallback_from?: string | null;

@@ -13,6 +13,7 @@ import type { LiveState } from "../live/LiveRun";
 import { AnswerFooter } from "./AnswerFooter";
 import { useActions } from "./actions";
 import type { Row } from "./rows";
+import { Steps } from "./Steps";
 import { Thoughts } from "./Thoughts";
 
 export function AssistantMessage({ row: { message, run } }: { row: Row }) {
@@ -22,7 +23,7 @@ export function AssistantMessage({ row: { message, run } }: { row: Row }) {
   const writing = live !== null && live.phase !== "over";
   // A page that has just been opened knows of the answer before it has taken its stream up.
   const growing = live === null ? message.status === "streaming" : writing;
-  const { text, reasoning, sources } = live ?? { ...message, text: message.content };
+  const { text, reasoning, sources, steps } = live ?? { ...message, text: message.content };
   const cite = useMemo(() => citesFrom(sources, citation), [sources, citation]);
 
   return (
@@ -30,6 +31,13 @@ export function AssistantMessage({ row: { message, run } }: { row: Row }) {
       <Fallback message={message} />
       <Pending count={live?.pending ?? 0} />
       {reasoning && <Thoughts text={reasoning} live={live} />}
+      <Steps
+        steps={steps}
+        sources={sources}
+        conversationId={message.conversation_id}
+        runId={growing ? (live?.runId ?? message.run_id ?? null) : null}
+        waits={live?.phase === "waiting"}
+      />
       <CitationContext value={cite}>
         <Markdown text={text} growing={growing} />
       </CitationContext>
@@ -89,6 +97,12 @@ function Progress({ live }: { live: LiveState }) {
       </p>
     );
   if (live.phase === "writing" || live.phase === "thinking") return null;
+  if (live.phase === "waiting")
+    return (
+      <p className="progress" role="status">
+        {t("steps.waitsForYou")}
+      </p>
+    );
   return (
     <p className="progress">
       <span className="progress__dots" aria-hidden="true">
@@ -96,7 +110,7 @@ function Progress({ live }: { live: LiveState }) {
         <i />
         <i />
       </span>
-      {live.sources.length > 0 || live.phase === "sending" ? t("chat.thinking") : t("chat.searching")}
+      {live.sources.length > 0 || live.phase !== "searching" ? t("chat.thinking") : t("chat.searching")}
     </p>
   );
 }
