@@ -89,6 +89,13 @@ function ServerRow({ server, onEdit, onDelete, onChange }: ServerRowProps) {
 
 function ServerTools({ server, onChange }: { server: McpServer; onChange: ServerRowProps["onChange"] }) {
   const t = useT();
+  // Shown at once: the server is asked before the change is confirmed.
+  const [said, setSaid] = useState<Record<string, boolean>>({});
+  const asks = Object.fromEntries(server.tools.map((tool) => [tool.name, said[tool.name] ?? tool.needs_approval]));
+  function change(name: string, waits: boolean) {
+    setSaid((before) => ({ ...before, [name]: waits }));
+    onChange({ tool_approval: { ...asks, [name]: waits } });
+  }
   return (
     <details className="mcp__tools">
       <summary>{t("mcp.tools", { count: server.tools.length })}</summary>
@@ -102,16 +109,9 @@ function ServerTools({ server, onChange }: { server: McpServer; onChange: Server
               <input
                 type="checkbox"
                 aria-label={`${t("tools.asks")}: ${tool.title}`}
-                checked={tool.needs_approval}
+                checked={server.approval === "per_tool" ? asks[tool.name] : tool.needs_approval}
                 disabled={server.approval !== "per_tool"}
-                onChange={({ target }) =>
-                  onChange({
-                    tool_approval: {
-                      ...Object.fromEntries(server.tools.map((each) => [each.name, each.needs_approval])),
-                      [tool.name]: target.checked,
-                    },
-                  })
-                }
+                onChange={({ target }) => change(tool.name, target.checked)}
               />
               {t("tools.asks")}
             </label>
