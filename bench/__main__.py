@@ -26,6 +26,7 @@ from llama_service.settings import Settings
 NAMES = (
     "first_token",
     "cpu_per_token",
+    "tools",
     "flood",
     "many_streams",
     "long_talk",

@@ -20,10 +20,14 @@ from tests.providers.aihub import STREAM_PATH, TOKEN_PATH, AIHubServer
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """What the provider doubles say: `tokens` of them (None: an answer made from the question), `rate` a second."""
+    """What the provider doubles say: `tokens` of them (None: an answer made from the question), `rate` a second.
+
+    A turn that has tools on calls one of them in each of so many `rounds` before.
+    """
 
     tokens: int | None = 200
     rate: float = 50.0
+    rounds: int = 0
 
 
 @dataclass
@@ -50,7 +54,7 @@ class Stage:
             await self.doubles.stop()
         self.script = script
         options = [part for kind, port in self.ports.items() for part in (f"--{kind}", str(port))]
-        options += ["--rate", str(script.rate)]
+        options += ["--rate", str(script.rate), "--rounds", str(script.rounds)]
         options += ["--tokens", str(script.tokens)] if script.tokens else []
         self.doubles = Child(self.spec("doubles", ["tests.providers", *options], self.ports["openai"], "/v1/models"))
         await self.doubles.start()

@@ -22,6 +22,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=0, help="tokens a second for each stream; 0: as fast as may be")
     parser.add_argument("--tokens", type=int, help="answer with this many tokens")
     parser.add_argument("--reply", help="answer with this text")
+    parser.add_argument("--rounds", type=int, default=0, help="call the tool `calculate` this often before")
     return parser.parse_args()
 
 
@@ -35,7 +36,8 @@ async def _serve(arguments: argparse.Namespace) -> None:
                 server = await stack.enter_async_context(server_type(port=port, record=False))
                 tokens = [f" t{n % 10}" for n in range(arguments.tokens)] if arguments.tokens else None
                 delay = 1 / arguments.rate if arguments.rate else 0
-                server.script(reply=arguments.reply, tokens=tokens, delay=delay)
+                rounds = [[("calculate", {"expression": "17 * 23"})]] * arguments.rounds
+                server.script(reply=arguments.reply, tokens=tokens, delay=delay, rounds=rounds)
                 print(f"{kind} {server.url}", flush=True)  # noqa: T201
         await stop.wait()
 
