@@ -20,6 +20,7 @@ from auth.passwords import PasswordHasher
 from auth.tokens import TokenService, prune_sessions
 from chains.models import ModelRegistry
 from graphs.chat import Builder, build
+from graphs.pictures import PictureReader
 from graphs.runs.engine import RunEngine
 from graphs.runs.run import Run
 from graphs.runs.start import TurnStarter
@@ -105,9 +106,10 @@ async def open_state(
     engine = RunEngine(database, settings.postgres_session, graph)
     tables = TableReader(settings, blobs)
     stack.callback(tables.close)
+    pictures = PictureReader(database, blobs)
     vault = Vault(settings.jwt_secret_key)
     tools = ToolCatalog(database, vault)
-    turns = TurnStarter(settings, database, engine, registry, retriever, tables, tools, lambda: watch.status)
+    turns = TurnStarter(settings, database, engine, registry, retriever, tables, pictures, tools, lambda: watch.status)
     engine.prepare_claimed = turns.prepare_claimed
     engine.after_run = (Titles(database, registry).after_run, Summaries(database, registry, graph).after_run)
     engine.on_failure = partial(_note_failure, recent_errors)

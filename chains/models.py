@@ -243,6 +243,10 @@ class ModelRegistry:
         """Whether tools may be offered to a model: its wire has them, and nobody told that the model has none."""
         return self._providers[source].takes_tools(name)
 
+    def sees(self, source: ProviderName, name: str) -> bool:
+        """Whether pictures may be shown to a model, as far as that is known."""
+        return self._providers[source].sees(name)
+
     def default_model(self, source: ProviderName) -> str | None:
         """Return the model that a provider answers with where none is named, if the settings say so."""
         return self._providers[source].default_model

@@ -6,7 +6,7 @@ already read; sources stand beside the question they were found for.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolCall, ToolMessage
 
@@ -32,6 +32,9 @@ _TOOLS = (
 _EARLIER = "What was said earlier in this conversation, in short:\n"
 # Roles and separators cost tokens too; servers differ, this is on the safe side.
 _PER_MESSAGE = 6
+_PER_PICTURE = 800
+IMAGES: Final = "images"
+"""Under this key a question names its pictures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,11 @@ class Prompt:
 _SHORTEST = 200  # characters of a tool's result that are always sent
 _CUT = "\n(cut)"
 _GO_ON = "Go on exactly where you stopped. Do not repeat anything."
+
+
+def human_message(text: str, images: Sequence[str] = (), message_id: str | None = None) -> HumanMessage:
+    """Return a question, its pictures named by their files' ids until a model is shown them."""
+    return HumanMessage(text, id=message_id, additional_kwargs={IMAGES: list(images)} if images else {})
 
 
 def for_model(messages: Sequence[BaseMessage], *, continues_prefix: bool) -> list[BaseMessage]:
@@ -138,18 +146,19 @@ def build(
     is_demo_model: bool = False,
     continues_prefix: bool = False,
     has_tools: bool = False,
+    images: Sequence[str] = (),
 ) -> Prompt:
     """Put a prompt together that leaves `answer_tokens` of the model's `context_tokens` free.
 
     System prompt, `summary` (of what was said before the history) and question always stay; then sources, best first,
     may take half of what is left; then the newest messages of `history` (oldest first). `unfinished` is the beginning
     of an answer to go on with; a model that continues a prefix finds it at the end, another one is asked not to repeat
-    it.
+    it. `images` are the ids of the question's pictures, each of which costs about as much as a page of text.
     """
     head = [system_prompt or SYSTEM, _TOOLS if has_tools else None, _EARLIER + summary if summary else None]
     system = SystemMessage("\n\n".join(filter(None, head)))
     fixed = count(str(system.content)) + count(question) + count(unfinished) + 4 * _PER_MESSAGE
-    budget = context_tokens - answer_tokens - fixed
+    budget = context_tokens - answer_tokens - fixed - _PER_PICTURE * len(images)
     kept_sources: list[SourceText] = []
     source_budget = budget // 2 if history else budget
     for source in sources:
@@ -162,7 +171,7 @@ def build(
     last = question_with_sources(question, kept_sources, nothing_found=nothing_found, is_demo_model=is_demo_model)
     budget -= count(last) - count(question) - sum(count(source.text) for source in kept_sources)
     kept, budget = _newest_that_fit(history, budget, count)
-    messages: list[BaseMessage] = [system, *kept, HumanMessage(last)]
+    messages: list[BaseMessage] = [system, *kept, human_message(last, images)]
     if unfinished:
         messages = for_model([*messages, AIMessage(unfinished)], continues_prefix=continues_prefix)
     return Prompt(

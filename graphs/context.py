@@ -9,6 +9,7 @@ from langchain_core.messages import AnyMessage
 from chains.models import ModelRegistry
 from chains.profile import AnswerPlan
 from chains.types import ReasoningEffort
+from graphs.pictures import Pictures
 from graphs.record import TurnRecord
 from graphs.state import AnswerInfo, SourceReference
 from graphs.toolbox import Toolbox
@@ -46,7 +47,7 @@ class ChatContext:
     services: Any = field(default=None, repr=False)
 
 
-class FileSearch(Files, Protocol):
+class FileSearch(Files, Pictures, Protocol):
     """The caller's files, as a turn may see them."""
 
     async def has_files(self) -> bool:

@@ -6,6 +6,7 @@ from typing import Protocol
 from uuid import UUID
 
 from graphs.context import ChatContext
+from graphs.pictures import PictureReader
 from graphs.state import SourceReference
 from persistence.passages import FilePart, load_passages, read_part
 from persistence.search import Found, Retrieval, Retriever, Scope, ScopeFile, list_files
@@ -31,6 +32,7 @@ class CallerFiles:
         retriever: Retriever,
         database: Database,
         tables: Tables,
+        pictures: PictureReader | None,
         scope: Scope | None,
         patience: float,
         *,
@@ -40,6 +42,7 @@ class CallerFiles:
         self._retriever = retriever
         self._database = database
         self._tables = tables
+        self._pictures = pictures
         self._scope = scope
         self._patience = patience
 
@@ -80,3 +83,9 @@ class CallerFiles:
     async def query(self, files: Sequence[ScopeFile], sql: str | None) -> str:
         """Return the rows that a query gives over the tables of files, or a list of these. Raises BadRequest."""
         return await self._tables.query(files, sql)
+
+    async def picture(self, file_id: str) -> tuple[str, bytes] | None:
+        """Return media type and bytes of a picture, None where the file is gone or somebody else's."""
+        if self._scope is None or self._pictures is None:
+            return None
+        return await self._pictures.read(self._scope.user_id, UUID(file_id))

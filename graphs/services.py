@@ -75,6 +75,9 @@ class _NoFiles:
     async def query(self, files: Sequence[ScopeFile], sql: str | None) -> str:
         return await _NoTables().query(files, sql)
 
+    async def picture(self, file_id: str) -> tuple[str, bytes] | None:
+        return None
+
 
 def _files(process: _Process, context: ChatContext | None) -> FileSearch:
     if process.retriever is None or process.database is None or context is None or context.user_id is None:
@@ -82,7 +85,7 @@ def _files(process: _Process, context: ChatContext | None) -> FileSearch:
     conversation = UUID(context.conversation_id) if context.conversation_id else None
     named = [UUID(file_id) for file_id in context.file_ids] or None
     scope = Scope(UUID(context.user_id), conversation, named, context.search_library)
-    return CallerFiles(process.retriever, process.database, _NoTables(), scope, patience=0)
+    return CallerFiles(process.retriever, process.database, _NoTables(), None, scope, patience=0)
 
 
 class _UnkeptCalls:

@@ -1,7 +1,6 @@
 """Tell what a file is by its content; its name only tells apart what looks the same inside."""
 
 import re
-import shutil
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path, PurePath
@@ -147,11 +146,6 @@ def refusal(head: bytes, name: str) -> str:
     if head.startswith(_ARCHIVES):
         return "Archives can't be read; unpack it and upload the documents in it."
     return f"Files of this type can't be read here ({PurePath(name).suffix.lower()[:12] or 'no extension'})."
-
-
-def can_read_pictures() -> bool:
-    """Tell whether text recognition is installed."""
-    return shutil.which("tesseract") is not None
 
 
 def _by_magic(head: bytes, size: int) -> str | None:

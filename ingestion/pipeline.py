@@ -90,6 +90,10 @@ class Pipeline:
             if not indexed.passages:
                 raise ExtractionFailed("no_text", "No text was found in this file.")
         except ExtractionFailed as failed:
+            if file.mime in files.VIEWABLE and failed.code in ("unsupported", "no_text"):
+                # A picture without words, or a server that can't read them: there is nothing to search in it.
+                await self._note(file_id, status="completed", stage="finalized", progress=1.0, error=None)
+                return False
             log.info("file_failed", file_id=str(file_id), code=failed.code)
             error = {"code": failed.code, "message": failed.message}
             await self._note(file_id, status="failed", stage="finalized", searchable=False, error=error)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import delete, exists, func, or_, select, text, update
@@ -14,6 +14,9 @@ from llama_service.errors import NotFound
 from persistence import leftovers
 from persistence.paging import decode_cursor, encode_cursor
 from persistence.tables import Conversation, ConversationFile, File, Passage, Posting
+
+VIEWABLE: Final = frozenset({"image/png", "image/jpeg", "image/webp", "image/gif"})
+"""Media types of pictures that models are shown and the page draws."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,3 +353,15 @@ async def other_models(session: AsyncSession, model: str) -> int:
     """Return how many files were embedded by another model than this one."""
     query = select(func.count()).where(File.searchable, File.embedding_model != model)
     return int(await session.scalar(query) or 0)
+
+
+async def find_picture(session: AsyncSession, user_id: UUID, file_id: UUID) -> File | None:
+    """Return a file of the user's to be shown, None where it is not there."""
+    query = select(File).where(File.id == file_id, File.user_id == user_id)
+    return (await session.execute(query)).scalar_one_or_none()
+
+
+async def of_ids(session: AsyncSession, user_id: UUID, file_ids: Sequence[UUID]) -> Sequence[File]:
+    """Return those of these files that are the user's."""
+    query = select(File).where(File.id.in_(file_ids), File.user_id == user_id)
+    return (await session.execute(query)).scalars().all()

@@ -150,7 +150,7 @@ _CLAIM_WAITING = Statement(
 _LOAD = Statement(
     """
     SELECT r.id AS run, r.user_id, r.attempt, r.cancel_requested, r.resume, r.request,
-           q.id AS question_id, q.content AS question, q.parent_id, p.checkpoint_id,
+           q.id AS question_id, q.content AS question, q.images, q.parent_id, p.checkpoint_id,
            a.id AS answer_id, a.content AS unfinished, a.reasoning AS unfinished_reasoning,
            c.id AS conversation, c.title, c.title_source, c.model_source, c.model_name, c.system_prompt,
            c.search_library, c.tools, c.approved_tools, c.leaf_id, c.xmin AS version
@@ -206,6 +206,7 @@ def _claimed(row: Any) -> ClaimedRun:
         new_answer=False,
         unfinished=row["unfinished"],
         unfinished_reasoning=row["unfinished_reasoning"] or "",
+        images=row["images"] or (),
     )
     resume = orjson.loads(row["resume"]) if row["resume"] is not None else None
     request = orjson.loads(row["request"])

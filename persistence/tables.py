@@ -16,6 +16,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Text,
+    Uuid,
     func,
 )
 from sqlalchemy import (
@@ -172,6 +173,8 @@ class Message(Base):
     sources: Mapped[list[dict[str, Any]] | None]
     # The tools that were called for the answer, as its readers saw them.
     steps: Mapped[list[dict[str, Any]] | None]
+    # The pictures that a question shows; those whose files are gone are left out.
+    images: Mapped[list[UUID] | None] = mapped_column(ARRAY(Uuid))
     model_source: Mapped[str | None] = mapped_column(String(20))
     model_name: Mapped[str | None] = mapped_column(String(200))
     fallback_from: Mapped[str | None] = mapped_column(String(20))

@@ -34,6 +34,7 @@ class Question:
     edit_of: UUID | None = None
     regenerate: bool = False
     continue_message_id: UUID | None = None
+    images: Sequence[UUID] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,8 @@ class Placement:
     new_answer: bool = True
     unfinished: str = ""
     unfinished_reasoning: str = ""
+    # The pictures of the question.
+    images: Sequence[UUID] = ()
     # Messages to write before the question: id, role, content.
     history: Sequence[tuple[UUID, str, str]] = ()
 
@@ -115,10 +118,10 @@ _FIND = Statement(
 _QUESTION_ABOVE = Statement(
     """
     WITH RECURSIVE up AS (
-        SELECT id, parent_id, role, content, reasoning, status, 1 AS depth FROM messages
+        SELECT id, parent_id, role, content, reasoning, status, images, 1 AS depth FROM messages
         WHERE id = CAST(:start AS uuid) AND conversation_id = CAST(:conversation AS uuid)
         UNION ALL
-        SELECT m.id, m.parent_id, m.role, m.content, m.reasoning, m.status, up.depth + 1
+        SELECT m.id, m.parent_id, m.role, m.content, m.reasoning, m.status, m.images, up.depth + 1
         FROM up JOIN messages m ON m.id = up.parent_id WHERE up.role <> 'user'
     )
     SELECT up.*, (SELECT checkpoint_id FROM messages p WHERE p.id = up.parent_id) AS checkpoint_id
@@ -128,7 +131,7 @@ _QUESTION_ABOVE = Statement(
 
 _EDITED = Statement(
     """
-    SELECT m.role, m.parent_id, p.checkpoint_id
+    SELECT m.role, m.parent_id, m.images, p.checkpoint_id
     FROM messages m LEFT JOIN messages p ON p.id = m.parent_id
     WHERE m.id = CAST(:message AS uuid) AND m.conversation_id = CAST(:conversation AS uuid)
     """
@@ -143,7 +146,8 @@ def place_in_new_conversation(question: Question, new: NewConversation) -> Place
         new_id(), None, "none", *models, search_library=True, tools=new.tools, approved_tools=(), leaf_id=None
     )
     parent = history[-1][0] if history else None
-    return Placement(conversation, question.content, new_id(), new_id(), parent, history=history)
+    images = question.images or ()
+    return Placement(conversation, question.content, new_id(), new_id(), parent, images=images, history=history)
 
 
 async def find_place(database: Database, question: Question, user_id: UUID) -> Placement:
@@ -171,7 +175,8 @@ def _place_below(row: Any, question: Question, conversation: ConversationRow) ->
         raise NotFound
     if row["status"] == "streaming":
         raise Conflict("An answer is being written in this branch.", details=[{"run_id": str(row["run_id"])}])
-    return Placement(conversation, question.content, new_id(), new_id(), parent, row["checkpoint_id"])
+    images = question.images or ()
+    return Placement(conversation, question.content, new_id(), new_id(), parent, row["checkpoint_id"], images=images)
 
 
 async def _place_beside(connection: RawConnection, question: Question, conversation: ConversationRow) -> Placement:
@@ -182,7 +187,8 @@ async def _place_beside(connection: RawConnection, question: Question, conversat
     if edited["role"] != "user":
         raise BadRequest("Only questions can be edited; ask for another answer with `regenerate`.")
     above = (edited["parent_id"], edited["checkpoint_id"])
-    return Placement(conversation, question.content, new_id(), new_id(), *above)
+    images = question.images if question.images is not None else edited["images"] or ()
+    return Placement(conversation, question.content, new_id(), new_id(), *above, images=images)
 
 
 async def _place_under_question(
@@ -199,8 +205,11 @@ async def _place_under_question(
     if asked["role"] != "user":
         raise BadRequest("There is no question above this message.")
     above = (asked["parent_id"], asked["checkpoint_id"])
+    images = asked["images"] or ()
     if question.continue_message_id is None:
-        return Placement(conversation, asked["content"], asked["id"], new_id(), *above, new_question=False)
+        return Placement(
+            conversation, asked["content"], asked["id"], new_id(), *above, new_question=False, images=images
+        )
     if answer["role"] != "assistant" or answer["status"] not in ("interrupted", "stopped", "failed"):
         raise BadRequest("Only an answer that broke off can be continued.")
     return Placement(
@@ -213,6 +222,7 @@ async def _place_under_question(
         new_answer=False,
         unfinished=answer["content"],
         unfinished_reasoning=answer["reasoning"] or "",
+        images=images,
     )
 
 
@@ -246,9 +256,10 @@ def _write_statement(conversation: str) -> Statement:
             FROM conversation, clock, unnest(CAST(:history_ids AS uuid[]), CAST(:history_roles AS varchar[]),
                  CAST(:history_contents AS text[])) WITH ORDINALITY AS h (id, role, content, place)
         ), question AS (
-            INSERT INTO messages (id, conversation_id, parent_id, role, content, status, created_at)
+            INSERT INTO messages (id, conversation_id, parent_id, role, content, images, status, created_at)
             SELECT CAST(:question_id AS uuid), conversation.id, CAST(:parent AS uuid), 'user', CAST(:content AS text),
-                   'complete', clock.now + cardinality(CAST(:history_ids AS uuid[])) * interval '1 microsecond'
+                   CAST(:images AS uuid[]), 'complete',
+                   clock.now + cardinality(CAST(:history_ids AS uuid[])) * interval '1 microsecond'
             FROM conversation, clock WHERE CAST(:new_question AS boolean)
         ), answer AS (
             INSERT INTO messages (id, conversation_id, parent_id, role, status, run_id, created_at)
@@ -314,6 +325,7 @@ async def write_turn(database: Database, place: Placement, write: TurnWrite) -> 
         "tools": list(conversation.tools) if conversation.tools is not None else None,
         "parent": place.parent_id,
         "content": place.question,
+        "images": list(place.images) or None,
         "new_question": place.new_question,
         "new_answer": place.new_answer,
         "history_ids": [id_ for id_, _, _ in place.history],

@@ -40,6 +40,9 @@ class ChatRequest(Body):
     model_source: ModelSource | None = None
     model_name: str | None = Field(default=None, min_length=1, max_length=200)
     file_ids: list[UUID] | None = Field(default=None, max_length=200)
+    image_file_ids: list[UUID] | None = Field(
+        default=None, max_length=8, description="Uploaded pictures that the question shows to a model that sees"
+    )
     use_rag: bool = True
     top_k: int | None = Field(default=None, ge=1, le=50)
     temperature: float | None = Field(default=None, ge=0, le=2)

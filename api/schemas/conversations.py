@@ -112,6 +112,7 @@ class MessageRead(Shape):
     status: Literal["complete", "streaming", "stopped", "interrupted", "failed"]
     sources: list[SourceRead]
     steps: list[StepRead]
+    image_file_ids: list[UUID]
     attachments: list[AttachmentRead]
     model_source: str | None
     model_name: str | None
@@ -134,6 +135,7 @@ class MessageRead(Shape):
             **values,
             sibling_ids=item.sibling_ids,
             sources=[SourceRead.model_validate(source) for source in row.sources or []],
+            image_file_ids=row.images or [],
             steps=[StepRead.model_validate(step) for step in row.steps or []],
             attachments=[AttachmentRead.model_validate(file) for file in item.attachments],
             usage=UsageRead.model_validate(row.usage) if row.usage else None,

@@ -78,6 +78,10 @@ class Provider(ABC):
         """Whether tools may be offered to `model`: the wire has them, and nobody told that the model has none."""
         return self.has_tools and model not in self._without_tools
 
+    def sees(self, model: str) -> bool:
+        """Whether pictures may be shown to `model`, as far as that is known."""
+        return False
+
     assumed_window: int = 8192
     """Tokens that a model reads where nobody tells."""
     continues_prefix: bool = False

@@ -20,6 +20,10 @@ class EmbeddedProvider(OpenAIProvider):
     continues_prefix = True  # llama.cpp does so
     embed_batch = 16  # a question waits for the batch before it
 
+    def sees(self, model: str) -> bool:
+        """No: the model that ships reads text alone."""
+        return False
+
     @property
     def url(self) -> str | None:
         """The chat server's address."""

@@ -201,6 +201,7 @@ class OllamaProvider(Provider):
 
     def __init__(self, settings: Settings, wire: Wire) -> None:
         super().__init__(settings, wire)
+        self._blind: set[str] = set()
         self._shown: dict[tuple[str, Any], dict[str, Any]] = {}
 
     @cached_property
@@ -252,8 +253,13 @@ class OllamaProvider(Provider):
         infos = [self._info(row, row) for row in kept]
         self._windows.update({info.name: info.context_window for info in infos if info.context_window})
         told = {info.name for info, row in zip(infos, kept, strict=True) if row.get("capabilities")}
+        self._blind = {info.name for info in infos if info.name in told and not info.capabilities.vision}
         self._without_tools = {info.name for info in infos if info.name in told and not info.capabilities.tools}
         return sorted(infos, key=lambda info: (not info.default, info.name))
+
+    def sees(self, model: str) -> bool:
+        """Unless the server told that the model does not."""
+        return model not in self._blind
 
     async def probe(self) -> None:
         """Ask for the version, which costs the server nothing."""

@@ -19,7 +19,7 @@ from chains.faults import complaint
 from chains.providers.base import Provider
 from chains.providers.lean import LeanModel
 from chains.providers.openai_embeddings import LeanOpenAIEmbeddings
-from chains.providers.openai_models import is_chat_model, known_window, model_info
+from chains.providers.openai_models import is_chat_model, known_window, model_info, sees_pictures
 from chains.providers.openai_parser import OpenAIParser
 from chains.providers.reading import LineReader
 from chains.providers.stream import read_deltas
@@ -286,6 +286,10 @@ class OpenAIProvider(Provider):
             return await self.wire.json(call, within=self.settings.provider_probe_timeout)
         except Refused as refusal:
             raise refusal.error from None
+
+    def sees(self, model: str) -> bool:
+        """As the profile of a known model says; of others the server knows best."""
+        return sees_pictures(model)
 
     def context_window(self, model: str) -> int:
         """Return the window that the server told, else the published one."""

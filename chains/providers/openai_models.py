@@ -45,6 +45,12 @@ def known_window(name: str) -> int | None:
     return _profile(name).get("max_input_tokens") or None
 
 
+def sees_pictures(name: str) -> bool:
+    """Whether a model takes pictures; one that is not known may."""
+    profile = _profile(name)
+    return bool(profile.get("image_inputs")) if profile else True
+
+
 def is_chat_model(name: str, *, official: bool) -> bool:
     """Tell by its name whether a model chats through `/chat/completions`."""
     return not (_OFFICIAL_NO_CHAT if official else _NO_CHAT).search(name.lower())

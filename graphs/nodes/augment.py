@@ -10,6 +10,7 @@ from langgraph.runtime import Runtime
 from chains import prompts
 from chains.prompts import Prompt
 from graphs.context import ChatContext, TurnServices
+from graphs.pictures import images_of
 from graphs.services import services_of
 from graphs.sources import passages_of, public_source, source_text
 from graphs.state import NOTHING_SEARCHED, ChatState, PromptParts, history_of, question_of
@@ -57,6 +58,7 @@ def assemble(state: ChatState, context: ChatContext, services: TurnServices, fou
         summary=summary["text"] if summary else None,
         history=history_of(state),
         question=question_of(state),
+        images=images_of(next((m for m in reversed(state["messages"]) if m.type == "human"), None)),
         sources=[source_text(n, source) for n, source in found.items()],
         nothing_found=bool(state.get("nothing_found")) and not found,
         unfinished=services.answer.unfinished,

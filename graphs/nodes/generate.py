@@ -19,6 +19,7 @@ from graphs.calls import new_steps
 from graphs.citations import CitationFilter, supporting
 from graphs.context import ChatContext, TurnServices
 from graphs.nodes.augment import answer_tokens, assemble_again
+from graphs.pictures import with_pictures
 from graphs.services import services_of
 from graphs.sources import passages_of, source_text
 from graphs.state import ChatState, FailedSource, ToolRound, text_of_rounds
@@ -46,6 +47,8 @@ async def generate(state: ChatState, runtime: Runtime[ChatContext]) -> dict[str,
     passages = await passages_of(state, services)
     texts = {n: passage.text for n, passage in passages.items()}
     messages = _messages(prompt, state, context, services, passages)
+    sees = services.models.sees(services.plan.provider, services.plan.model)
+    messages = await with_pictures(messages, services.files, sees=sees)
     begin = _before_this_round(state, services)
     error: AppError | None = None
     with record.step(

@@ -2,27 +2,25 @@
 
 from uuid import UUID
 
-from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage
+from langchain_core.messages import AIMessage, AnyMessage, SystemMessage
 
+from graphs.pictures import question_message
 from graphs.state import WINDOW_MESSAGES
 from persistence.session import Database, Statement
 
-_KINDS: dict[str, type[AIMessage | HumanMessage | SystemMessage]] = {
-    "assistant": AIMessage,
-    "system": SystemMessage,
-    "user": HumanMessage,
-}
+_KINDS: dict[str, type[AIMessage | SystemMessage]] = {"assistant": AIMessage, "system": SystemMessage}
 
 _UP = Statement(
     """
     WITH RECURSIVE up AS (
-        SELECT id, parent_id, role, content, 1 AS depth FROM messages
+        SELECT id, parent_id, role, content, images, 1 AS depth FROM messages
         WHERE id = CAST(:leaf AS uuid) AND conversation_id = CAST(:conversation AS uuid)
         UNION ALL
-        SELECT m.id, m.parent_id, m.role, m.content, up.depth + 1 FROM up JOIN messages m ON m.id = up.parent_id
+        SELECT m.id, m.parent_id, m.role, m.content, m.images, up.depth + 1
+        FROM up JOIN messages m ON m.id = up.parent_id
         WHERE up.depth < :most
     )
-    SELECT id, role, content FROM up WHERE content <> '' ORDER BY depth DESC
+    SELECT id, role, content, images FROM up WHERE content <> '' ORDER BY depth DESC
     """
 )
 
@@ -39,4 +37,9 @@ class ConversationBranch:
         values = {"leaf": UUID(message_id), "conversation": self._conversation_id, "most": most}
         async with self._database.raw(transaction=False) as connection:
             rows = await connection.rows(_UP, values)
-        return [_KINDS[row["role"]](row["content"], id=str(row["id"])) for row in rows]
+        return [
+            question_message(row["id"], row["content"], row["images"] or ())
+            if row["role"] == "user"
+            else _KINDS[row["role"]](row["content"], id=str(row["id"]))
+            for row in rows
+        ]

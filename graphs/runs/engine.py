@@ -10,16 +10,16 @@ from uuid import UUID, uuid4
 import asyncpg
 import psycopg
 import structlog
-from langchain_core.messages import HumanMessage
 from langgraph.types import Command
 from prometheus_client import Counter
 from psycopg_pool import PoolTimeout
 
 from graphs.chat import Graph
+from graphs.pictures import question_message
 from graphs.runs.run import STOPPED, Ending, Run
 from graphs.runs.stream import RunStream
 from graphs.runs.tail import StoredEvents
-from graphs.state import text_of_rounds, turn_input
+from graphs.state import TurnInput, text_of_rounds, turn_input
 from llama_service.dsn import PostgresDsn
 from llama_service.errors import AppError, Interrupted, NotWaiting, RunGivenUp
 from persistence import checkpoints, run_end, runs
@@ -44,6 +44,11 @@ TAKEOVERS = Counter("llama_run_takeovers_total", "Runs taken over from a worker 
 INTERRUPTED = Ending("interrupted", "interrupted", Interrupted())
 # Not an end: the run is left to another worker, or to this one later.
 RELEASED = Ending("running", "streaming")
+
+
+def _input(run: Run) -> TurnInput:
+    place = run.place
+    return turn_input(question_message(place.question_id, place.question, place.images))
 
 
 def waiting_steps(asked: Any) -> Sequence[dict[str, Any]]:
@@ -132,8 +137,7 @@ class RunEngine:
 
     def launch(self, run: Run) -> None:
         """Execute a new run, in a task that belongs to nobody's request."""
-        question = HumanMessage(run.place.question, id=str(run.place.question_id))
-        self._execute(run, partial(self._invoke, run, turn_input(question), run.place.checkpoint_id))
+        self._execute(run, partial(self._invoke, run, _input(run), run.place.checkpoint_id))
 
     def _execute(self, run: Run, work: Callable[[], Awaitable[None]]) -> None:
         self._active[run.run_id] = run
@@ -315,8 +319,7 @@ class RunEngine:
             return
         run.emit("resumed", {"attempt": claimed.attempt})
         if snapshot is None:
-            question = HumanMessage(run.place.question, id=str(run.place.question_id))
-            await self._invoke(run, turn_input(question), run.place.checkpoint_id)
+            await self._invoke(run, _input(run), run.place.checkpoint_id)
             return
         given: Any = Command(resume=claimed.resume) if claimed.resume is not None and snapshot.interrupts else None
         await self._invoke(run, given, snapshot.config["configurable"]["checkpoint_id"])

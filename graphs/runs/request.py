@@ -28,6 +28,7 @@ class TurnRequest:
     temperature: float | None = None
     max_tokens: int | None = None
     file_ids: Sequence[UUID] | None = None
+    image_file_ids: Sequence[UUID] | None = None
     tools: Sequence[str] | None = None
     reasoning_effort: ReasoningEffort | None = None
     # Messages (role, content) before the question, where the turn begins a conversation.
@@ -42,6 +43,7 @@ class TurnRequest:
             self.edit_of,
             self.regenerate,
             self.continue_message_id,
+            self.image_file_ids,
         )
 
     def new_conversation(self) -> NewConversation:

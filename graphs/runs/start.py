@@ -1,7 +1,7 @@
 """Begins turns, for every door: places the question, starts its run, and writes both."""
 
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -14,6 +14,7 @@ from chains.title import first_words
 from chains.types import ProviderStatus
 from graphs.context import ChatContext, TurnServices
 from graphs.files import CallerFiles, Tables
+from graphs.pictures import MAX_PICTURE_BYTES, PictureReader
 from graphs.record import TurnRecord
 from graphs.runs.branch import ConversationBranch
 from graphs.runs.calls import RunCalls
@@ -72,6 +73,7 @@ class TurnStarter:
     models: ModelRegistry
     retriever: Retriever
     tables: Tables
+    pictures: PictureReader
     tools: ToolCatalog
     provider_states: ProviderStates
 
@@ -84,6 +86,8 @@ class TurnStarter:
             self._check_length(request.message)
             if request.file_ids:
                 await self._check_files(caller.user_id, request)
+            if request.image_file_ids:
+                await self._check_pictures(caller.user_id, request.image_file_ids)
         except AppError:
             # Whose session has ended learns that, and nothing else.
             await caller.confirm()
@@ -109,6 +113,22 @@ class TurnStarter:
             if user_id is None or not await files.all_owned(session, user_id, list(request.file_ids or ())):
                 raise NotFound
 
+    async def _check_pictures(self, user_id: UUID | None, ids: Sequence[UUID]) -> None:
+        if user_id is None:
+            raise NotFound
+        async with self.database.reading() as session:
+            found = await files.of_ids(session, user_id, ids)
+        if len(found) < len(set(ids)):
+            raise NotFound
+        for file in found:
+            wrong = None
+            if file.mime not in files.VIEWABLE:
+                wrong = "only PNG, JPEG, WebP and GIF pictures can be shown to a model"
+            elif file.size > MAX_PICTURE_BYTES:
+                wrong = f"a picture may have {MAX_PICTURE_BYTES // 1048576} MB"
+            if wrong is not None:
+                raise ValidationFailed(details=[{"loc": ["body", "image_file_ids"], "msg": wrong, "type": "picture"}])
+
     async def _try(self, request: TurnRequest, caller: TurnCaller, request_id: str) -> Run:
         question = request.question()
         if question.conversation_id is None:
@@ -118,6 +138,8 @@ class TurnStarter:
         else:
             place = await find_place(self.database, question, caller.user_id)
         plan_ = self._plan(request, place.conversation)
+        if request.image_file_ids and not self.models.sees(plan_.provider, plan_.model):
+            raise ModelCannot("This model can't look at pictures; choose another one.")
         request = request.with_model(plan_.source, plan_.name)
         run_id = new_id()
         start = RunEvent(1, "start", _start_line(run_id, place, plan_))
@@ -246,7 +268,7 @@ class TurnStarter:
         if user_id is not None:
             scope = Scope(user_id, conversation.id, request.file_ids, conversation.search_library)
         patience = self.settings.retrieval_wait_seconds
-        return CallerFiles(self.retriever, self.database, self.tables, scope, patience)
+        return CallerFiles(self.retriever, self.database, self.tables, self.pictures, scope, patience)
 
 
 def _start_line(run_id: UUID, place: Placement, plan_: AnswerPlan) -> str:

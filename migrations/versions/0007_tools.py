@@ -1,4 +1,4 @@
-"""tools: what is on in a conversation, calls of a run, steps of an answer, MCP servers
+"""tools and pictures: what is on in a conversation, calls of a run, steps of an answer, MCP servers
 
 Revision ID: 0007
 Revises: 0006
@@ -23,6 +23,7 @@ def upgrade() -> None:
     op.add_column("conversations", sa.Column("tools", names, nullable=True))
     op.add_column("conversations", sa.Column("approved_tools", names, server_default="{}", nullable=False))
     op.add_column("messages", sa.Column("steps", postgresql.JSONB(), nullable=True))
+    op.add_column("messages", sa.Column("images", postgresql.ARRAY(sa.Uuid()), nullable=True))
     op.create_table(
         "tool_calls",
         sa.Column("run_id", sa.Uuid(), nullable=False),
@@ -59,6 +60,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_table("mcp_servers")
     op.drop_table("tool_calls")
+    op.drop_column("messages", "images")
     op.drop_column("messages", "steps")
     op.drop_column("conversations", "approved_tools")
     op.drop_column("conversations", "tools")

@@ -1,0 +1,78 @@
+"""Pictures of questions: references in the state, bytes in the prompt of a model that sees."""
+
+import asyncio
+import base64
+from collections.abc import Sequence
+from typing import Any, Final, Protocol
+from uuid import UUID
+
+from langchain_core.messages import BaseMessage, HumanMessage
+
+from chains.prompts import IMAGES, human_message
+from persistence.blobs import BlobStore
+from persistence.files import VIEWABLE, find_picture
+from persistence.session import Database
+
+MAX_PICTURES: Final = 8  # of a question, and of a prompt: the newest
+MAX_PICTURE_BYTES: Final = 8 * 1024 * 1024
+_NOT_SHOWN = "[a picture that this model is not shown]"
+
+
+class Pictures(Protocol):
+    """The caller's pictures."""
+
+    async def picture(self, file_id: str) -> tuple[str, bytes] | None:
+        """Return media type and bytes, None where the file is gone or somebody else's."""
+        ...
+
+
+class PictureReader:
+    """Reads pictures from where files are kept."""
+
+    def __init__(self, database: Database, blobs: BlobStore) -> None:
+        self._database = database
+        self._blobs = blobs
+
+    async def read(self, user_id: UUID, file_id: UUID) -> tuple[str, bytes] | None:
+        """Return media type and bytes, None where the file is gone or somebody else's."""
+        async with self._database.reading() as session:
+            row = await find_picture(session, user_id, file_id)
+        if row is None or row.mime not in VIEWABLE or row.size > MAX_PICTURE_BYTES:
+            return None
+        async with self._blobs.local(row.sha256) as path:
+            return row.mime, await asyncio.to_thread(path.read_bytes)
+
+
+def question_message(message_id: UUID, text: str, images: Sequence[UUID | str]) -> HumanMessage:
+    """Return a question as the state keeps it: its pictures by their files' ids."""
+    return human_message(text, [str(image) for image in images], str(message_id))
+
+
+def images_of(message: BaseMessage | None) -> list[str]:
+    """Return the ids of a message's pictures."""
+    found: list[str] = message.additional_kwargs.get(IMAGES, []) if message is not None else []
+    return found
+
+
+async def with_pictures(messages: list[BaseMessage], pictures: Pictures, *, sees: bool) -> list[BaseMessage]:
+    """Return a prompt whose questions show their pictures, the newest ones; a model that does not see gets a note."""
+    if not any(images_of(message) for message in messages):
+        return messages
+    shown, left = [], MAX_PICTURES
+    for message in reversed(messages):
+        images = images_of(message)
+        if not images:
+            shown.append(message)
+            continue
+        parts: list[str | dict[str, Any]] = []
+        for image in images:
+            found = await pictures.picture(image) if sees and left > 0 else None
+            left -= 1
+            blind = {"type": "text", "text": _NOT_SHOWN}
+            parts.append(blind if found is None else await asyncio.to_thread(_part, *found))
+        shown.append(HumanMessage([*parts, {"type": "text", "text": str(message.text)}], id=message.id))
+    return shown[::-1]
+
+
+def _part(mime: str, content: bytes) -> dict[str, Any]:
+    return {"type": "image_url", "image_url": {"url": f"data:{mime};base64,{base64.b64encode(content).decode()}"}}
