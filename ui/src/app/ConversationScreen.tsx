@@ -17,6 +17,7 @@ import { useTakesTools } from "@/features/models/api";
 import { ToolsMenu } from "@/features/tools/ToolsMenu";
 import { conversationQuery, useCreateConversation, usePatchConversation } from "@/shared/api/conversation";
 import { ApiError } from "@/shared/api/errors";
+import { isPicture } from "@/shared/api/pictures";
 import { sourceOf } from "@/shared/api/sources";
 import type { Attachment, Conversation, Message, ReplayRequest, Source, StoredFile } from "@/shared/api/types";
 import { useStored } from "@/shared/hooks/useStored";
@@ -233,12 +234,14 @@ function useTakeFiles(
   return useCallback(
     (files) => {
       if (files.length === 0) return;
+      // Pictures are looked at, not searched: they change nothing of what is.
+      const pictures = files.every((file) => isPicture({ mime: file.type }));
       if (placeId) {
-        if (isFirst && conversation?.search_library) patch({ id: placeId, search_library: false });
+        if (isFirst && !pictures && conversation?.search_library) patch({ id: placeId, search_library: false });
         return add(files, placeId);
       }
       const chosen = { model_source: model.source, model_name: model.name, ...(tools ? { tools } : {}) };
-      const body = { ...chosen, search_library: false };
+      const body = { ...chosen, search_library: pictures };
       creating.current ??= create(body);
       creating.current.then(
         ({ id }) => {

@@ -1,6 +1,8 @@
-import { useQuery } from "@tanstack/react-query";
+import { useQuery, useQueryClient, type QueryClient } from "@tanstack/react-query";
 import { useEffect, useRef, useState, type ReactNode } from "react";
-import type { Attachment, ChatRequest, Conversation, Message, Source } from "@/shared/api/types";
+import { keys } from "@/shared/api/keys";
+import { isPicture } from "@/shared/api/pictures";
+import type { Attachment, ChatRequest, Conversation, Message, Source, StoredFile } from "@/shared/api/types";
 import { useEscape } from "@/shared/hooks/useEscape";
 import { useStored } from "@/shared/hooks/useStored";
 import { useT } from "@/shared/i18n";
@@ -11,7 +13,7 @@ import { Composer } from "./composer/Composer";
 import { SettingsButton } from "./composer/SettingsButton";
 import { Welcome } from "./Welcome";
 import { useLiveRuns, useRunsOf } from "./live/context";
-import type { Asked } from "./live/LiveRun";
+import type { Asked, LiveRun } from "./live/LiveRun";
 import { useParameters, withSearch } from "./parameters";
 import { ActionsContext, type MessageActions } from "./thread/actions";
 import { AssistantMessage } from "./thread/AssistantMessage";
@@ -72,6 +74,7 @@ export function ChatView(props: ChatViewProps) {
     setDraft("");
     ask(text);
   }
+  const queue = useQueue(current, send, (text) => setDraft(draft === "" ? text : `${text}\n\n${draft}`));
 
   function editLast() {
     const last = branch.findLast((message) => message.role === "user");
@@ -104,10 +107,19 @@ export function ChatView(props: ChatViewProps) {
             onText={setDraft}
             running={current !== null}
             onSend={() => send(draft.trim())}
+            onQueue={() => {
+              queue.add(draft.trim());
+              setDraft("");
+            }}
             onStop={stop}
             onEditLast={editLast}
             onFiles={onFiles}
-            attachments={props.attachments}
+            attachments={
+              <>
+                {queue.text !== null && <Queued text={queue.text} onRemove={queue.takeBack} />}
+                {props.attachments}
+              </>
+            }
             tools={
               <>
                 <IconButton icon="clip" label={t("chat.attach")} onClick={() => picker.current?.click()} />
@@ -139,6 +151,50 @@ export function ChatView(props: ChatViewProps) {
 const renderRow = (row: Row): ReactNode =>
   row.message.role === "user" ? <UserMessage message={row.message} /> : <AssistantMessage row={row} />;
 
+/** A message that waits for the answer before it. */
+function Queued({ text, onRemove }: { text: string; onRemove: () => void }) {
+  const t = useT();
+  return (
+    <p className="queued" role="status">
+      <span className="queued__text">
+        {t("chat.queued")}: {text}
+      </span>
+      <IconButton small icon="close" label={t("chat.unqueue")} onClick={onRemove} />
+    </p>
+  );
+}
+
+interface Queue {
+  text: string | null;
+  add: (text: string) => void;
+  takeBack: () => void;
+}
+
+/** Keep a message until the answer before it is complete; where that breaks off, it goes back to the field. */
+function useQueue(current: LiveRun | null, send: (text: string) => void, giveBack: (text: string) => void): Queue {
+  const [text, setText] = useState<string | null>(null);
+  const last = useRef<LiveRun | null>(null);
+  const hands = useRef({ send, giveBack });
+  useEffect(() => {
+    hands.current = { send, giveBack };
+  });
+  useEffect(() => {
+    if (current) last.current = current;
+    if (current || text === null) return;
+    setText(null);
+    if (last.current?.now.ending === "complete") hands.current.send(text);
+    else hands.current.giveBack(text);
+  }, [current, text]);
+  return {
+    text,
+    add: (more) => setText((before) => (before === null ? more : `${before}\n\n${more}`)),
+    takeBack: () => {
+      if (text !== null) giveBack(text);
+      setText(null);
+    },
+  };
+}
+
 /** Take up the runs that the server says are going on and that this page does not show yet. */
 function useJoin(branch: Message[]): void {
   const store = useLiveRuns();
@@ -155,6 +211,12 @@ function useFocusOnOpen(field: React.RefObject<HTMLTextAreaElement | null>): voi
   }, [field]);
 }
 
+/** The pictures among the files that the next question comes with. */
+function picturesOf(queries: QueryClient, placeId: string | null): string[] {
+  const files = placeId ? (queries.getQueryData<StoredFile[]>(keys.fileList(placeId, true)) ?? []) : [];
+  return files.filter((file) => isPicture(file) && file.status !== "failed").map(({ id }) => id);
+}
+
 /** Everything that asks for an answer: a new question, an edited one, the same one again, the rest of an answer. */
 function useChat(
   { conversationId, draftId, firstModel, firstTools, onStarted, onExplain, citation, attachment }: ChatViewProps,
@@ -164,6 +226,7 @@ function useChat(
   setDraft: (text: string) => void,
 ): { actions: MessageActions; ask: (text: string) => void; refused: unknown } {
   const store = useLiveRuns();
+  const queries = useQueryClient();
   const { mutate: show } = useSwitchBranch(conversationId ?? "");
   const { mutate: rate } = useFeedback(conversationId ?? "");
   const [refused, setRefused] = useState<unknown>(null);
@@ -193,7 +256,11 @@ function useChat(
     ask: (text) => {
       const last = branch.at(-1)?.id ?? null;
       const first = conversationId === null ? { ...firstModel, ...(firstTools ? { tools: firstTools } : {}) } : {};
-      start({ question: text, after: last }, { ...first, parent_message_id: last });
+      const images = picturesOf(queries, conversationId ?? draftId);
+      start(
+        { question: text, after: last, images },
+        { ...first, parent_message_id: last, ...(images.length > 0 ? { image_file_ids: images } : {}) },
+      );
     },
     actions: {
       busy,

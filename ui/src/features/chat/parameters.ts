@@ -1,12 +1,16 @@
 import { useMemo } from "react";
 import { useStored } from "@/shared/hooks/useStored";
 
+export const EFFORTS = ["none", "low", "medium", "high"] as const;
+export type Effort = (typeof EFFORTS)[number];
+
 /** How the model is to answer in one conversation; what is absent is the server's default. */
 export interface ChatParameters {
   use_rag?: boolean;
   temperature?: number;
   top_k?: number;
   max_tokens?: number;
+  reasoning_effort?: Effort;
 }
 
 export const PRESETS = {
@@ -33,9 +37,8 @@ function parse(stored: string): ChatParameters {
 
 /** The same parameters, with files searched (which is the default) or not. */
 export function withSearch(parameters: ChatParameters, searches: boolean): ChatParameters {
-  const { temperature, top_k, max_tokens } = parameters;
   const others = Object.fromEntries(
-    Object.entries({ temperature, top_k, max_tokens }).filter(([, value]) => value !== undefined),
+    Object.entries(parameters).filter(([name, value]) => name !== "use_rag" && value !== undefined),
   );
   return searches ? others : { ...others, use_rag: false };
 }

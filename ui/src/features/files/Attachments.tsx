@@ -1,9 +1,11 @@
 import { useQuery } from "@tanstack/react-query";
+import { isPicture } from "@/shared/api/pictures";
 import type { Attachment, StoredFile } from "@/shared/api/types";
 import { useT } from "@/shared/i18n";
 import { IconButton, ProgressBar } from "@/shared/ui/controls";
 import { useErrorText, useFailureText } from "@/shared/ui/ErrorNotice";
 import { Icon } from "@/shared/ui/Icon";
+import { Picture } from "@/shared/ui/Picture";
 import { filesQuery, inWork, useDetachFile, useProcessFile } from "./api";
 import { Replacements } from "./Replacements";
 import type { Upload, Uploads } from "./useUploads";
@@ -75,11 +77,15 @@ function Attached({ file, conversationId, onPreview }: AttachedProps) {
   const { name } = file;
   return (
     <li className={`attachment ${failed ? "attachment--failed" : ""}`} data-status={file.status}>
-      <Icon name={failed ? "warn" : "file"} size={16} />
+      {isPicture(file) ? <Picture small fileId={file.id} name={name} /> : <Icon name={failed ? "warn" : "file"} size={16} />}
       <span className="attachment__text">
-        <button type="button" className="attachment__name" onClick={() => onPreview(file)}>
-          {name}
-        </button>
+        {isPicture(file) ? (
+          <span className="attachment__name">{name}</span>
+        ) : (
+          <button type="button" className="attachment__name" onClick={() => onPreview(file)}>
+            {name}
+          </button>
+        )}
         <FileState file={file} />
         {inWork(file) && <ProgressBar share={file.progress} label={t("files.progress", { name })} />}
       </span>
@@ -104,6 +110,8 @@ export function SentFile({ attachment, conversationId, onPreview }: SentFileProp
   const failed = file?.status === "failed";
   // Deleted or replaced meanwhile: the question is shown without it, as it will be when it is read anew.
   if (files && !file) return null;
+  // Drawn by the question itself.
+  if (file && isPicture(file)) return null;
   return (
     <li className={`attachment ${failed ? "attachment--failed" : ""}`} data-status={file?.status}>
       <Icon name={failed ? "warn" : "file"} size={16} />
@@ -124,6 +132,7 @@ export function FileState({ file }: { file: StoredFile }) {
   const say = useFailureText();
   if (file.status === "failed") return <small className="file-state--failed">{say(file.error)}</small>;
   if (inWork(file)) return <small>{t(`stage.${file.stage}`)}</small>;
+  if (isPicture(file) && file.chunks_total === 0) return null;
   return (
     <small title={file.error ? say(file.error) : undefined}>
       {t(`file.${file.status}`)} · {t("files.passages", { count: file.chunks_indexed })}

@@ -1318,6 +1318,11 @@ export interface components {
             edit_of?: string | null;
             /** File Ids */
             file_ids?: string[] | null;
+            /**
+             * Image File Ids
+             * @description Uploaded pictures that the question shows to a model that sees
+             */
+            image_file_ids?: string[] | null;
             /** Max Tokens */
             max_tokens?: number | null;
             /**
@@ -2221,6 +2226,8 @@ export interface components {
              * Format: uuid
              */
             id: string;
+            /** Image File Ids */
+            image_file_ids: string[];
             /** Model Name */
             model_name: string | null;
             /** Model Source */

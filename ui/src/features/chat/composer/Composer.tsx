@@ -9,6 +9,8 @@ interface ComposerProps {
   onText: (text: string) => void;
   running: boolean;
   onSend: () => void;
+  /** Called instead of `onSend` while an answer is being written: the message goes out behind it. */
+  onQueue: () => void;
   onStop: () => void;
   onEditLast: () => void;
   onFiles: (files: File[]) => void;
@@ -20,16 +22,22 @@ interface ComposerProps {
 
 /** Where the message is written: Enter sends, Shift+Enter breaks the line. */
 export function Composer(props: ComposerProps) {
-  const { field, text, onText, running, onSend, onStop, onEditLast, onFiles, attachments, tools } = props;
+  const { field, text, onText, running, onSend, onQueue, onStop, onEditLast, onFiles, attachments, tools } = props;
   const t = useT();
   const empty = text.trim() === "";
   useGrowing(field, text);
+
+  function submit() {
+    if (empty) return;
+    if (running) onQueue();
+    else onSend();
+  }
 
   function onKeyDown(event: KeyboardEvent) {
     if (event.nativeEvent.isComposing) return;
     if (event.key === "Enter" && !event.shiftKey && !event.altKey) {
       event.preventDefault();
-      if (!empty && !running) onSend();
+      submit();
     } else if (event.key === "ArrowUp" && text === "") {
       event.preventDefault();
       onEditLast();
@@ -48,7 +56,7 @@ export function Composer(props: ComposerProps) {
       className="composer"
       onSubmit={(event) => {
         event.preventDefault();
-        if (!empty && !running) onSend();
+        submit();
       }}
     >
       {attachments}

@@ -4,7 +4,7 @@ import type { Conversation } from "@/shared/api/types";
 import { usePatchConversation } from "@/shared/api/conversation";
 import { useT } from "@/shared/i18n";
 import { Button, Field, IconButton } from "@/shared/ui/controls";
-import { PRESETS, type ChatParameters } from "../parameters";
+import { EFFORTS, PRESETS, type ChatParameters } from "../parameters";
 
 interface SettingsProps {
   conversation: Conversation | null;
@@ -69,6 +69,20 @@ export function SettingsButton({ conversation, parameters, onParameters }: Setti
             value={parameters.max_tokens ?? ""}
             onChange={(event) => set({ max_tokens: numberOf(event.target.value) })}
           />
+          <fieldset className="choices">
+            <legend>{t("chat.effort")}</legend>
+            {[undefined, ...EFFORTS].map((effort) => (
+              <label key={effort ?? "default"} className="choice">
+                <input
+                  type="radio"
+                  name={`${id}-effort`}
+                  checked={parameters.reasoning_effort === effort}
+                  onChange={() => set({ reasoning_effort: effort })}
+                />
+                {t(effort ? `chat.effort.${effort}` : "chat.default")}
+              </label>
+            ))}
+          </fieldset>
           {conversation && <SystemPrompt key={conversation.id} id={id} conversation={conversation} />}
         </Popover.Content>
       </Popover.Portal>

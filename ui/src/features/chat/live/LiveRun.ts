@@ -42,6 +42,8 @@ export interface Asked {
   question: string | null;
   /** The answer that is being continued, if one is. */
   continues: Message | null;
+  /** Ids of the pictures that the question shows. */
+  images?: string[];
 }
 
 /**

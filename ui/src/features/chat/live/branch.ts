@@ -33,6 +33,7 @@ export function draftMessage(part: Partial<Message> & Pick<Message, "id" | "role
     sources: [],
     steps: [],
     attachments: [],
+    image_file_ids: [],
     model_source: null,
     model_name: null,
     usage: null,
@@ -72,6 +73,7 @@ export function opened(
             parent_id: asked.after,
             content: asked.question,
             attachments,
+            image_file_ids: asked.images ?? [],
           }),
         ];
   const answer = draftMessage({

@@ -3,6 +3,7 @@ import type { Message } from "@/shared/api/types";
 import { useT } from "@/shared/i18n";
 import { Button, IconButton } from "@/shared/ui/controls";
 import { CopyButton } from "@/shared/ui/CopyButton";
+import { Picture } from "@/shared/ui/Picture";
 import { useActions } from "./actions";
 import { Versions } from "./Versions";
 
@@ -16,6 +17,13 @@ export function UserMessage({ message }: { message: Message }) {
         <ul className="attachments" aria-label={t("files.attached")}>
           {message.attachments.map((file) => attachment(file, message.conversation_id))}
         </ul>
+      )}
+      {message.image_file_ids.length > 0 && (
+        <div className="message__pictures">
+          {message.image_file_ids.map((id) => (
+            <Picture key={id} fileId={id} />
+          ))}
+        </div>
       )}
       <div className="message__bubble" dir="auto">
         {message.content}

@@ -24,7 +24,7 @@ export function rowsOf(branch: Message[], runs: LiveRun[]): Row[] {
   if (!sending) return rows;
   const { question, after } = sending.asked;
   if (question !== null) {
-    const message = draftMessage({ id: "asked", role: "user", content: question, parent_id: after });
+    const message = draftMessage({ id: "asked", role: "user", content: question, parent_id: after, image_file_ids: sending.asked.images ?? [] });
     rows.push({ key: "asked", message, run: null });
   }
   const answer = draftMessage({ id: "answer", role: "assistant", status: "streaming" });

@@ -1,0 +1,126 @@
+"""Pictures and queued messages in the composer."""
+
+import base64
+import re
+
+import pytest
+from playwright.async_api import Locator, Page, expect
+
+from tests.e2e.asking import answered, answers, ask, message
+from tests.e2e.axe import accessible
+from tests.e2e.conftest import OpenPage, shot
+from tests.integration.api.test_pictures import pictures_of, png
+from tests.providers import OpenAIServer
+from tests.support import Person
+
+pytestmark = [pytest.mark.e2e, pytest.mark.newest]
+
+PASTE = """(encoded) => {
+    const bytes = Uint8Array.from(atob(encoded), (letter) => letter.charCodeAt(0));
+    const transfer = new DataTransfer();
+    transfer.items.add(new File([bytes], "screenshot.png", { type: "image/png" }));
+    const event = new ClipboardEvent("paste", { clipboardData: transfer, bubbles: true, cancelable: true });
+    document.querySelector(".composer__text").dispatchEvent(event);
+}"""
+
+
+async def choose_model(page: Page, name: str) -> None:
+    await page.get_by_role("button", name=re.compile("^Model")).click()
+    await page.get_by_role("menuitemradio", name=re.compile(name)).click()
+    await expect(page.get_by_role("menu")).to_have_count(0)
+
+
+async def paste(page: Page, shade: int) -> None:
+    await page.evaluate(PASTE, base64.b64encode(png(shade)).decode())
+    await expect(attached(page).get_by_role("button", name="Show screenshot.png")).to_be_visible()
+
+
+def attached(page: Page) -> Locator:
+    return page.locator(".composer").get_by_role("list", name="Attached files")
+
+
+def shown(openai: OpenAIServer, before: int) -> list[bytes]:
+    return [each for chat in openai.chats[before:] for m in chat.body["messages"] for each in pictures_of(m)]
+
+
+async def test_a_pasted_picture_is_shown_to_the_model_and_in_the_chat(
+    open_page: OpenPage, anna: Person, openai: OpenAIServer
+) -> None:
+    await anna.indexed("manual.md", b"The warranty lasts two years.")
+    page = await open_page(anna)
+    await choose_model(page, "gpt-4o-mini")
+    await paste(page, 120)
+    # A picture is looked at: what is searched stays as it was.
+    await expect(page.get_by_role("button", name=re.compile("^Search in:"))).to_contain_text("All my files")
+    openai.script(reply="A grey square.")
+    before = len(openai.chats)
+    await ask(page, "What is this?")
+    await answered(page)
+    assert shown(openai, before) == [png(120)]
+    await expect(attached(page)).to_have_count(0)
+    question = page.get_by_role("article", name="You")
+    thumbnail = question.get_by_role("button", name="Show Picture")
+    await expect(thumbnail).to_be_visible()
+    await page.reload()
+    await thumbnail.click()
+    await expect(page.get_by_role("dialog").get_by_role("img", name="Picture")).to_be_visible()
+    await accessible(page, "a picture")
+    await shot(page, "picture")
+
+
+async def test_a_model_that_does_not_see_says_so_and_the_message_stays(open_page: OpenPage, anna: Person) -> None:
+    page = await open_page(anna)
+    await choose_model(page, "gpt-4$|gpt-4 ")
+    await paste(page, 130)
+    await ask(page, "What is this?")
+    await expect(page.get_by_role("alert")).to_contain_text("This model can't look at pictures")
+    await expect(message(page)).to_have_value("What is this?")
+    await expect(attached(page)).to_be_visible()
+
+
+async def test_a_message_typed_while_an_answer_streams_goes_out_behind_it(
+    open_page: OpenPage, anna: Person, openai: OpenAIServer
+) -> None:
+    page = await open_page(anna)
+    openai.script(tokens=[f"word{n} " for n in range(30)], delay=0.1)
+    await ask(page, "A long one, please.")
+    await expect(answers(page)).to_contain_text("word3")
+    await message(page).fill("And a second one.")
+    await page.keyboard.press("Enter")
+    await expect(message(page)).to_have_value("")
+    queued = page.get_by_text("Goes out after this answer: And a second one.")
+    await expect(queued).to_be_visible()
+    openai.script(reply="The second answer.")
+    await expect(answers(page)).to_have_count(2)
+    await expect(answers(page).nth(1)).to_contain_text("The second answer.")
+    await expect(queued).to_have_count(0)
+    await expect(answers(page).first).to_contain_text("word29")
+
+
+async def test_a_queued_message_comes_back_where_the_answer_is_stopped(
+    open_page: OpenPage, anna: Person, openai: OpenAIServer
+) -> None:
+    page = await open_page(anna)
+    openai.script(tokens=[f"word{n} " for n in range(200)], delay=0.1)
+    await ask(page, "A long one, please.")
+    await expect(answers(page)).to_contain_text("word1")
+    await message(page).fill("And then?")
+    await page.keyboard.press("Enter")
+    await page.get_by_role("button", name="Take the message back").click()
+    await expect(message(page)).to_have_value("And then?")
+    await page.keyboard.press("Enter")
+    await page.get_by_role("button", name=re.compile("^Stop")).click()
+    await expect(message(page)).to_have_value("And then?")
+    await expect(answers(page)).to_have_count(1)
+
+
+async def test_how_much_a_model_thinks_is_chosen(open_page: OpenPage, anna: Person, openai: OpenAIServer) -> None:
+    page = await open_page(anna)
+    await page.get_by_role("button", name="Chat settings").click()
+    await page.get_by_role("group", name="Thinking, for models that do").get_by_label("much").check()
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_role("dialog")).to_have_count(0)
+    before = len(openai.chats)
+    await ask(page, "Think about it.")
+    await answered(page)
+    assert openai.chats[before].body["reasoning_effort"] == "high"
