@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError
 from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.schemas.chat import SourceRead, UsageRead
+from api.schemas.chat import SourceRead, StepRead, UsageRead
 from api.schemas.common import Body
 from api.schemas.conversations import Imported
 from llama_service.errors import BadRequest
@@ -31,6 +31,7 @@ _KEPT = (
     "reasoning",
     "status",
     "sources",
+    "steps",
     "model_source",
     "model_name",
     "fallback_from",
@@ -49,6 +50,7 @@ class _MessageIn(Body):
     reasoning: str | None = None
     status: Literal["complete", "stopped", "interrupted", "failed"] = "complete"
     sources: list[SourceRead] | None = None
+    steps: list[StepRead] | None = None
     model_source: str | None = Field(default=None, max_length=20)
     model_name: str | None = Field(default=None, max_length=200)
     fallback_from: str | None = Field(default=None, max_length=20)
