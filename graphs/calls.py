@@ -168,7 +168,7 @@ class RoundOfCalls:
             raise  # our own store: the run is left to whoever finds it again
         except Exception as error:
             # A tool is anybody's code: whatever it raises is a step that failed, never a turn that did.
-            log.warning("tool_failed", tool=spec.name, error=type(error).__name__, exc_info=spec.read_only)
+            log.warning("tool_failed", tool=spec.name, error=type(error).__name__)
             return "failed", "The tool failed.", []
         assert isinstance(message, ToolMessage)  # noqa: S101  (what a call of this type returns)
         found = message.artifact if isinstance(message.artifact, list) else []

@@ -79,4 +79,8 @@ async def replay(message_id: UUID, body: Replay, request: Request, user: Current
     return EventStream(frames(state.runs.read(started.run_id)))
 
 
-_PLACE = {"message", "conversation_id", "parent_message_id", "edit_of", "regenerate", "continue_message_id"}
+# The question's place, and its pictures, are read from the question.
+_PLACE = {
+    *("message", "conversation_id", "parent_message_id", "edit_of", "regenerate", "continue_message_id"),
+    "image_file_ids",
+}

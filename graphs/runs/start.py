@@ -23,7 +23,15 @@ from graphs.runs.request import TurnRequest
 from graphs.runs.run import Run, Sent
 from graphs.toolbox import NO_TOOLS, Toolbox
 from graphs.tools.catalog import ToolCatalog
-from llama_service.errors import AppError, Conflict, ModelCannot, NotFound, ToolUnknown, ValidationFailed
+from llama_service.errors import (
+    AppError,
+    Conflict,
+    ModelCannot,
+    NotAuthenticated,
+    NotFound,
+    ToolUnknown,
+    ValidationFailed,
+)
 from llama_service.ids import new_id
 from llama_service.settings import ModelSource, ProviderName, Settings
 from persistence import files
@@ -175,19 +183,22 @@ class TurnStarter:
     ) -> Toolbox:
         """Return the tools that are on: the request's, else the conversation's, else the operator's.
 
-        Raises ToolUnknown and ModelCannot for what the request itself names.
+        Raises ToolUnknown and ModelCannot for what a question names; another answer to it does without.
         """
+        insists = bool(request.tools) and not request.regenerate
         names = request.tools
         if names is None:
             names = conversation.tools if conversation.tools is not None else self.settings.default_tools
+        if insists and user_id is None:
+            raise NotAuthenticated("Sign in to use tools.")
         if not names or user_id is None:
             return NO_TOOLS
         if plan_.is_demo_model or not self.models.takes_tools(plan_.provider, plan_.model):
-            if request.tools:
+            if insists:
                 raise ModelCannot("This model takes no tools; switch them off or choose another model.")
             return NO_TOOLS
         specs = await self.tools.find(names)
-        if request.tools and (unknown := [name for name in names if name not in specs]):
+        if insists and (unknown := [name for name in names if name not in specs]):
             raise ToolUnknown(f"There is no tool named “{unknown[0][:100]}” here.")
         return Toolbox(specs, frozenset(conversation.approved_tools))
 

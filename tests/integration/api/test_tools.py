@@ -10,7 +10,7 @@ from persistence import runs
 from tests.conftest import Database, Join
 from tests.integration.api.test_chat import messages
 from tests.providers import AIHubServer, OllamaServer, OpenAIServer
-from tests.support import Event, Person, Server
+from tests.support import Event, Person, Server, events_of
 
 EVERY = ["search_files", "read_file", "list_tables", "query_table", "calculate", "current_date"]
 
@@ -308,3 +308,26 @@ async def test_calls_are_forgotten_when_their_run_is_over(
     async with server.app.state.resources.database.transaction() as session:
         await runs.prune_events(session, 3600)
     assert database.execute(query, (answer["run_id"],)).fetchall() == []
+
+
+async def test_another_answer_by_a_model_without_tools_does_without(
+    anna: Person, openai: OpenAIServer, aihub: AIHubServer
+) -> None:
+    openai.script(rounds=[[("calculate", {"expression": "2 + 2"})]])
+    answer = await anna.ask("Sum.", tools=["calculate"])
+    async with anna.http.stream(
+        "POST", f"/messages/{answer['message_id']}/replay", json={"model_source": "aihub"}
+    ) as response:
+        events = [event async for event in events_of(response)]
+    assert (events[-1].name, events[-1].data["steps"]) == ("done", [])
+
+
+async def test_an_exported_conversation_has_its_steps_and_brings_them_back(
+    anna: Person, boris: Person, openai: OpenAIServer
+) -> None:
+    openai.script(rounds=[[("calculate", {"expression": "2 + 2"})]])
+    answer = await anna.ask("Sum.", tools=["calculate"])
+    exported = await anna.http.get(f"/conversations/{answer['conversation_id']}/export")
+    imported = await boris.http.post("/conversations/import", content=exported.content)
+    (conversation,) = imported.json()["conversation_ids"]
+    assert (await messages(boris, conversation))[-1]["steps"] == answer["steps"]
