@@ -20,7 +20,7 @@ from api.streaming import EventStream
 from chains.counting import count_tokens
 from chains.models import completion_of
 from chains.types import Completion, ModelParams, Reasoning, StreamEnd, StreamItem, StreamStart, ToolCall
-from llama_service.errors import AppError, ModelNotFound
+from llama_service.errors import AppError, ModelCannot, ModelNotFound
 from llama_service.ids import new_id
 from llama_service.settings import ModelSource, ProviderName
 
@@ -73,6 +73,10 @@ async def chat_completions(
 ) -> dict[str, Any] | EventStream:
     """Answer, whole or streamed. Nothing is kept; the same queue, time-outs and breaker hold as for every turn."""
     source, name = _split(body.model)
+    if any(message.shows_pictures for message in body.messages):
+        target = await state.registry.resolve(source, name)
+        if not state.registry.sees(target.source, target.model):
+            raise ModelCannot("This model can't look at pictures; choose another one.")
     items = state.registry.stream(
         [message.as_langchain() for message in body.messages],
         source=source,
@@ -82,6 +86,8 @@ async def chat_completions(
             max_tokens=body.max_completion_tokens or body.max_tokens,
             stop=body.stop,
             tools=[tool.model_dump() for tool in body.tools] if body.tools else None,
+            tool_choice=body.tool_choice if body.tools else None,
+            reasoning_effort=body.reasoning_effort,
         ),
         user_id=str(user.id),
         request_id=request_id_of(request),

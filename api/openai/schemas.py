@@ -7,6 +7,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from langchain_core.messages.tool import ToolCall
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from chains.types import ReasoningEffort
 from llama_service.errors import ValidationFailed
 
 # What changes nothing at these values; at any other, it would be swallowed.
@@ -21,7 +22,6 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "response_format": ({"type": "text"},),
     "parallel_tool_calls": (True,),
     "modalities": (["text"],),
-    "tool_choice": ("auto",),
     "store": (False,),
     "service_tier": ("auto", "default"),
 }
@@ -45,10 +45,27 @@ class Strict(BaseModel):
 
 
 class TextPart(Strict):
-    """A piece of text. Pictures and sounds are not taken here."""
+    """A piece of text."""
 
     type: Literal["text"]
     text: str
+
+
+class ImageUrl(Strict):
+    """A picture as a data URL: this server opens no addresses for its clients."""
+
+    url: str = Field(pattern=r"^data:image/(png|jpeg|webp|gif);base64,[A-Za-z0-9+/=]+$", max_length=12_000_000)
+    detail: Literal["auto", "low", "high"] = "auto"
+
+
+class ImagePart(Strict):
+    """A picture in a question."""
+
+    type: Literal["image_url"]
+    image_url: ImageUrl
+
+
+Part = Annotated[TextPart | ImagePart, Field(discriminator="type")]
 
 
 class FunctionCall(Strict):
@@ -77,7 +94,7 @@ class Message(BaseModel):
     """A message of a conversation; a refusal, a name and the like may stand beside it."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | list[TextPart] | None = None
+    content: str | list[Part] | None = None
     tool_calls: list[Call] | None = Field(default=None, max_length=128)
     tool_call_id: str | None = None
 
@@ -85,13 +102,26 @@ class Message(BaseModel):
     def text(self) -> str:
         """The text, its parts put together."""
         if isinstance(self.content, list):
-            return "".join(part.text for part in self.content)
+            return "".join(part.text for part in self.content if isinstance(part, TextPart))
         return self.content or ""
+
+    @property
+    def shows_pictures(self) -> bool:
+        """Whether there are pictures among the parts."""
+        return isinstance(self.content, list) and any(isinstance(part, ImagePart) for part in self.content)
+
+    @model_validator(mode="after")
+    def _pictures_in_questions(self) -> "Message":
+        if self.role != "user" and self.shows_pictures:
+            raise ValueError("only a question shows pictures")
+        return self
 
     def as_langchain(self) -> BaseMessage:
         """Return LangChain's message."""
         if self.role in ("system", "developer"):
             return SystemMessage(self.text)
+        if self.role == "user" and isinstance(self.content, list) and self.shows_pictures:
+            return HumanMessage([part.model_dump() for part in self.content])
         if self.role == "user":
             return HumanMessage(self.text)
         if self.role == "tool":
@@ -131,6 +161,8 @@ class ChatCompletionRequest(BaseModel):
     max_completion_tokens: int | None = Field(default=None, ge=1)
     stop: OneOrMore | None = Field(default=None, max_length=16)
     tools: list[Tool] | None = Field(default=None, max_length=128)
+    tool_choice: Literal["auto", "none"] | None = None
+    reasoning_effort: ReasoningEffort | None = None
 
     @field_validator("messages")
     @classmethod

@@ -1,5 +1,6 @@
 """OpenAI's wire under /v1: the SDK and LangChain's own classes, unchanged, with an API key."""
 
+import base64
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -10,6 +11,7 @@ from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 from pydantic import SecretStr
 
 from tests.integration.api.test_api_keys import make_key
+from tests.integration.api.test_pictures import pictures_of, png
 from tests.providers import OpenAIServer
 from tests.providers.vectors import DIMENSION
 from tests.support import Person, Server
@@ -174,6 +176,33 @@ async def test_what_is_not_done_is_refused_by_name(
     assert (caught.value.param or "").startswith(param)
     assert caught.value.code == "validation_error"
     assert len(openai.chats) == asked, "no model was asked"
+
+
+def showing(url: str) -> Any:
+    return [
+        {
+            "role": "user",
+            "content": [{"type": "text", "text": "What is it?"}, {"type": "image_url", "image_url": {"url": url}}],
+        }
+    ]
+
+
+async def test_pictures_go_to_models_that_see(client: sdk.AsyncOpenAI, openai: OpenAIServer) -> None:
+    url = f"data:image/png;base64,{base64.b64encode(png(7)).decode()}"
+    asked = len(openai.chats)
+    answer = await client.chat.completions.create(
+        model="gpt-4o", messages=showing(url), reasoning_effort="low", tools=[WEATHER], tool_choice="none"
+    )
+    assert answer.choices[0].message.content
+    body = openai.chats[asked].body
+    assert pictures_of(body["messages"][0]) == [png(7)]
+    assert (body["reasoning_effort"], body["tool_choice"]) == ("low", "none")
+    with pytest.raises(sdk.APIStatusError) as caught:
+        await client.chat.completions.create(model="gpt-4", messages=showing(url))
+    assert caught.value.code == "model_cannot"
+    with pytest.raises(sdk.BadRequestError) as refused:
+        await client.chat.completions.create(model="gpt-4o", messages=showing("http://127.0.0.1/internal.png"))
+    assert (refused.value.param or "").startswith("messages.0.content")
 
 
 async def test_neutral_parameters_are_taken(client: sdk.AsyncOpenAI, openai: OpenAIServer) -> None:
