@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from chains.types import ToolCall
 from graphs.context import ChatContext, TurnServices
-from graphs.sources import public_source, reference
+from graphs.sources import passages_behind, public_source, reference
 from graphs.state import ChatState, SourceReference, ToolStep
 from graphs.toolbox import AT_ONCE, CALL_SECONDS, MAX_CALLS, Toolbox, result_chars
 from graphs.tools.spec import ToolContext, ToolSpec
@@ -111,6 +111,8 @@ class RoundOfCalls:
                 ready.append((step, spec))
             else:
                 await self._finish(step, "failed", _UNKNOWN_EFFECT, [], 0)
+        # Where the run goes on elsewhere, the sources so far are known by their references.
+        await passages_behind(self.sources, self._services)
         await self._call_all(ready)
         while waiting:
             waiting = await self._after_decisions(waiting)

@@ -1,6 +1,6 @@
 """Sources of an answer: as references in the state, as the API shows them, as the model reads them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chains.prompts import SourceText
@@ -49,15 +49,20 @@ def source_text(n: int, source: Found) -> SourceText:
 
 
 async def passages_of(state: ChatState, services: TurnServices) -> Mapping[int, Found]:
-    """Return the passages of the state's sources by number.
-
-    A run that goes on elsewhere has their references only: their texts are read again, as far as the caller may still
-    see them.
-    """
-    references, known = state.get("sources") or [], services.record.passages
-    retrieval = state.get("retrieval")
+    """Return the passages of the state's sources by number."""
+    retrieval, known = state.get("retrieval"), services.record.passages
     if retrieval is not None and not known:  # a graph without the API has a record for each node
         known.update(enumerate(retrieval.sources, 1))
+    return await passages_behind(state.get("sources") or [], services)
+
+
+async def passages_behind(references: Sequence[SourceReference], services: TurnServices) -> Mapping[int, Found]:
+    """Return the passages of references by number.
+
+    A run that goes on elsewhere has the references only: their texts are read again, as far as the caller may still
+    see them.
+    """
+    known = services.record.passages
     missing = [ref for ref in references if ref["n"] not in known]
     if missing:
         numbers = {(ref["chunk_id"], ref["start"], ref["end"]): ref["n"] for ref in missing}

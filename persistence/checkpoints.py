@@ -22,6 +22,7 @@ from persistence.serde import StrictSerializer
 
 Pool = AsyncConnectionPool[AsyncConnection[DictRow]]
 
+_WRITE_PATIENCE = 30.0  # seconds, as long as a pool is waited for
 _IDLE = 5.0  # seconds after which a connection is tested before it is used
 
 
@@ -106,11 +107,15 @@ written_states: ContextVar[WrittenStates | None] = ContextVar("written_states", 
 
 
 async def wait_until_written(checkpoint_id: str) -> None:
-    """Wait until a checkpoint of the current run is in Postgres; nothing holds it back any more."""
+    """Wait until a checkpoint of the current run is in Postgres; nothing holds it back any more.
+
+    Raises TimeoutError where it does not get there: the stores are away.
+    """
     if (event := first_token.get()) is not None:
         event.set()
     if (states := written_states.get()) is not None:
-        await states.wait(checkpoint_id)
+        async with asyncio.timeout(_WRITE_PATIENCE):
+            await states.wait(checkpoint_id)
 
 
 class BranchSaver(AsyncPostgresSaver):

@@ -20,6 +20,10 @@ class EmbeddedProvider(OpenAIProvider):
     continues_prefix = True  # llama.cpp does so
     embed_batch = 16  # a question waits for the batch before it
 
+    def takes_tools(self, model: str) -> bool:
+        """No: it calls what it is offered at random. A client that runs its own tools (`/v1`) may try."""
+        return False
+
     def sees(self, model: str) -> bool:
         """No: the model that ships reads text alone."""
         return False

@@ -25,6 +25,7 @@ from graphs.sources import passages_of, source_text
 from graphs.state import ChatState, FailedSource, ToolRound, text_of_rounds
 from graphs.toolbox import MAX_ROUNDS, TURN_SECONDS
 from llama_service.errors import AppError, error_of
+from llama_service.settings import ProviderName
 from persistence.search import Found
 
 _PARAGRAPH = "\n\n"  # between what is said before a call of tools and what is said after it
@@ -42,13 +43,13 @@ async def generate(state: ChatState, runtime: Runtime[ChatContext]) -> dict[str,
     record.earlier_usage = [Usage(**round_["usage"]) for round_ in rounds if round_["usage"]]
     candidates = services.models.candidates(context.model_source, context.model_name)
     ask = candidates[min(len(failed), len(candidates) - 1)]  # the last one where the settings have changed meanwhile
-    params = _params(context, services, rounds)
+    provider, model = _expected(ask, services)
+    params = _params(context, services, rounds, takes_tools=services.models.takes_tools(provider, model))
     prompt = state.get("assembled") or await assemble_again(state, context, services)
     passages = await passages_of(state, services)
     texts = {n: passage.text for n, passage in passages.items()}
     messages = _messages(prompt, state, context, services, passages)
-    sees = services.models.sees(services.plan.provider, services.plan.model)
-    messages = await with_pictures(messages, services.files, sees=sees)
+    messages = await with_pictures(messages, services.files, sees=services.models.sees(provider, model))
     begin = _before_this_round(state, services)
     error: AppError | None = None
     with record.step(
@@ -72,7 +73,7 @@ async def generate(state: ChatState, runtime: Runtime[ChatContext]) -> dict[str,
             error = refused
         finally:
             step.output = _output(services, attempts, citations, error)
-    if error is not None and record.start is None and ask.has_fallback and is_unreachable(error):
+    if error is not None and record.start is None and ask.has_fallback and not rounds and is_unreachable(error):
         return {"failed_sources": [*failed, FailedSource(source=ask.source, code=error.code, message=error.message)]}
     if error is None and calls and record.end is not None:
         said = (services.answer.unfinished + record.text)[begin:]
@@ -91,9 +92,18 @@ async def generate(state: ChatState, runtime: Runtime[ChatContext]) -> dict[str,
     return update
 
 
-def _params(context: ChatContext, services: TurnServices, rounds: Sequence[ToolRound]) -> ModelParams:
+def _expected(ask: ModelCandidate, services: TurnServices) -> tuple[ProviderName, str]:
+    """Return provider and model that are about to be asked: those of the plan, or of who stands in for them."""
+    if ask.fallback_from is None or ask.source == "local":
+        return services.plan.provider, services.plan.model
+    return ask.source, services.models.default_model(ask.source) or ""
+
+
+def _params(
+    context: ChatContext, services: TurnServices, rounds: Sequence[ToolRound], *, takes_tools: bool
+) -> ModelParams:
     """Return how to answer; after enough rounds the model has to do without tools."""
-    plan, tools = services.plan, services.tools.definitions
+    plan, tools = services.plan, services.tools.definitions if takes_tools else ()
     spent = sum(step["ms"] or 0 for round_ in rounds for step in round_["steps"])
     enough = len(rounds) >= MAX_ROUNDS or spent > TURN_SECONDS * 1000
     return ModelParams(

@@ -193,7 +193,7 @@ class TurnStarter:
             raise NotAuthenticated("Sign in to use tools.")
         if not names or user_id is None:
             return NO_TOOLS
-        if plan_.is_demo_model or not self.models.takes_tools(plan_.provider, plan_.model):
+        if not self.models.takes_tools(plan_.provider, plan_.model):
             if insists:
                 raise ModelCannot("This model takes no tools; switch them off or choose another model.")
             return NO_TOOLS

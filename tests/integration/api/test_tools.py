@@ -6,11 +6,12 @@ from typing import Any
 import openpyxl
 import pytest
 
+from llama_service.settings import Settings
 from persistence import runs
 from tests.conftest import Database, Join
 from tests.integration.api.test_chat import messages
 from tests.providers import AIHubServer, OllamaServer, OpenAIServer
-from tests.support import Event, Person, Server, events_of
+from tests.support import Event, Person, Server, events_of, serving
 
 EVERY = ["search_files", "read_file", "list_tables", "query_table", "calculate", "current_date"]
 
@@ -331,3 +332,14 @@ async def test_an_exported_conversation_has_its_steps_and_brings_them_back(
     imported = await boris.http.post("/conversations/import", content=exported.content)
     (conversation,) = imported.json()["conversation_ids"]
     assert (await messages(boris, conversation))[-1]["steps"] == answer["steps"]
+
+
+async def test_who_stands_in_without_tools_answers_without_them(settings: Settings, openai: OpenAIServer) -> None:
+    openai.script(fault="503")
+    changed = {"model_fallback_sources": ["aihub"]}
+    async with serving(settings.model_copy(update=changed)) as running:
+        person = await Person.join(running.url)
+        answer = await person.ask("Sum.", tools=["calculate"])
+        await person.close()
+    assert (answer["model_source"], answer["fallback_from"]) == ("aihub", "openai")
+    assert answer["steps"] == []
