@@ -173,3 +173,42 @@ async def test_an_approval_survives_every_worker(
     await follower.resume(there)
     assert (follower.faults, follower.events[-1].name) == ([], "done")
     assert letters.calls() == ["send_letter Ada"]
+
+
+async def test_sources_keep_their_numbers_over_a_takeover(
+    serve: Serve, parts: Stage, http: aiohttp.ClientSession, letters: McpProcess, model: OpenAIServer
+) -> None:
+    first, second = await pair(serve, model)
+    anna = await Account(http, first.url).join()
+    name = await add_server(parts, anna, letters)
+    for file, text in (("oak.txt", b"The oak table costs 120 euros."), ("elm.txt", b"Elm chairs take nine days.")):
+        stored = await anna.upload(file, text)
+
+        async def searchable(file_id: str = stored["id"]) -> bool:
+            return bool((await anna.call("GET", f"/files/{file_id}"))["chunks_total"])
+
+        await eventually(searchable, 60)
+    rounds = [
+        [("read_file", {"file": "oak.txt"}), (f"{name}__wait", {"seconds": 2})],
+        [("read_file", {"file": "elm.txt"})],
+    ]
+    model.script(rounds=rounds, reply="It costs 120 euros [1] and takes nine days [2].")
+    follower = Follower(anna)
+    asked = follower.ask("What does it cost?", tools=["read_file", f"{name}__wait"], use_rag=False)
+    reading = asyncio.create_task(asked)
+
+    async def first_source() -> bool:
+        return any(event.name == "sources" for event in follower.events) and bool(letters.calls())
+
+    await eventually(first_source)
+    await first.kill()
+    await reading
+    there = at(anna, second)
+    await follower.resume(there)
+    assert (follower.faults, follower.events[-1].name) == ([], "done")
+    told = [[source["n"] for source in event.data["sources"]] for event in follower.events if event.name == "sources"]
+    assert told == [[1], [1, 2]]
+    message = await answer_of(there, follower.start["conversation_id"])
+    assert [source["file_name"] for source in message["sources"]] == ["oak.txt", "elm.txt"]
+    assert message["content"] == "It costs 120 euros [1] and takes nine days [2]."
+    assert [step["sources"] for step in message["steps"]] == [[1], [], [2]]
