@@ -7,7 +7,9 @@ from langchain_core.messages import AnyMessage, convert_to_messages
 from pydantic import ConfigDict, Field, ValidationError
 
 from api.errors import details_of
+from api.schemas.chat import ToolName
 from api.schemas.common import Body, clean_text
+from chains.types import ReasoningEffort
 from llama_service.errors import BadRequest, ValidationFailed
 from llama_service.settings import ModelSource
 
@@ -83,6 +85,9 @@ class TurnOptions(Body):
     temperature: float | None = Field(default=None, ge=0, le=2)
     max_tokens: int | None = Field(default=None, ge=1, le=200_000)
     file_ids: list[UUID] | None = Field(default=None, max_length=200)
+    image_file_ids: list[UUID] | None = Field(default=None, max_length=8)
+    tools: list[ToolName] | None = Field(default=None, max_length=128)
+    reasoning_effort: ReasoningEffort | None = None
 
 
 class RunConfig(Body):

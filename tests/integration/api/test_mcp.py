@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from aiohttp import web
+from langgraph_sdk import get_client
 
 from tests.conftest import Database, Join
 from tests.integration.api.test_chat import messages
@@ -472,3 +473,31 @@ async def test_servers_are_asked_again_in_the_background(
     await server.app.state.resources.tools.check_stale(300)
     (again,) = [each for each in (await admin.get("/admin/mcp-servers"))["items"] if each["id"] == made["id"]]
     assert (again["status"], bool(again["tools"])) == ("ok", True)
+
+
+async def test_langgraphs_own_client_calls_tools_and_answers_an_approval(
+    server: Server, add: Add, letters: McpProcess, anna: Person, openai: OpenAIServer
+) -> None:
+    await add("letters", letters.url)
+    before = len(letters.calls())
+    openai.script(rounds=[[("letters__send_letter", {"to": "Sdk", "text": "Hi"})]])
+    client: Any = get_client(
+        url=f"{server.url}/langgraph", headers={"Authorization": anna.http.headers["Authorization"]}, api_key=None
+    )
+    thread = (await client.threads.create())["thread_id"]
+    question = {"messages": [{"role": "user", "content": "Write."}]}
+    context = {"tools": ["letters__send_letter"]}
+    await client.runs.wait(thread, "chat", input=question, context=context)
+    state = await client.threads.get_state(thread)
+    (asked,) = state["interrupts"]
+    (step,) = asked["value"]["steps"]
+    assert (step["name"], step["arguments"]) == ("letters__send_letter", {"to": "Sdk", "text": "Hi"})
+    # What is no decision leaves it waiting.
+    await client.runs.wait(thread, "chat", command={"resume": "yes, please"})
+    assert len(letters.calls()) == before
+    decision = {"step_id": step["step_id"], "decision": "approve"}
+    values = await client.runs.wait(thread, "chat", command={"resume": [decision]})
+    assert letters.calls()[before:] == ["send_letter Sdk"]
+    assert values["messages"][-1]["content"] == "The tools say: Sent to Sdk: Hi"
+    assert values["rounds"][0]["steps"][0]["status"] == "done"
+    await client.aclose()

@@ -1,7 +1,8 @@
 """A worker dies around a call of a tool: the tool runs once, and the answer comes."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
@@ -41,174 +42,137 @@ async def model() -> AsyncIterator[OpenAIServer]:
         yield running
 
 
-async def pair(serve: Serve, model: OpenAIServer) -> tuple[Service, Service]:
-    """Return two API processes on one database that ask the model."""
+@dataclass
+class Scene:
+    """Two API processes on one database, a model that calls tools, and an MCP server. Anna asks the first of them."""
+
+    parts: Stage
+    first: Service
+    second: Service
+    model: OpenAIServer
+    letters: McpProcess
+    anna: Account
+    follower: Follower
+
+    @property
+    def prefix(self) -> str:
+        """The beginning of the names of the server's tools: one for each test, since they share a database."""
+        return "s" + self.letters.url.split(":")[2].split("/")[0]
+
+    async def add_server(self, approval: str = "never") -> None:
+        """Add the MCP server, as an administrator does."""
+        with psycopg.connect(self.parts.environment["DATABASE_URL"], autocommit=True) as connection:
+            connection.execute("UPDATE users SET is_superuser = true WHERE id = %s", (self.anna.user_id,))
+        body = {"name": self.prefix, "url": self.letters.url, "approval": approval}
+        assert (await self.anna.call("POST", "/admin/mcp-servers", body))["status"] == "ok"
+
+    def tool(self, name: str) -> str:
+        """Return the name by which the model calls a tool of the server."""
+        return f"{self.prefix}__{name}"
+
+    async def ask_until(self, seen: Callable[[], bool], *tools: str) -> None:
+        """Ask; when `seen` says so, the process that answers is killed."""
+        reading = asyncio.create_task(self.follower.ask("Do it, please.", tools=list(tools), use_rag=False))
+
+        async def look() -> bool:
+            return seen()
+
+        await eventually(look)
+        await self.first.kill()
+        await reading
+
+    def heard(self, name: str) -> list[dict[str, Any]]:
+        """Return the data of the events of this name."""
+        return [event.data for event in self.follower.events if event.name == name]
+
+    async def ended(self) -> dict[str, Any]:
+        """Read on at the other process until the run is done; return the answer."""
+        there = at(self.anna, self.second)
+        await self.follower.resume(there)
+        assert self.follower.faults == []
+        assert self.follower.events[-1].name == "done", self.follower.events[-1].data
+        return await answer_of(there, self.follower.start["conversation_id"])
+
+
+@pytest.fixture
+async def scene(
+    serve: Serve, parts: Stage, http: aiohttp.ClientSession, letters: McpProcess, model: OpenAIServer
+) -> Scene:
+    """The two processes, with the server added."""
     environment = {"OPENAI_BASE_URL": model.url, "OPENAI_API_KEY": "sk-test", "DEFAULT_MODEL_SOURCE": "openai"}
     first, second = await serve("tools-a", **environment), await serve("tools-b", **environment)
-    return first, second
-
-
-async def add_server(parts: Stage, account: Account, letters: McpProcess, **fields: Any) -> str:
-    """Add the MCP server under a name of this test's own, and return the name."""
-    with psycopg.connect(parts.environment["DATABASE_URL"], autocommit=True) as connection:
-        connection.execute("UPDATE users SET is_superuser = true WHERE id = %s", (account.user_id,))
-    name = "s" + letters.url.split(":")[2].split("/")[0]
-    body = {"name": name, "url": letters.url, "approval": "never", **fields}
-    made = await account.call("POST", "/admin/mcp-servers", body)
-    assert made["status"] == "ok"
-    return name
-
-
-async def ask(account: Account, question: str, tool: str) -> tuple[Follower, "asyncio.Task[None]"]:
-    follower = Follower(account)
-    return follower, asyncio.create_task(follower.ask(question, tools=[tool], use_rag=False))
-
-
-def step_statuses(follower: Follower) -> list[str]:
-    return [event.data["step"]["status"] for event in follower.events if event.name == "step"]
-
-
-async def test_a_worker_that_dies_after_a_tool_does_not_run_it_again(
-    serve: Serve, parts: Stage, http: aiohttp.ClientSession, letters: McpProcess, model: OpenAIServer
-) -> None:
-    first, second = await pair(serve, model)
     anna = await Account(http, first.url).join()
-    name = await add_server(parts, anna, letters)
-    tool = f"{name}__send_letter"
+    return Scene(parts, first, second, model, letters, anna, Follower(anna))
+
+
+async def test_a_worker_that_dies_after_a_tool_does_not_run_it_again(scene: Scene) -> None:
+    await scene.add_server()
+    tool = scene.tool("send_letter")
     # The model is silent when it is asked again: the worker dies between the tool's end and the answer's first word.
     rounds = [[(tool, {"to": "Ada", "text": "Hello"})]]
-    model.script(rounds=rounds, preamble="Just a moment.", fault="hang_before", every=2)
-    follower, reading = await ask(anna, "Write to Ada.", tool)
-
-    async def done() -> bool:
-        return "done" in step_statuses(follower)
-
-    await eventually(done)
-    await first.kill()
-    await reading
-    there = at(anna, second)
-    model.script(reply="It is sent.")
-    await follower.resume(there)
-    assert follower.faults == []
-    assert follower.events[-1].name == "done", follower.events[-1].data
-    assert letters.calls() == ["send_letter Ada"]
-    message = await answer_of(there, follower.start["conversation_id"])
-    assert message["content"] == follower.text == "Just a moment. \n\nIt is sent."
+    scene.model.script(rounds=rounds, preamble="Just a moment.", fault="hang_before", every=2)
+    await scene.ask_until(lambda: any(data["step"]["status"] == "done" for data in scene.heard("step")), tool)
+    scene.model.script(reply="It is sent.")
+    message = await scene.ended()
+    assert scene.letters.calls() == ["send_letter Ada"]
+    assert message["content"] == scene.follower.text == "Just a moment. \n\nIt is sent."
     assert [step["status"] for step in message["steps"]] == ["done"]
-    trace = await there.call("GET", f"/messages/{message['id']}/trace")
+    trace = await at(scene.anna, scene.second).call("GET", f"/messages/{message['id']}/trace")
     assert trace["attempt"] == 2
 
 
-async def test_a_call_that_changes_something_is_not_repeated_where_nobody_knows_its_end(
-    serve: Serve, parts: Stage, http: aiohttp.ClientSession, letters: McpProcess, model: OpenAIServer
-) -> None:
-    first, second = await pair(serve, model)
-    anna = await Account(http, first.url).join()
-    name = await add_server(parts, anna, letters)
-    tool = f"{name}__send_slowly"
-    model.script(rounds=[[(tool, {"seconds": 30})]])
-    follower, reading = await ask(anna, "Send it.", tool)
-
-    async def begun() -> bool:
-        return bool(letters.calls())
-
-    await eventually(begun)
-    await first.kill()
-    await reading
-    there = at(anna, second)
-    await follower.resume(there)
-    assert (follower.faults, follower.events[-1].name) == ([], "done")
-    assert letters.calls() == ["send_slowly"]
-    message = await answer_of(there, follower.start["conversation_id"])
+async def test_a_call_that_changes_something_is_not_repeated_where_nobody_knows_its_end(scene: Scene) -> None:
+    await scene.add_server()
+    tool = scene.tool("send_slowly")
+    scene.model.script(rounds=[[(tool, {"seconds": 30})]])
+    await scene.ask_until(lambda: bool(scene.letters.calls()), tool)
+    message = await scene.ended()
+    assert scene.letters.calls() == ["send_slowly"]
     assert [step["status"] for step in message["steps"]] == ["failed"]
     assert "not known whether it took effect" in message["content"], "the model was told"
 
 
-async def test_a_call_that_only_reads_is_made_again(
-    serve: Serve, parts: Stage, http: aiohttp.ClientSession, letters: McpProcess, model: OpenAIServer
-) -> None:
-    first, second = await pair(serve, model)
-    anna = await Account(http, first.url).join()
-    name = await add_server(parts, anna, letters)
-    tool = f"{name}__wait"
-    model.script(rounds=[[(tool, {"seconds": 2})]])
-    follower, reading = await ask(anna, "Wait.", tool)
-
-    async def begun() -> bool:
-        return bool(letters.calls())
-
-    await eventually(begun)
-    await first.kill()
-    await reading
-    there = at(anna, second)
-    await follower.resume(there)
-    assert (follower.faults, follower.events[-1].name) == ([], "done")
-    assert letters.calls() == ["wait", "wait"]
-    message = await answer_of(there, follower.start["conversation_id"])
+async def test_a_call_that_only_reads_is_made_again(scene: Scene) -> None:
+    await scene.add_server()
+    tool = scene.tool("wait")
+    scene.model.script(rounds=[[(tool, {"seconds": 2})]])
+    await scene.ask_until(lambda: bool(scene.letters.calls()), tool)
+    message = await scene.ended()
+    assert scene.letters.calls() == ["wait", "wait"]
     assert [(step["status"], step["result_preview"]) for step in message["steps"]] == [("done", "Waited.")]
 
 
-async def test_an_approval_survives_every_worker(
-    serve: Serve, parts: Stage, http: aiohttp.ClientSession, letters: McpProcess, model: OpenAIServer
-) -> None:
-    first, second = await pair(serve, model)
-    anna = await Account(http, first.url).join()
-    name = await add_server(parts, anna, letters, approval="per_tool")
-    tool = f"{name}__send_letter"
-    model.script(rounds=[[(tool, {"to": "Ada", "text": "Hello"})]])
-    follower, reading = await ask(anna, "Write to Ada.", tool)
-
-    async def waits() -> bool:
-        return any(event.name == "action" for event in follower.events)
-
-    await eventually(waits)
-    await first.kill()
-    await reading
-    there = at(anna, second)
-    assert letters.calls() == []
-    assert (await there.call("GET", f"/chat/runs/{follower.run_id}"))["status"] == "waiting"
-    (step_id,) = next(event.data["step_ids"] for event in follower.events if event.name == "action")
+async def test_an_approval_survives_every_worker(scene: Scene) -> None:
+    await scene.add_server(approval="per_tool")
+    tool = scene.tool("send_letter")
+    scene.model.script(rounds=[[(tool, {"to": "Ada", "text": "Hello"})]])
+    await scene.ask_until(lambda: bool(scene.heard("action")), tool)
+    assert scene.letters.calls() == []
+    there, run_id = at(scene.anna, scene.second), scene.follower.run_id
+    assert (await there.call("GET", f"/chat/runs/{run_id}"))["status"] == "waiting"
+    (step_id,) = scene.heard("action")[0]["step_ids"]
     decision = {"step_id": step_id, "decision": "approve"}
-    await there.call("POST", f"/chat/runs/{follower.run_id}/resume", {"decisions": [decision]})
-    await follower.resume(there)
-    assert (follower.faults, follower.events[-1].name) == ([], "done")
-    assert letters.calls() == ["send_letter Ada"]
+    await there.call("POST", f"/chat/runs/{run_id}/resume", {"decisions": [decision]})
+    await scene.ended()
+    assert scene.letters.calls() == ["send_letter Ada"]
 
 
-async def test_sources_keep_their_numbers_over_a_takeover(
-    serve: Serve, parts: Stage, http: aiohttp.ClientSession, letters: McpProcess, model: OpenAIServer
-) -> None:
-    first, second = await pair(serve, model)
-    anna = await Account(http, first.url).join()
-    name = await add_server(parts, anna, letters)
+async def test_sources_keep_their_numbers_over_a_takeover(scene: Scene) -> None:
+    await scene.add_server()
     for file, text in (("oak.txt", b"The oak table costs 120 euros."), ("elm.txt", b"Elm chairs take nine days.")):
-        stored = await anna.upload(file, text)
+        stored = await scene.anna.upload(file, text)
 
         async def searchable(file_id: str = stored["id"]) -> bool:
-            return bool((await anna.call("GET", f"/files/{file_id}"))["chunks_total"])
+            return bool((await scene.anna.call("GET", f"/files/{file_id}"))["chunks_total"])
 
         await eventually(searchable, 60)
-    rounds = [
-        [("read_file", {"file": "oak.txt"}), (f"{name}__wait", {"seconds": 2})],
-        [("read_file", {"file": "elm.txt"})],
-    ]
-    model.script(rounds=rounds, reply="It costs 120 euros [1] and takes nine days [2].")
-    follower = Follower(anna)
-    asked = follower.ask("What does it cost?", tools=["read_file", f"{name}__wait"], use_rag=False)
-    reading = asyncio.create_task(asked)
-
-    async def first_source() -> bool:
-        return any(event.name == "sources" for event in follower.events) and bool(letters.calls())
-
-    await eventually(first_source)
-    await first.kill()
-    await reading
-    there = at(anna, second)
-    await follower.resume(there)
-    assert (follower.faults, follower.events[-1].name) == ([], "done")
-    told = [[source["n"] for source in event.data["sources"]] for event in follower.events if event.name == "sources"]
+    wait = scene.tool("wait")
+    rounds = [[("read_file", {"file": "oak.txt"}), (wait, {"seconds": 2})], [("read_file", {"file": "elm.txt"})]]
+    scene.model.script(rounds=rounds, reply="It costs 120 euros [1] and takes nine days [2].")
+    await scene.ask_until(lambda: bool(scene.heard("sources") and scene.letters.calls()), "read_file", wait)
+    message = await scene.ended()
+    told = [[source["n"] for source in data["sources"]] for data in scene.heard("sources")]
     assert told == [[1], [1, 2]]
-    message = await answer_of(there, follower.start["conversation_id"])
     assert [source["file_name"] for source in message["sources"]] == ["oak.txt", "elm.txt"]
     assert message["content"] == "It costs 120 euros [1] and takes nine days [2]."
     assert [step["sources"] for step in message["steps"]] == [[1], [], [2]]

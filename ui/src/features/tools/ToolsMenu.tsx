@@ -27,7 +27,7 @@ export function ToolsMenu({ chosen, onChoose, able }: ToolsMenuProps) {
   return (
     <Popover.Root>
       <Popover.Trigger asChild>
-        <button type="button" className="tools" data-on={able && on.length > 0} aria-label={`${t("tools.title")}: ${label}`}>
+        <button type="button" className="state-button tools" data-on={able && on.length > 0} aria-label={`${t("tools.title")}: ${label}`}>
           <Icon name="tool" size={16} />
           {able && on.length > 0 && <span className="tools__count">{on.length}</span>}
         </button>
