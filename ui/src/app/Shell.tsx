@@ -6,11 +6,14 @@ import { IconButton } from "@/shared/ui/controls";
 import { Icon } from "@/shared/ui/Icon";
 import { Logo } from "@/shared/ui/Logo";
 import { KeyboardHelp } from "./KeyboardHelp";
+import { RunMark, useRunNews } from "./RunMark";
 import { ShellContext } from "./shellContext";
 import { UserMenu } from "./UserMenu";
 import { useEscape } from "@/shared/hooks/useEscape";
 import { useShortcuts } from "./useShortcuts";
 import "./shell.css";
+
+const mark = (conversationId: string) => <RunMark conversationId={conversationId} />;
 
 /** The frame of every page: the conversations at the side, the page beside them. */
 export function Shell() {
@@ -41,6 +44,7 @@ export function Shell() {
     currentId,
     goTo,
   });
+  useRunNews(currentId, goTo);
   useEscape(open, () => setOpen(false));
   const frame = useMemo(() => ({ openMenu: () => setOpen(true) }), []);
 
@@ -66,7 +70,7 @@ export function Shell() {
             <Icon name="folder" size={18} />
             {t("nav.files")}
           </Link>
-          <ConversationList currentId={currentId} search={search} onOpen={goTo} onGone={newChat} />
+          <ConversationList currentId={currentId} search={search} onOpen={goTo} onGone={newChat} mark={mark} />
           <UserMenu onHelp={() => setHelp(true)} />
         </nav>
         {open && <button type="button" className="shell__veil" aria-label={t("app.closeMenu")} onClick={() => setOpen(false)} />}

@@ -1,4 +1,4 @@
-import { memo, useState, type FormEvent, type MouseEvent } from "react";
+import { memo, useState, type FormEvent, type MouseEvent, type ReactNode } from "react";
 import { usePatchConversation } from "@/shared/api/conversation";
 import type { Conversation } from "@/shared/api/types";
 import { useT } from "@/shared/i18n";
@@ -12,10 +12,11 @@ interface ConversationItemProps {
   current: boolean;
   onOpen: (id: string) => void;
   onDelete: (conversation: Conversation) => void;
+  mark: (id: string) => ReactNode;
 }
 
 export const ConversationItem = memo(function ConversationItem(props: ConversationItemProps) {
-  const { conversation, current, onOpen } = props;
+  const { conversation, current, onOpen, mark } = props;
   const t = useT();
   const [renaming, setRenaming] = useState(false);
   const title = conversation.title || t("conversations.untitled");
@@ -38,6 +39,7 @@ export const ConversationItem = memo(function ConversationItem(props: Conversati
         <span className="conversation__title">{title}</span>
         {conversation.snippet && <Snippet text={conversation.snippet} hits={conversation.highlights ?? []} />}
       </a>
+      {mark(conversation.id)}
       <ItemMenu {...props} title={title} onRename={() => setRenaming(true)} />
     </div>
   );

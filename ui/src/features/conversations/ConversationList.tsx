@@ -1,6 +1,6 @@
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { useDeferredValue, useEffect, useMemo, useRef, useState, type KeyboardEvent, type RefObject } from "react";
+import { useDeferredValue, useEffect, useMemo, useRef, useState, type KeyboardEvent, type ReactNode, type RefObject } from "react";
 import type { Conversation } from "@/shared/api/types";
 import { useT } from "@/shared/i18n";
 import { IconButton } from "@/shared/ui/controls";
@@ -24,10 +24,12 @@ interface ConversationListProps {
   onOpen: (id: string) => void;
   /** Called when the open conversation is deleted. */
   onGone: () => void;
+  /** Draws what goes on in a conversation. */
+  mark: (id: string) => ReactNode;
 }
 
 /** All conversations, of which only the lines in the window are in the document. */
-export function ConversationList({ currentId, search, onOpen, onGone }: ConversationListProps) {
+export function ConversationList({ currentId, search, onOpen, onGone, mark }: ConversationListProps) {
   const t = useT();
   const [text, setText] = useState("");
   const [archived, setArchived] = useState(false);
@@ -93,6 +95,7 @@ export function ConversationList({ currentId, search, onOpen, onGone }: Conversa
         currentId={currentId}
         onOpen={onOpen}
         onDelete={remove}
+        mark={mark}
         loadMore={query.hasNextPage && !query.isFetching ? () => void query.fetchNextPage() : null}
       />
     </section>
@@ -117,10 +120,11 @@ interface LinesProps {
   currentId: string | null;
   onOpen: (id: string) => void;
   onDelete: (conversation: Conversation) => void;
+  mark: (id: string) => ReactNode;
   loadMore: (() => void) | null;
 }
 
-function Lines({ list: scroller, onKeyDown, conversations, currentId, onOpen, onDelete, loadMore }: LinesProps) {
+function Lines({ list: scroller, onKeyDown, conversations, currentId, onOpen, onDelete, mark, loadMore }: LinesProps) {
   const t = useT();
   const lines = useMemo(() => grouped(conversations), [conversations]);
   const virtual = useVirtualizer({
@@ -169,6 +173,7 @@ function Lines({ list: scroller, onKeyDown, conversations, currentId, onOpen, on
                 current={line.conversation.id === currentId}
                 onOpen={onOpen}
                 onDelete={onDelete}
+                mark={mark}
               />
             </li>
           );

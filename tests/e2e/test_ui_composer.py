@@ -1,4 +1,4 @@
-"""Pictures and queued messages in the composer."""
+"""The composer: pictures, queued messages, how much a model thinks; and answers that go on elsewhere."""
 
 import base64
 import re
@@ -124,3 +124,20 @@ async def test_how_much_a_model_thinks_is_chosen(open_page: OpenPage, anna: Pers
     await ask(page, "Think about it.")
     await answered(page)
     assert openai.chats[before].body["reasoning_effort"] == "high"
+
+
+async def test_an_answer_in_another_chat_is_marked_and_told_when_ready(
+    open_page: OpenPage, anna: Person, openai: OpenAIServer
+) -> None:
+    page = await open_page(anna)
+    openai.script(tokens=[f"word{n} " for n in range(40)], delay=0.1)
+    await ask(page, "A long one, please.")
+    await expect(answers(page)).to_contain_text("word1")
+    await page.get_by_role("button", name="New chat").click()
+    await expect(answers(page)).to_have_count(0)
+    await expect(page.get_by_role("img", name="an answer is being written")).to_be_visible()
+    news = page.get_by_text("An answer in another chat is ready.")
+    await expect(news).to_be_visible()
+    await expect(page.get_by_role("img", name="an answer is being written")).to_have_count(0)
+    await page.get_by_role("button", name="Open", exact=True).click()
+    await expect(answers(page)).to_contain_text("word39")
