@@ -47,6 +47,9 @@ class TurnRecord:
     summary: Summary | None = None
     retrieve_ms: int | None = None
     first_token_ms: int | None = None
+    # How long the model has thought, and since when it does so now.
+    reasoning_ms: int | None = None
+    reasoning_since: int | None = None
     checkpoint_id: str | None = None
 
     @property
@@ -58,6 +61,14 @@ class TurnRecord:
     def reasoning(self) -> str:
         """What this run's model has thought so far."""
         return "".join(self.reasoning_parts)
+
+    def note_reasoning(self, *, goes_on: bool) -> None:
+        """Count the time between the first piece of a thought and the first that is none."""
+        if goes_on:
+            self.reasoning_since = self.elapsed_ms() if self.reasoning_since is None else self.reasoning_since
+        elif self.reasoning_since is not None:
+            self.reasoning_ms = (self.reasoning_ms or 0) + self.elapsed_ms() - self.reasoning_since
+            self.reasoning_since = None
 
     def elapsed_ms(self) -> int:
         """Return whole milliseconds since the turn began."""

@@ -132,6 +132,7 @@ class Timings(Shape):
 
     retrieve_ms: int | None = None
     first_token_ms: int | None = None
+    reasoning_ms: int | None = None
     total_ms: int
 
 

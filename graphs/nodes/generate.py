@@ -188,8 +188,10 @@ async def _stream(
     async with aclosing(stream):
         async for item in stream:
             if isinstance(item, str):
+                record.note_reasoning(goes_on=False)
                 _write(record.parts, write, citations.feed(item.replace("\x00", "")))  # Postgres can't keep it
             elif isinstance(item, Reasoning):
+                record.note_reasoning(goes_on=True)
                 thought = item.text.replace("\x00", "")
                 record.reasoning_parts.append(thought)
                 write({"event": "reasoning", "content": thought})
@@ -197,6 +199,7 @@ async def _stream(
                 record.start = item
                 record.first_token_ms = record.first_token_ms or record.elapsed_ms()
             elif isinstance(item, StreamEnd):
+                record.note_reasoning(goes_on=False)
                 record.end, calls = item, item.tool_calls
     return calls if params.tools and params.tool_choice != "none" else ()
 

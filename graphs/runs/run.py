@@ -261,6 +261,7 @@ class Run:
             "timings": {
                 "retrieve_ms": record.retrieve_ms,
                 "first_token_ms": record.first_token_ms,
+                "reasoning_ms": record.reasoning_ms,
                 "total_ms": record.elapsed_ms(),
             },
         }

@@ -180,7 +180,9 @@ async def test_thoughts_are_folded_above_the_answer(open_page: OpenPage, anna: P
     await expect(thoughts.get_by_text("Let me see.")).to_be_visible()
     await shot(page, "thoughts")
     await page.reload()
-    await (await answered(page)).get_by_text("Thoughts").click()
+    # The seconds are kept with the answer.
+    await expect(thoughts.locator("summary")).to_have_text(re.compile(r"^Thought for [\d.]+ (sec|ms)$"))
+    await thoughts.locator("summary").click()
     await expect(answer.get_by_text("Let me see.")).to_be_visible()
 
 

@@ -47,7 +47,7 @@ async def test_an_answer_has_all_that_the_contract_names(anna: Person, openai: O
     assert answer["response"] == "The answer is forty-two."
     assert (answer["model_source"], answer["model_name"], answer["fallback_from"]) == ("openai", "gpt-4", None)
     assert answer["usage"]["total_tokens"] == answer["usage"]["input_tokens"] + answer["usage"]["output_tokens"]
-    assert set(answer["timings"]) == {"retrieve_ms", "first_token_ms", "total_ms"}
+    assert set(answer["timings"]) == {"retrieve_ms", "first_token_ms", "reasoning_ms", "total_ms"}
     question, reply = await messages(anna, answer["conversation_id"])
     assert (question["role"], question["content"], question["parent_id"]) == ("user", "What is the answer?", None)
     assert (reply["role"], reply["content"], reply["status"]) == ("assistant", answer["response"], "complete")

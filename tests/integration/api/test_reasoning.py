@@ -37,6 +37,7 @@ async def test_thoughts_have_events_and_a_place_of_their_own(anna: Person, opena
     assert last < min(event.id for event in events if event.name == "chunk")
     answer = (await messages(anna, events[0].data["conversation_id"]))[-1]
     assert (answer["content"], answer["reasoning"]) == (ANSWER, THOUGHTS)
+    assert 0 < answer["timings"]["reasoning_ms"] < answer["timings"]["total_ms"]
     # The run can be read again.
     run = events[0].data["run_id"]
     async with anna.http.stream("GET", f"/chat/runs/{run}/stream") as response:

@@ -2859,6 +2859,8 @@ export interface components {
         Timings: {
             /** First Token Ms */
             first_token_ms?: number | null;
+            /** Reasoning Ms */
+            reasoning_ms?: number | null;
             /** Retrieve Ms */
             retrieve_ms?: number | null;
             /** Total Ms */

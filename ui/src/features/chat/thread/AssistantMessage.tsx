@@ -30,7 +30,7 @@ export function AssistantMessage({ row: { message, run } }: { row: Row }) {
     <article className="message message--answer" aria-label={t("chat.assistant")} aria-busy={growing}>
       <Fallback message={message} />
       <Pending count={live?.pending ?? 0} />
-      {reasoning && <Thoughts text={reasoning} live={live} />}
+      {reasoning && <Thoughts text={reasoning} live={live} recordedMs={thoughtMs(message)} />}
       <Steps
         steps={steps}
         sources={sources}
@@ -45,6 +45,11 @@ export function AssistantMessage({ row: { message, run } }: { row: Row }) {
     </article>
   );
 }
+
+const thoughtMs = ({ timings }: Message): number | null => {
+  const ms = timings?.["reasoning_ms"];
+  return typeof ms === "number" ? ms : null;
+};
 
 interface EndedProps {
   message: Message;
