@@ -67,8 +67,7 @@ async def test_search_marks_its_hits(open_page: OpenPage, anna: Person, openai: 
     await anna.ask("Tell me about rodents")
     page = await open_page(anna)
     await expect(message(page)).to_be_focused()
-    await page.keyboard.press("Control+k")
-    await page.keyboard.type("capybara")
+    await page.get_by_role("searchbox", name="Search chats").fill("capybara")
     hit = page.get_by_role("navigation").locator("mark").first
     await expect(hit).to_have_text(re.compile("capybara", re.IGNORECASE))
     await hit.click()

@@ -1,25 +1,41 @@
-import { useNavigate } from "@tanstack/react-router";
-import { lazy, Suspense, useState } from "react";
+import { useQuery } from "@tanstack/react-query";
+import { useNavigate, useSearch } from "@tanstack/react-router";
+import { lazy, Suspense, useEffect, useState } from "react";
 import type { Place } from "@/features/citations/place";
+import { filesQuery } from "@/features/files/api";
 import { FilesPage } from "@/features/files/FilesPage";
+import type { StoredFile } from "@/shared/api/types";
 import { useT } from "@/shared/i18n";
 import { PageHead } from "./PageHead";
 
 const DocumentPanel = lazy(async () => ({ default: (await import("@/features/citations/DocumentPanel")).DocumentPanel }));
+
+const beginningOf = ({ id, name }: StoredFile): Place => ({
+  fileId: id,
+  fileName: name,
+  page: null,
+  start: 0,
+  end: 0,
+  snippet: "",
+});
 
 /** The library of files; beside it the one that is being looked at. */
 export function FilesScreen() {
   const t = useT();
   const navigate = useNavigate();
   const [place, setPlace] = useState<Place | null>(null);
+  const { open } = useSearch({ strict: false });
+  const { data: files } = useQuery({ ...filesQuery(null), enabled: open !== undefined });
+  const wanted = files?.find(({ id }) => id === open);
+  useEffect(() => {
+    if (wanted) setPlace(beginningOf(wanted));
+  }, [wanted]);
   return (
     <div className="conversation-screen">
       <div className="conversation-screen__main">
         <PageHead title={t("files.title")} />
         <FilesPage
-          onPreview={({ id, name }) =>
-            setPlace({ fileId: id, fileName: name, page: null, start: 0, end: 0, snippet: "" })
-          }
+          onPreview={(file) => setPlace(beginningOf(file))}
           onOpenConversation={(id) => void navigate({ to: "/c/$id", params: { id } })}
         />
       </div>

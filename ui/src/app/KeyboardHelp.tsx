@@ -4,7 +4,7 @@ import { Modal } from "@/shared/ui/Modal";
 
 const SHORTCUTS: [Key, string[]][] = [
   ["keys.newChat", ["Ctrl", "Shift", "O"]],
-  ["keys.search", ["Ctrl", "K"]],
+  ["keys.palette", ["Ctrl", "K"]],
   ["keys.focus", ["Shift", "Esc"]],
   ["keys.send", ["Enter"]],
   ["keys.newline", ["Shift", "Enter"]],

@@ -5,6 +5,7 @@ import { useT } from "@/shared/i18n";
 import { IconButton } from "@/shared/ui/controls";
 import { Icon } from "@/shared/ui/Icon";
 import { Logo } from "@/shared/ui/Logo";
+import { CommandPalette } from "./CommandPalette";
 import { KeyboardHelp } from "./KeyboardHelp";
 import { RunMark, useRunNews } from "./RunMark";
 import { ShellContext } from "./shellContext";
@@ -23,6 +24,7 @@ export function Shell() {
   const pathname = useRouterState({ select: (state) => state.location.pathname });
   const [open, setOpen] = useState(false);
   const [help, setHelp] = useState(false);
+  const [palette, setPalette] = useState(false);
   const search = useRef<HTMLInputElement>(null);
   const currentId = pathname.startsWith("/c/") ? (id ?? null) : null;
 
@@ -36,10 +38,7 @@ export function Shell() {
   const goTo = (conversationId: string) => void navigate({ to: "/c/$id", params: { id: conversationId } });
   useShortcuts({
     newChat,
-    search: () => {
-      setOpen(true);
-      search.current?.focus();
-    },
+    palette: () => setPalette(true),
     help: () => setHelp(true),
     currentId,
     goTo,
@@ -78,6 +77,7 @@ export function Shell() {
           <Outlet />
         </main>
       </div>
+      {palette && <CommandPalette onClose={() => setPalette(false)} onNewChat={newChat} onHelp={() => setHelp(true)} />}
       {help && <KeyboardHelp onClose={() => setHelp(false)} />}
     </ShellContext>
   );

@@ -59,7 +59,14 @@ const page = <Path extends string>(path: Path, component: ReturnType<typeof lazy
 
 const newChatRoute = createRoute({ getParentRoute: () => shellRoute, path: "/", component: ConversationScreen });
 const chatRoute = createRoute({ getParentRoute: () => shellRoute, path: "/c/$id", component: ConversationScreen });
-const filesRoute = page("/files", lazyRouteComponent(() => import("./FilesScreen"), "FilesScreen"));
+const filesRoute = createRoute({
+  getParentRoute: () => shellRoute,
+  path: "/files",
+  /** `open` is the id of the file that is looked at. */
+  validateSearch: (search: Record<string, unknown>): { open?: string } =>
+    typeof search["open"] === "string" ? { open: search["open"] } : {},
+  component: lazyRouteComponent(() => import("./FilesScreen"), "FilesScreen"),
+});
 const accountRoute = page("/account", lazyRouteComponent(() => import("./AccountScreen"), "AccountScreen"));
 const adminRoute = page("/admin", lazyRouteComponent(() => import("./AdminScreen"), "AdminScreen"));
 const studioRoute = page("/studio/{-$id}", lazyRouteComponent(() => import("./StudioScreen"), "StudioScreen"));

@@ -2,7 +2,7 @@ import { useEffect, useRef } from "react";
 
 interface Shortcuts {
   newChat: () => void;
-  search: () => void;
+  palette: () => void;
   help: () => void;
   goTo: (conversationId: string) => void;
   currentId: string | null;
@@ -35,7 +35,7 @@ function actionsOf(shortcuts: Shortcuts): Record<string, () => void> {
   };
   return {
     "Control+Shift+KeyO": shortcuts.newChat,
-    "Control+KeyK": shortcuts.search,
+    "Control+KeyK": shortcuts.palette,
     "Control+Slash": shortcuts.help,
     "Alt+ArrowUp": step(-1),
     "Alt+ArrowDown": step(1),
