@@ -20,7 +20,13 @@ _SECRET_TEXT = (
     (re.compile(r"(://)[^/@\s]*:[^@\s]*@"), r"\1***@"),
     (re.compile(r"(bearer\s+)[\w.~+/=-]+", re.IGNORECASE), r"\1***"),
 )
-_QUIET = {"uvicorn.access": logging.CRITICAL, "httpx": logging.WARNING, "httpcore": logging.WARNING}
+# `mcp` logs the ids of sessions and what servers answer; what matters of it is a step's reason.
+_QUIET = {
+    "uvicorn.access": logging.CRITICAL,
+    "httpx": logging.WARNING,
+    "httpcore": logging.WARNING,
+    "mcp": logging.CRITICAL,
+}
 
 
 def configure_logging(settings: Settings) -> None:

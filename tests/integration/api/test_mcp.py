@@ -291,7 +291,13 @@ async def test_a_run_is_stopped_while_a_tool_works(
 
 
 async def test_secrets_go_to_the_server_and_nowhere_else(
-    add: Add, admin: Person, letters: McpProcess, anna: Person, openai: OpenAIServer, database: Database
+    add: Add,
+    admin: Person,
+    letters: McpProcess,
+    anna: Person,
+    openai: OpenAIServer,
+    database: Database,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     made = await add("letters", letters.url, headers={"Authorization": SECRET}, user_header="X-User")
     assert made["header_names"] == ["Authorization"]
@@ -303,6 +309,8 @@ async def test_secrets_go_to_the_server_and_nowhere_else(
     openai.script(rounds=[[("letters__headers", {})]])
     answer = await anna.ask("Who am I?", tools=["letters__headers"])
     assert answer["steps"][0]["result_preview"] == f"authorization={SECRET}; x-user={anna.email}"
+    assert "4711" not in caplog.text
+    assert "session ID" not in caplog.text
     # Under another key the secret can't be read, which is said.
     database.execute("UPDATE mcp_servers SET headers = 'gAAAAAB' WHERE name = 'letters'")
     await admin.http.patch(f"/admin/mcp-servers/{made['id']}", json={"user_header": None})
