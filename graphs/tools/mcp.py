@@ -4,6 +4,7 @@ Whatever a server does, the caller gets a list or a result, or a ToolFailed with
 """
 
 import asyncio
+import importlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -49,10 +50,14 @@ async def list_tools(server: McpServer, headers: Mapping[str, str]) -> list[dict
     return await _within(LIST_SECONDS, exchange, _ask_for_tools(exchange.connection))
 
 
-async def _ask_for_tools(connection: "Connection") -> list[dict[str, Any]]:
-    from langchain_mcp_adapters.sessions import create_session
+async def _sessions() -> Any:
+    """Return the library, for those who use it: loaded beside the event loop, which it would hold up for a second."""
+    return await asyncio.to_thread(importlib.import_module, "langchain_mcp_adapters.sessions")
 
-    async with create_session(connection) as session:
+
+async def _ask_for_tools(connection: "Connection") -> list[dict[str, Any]]:
+    library = await _sessions()
+    async with library.create_session(connection) as session:
         await session.initialize()
         tools: list[Tool] = []
         cursor: str | None = None
@@ -138,13 +143,11 @@ def _caller(server: McpServer, tool: str, headers: Headers) -> Callable[..., Awa
 
 
 async def _call(connection: "Connection", tool: str, arguments: dict[str, Any]) -> str:
-    from langchain_mcp_adapters.sessions import create_session
-    from mcp.types import TextContent
-
-    async with create_session(connection) as session:
+    library = await _sessions()
+    async with library.create_session(connection) as session:
         await session.initialize()
         result = await session.call_tool(tool, arguments)
-    parts = [block.text if isinstance(block, TextContent) else f"[{block.type}]" for block in result.content]
+    parts = [block.text if block.type == "text" else f"[{block.type}]" for block in result.content]
     text = "\n".join(parts)
     if result.isError:
         raise ToolFailed(text[:4000] or "The tool failed without a word.")
