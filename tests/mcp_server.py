@@ -108,9 +108,10 @@ async def mcp_process(folder: Path, transport: Transport = "streamable_http") ->
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     mode = ["sse"] if transport == "sse" else []
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.mcp_server", str(port), str(folder), *mode, env=dict(os.environ)
-    )
+    argv = ("-m", "tests.mcp_server", str(port), str(folder), *mode)
+    # What it says of clients that leave in the middle of a call is nobody's failure.
+    with (folder / "log").open("wb") as log:
+        child = await asyncio.create_subprocess_exec(sys.executable, *argv, env=dict(os.environ), stderr=log)
     try:
         while True:
             try:
