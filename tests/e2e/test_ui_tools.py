@@ -194,6 +194,7 @@ async def test_an_administrator_adds_a_server_in_the_page(
     await dialog.get_by_label("Address", exact=True).fill("http://127.0.0.1:1/mcp")
     await dialog.get_by_label("Secret header").fill("Authorization")
     await dialog.get_by_label("Its value").fill("Bearer secret-in-the-page")
+    await shot(page, "mcp-dialog")
     await dialog.get_by_role("button", name="Save").click()
     await expect(dialog).to_have_count(0)
     await expect(section).to_contain_text("not reachable")
@@ -230,10 +231,15 @@ async def test_pictures_of_steps_and_a_card(
     await shot(page, f"tools-menu-{width}-{scheme}")
     await page.keyboard.press("Escape")
     await expect(page.get_by_role("button", name=re.compile("^Инструменты"))).to_be_focused()
-    openai.script(rounds=[[("calculate", {"expression": "(1200 * 1.19) / 12"}), LETTER]], preamble="Сейчас посчитаю.")
+    openai.script(
+        rounds=[[("calculate", {"expression": "(1200 * 1.19) / 12 + 0 * " + "1" * 120}), LETTER]],
+        preamble="Сейчас посчитаю.",
+    )
     await page.get_by_role("textbox", name="Сообщение").fill("Посчитай и напиши Аде.")
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("region", name="Разрешить «Send a letter»?")).to_be_visible()
     await shot(page, f"tools-card-{width}-{scheme}")
+    wide = "[...document.querySelectorAll('.message *')].filter((e) => e.getBoundingClientRect().right > innerWidth)"
+    assert await page.evaluate(f"{wide}.length") == 0
     await page.get_by_role("button", name="Запретить").click()
     await expect(page.get_by_text("запрещено")).to_be_visible()

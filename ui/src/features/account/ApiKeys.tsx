@@ -74,7 +74,7 @@ function CreateDialog({ onClose }: { onClose: () => void }) {
   if (create.data) return <ShownOnce name={create.data.name} value={create.data.key} onClose={onClose} />;
   return (
     <Modal title={t("keys.create")} onClose={onClose}>
-      <form className="account__form" onSubmit={submit}>
+      <form className="dialog-form" onSubmit={submit}>
         {create.error && <ErrorNotice error={create.error} />}
         <Field label={t("keys.name")} name="name" hint={t("keys.nameHint")} maxLength={100} pattern=".*\S.*" required />
         <fieldset className="choices choices--list">

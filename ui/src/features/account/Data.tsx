@@ -62,7 +62,7 @@ function DeleteDialog({ onClose, onLeft }: { onClose: () => void; onLeft: () => 
 
   return (
     <Modal title={t("account.delete")} text={t("account.deleteExplain")} onClose={onClose}>
-      <form className="account__form" onSubmit={submit}>
+      <form className="dialog-form" onSubmit={submit}>
         {remove.error && <ErrorNotice error={remove.error} />}
         <Field label={t("auth.password")} name="password" type="password" autoComplete="current-password" required />
         <div className="dialog__actions">

@@ -21,7 +21,7 @@ export function Password() {
   }
 
   return (
-    <form className="account__form" onSubmit={submit}>
+    <form className="dialog-form" onSubmit={submit}>
       {change.error && <ErrorNotice error={change.error} />}
       {change.isSuccess && (
         <p className="notice" role="status">

@@ -151,7 +151,7 @@ function ServerDialog({ server, onClose }: { server: McpServer | null; onClose: 
 
   return (
     <Modal title={t(server ? "mcp.edit" : "mcp.add")} onClose={onClose}>
-      <form className="account__form" onSubmit={submit}>
+      <form className="dialog-form" onSubmit={submit}>
         {save.error && <ErrorNotice error={save.error} />}
         <Field
           label={t("mcp.name")}
