@@ -104,6 +104,8 @@ class WireServer:
         self.streaming = 0
         self.gone_at: list[float] = []
         self.hang_lists = False
+        # What a server says that refuses each request with tools.
+        self.no_tools = ""
         self.asked, self.left = asyncio.Event(), asyncio.Event()
 
     async def __aenter__(self) -> Self:
@@ -178,6 +180,8 @@ class WireServer:
                 await self.hang()
             return await self.answer(request, body)
         self.asked.set()
+        if self.no_tools and body and body.get("tools"):
+            return self.error(400, "BadRequestError", self.no_tools)
         fault = self._script.next_fault()
         if fault and (early := await self._fail_early(request, fault)):
             return early

@@ -286,16 +286,32 @@ async def test_tools_are_listed_with_their_schemas(anna: Person) -> None:
     assert calculate["schema"]["properties"]["expression"]["type"] == "string"
 
 
-async def test_a_server_without_tools_is_asked_without_them(anna: Person, openai: OpenAIServer) -> None:
+REFUSALS = {
+    "openai": '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set',
+    "ollama": "registry.ollama.ai/library/llava:latest does not support tools",
+}
+
+
+@pytest.mark.parametrize("source", REFUSALS)
+async def test_a_server_without_tools_is_asked_without_them(
+    source: str, anna: Person, openai: OpenAIServer, ollama: OllamaServer
+) -> None:
     """vLLM without a parser for tools, and models of Ollama that have none, refuse the whole request."""
-    openai.script()
-    openai.complains = ""
-    openai.rejects.add("tools")
+    server: Any = openai if source == "openai" else ollama
+    # Of no other test: what is learned of a model stays.
+    name = {"openai": "served-by-vllm", "ollama": ollama.models[-1]["name"]}[source]
+    asked: dict[str, Any] = {"tools": ["calculate"], "model_source": source, "model_name": name}
+    server.no_tools = REFUSALS[source]
     try:
-        answer = await anna.ask("Hello there.", tools=["calculate"], model_name="gpt-4o-mini")
-        assert "there" in answer["response"]
+        before = len(server.chats)
+        assert "there" in (await anna.ask("Hello there.", **asked))["response"]
+        assert [bool(chat.body.get("tools")) for chat in server.chats[before:][:2]] == [True, False]
+        # It is learned: the next question is asked once.
+        before = len(server.chats)
+        assert "again" in (await anna.ask("Hello again.", **asked))["response"]
+        assert not any(chat.body.get("tools") for chat in server.chats[before:])
     finally:
-        openai.rejects.clear()
+        server.no_tools = ""
 
 
 async def test_calls_are_forgotten_when_their_run_is_over(
