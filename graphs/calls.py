@@ -174,8 +174,7 @@ class RoundOfCalls:
             return "failed", "The tool failed.", []
         assert isinstance(message, ToolMessage)  # noqa: S101  (what a call of this type returns)
         found = message.artifact if isinstance(message.artifact, list) else []
-        status = "failed" if message.status == "error" else "done"
-        return status, self._fitting(_text(message.content)), [item for item in found if isinstance(item, Found)]
+        return "done", self._fitting(str(message.text)), [item for item in found if isinstance(item, Found)]
 
     def _fitting(self, text: str) -> str:
         text = text.replace("\x00", "")
@@ -266,16 +265,3 @@ def _decisions(answer: Any) -> dict[str, dict[str, Any]]:
         for item in (given if isinstance(given, list) else ())
         if isinstance(item, dict) and item.get("decision") in ("approve", "deny", "edit")
     }
-
-
-def _text(content: Any) -> str:
-    """Return the text of a tool's result; pictures and files in it are named, not shown."""
-    if isinstance(content, str):
-        return content
-    parts = []
-    for block in content if isinstance(content, list) else ():
-        if isinstance(block, str):
-            parts.append(block)
-        elif isinstance(block, dict):
-            parts.append(str(block["text"]) if block.get("type") == "text" else f"[{block.get('type', 'part')}]")
-    return "\n".join(parts)

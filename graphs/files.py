@@ -1,7 +1,7 @@
 """The caller's files, as a run searches and reads them."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 from uuid import UUID
 
@@ -21,64 +21,77 @@ class Tables(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What a turn may see of the files, and where they are found."""
+
+    retriever: Retriever
+    database: Database
+    scope: Scope
+
+
 class CallerFiles:
-    """The files that a turn's caller may see, within its scope; None for a caller who has none.
+    """The files that a turn's caller may see, as far as its `reach`; None for a caller who has none.
 
     `has_any` is known when the question is committed.
     """
 
     def __init__(
         self,
-        retriever: Retriever,
-        database: Database,
+        reach: Reach | None,
         tables: Tables,
         pictures: PictureReader | None,
-        scope: Scope | None,
         patience: float,
         *,
         has_any: bool = True,
     ) -> None:
         self.has_any = has_any
-        self._retriever = retriever
-        self._database = database
+        self._reach = reach
         self._tables = tables
         self._pictures = pictures
-        self._scope = scope
         self._patience = patience
 
     async def has_files(self) -> bool:
         """Return whether the caller has any files."""
-        return self._scope is not None and self.has_any
+        return self._reach is not None and self.has_any
 
     async def retrieve(self, query: str, context: ChatContext, budget: int) -> Retrieval:
         """Return the passages for a query within the turn's scope, `budget` in characters."""
-        if self._scope is None:
+        if self._reach is None:
             return Retrieval(query)
-        return await self._retriever.retrieve(self._scope, query, budget=budget, wait=self._patience)
+        return await self._reach.retriever.retrieve(self._reach.scope, query, budget=budget, wait=self._patience)
 
     async def load(self, sources: Sequence[SourceReference]) -> list[Found]:
         """Return referenced passages with their texts, those that the caller may still see."""
-        return await load_passages(self._database, self._scope.user_id, sources) if self._scope else []
+        reach = self._reach
+        return await load_passages(reach.database, reach.scope.user_id, sources) if reach else []
 
     async def list_files(self) -> list[ScopeFile]:
         """Return the files, newest first."""
-        return await list_files(self._database, self._scope) if self._scope else []
+        return await list_files(self._reach.database, self._reach.scope) if self._reach else []
 
     async def search(self, query: str, file_ids: Sequence[UUID], budget: int) -> list[Found]:
         """Return passages, best first, of these files (of the scope) or, without any, of all."""
-        if self._scope is None:
+        if self._reach is None:
             return []
-        scope = replace(self._scope, file_ids=file_ids) if file_ids else self._scope
-        return (await self._retriever.retrieve(scope, query, budget=budget)).sources
+        scope = replace(self._reach.scope, file_ids=file_ids) if file_ids else self._reach.scope
+        return (await self._reach.retriever.retrieve(scope, query, budget=budget)).sources
 
     async def read(
         self, file_id: UUID, *, page: int | None, heading: str | None, position: int, budget: int
     ) -> FilePart:
         """Return passages of a file in their order."""
-        if self._scope is None:
+        if self._reach is None:
             return FilePart([], None)
-        where = {"page": page, "heading": heading, "position": position, "budget": budget}
-        return await read_part(self._database, self._scope, file_id, **where)  # type: ignore[arg-type]
+        return await read_part(
+            self._reach.database,
+            self._reach.scope,
+            file_id,
+            page=page,
+            heading=heading,
+            position=position,
+            budget=budget,
+        )
 
     async def query(self, files: Sequence[ScopeFile], sql: str | None) -> str:
         """Return the rows that a query gives over the tables of files, or a list of these. Raises BadRequest."""
@@ -86,6 +99,6 @@ class CallerFiles:
 
     async def picture(self, file_id: str) -> tuple[str, bytes] | None:
         """Return media type and bytes of a picture, None where the file is gone or somebody else's."""
-        if self._scope is None or self._pictures is None:
+        if self._reach is None or self._pictures is None:
             return None
-        return await self._pictures.read(self._scope.user_id, UUID(file_id))
+        return await self._pictures.read(self._reach.scope.user_id, UUID(file_id))

@@ -10,7 +10,7 @@ from langchain_core.messages import BaseMessage, HumanMessage
 
 from chains.prompts import IMAGES, human_message
 from persistence.blobs import BlobStore
-from persistence.files import VIEWABLE, find_picture
+from persistence.files import VIEWABLE, of_ids
 from persistence.session import Database
 
 MAX_PICTURES: Final = 8  # of a question, and of a prompt: the newest
@@ -36,7 +36,7 @@ class PictureReader:
     async def read(self, user_id: UUID, file_id: UUID) -> tuple[str, bytes] | None:
         """Return media type and bytes, None where the file is gone or somebody else's."""
         async with self._database.reading() as session:
-            row = await find_picture(session, user_id, file_id)
+            row = next(iter(await of_ids(session, user_id, [file_id])), None)
         if row is None or row.mime not in VIEWABLE or row.size > MAX_PICTURE_BYTES:
             return None
         async with self._blobs.local(row.sha256) as path:

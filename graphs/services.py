@@ -16,15 +16,14 @@ from chains.models import ModelRegistry
 from chains.plan import plan
 from chains.profile import AnswerPlan
 from graphs.context import ChatContext, FileSearch, TurnServices
-from graphs.files import CallerFiles
+from graphs.files import CallerFiles, Reach
 from graphs.record import TurnRecord
-from graphs.state import AnswerInfo, SourceReference
+from graphs.state import AnswerInfo
 from graphs.toolbox import Toolbox
 from graphs.tools import BUILT_IN
 from llama_service.errors import BadRequest, error_of
 from llama_service.settings import Settings, load_settings
-from persistence.passages import FilePart
-from persistence.search import Found, Retrieval, Retriever, Scope, ScopeFile
+from persistence.search import Retriever, Scope, ScopeFile
 from persistence.session import Database
 from persistence.tool_calls import CallRecord
 from persistence.vectors import VectorIndex
@@ -49,43 +48,14 @@ class _NoTables:
         raise BadRequest("Tables can be asked where the service runs, not here.")
 
 
-class _NoFiles:
-    """The files of nobody, or of a process that knows no database."""
-
-    async def has_files(self) -> bool:
-        return False
-
-    async def retrieve(self, query: str, context: ChatContext, budget: int) -> Retrieval:
-        return Retrieval(query)
-
-    async def load(self, sources: Sequence[SourceReference]) -> list[Found]:
-        return []
-
-    async def list_files(self) -> list[ScopeFile]:
-        return []
-
-    async def search(self, query: str, file_ids: Sequence[UUID], budget: int) -> list[Found]:
-        return []
-
-    async def read(
-        self, file_id: UUID, *, page: int | None, heading: str | None, position: int, budget: int
-    ) -> FilePart:
-        return FilePart([], None)
-
-    async def query(self, files: Sequence[ScopeFile], sql: str | None) -> str:
-        return await _NoTables().query(files, sql)
-
-    async def picture(self, file_id: str) -> tuple[str, bytes] | None:
-        return None
-
-
 def _files(process: _Process, context: ChatContext | None) -> FileSearch:
-    if process.retriever is None or process.database is None or context is None or context.user_id is None:
-        return _NoFiles()
-    conversation = UUID(context.conversation_id) if context.conversation_id else None
-    named = [UUID(file_id) for file_id in context.file_ids] or None
-    scope = Scope(UUID(context.user_id), conversation, named, context.search_library)
-    return CallerFiles(process.retriever, process.database, _NoTables(), None, scope, patience=0)
+    reach = None
+    if process.retriever is not None and process.database is not None and context is not None and context.user_id:
+        conversation = UUID(context.conversation_id) if context.conversation_id else None
+        named = [UUID(file_id) for file_id in context.file_ids] or None
+        scope = Scope(UUID(context.user_id), conversation, named, context.search_library)
+        reach = Reach(process.retriever, process.database, scope)
+    return CallerFiles(reach, _NoTables(), None, patience=0)
 
 
 class _UnkeptCalls:

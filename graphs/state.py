@@ -180,9 +180,15 @@ def text_of_rounds(state: TurnInput) -> int:
     return sum(len(round_["text"]) for round_ in state.get("rounds") or ())
 
 
+def asked_message(state: TurnInput) -> AnyMessage | None:
+    """Return the last message that a human sent."""
+    return next((message for message in reversed(state["messages"]) if message.type == "human"), None)
+
+
 def question_of(state: TurnInput) -> str:
     """Return the text of the last message that a human sent."""
-    return next((str(m.text) for m in reversed(state["messages"]) if m.type == "human"), "")
+    asked = asked_message(state)
+    return str(asked.text) if asked is not None else ""
 
 
 def history_of(state: TurnInput) -> list[AnyMessage]:

@@ -355,12 +355,6 @@ async def other_models(session: AsyncSession, model: str) -> int:
     return int(await session.scalar(query) or 0)
 
 
-async def find_picture(session: AsyncSession, user_id: UUID, file_id: UUID) -> File | None:
-    """Return a file of the user's to be shown, None where it is not there."""
-    query = select(File).where(File.id == file_id, File.user_id == user_id)
-    return (await session.execute(query)).scalar_one_or_none()
-
-
 async def of_ids(session: AsyncSession, user_id: UUID, file_ids: Sequence[UUID]) -> Sequence[File]:
     """Return those of these files that are the user's."""
     query = select(File).where(File.id.in_(file_ids), File.user_id == user_id)

@@ -11,7 +11,7 @@ from api.errors import request_id_of, responses
 from api.schemas.chat import Cancelled, ChatRequest, ChatResponse, Resume, Resumed, RunRead, turn_request
 from api.state import AppState
 from api.streaming import STREAM_RESPONSE, EventStream, frames
-from graphs.runs.engine import waiting_steps
+from graphs.runs.engine import waiting_step_ids
 from graphs.runs.run import Ending, Run
 from llama_service import errors
 from llama_service.errors import BadRequest, Interrupted, ValidationFailed, error_of
@@ -147,7 +147,7 @@ async def run_cancel(run_id: UUID, user: CurrentUser, state: State) -> Cancelled
 async def run_resume(run_id: UUID, body: Resume, user: CurrentUser, state: State) -> Resumed:
     """Answer what a run waits for; it goes on, also on another server than the one that it began on."""
     run = await _run(state, user.id, run_id)
-    asked = [step["step_id"] for interrupt in run.interrupts or () for step in waiting_steps(interrupt["value"])]
+    asked = waiting_step_ids(run.interrupts or ())
     unknown = [decision.step_id for decision in body.decisions if decision.step_id not in asked]
     if run.status == "waiting" and asked and unknown:
         detail = {

@@ -3,8 +3,8 @@
 import asyncio
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from functools import cached_property
+from contextlib import asynccontextmanager
+from functools import cached_property, partial
 from typing import Any, ClassVar, Self
 
 import orjson
@@ -141,23 +141,23 @@ class LeanChatOllama(LeanModel, ChatOllama):
     @asynccontextmanager
     async def _open(self, params: dict[str, Any], request_id: str) -> AsyncIterator[LineReader]:
         """Open the stream; tools and thinking are left out, from then on, for a model that is told to have none."""
+        async with borrowed(self.wire) as wire:
+            call = partial(self._request, params, request_id)
+            async with wire.stream_learning(call, partial(self._learn, params)) as lines:
+                yield lines
+
+    def _request(self, params: dict[str, Any], request_id: str) -> Call:
+        payload = {name: value for name, value in params.items() if value is not None and name not in self._dropped}
         headers = {"X-Request-ID": request_id} if request_id else {}
-        async with borrowed(self.wire) as wire, AsyncExitStack() as stack:
-            while True:
-                payload = {
-                    name: value for name, value in params.items() if value is not None and name not in self._dropped
-                }
-                try:
-                    call = Call(f"{self.base_url}/api/chat", payload, headers)
-                    lines = await stack.enter_async_context(wire.stream(call))
-                    break
-                except Refused as refusal:
-                    told = complaint(refusal.body) if refusal.status == 400 else ""
-                    refused = {name for name, words in _REFUSALS.items() if name in payload and words in told}
-                    if not refused:
-                        raise
-                    self._dropped |= refused
-            yield lines
+        return Call(f"{self.base_url}/api/chat", payload, headers)
+
+    def _learn(self, params: dict[str, Any], refusal: Refused) -> bool:
+        """Note what the model does not have; False where the refusal is about something else, or about it again."""
+        told = complaint(refusal.body) if refusal.status == 400 else ""
+        refused = {name for name, words in _REFUSALS.items() if params.get(name) is not None and words in told}
+        refused -= self._dropped
+        self._dropped |= refused
+        return bool(refused)
 
 
 class LeanOllamaEmbeddings(OllamaEmbeddings):

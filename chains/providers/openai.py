@@ -5,7 +5,8 @@ Wire: https://platform.openai.com/docs/api-reference/chat-streaming
 
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, ClassVar, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -127,16 +128,13 @@ class LeanChatOpenAI(LeanModel, ChatOpenAI):
 
         Each thing is learned once, so there are at most as many tries as there are things to learn.
         """
-        async with borrowed(self.wire) as wire, AsyncExitStack() as stack:
-            while True:
-                try:
-                    call = self._call(self._adapted(payload), request_id)
-                    lines = await stack.enter_async_context(wire.stream(call))
-                    break
-                except Refused as refusal:
-                    if not self._learn(refusal, payload):
-                        raise
-            yield lines
+        async with borrowed(self.wire) as wire:
+            call = partial(self._call_adapted, payload, request_id)
+            async with wire.stream_learning(call, partial(self._learn, payload)) as lines:
+                yield lines
+
+    def _call_adapted(self, payload: dict[str, Any], request_id: str) -> Call:
+        return self._call(self._adapted(payload), request_id)
 
     def _call(self, payload: dict[str, Any], request_id: str) -> Call:
         headers = {"X-Request-ID": request_id} if request_id else {}
@@ -151,7 +149,7 @@ class LeanChatOpenAI(LeanModel, ChatOpenAI):
             adapted["messages"] = with_system_as(self._system_role, adapted["messages"])
         return adapted
 
-    def _learn(self, refusal: Refused, payload: dict[str, Any]) -> bool:
+    def _learn(self, payload: dict[str, Any], refusal: Refused) -> bool:
         """Note which parameter the server does not take; False where the refusal is about something else."""
         if refusal.status not in (400, 422):
             return False

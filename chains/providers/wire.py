@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -146,6 +146,21 @@ class Wire:
             raise ProviderTimeout from error
         except aiohttp.ClientError as error:
             raise BrokeOff from error
+
+    @asynccontextmanager
+    async def stream_learning(
+        self, call: Callable[[], Call], learn: Callable[[Refused], bool]
+    ) -> AsyncIterator[LineReader]:
+        """Like `stream`; asked again as long as `learn` takes from a refusal what the next `call` leaves out."""
+        async with AsyncExitStack() as stack:
+            while True:
+                try:
+                    lines = await stack.enter_async_context(self.stream(call()))
+                    break
+                except Refused as refusal:
+                    if not learn(refusal):
+                        raise
+            yield lines
 
     @asynccontextmanager
     async def stream(self, call: Call) -> AsyncIterator[LineReader]:

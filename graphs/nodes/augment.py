@@ -13,7 +13,7 @@ from graphs.context import ChatContext, TurnServices
 from graphs.pictures import images_of
 from graphs.services import services_of
 from graphs.sources import passages_of, public_source, source_text
-from graphs.state import NOTHING_SEARCHED, ChatState, PromptParts, history_of, question_of
+from graphs.state import NOTHING_SEARCHED, ChatState, PromptParts, asked_message, history_of, question_of
 from graphs.toolbox import reserve
 from persistence.search import Found
 
@@ -58,7 +58,7 @@ def assemble(state: ChatState, context: ChatContext, services: TurnServices, fou
         summary=summary["text"] if summary else None,
         history=history_of(state),
         question=question_of(state),
-        images=images_of(next((m for m in reversed(state["messages"]) if m.type == "human"), None)),
+        images=images_of(asked_message(state)),
         sources=[source_text(n, source) for n, source in found.items()],
         nothing_found=bool(state.get("nothing_found")) and not found,
         unfinished=services.answer.unfinished,

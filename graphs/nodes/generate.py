@@ -50,7 +50,6 @@ async def generate(state: ChatState, runtime: Runtime[ChatContext]) -> dict[str,
     texts = {n: passage.text for n, passage in passages.items()}
     messages = _messages(prompt, state, context, services, passages)
     messages = await with_pictures(messages, services.files, sees=services.models.sees(provider, model))
-    begin = _before_this_round(state, services)
     error: AppError | None = None
     with record.step(
         "generate",
@@ -67,7 +66,7 @@ async def generate(state: ChatState, runtime: Runtime[ChatContext]) -> dict[str,
             _write(record.parts, write, citations.end())
             if not calls:
                 _write(record.parts, write, _attributed(record.text, citations, texts))
-            elif (services.answer.unfinished + record.text)[begin:].strip():
+            elif _said(state, services).strip():
                 _write(record.parts, write, _PARAGRAPH)
         except AppError as refused:
             error = refused
@@ -76,7 +75,7 @@ async def generate(state: ChatState, runtime: Runtime[ChatContext]) -> dict[str,
     if error is not None and record.start is None and ask.has_fallback and not rounds and is_unreachable(error):
         return {"failed_sources": [*failed, FailedSource(source=ask.source, code=error.code, message=error.message)]}
     if error is None and calls and record.end is not None:
-        said = (services.answer.unfinished + record.text)[begin:]
+        said = _said(state, services)
         record.earlier_usage, usage, record.end = [*record.earlier_usage, record.end.usage], record.end.usage, None
         steps = new_steps(calls, services.tools)
         return {"rounds": [*rounds, ToolRound(text=said, usage=asdict(usage), steps=steps)]}
@@ -115,9 +114,9 @@ def _params(
     )
 
 
-def _before_this_round(state: ChatState, services: TurnServices) -> int:
-    """Return how many characters of the answer belong to rounds that are over."""
-    return min(text_of_rounds(state), len(services.answer.unfinished + services.record.text))
+def _said(state: ChatState, services: TurnServices) -> str:
+    """Return what was said of the answer since the last calls of tools, by this worker or by one that died."""
+    return (services.answer.unfinished + services.record.text)[text_of_rounds(state) :]
 
 
 def _messages(
@@ -150,7 +149,7 @@ def _messages(
         for round_ in rounds
     ]
     messages = [*prompt.messages[: len(prompt.history) + 2], *prompts.exchange(spoken, budget, models.count_tokens)]
-    said = (services.answer.unfinished + services.record.text)[_before_this_round(state, services) :]
+    said = _said(state, services)
     return [*messages, AIMessage(said)] if said else messages
 
 

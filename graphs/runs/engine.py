@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
@@ -51,10 +51,11 @@ def _input(run: Run) -> TurnInput:
     return turn_input(question_message(place.question_id, place.question, place.images))
 
 
-def waiting_steps(asked: Any) -> Sequence[dict[str, Any]]:
-    """Return the steps that an interrupt asks about, none where it asks something else."""
-    steps = asked.get("steps") if isinstance(asked, dict) else None
-    return [step for step in steps if isinstance(step, dict) and "step_id" in step] if isinstance(steps, list) else []
+def waiting_step_ids(interrupts: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the ids of the steps that interrupts ask about; they may ask something else."""
+    asked = [interrupt["value"].get("steps") for interrupt in interrupts if isinstance(interrupt["value"], dict)]
+    steps = [step for found in asked if isinstance(found, list) for step in found]
+    return [step["step_id"] for step in steps if isinstance(step, dict) and "step_id" in step]
 
 
 class RunEngine:
@@ -188,8 +189,8 @@ class RunEngine:
             raise AppError
         await run.flush()
         interrupts = [{"id": interrupt.id, "value": interrupt.value} for interrupt in snapshot.interrupts]
-        step_ids = [step["step_id"] for interrupt in interrupts for step in waiting_steps(interrupt["value"])]
-        line = event_line("action", {"run_id": str(run.run_id), "interrupts": interrupts, "step_ids": step_ids})
+        told = {"run_id": str(run.run_id), "interrupts": interrupts, "step_ids": waiting_step_ids(interrupts)}
+        line = event_line("action", told)
         seq = run.stream.next_seq()
         await run_end.wait_for_person(
             self._database, run.run_id, self.worker, interrupts=interrupts, seq=seq, data=line

@@ -13,7 +13,7 @@ from chains.profile import AnswerPlan
 from chains.title import first_words
 from chains.types import ProviderStatus
 from graphs.context import ChatContext, TurnServices
-from graphs.files import CallerFiles, Tables
+from graphs.files import CallerFiles, Reach, Tables
 from graphs.pictures import MAX_PICTURE_BYTES, PictureReader
 from graphs.record import TurnRecord
 from graphs.runs.branch import ConversationBranch
@@ -275,11 +275,11 @@ class TurnStarter:
         return run
 
     def _files(self, request: TurnRequest, user_id: UUID | None, conversation: ConversationRow) -> CallerFiles:
-        scope = None
+        reach = None
         if user_id is not None:
             scope = Scope(user_id, conversation.id, request.file_ids, conversation.search_library)
-        patience = self.settings.retrieval_wait_seconds
-        return CallerFiles(self.retriever, self.database, self.tables, self.pictures, scope, patience)
+            reach = Reach(self.retriever, self.database, scope)
+        return CallerFiles(reach, self.tables, self.pictures, self.settings.retrieval_wait_seconds)
 
 
 def _start_line(run_id: UUID, place: Placement, plan_: AnswerPlan) -> str:

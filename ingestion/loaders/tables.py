@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ingestion.detect import CSV, ODS, TSV, XLS, XLSX
+from ingestion.detect import CSV, TSV, XLS, XLSX
 from ingestion.documents import Limits
 from ingestion.loaders.archive import open_archive
 from ingestion.loaders.opendocument import TABLE, ods_values
 from ingestion.loaders.sheets import open_xls, xls_value
 from ingestion.loaders.text import delimiter_of, read_text
 
-READABLE = frozenset({CSV, TSV, XLSX, XLS, ODS})
 _ROWS = 200  # of an answer
 _CELL = 300  # characters of a cell of an answer
 _SAMPLE = 3  # rows of each table that a listing shows

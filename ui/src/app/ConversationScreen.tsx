@@ -6,7 +6,7 @@ import { Compare } from "@/features/chat/Compare";
 import { useLiveRuns } from "@/features/chat/live/context";
 import type { LiveRun } from "@/features/chat/live/LiveRun";
 import { Citation } from "@/features/citations/Citation";
-import type { Place } from "@/features/citations/place";
+import { beginningOf, type Place } from "@/features/citations/place";
 import { Attachments, SentFile } from "@/features/files/Attachments";
 import { filesQuery } from "@/features/files/api";
 import { DropZone } from "@/features/files/DropZone";
@@ -172,15 +172,6 @@ const NO_TOOLS = "-";
 const modelOf = ({ model_source, model_name }: Conversation): ChosenModel => ({
   source: sourceOf(model_source),
   name: model_name,
-});
-
-const beginningOf = (file: StoredFile): Place => ({
-  fileId: file.id,
-  fileName: file.name,
-  page: null,
-  start: 0,
-  end: 0,
-  snippet: "",
 });
 
 function usePlace(id: string | null): { place: Conversation | null; missing: boolean } {

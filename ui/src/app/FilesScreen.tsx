@@ -1,23 +1,13 @@
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { lazy, Suspense, useEffect, useState } from "react";
-import type { Place } from "@/features/citations/place";
+import { beginningOf, type Place } from "@/features/citations/place";
 import { filesQuery } from "@/features/files/api";
 import { FilesPage } from "@/features/files/FilesPage";
-import type { StoredFile } from "@/shared/api/types";
 import { useT } from "@/shared/i18n";
 import { PageHead } from "./PageHead";
 
 const DocumentPanel = lazy(async () => ({ default: (await import("@/features/citations/DocumentPanel")).DocumentPanel }));
-
-const beginningOf = ({ id, name }: StoredFile): Place => ({
-  fileId: id,
-  fileName: name,
-  page: null,
-  start: 0,
-  end: 0,
-  snippet: "",
-});
 
 /** The library of files; beside it the one that is being looked at. */
 export function FilesScreen() {

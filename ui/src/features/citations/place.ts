@@ -9,6 +9,16 @@ export interface Place {
   snippet: string;
 }
 
+/** The beginning of a file, as nobody cites it. */
+export const beginningOf = ({ id, name }: { id: string; name: string }): Place => ({
+  fileId: id,
+  fileName: name,
+  page: null,
+  start: 0,
+  end: 0,
+  snippet: "",
+});
+
 export interface Window {
   before: string;
   marked: string;
