@@ -19,6 +19,7 @@ from llama_service.errors import BadRequest
 from llama_service.ids import new_id
 from llama_service.settings import ModelSource
 from persistence import conversations, messages
+from persistence.relevance import Confidence
 from persistence.tables import Conversation, ConversationFile, File, Message
 
 FORMAT = "llama-service/conversation"
@@ -31,6 +32,7 @@ _KEPT = (
     "reasoning",
     "status",
     "sources",
+    "confidence",
     "steps",
     "model_source",
     "model_name",
@@ -50,6 +52,7 @@ class _MessageIn(Body):
     reasoning: str | None = None
     status: Literal["complete", "stopped", "interrupted", "failed"] = "complete"
     sources: list[SourceRead] | None = None
+    confidence: Confidence | None = None
     steps: list[StepRead] | None = None
     model_source: str | None = Field(default=None, max_length=20)
     model_name: str | None = Field(default=None, max_length=200)

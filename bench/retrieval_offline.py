@@ -3,15 +3,13 @@
     python bench/retrieval_offline.py --sets FOLDER [--only xquad-en] [--cache FILE] [--embeddings URL --key KEY]
 
 FOLDER holds `harness.py` and `datasets.py` (SETS: name to documents and questions with gold spans). Vectors come
-from an OpenAI-wire server and are kept in FILE; without either, the lexical half is measured alone. `--gate N` asks
-N questions with and without their own document in the scope, and prints the share that the gate turns away.
+from an OpenAI-wire server and are kept in FILE; without either, the lexical half is measured alone.
 """
 
 import argparse
 import hashlib
 import importlib
 import json
-import random
 import sqlite3
 import sys
 import time
@@ -26,8 +24,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from ingestion.documents import Extracted, Passage, clean
 from ingestion.split import split
-from persistence.lexical import postings, query_weights, subjects
-from persistence.ranking import FilePostings, Key, Place, Ranked, fuse, lexical_hits, pack, relevant
+from persistence.lexical import postings, query_weights
+from persistence.ranking import FilePostings, Key, LexicalHits, Place, Ranked, fuse, lexical_hits, pack
 
 CANDIDATES = 100
 BATCH = 64
@@ -88,13 +86,14 @@ class System:
 
     def retrieve(self, query: str, k: int) -> list[Any]:
         ranked = self.rank(query)
-        places = {r.key: Place(*self._range(r.key)) for r in ranked}
+        places = {r.key: Place(*self.place(r.key)) for r in ranked}
         if not self.budget:
-            return [self.chunk(self.docs[r.key[0]].id, *self._range(r.key), r.score) for r in ranked[:k]]
+            return [self.chunk(self.docs[r.key[0]].id, *self.place(r.key), r.score) for r in ranked[:k]]
         spans = pack(ranked, places, self.budget)
         return [self.chunk(self.docs[s.file].id, s.start, s.end, s.score) for s in spans][:k]
 
-    def _range(self, key: Key) -> tuple[int, int]:
+    def place(self, key: Key) -> tuple[int, int]:
+        """Return where a passage stands in its document."""
         passage = self.passages[key[0]][key[1]]
         return passage.start, passage.end
 
@@ -102,40 +101,28 @@ class System:
         """Return the passages for a question, best first."""
         return self.judge(query, range(len(self.docs)))[0]
 
-    def judge(self, query: str, scope: Sequence[int]) -> tuple[list[Ranked], bool]:
-        """Return the passages of some documents for a question, best first, and whether any fits."""
+    def judge(self, query: str, scope: Sequence[int]) -> tuple[list[Ranked], LexicalHits]:
+        """Return the passages of some documents for a question, best first, and where its words stand in them."""
         weights = query_weights(query)
         postings_of = [self.postings[file] for file in scope]
         files = [FilePostings(lengths, {t: index[t] for t in weights if t in index}) for index, lengths in postings_of]
         hits = lexical_hits(files, weights)
         near = {(scope.index(f), p): cosine for (f, p), cosine in self._near(query, set(scope)).items()}
         found = fuse(hits.best(CANDIDATES), near, trust=hits.trust)
-        fits = relevant(found, hits, near, subjects=subjects(query))
-        return [Ranked((scope[r.key[0]], r.key[1]), r.score, r.lexical, r.vector) for r in found], fits
+        return [Ranked((scope[r.key[0]], r.key[1]), r.score, r.lexical, r.vector) for r in found], hits
+
+    def vector(self, query: str) -> np.ndarray[Any, np.dtype[np.float32]] | None:
+        """Return a question's vector."""
+        row = self.source.get(["query: " + query]) if self.source else None
+        return row[0] if row is not None else None
 
     def _near(self, query: str, scope: set[int]) -> dict[Key, float]:
-        row = self.source.get(["query: " + query]) if self.source and self.matrix is not None else None
+        row = self.vector(query)
         if row is None or self.matrix is None:
             return {}
-        cosine = self.matrix @ row[0]
+        cosine = self.matrix @ row
         inside = [i for i in np.argsort(-cosine) if self.keys[i][0] in scope][:CANDIDATES]
         return {self.keys[i]: float(cosine[i]) for i in inside}
-
-
-def gate(system: System, questions: Sequence[Any], count: int) -> dict[str, float]:
-    """Return the share of questions turned away, with the own document in the scope and without it."""
-    chance = random.Random(7)
-    number = {doc.id: index for index, doc in enumerate(system.docs)}
-    asked = chance.sample(list(questions), min(count, len(questions)))
-    turned: dict[str, list[bool]] = {}
-    for question in asked:
-        own = number[question.refs[0][0]]
-        others = [index for index in range(len(system.docs)) if index != own]
-        few = chance.sample(others, min(4, len(others)))
-        scopes = {"all": [own, *others], "own": [own], "without own": others, "4 others": few, "1 other": few[:1]}
-        for label, scope in scopes.items():
-            turned.setdefault(label, []).append(not system.judge(question.text, scope)[1])
-    return {label: round(sum(values) / len(values), 4) for label, values in turned.items()}
 
 
 def main() -> None:
@@ -147,7 +134,6 @@ def main() -> None:
     parser.add_argument("--embeddings")
     parser.add_argument("--key", default="")
     parser.add_argument("--budget", type=int, default=0, help="pack into this many characters; 0: passages")
-    parser.add_argument("--gate", type=int, default=0)
     args = parser.parse_args()
     sys.path.insert(0, args.sets)
     harness, sets = importlib.import_module("harness"), importlib.import_module("datasets").SETS
@@ -174,8 +160,6 @@ def main() -> None:
         shown = {key: round(figures[key], 4) for key in wanted}
         spent = round(time.perf_counter() - started, 1)
         print(json.dumps({"set": name, "vectors": system.matrix is not None, **shown, "seconds": spent}))
-        if args.gate:
-            print(json.dumps({"set": name, "turned away": gate(system, questions, args.gate)}))
 
 
 if __name__ == "__main__":

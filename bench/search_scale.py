@@ -74,10 +74,12 @@ class _Bench:
         self.database = Database(PostgresDsn.of(made.postgres.dsn), 10)
         self.index = VectorIndex(made.chroma.url, _COLLECTION, SecretStr(made.chroma.token))
         self.filler = Filler(self.database, self.index)
-        self.retriever = Retriever(self.database, self.index, self._embed)
+        self.model = MODEL
+        self.retriever = Retriever(self.database, self.index, self)
         self._bare = connect(made.chroma.url, SecretStr(made.chroma.token))
 
-    async def _embed(self, _: str) -> tuple[str, Sequence[float]]:
+    async def of_query(self, _: str) -> tuple[str, Sequence[float]]:
+        """Return some vector, as an embedding model would."""
         return MODEL, self.filler.vector()
 
     def question(self, person: _Person) -> str:
@@ -87,7 +89,7 @@ class _Bench:
 
     async def search(self, person: _Person) -> None:
         """Search as `POST /search` does."""
-        found = await self.retriever.search(person.scope, self.question(person), _K)
+        found, _ = await self.retriever.search(person.scope, self.question(person), _K)
         if len(found) != _K:
             raise ValueError(f"{len(found)} passages found")
 

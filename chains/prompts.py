@@ -18,6 +18,11 @@ _CITE = (
     "Answer the question from the numbered texts above. After each statement, put the number of the text that it rests "
     "on in square brackets, like [1]. If the texts do not answer the question, say that the files do not say it."
 )
+_CITE_WEAK = (
+    "The numbered texts above are what came nearest to the question in the user's files; they may be about something "
+    "else. If they answer it, answer from them, and after each statement put the number of the text that it rests on "
+    "in square brackets, like [1]. If they do not, say that the files do not say it, and cite none of them."
+)
 # A model of half a billion parameters copies whatever an instruction gives as an example, and cites at random: it is
 # asked for sentences only, with the best text nearest to the question, and its citations are found by comparison.
 _ANSWER = "Answer in one or two full sentences from the texts above."
@@ -119,7 +124,12 @@ def exchange(
 
 
 def question_with_sources(
-    question: str, sources: Sequence[SourceText], *, nothing_found: bool, is_demo_model: bool = False
+    question: str,
+    sources: Sequence[SourceText],
+    *,
+    nothing_found: bool,
+    fit_badly: bool = False,
+    is_demo_model: bool = False,
 ) -> str:
     """Return the last message of the prompt, worded for the demo model where that one answers."""
     if sources and is_demo_model:
@@ -127,7 +137,7 @@ def question_with_sources(
         return f"Texts:\n\n{listed}\n\nQuestion: {question}\n\n{_ANSWER}"
     if sources:
         listed = "\n\n".join(f"[{source.n}] {source.label}\n{source.text}" for source in sources)
-        return f"{listed}\n\n{_CITE}\n\nQuestion: {question}"
+        return f"{listed}\n\n{_CITE_WEAK if fit_badly else _CITE}\n\nQuestion: {question}"
     return f"{_NOTHING}\n\nQuestion: {question}" if nothing_found else question
 
 
@@ -139,6 +149,7 @@ def build(
     question: str,
     sources: Sequence[SourceText],
     nothing_found: bool,
+    fit_badly: bool = False,
     unfinished: str,
     context_tokens: int,
     answer_tokens: int,
@@ -151,9 +162,10 @@ def build(
     """Put a prompt together that leaves `answer_tokens` of the model's `context_tokens` free.
 
     System prompt, `summary` (of what was said before the history) and question always stay; then sources, best first,
-    may take half of what is left; then the newest messages of `history` (oldest first). `unfinished` is the beginning
-    of an answer to go on with; a model that continues a prefix finds it at the end, another one is asked not to repeat
-    it. `images` are the ids of the question's pictures, each of which costs about as much as a page of text.
+    may take half of what is left; then the newest messages of `history` (oldest first). `fit_badly` tells that the
+    sources are near to the question and no more. `unfinished` is the beginning of an answer to go on with; a model
+    that continues a prefix finds it at the end, another one is asked not to repeat it. `images` are the ids of the
+    question's pictures, each of which costs about as much as a page of text.
     """
     head = [system_prompt or SYSTEM, _TOOLS if has_tools else None, _EARLIER + summary if summary else None]
     system = SystemMessage("\n\n".join(filter(None, head)))
@@ -168,7 +180,9 @@ def build(
         kept_sources.append(source)
         source_budget -= cost
         budget -= cost
-    last = question_with_sources(question, kept_sources, nothing_found=nothing_found, is_demo_model=is_demo_model)
+    last = question_with_sources(
+        question, kept_sources, nothing_found=nothing_found, fit_badly=fit_badly, is_demo_model=is_demo_model
+    )
     budget -= count(last) - count(question) - sum(count(source.text) for source in kept_sources)
     kept, budget = _newest_that_fit(history, budget, count)
     messages: list[BaseMessage] = [system, *kept, human_message(last, images)]

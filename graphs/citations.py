@@ -60,6 +60,14 @@ class CitationFilter:
         return (match[1] if good else "") + "".join(f"[{number}]" for number in good)
 
 
+def cited_numbers(answer: str, sources: int) -> set[int]:
+    """Return the numbers, from 1 to `sources`, that an answer cites outside of code."""
+    reader = CitationFilter(sources)
+    reader.feed(answer)
+    reader.end()
+    return reader.cited
+
+
 def supporting(answer: str, sources: Mapping[int, str]) -> list[int]:
     """Return the numbers of the sources that an answer without citations plainly rests on, best first.
 

@@ -15,6 +15,7 @@ from graphs.state import AnswerInfo, SourceReference
 from graphs.toolbox import Toolbox
 from graphs.tools.spec import Files
 from llama_service.settings import ModelSource
+from persistence.relevance import MessageKind
 from persistence.search import Found, Retrieval
 from persistence.tool_calls import CallRecord
 
@@ -56,6 +57,14 @@ class FileSearch(Files, Pictures, Protocol):
 
     async def retrieve(self, query: str, context: ChatContext, budget: int) -> Retrieval:
         """Return the passages for a query within the turn's scope, `budget` in characters."""
+        ...
+
+    async def kind_of(self, message: str) -> MessageKind | None:
+        """Return what a message asks for, None where nothing tells."""
+        ...
+
+    async def came_with(self, message_id: str | None) -> bool:
+        """Return whether files were attached with this question."""
         ...
 
     async def load(self, sources: Sequence[SourceReference]) -> list[Found]:

@@ -9,7 +9,8 @@ from graphs.context import ChatContext
 from graphs.pictures import PictureReader
 from graphs.state import SourceReference
 from persistence.passages import FilePart, load_passages, read_part
-from persistence.search import Found, Retrieval, Retriever, Scope, ScopeFile, list_files
+from persistence.relevance import MessageKind
+from persistence.search import Found, Retrieval, Retriever, Scope, ScopeFile, came_with, list_files
 from persistence.session import Database
 
 
@@ -60,6 +61,16 @@ class CallerFiles:
         if self._reach is None:
             return Retrieval(query)
         return await self._reach.retriever.retrieve(self._reach.scope, query, budget=budget, wait=self._patience)
+
+    async def kind_of(self, message: str) -> MessageKind | None:
+        """Return what a message asks for, None where nothing tells."""
+        return await self._reach.retriever.kind_of(message) if self._reach else None
+
+    async def came_with(self, message_id: str | None) -> bool:
+        """Return whether files were attached with this question."""
+        if self._reach is None or message_id is None:
+            return False
+        return await came_with(self._reach.database, self._reach.scope, UUID(message_id))
 
     async def load(self, sources: Sequence[SourceReference]) -> list[Found]:
         """Return referenced passages with their texts, those that the caller may still see."""

@@ -1,11 +1,13 @@
 """The decisions of a turn: which step comes next."""
 
+from dataclasses import asdict
 from typing import Literal
 
 from langgraph.runtime import Runtime
 
 from chains.condense import needs_context
 from graphs.context import ChatContext
+from graphs.needs import answers_itself
 from graphs.services import services_of
 from graphs.state import ChatState, history_of, pending_steps, question_of
 
@@ -28,9 +30,15 @@ async def after_restore(state: ChatState, runtime: Runtime[ChatContext]) -> Lite
     question = question_of(state)
     if not context.use_rag or not question.strip() or not await services.files.has_files():
         return "augment"
-    if services.plan.condenses_follow_ups and needs_context(question, history_of(state)):
-        return "condense"
-    return "retrieve"
+    if not needs_context(question, history_of(state)):
+        return "retrieve"
+    # Before a model is asked what a follow-up means: "shorter, please" is neither a question nor found in any file.
+    kind = await services.files.kind_of(question)
+    if await answers_itself(kind, state, context, services):
+        with services.record.step("retrieve", query=question, use_rag=True) as step:
+            step.output = {"needs_files": False, "kind": asdict(kind) if kind else None, "sources": 0}
+        return "augment"
+    return "condense" if services.plan.condenses_follow_ups else "retrieve"
 
 
 def after_generate(state: ChatState) -> Literal["generate", "tools", "persist"]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chains.prompts import SourceText
+from graphs.citations import cited_numbers
 from graphs.context import TurnServices
 from graphs.state import ChatState, SourceReference
 from persistence.search import Found
@@ -24,6 +25,7 @@ def reference(n: int, source: Found) -> SourceReference:
         start=source.start,
         end=source.end,
         score=source.score,
+        confidence=source.confidence,
     )
 
 
@@ -39,7 +41,14 @@ def public_source(n: int, source: Found) -> dict[str, Any]:
         "end": source.end,
         "snippet": source.matched[:_SNIPPET],
         "score": source.score,
+        "confidence": source.confidence,
     }
+
+
+def with_citations(answer: str, sources: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return sources as the API shows them of a whole answer: which of them it cites, and which were only looked at."""
+    cited = cited_numbers(answer, max((source["n"] for source in sources), default=0))
+    return [{**source, "cited": source["n"] in cited} for source in sources]
 
 
 def source_text(n: int, source: Found) -> SourceText:

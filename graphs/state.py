@@ -14,6 +14,7 @@ from typing_extensions import TypedDict
 
 from chains.prompts import Prompt
 from llama_service.settings import ModelSource
+from persistence.relevance import Confidence
 from persistence.search import Retrieval
 
 WINDOW_MESSAGES = 40
@@ -56,6 +57,7 @@ class SourceReference(TypedDict):
     start: int
     end: int
     score: float
+    confidence: NotRequired[Confidence | None]
 
 
 class ToolStep(TypedDict):
@@ -95,10 +97,14 @@ class PromptParts(TypedDict):
 
 
 class Searched(TypedDict):
-    """What a turn searched: files that it named, its conversation's, the library's too, or nothing; and how many."""
+    """What a turn searched: files that it named, its conversation's, the library's too, or nothing; and how many.
+
+    `confidence` tells how likely the sources that were found answer the question.
+    """
 
     scope: Literal["files", "conversation", "library", "none"]
     files: int
+    confidence: NotRequired[Confidence | None]
 
 
 class FailedSource(TypedDict):

@@ -58,12 +58,31 @@ class ExactVectors:
     async def of(self, model: str, vector: Sequence[float], places: Sequence[tuple[Any, int]]) -> list[VectorHit]:
         """Return how near the passages at `places` (a file's row as in `near`, a position) are, in no order."""
         own = [(file.id, position) for file, position in places if file.embedding_model == model]
-        if not own:
-            return []
+        found = list((await self._read(own)).items())
+        return _nearest(found, np.asarray(vector, np.float32), len(own)) if found else []
+
+    async def vectors(self, model: str, places: Sequence[tuple[Any, int]]) -> dict[tuple[UUID, int], Floats]:
+        """Return the vectors, of unit length, of the passages at `places` (as in `of`) that have one."""
+        found: dict[tuple[UUID, int], Floats] = {}
+        missing: list[tuple[UUID, int]] = []
+        for file, position in places:
+            kept = self._kept.get((file.id, file.updated_at))
+            if kept is not None:
+                at = int(np.searchsorted(kept[0], position))
+                if at < len(kept[0]) and kept[0][at] == position:
+                    found[file.id, position] = kept[1][at]
+            elif file.embedding_model == model:
+                missing.append((file.id, position))
+        for file_id, (positions, vectors) in (await self._read(missing)).items():
+            found |= {(file_id, int(at)): row for at, row in zip(positions, vectors, strict=True)}
+        return found
+
+    async def _read(self, places: Sequence[tuple[UUID, int]]) -> dict[UUID, Kept]:
+        if not places:
+            return {}
         async with self._database.raw(transaction=False) as connection:
-            wanted = {"files": [file_id for file_id, _ in own], "positions": [position for _, position in own]}
-            rows = await connection.rows(_SOME, wanted)
-        return _nearest(list(_by_file(rows).items()), np.asarray(vector, np.float32), len(own)) if rows else []
+            wanted = {"files": [file_id for file_id, _ in places], "positions": [at for _, at in places]}
+            return _by_file(await connection.rows(_SOME, wanted))
 
     async def _load(self, files: Sequence[Any]) -> list[tuple[UUID, Kept]]:
         found: dict[UUID, Kept] = {}

@@ -167,9 +167,16 @@ def _stem(word: str) -> str:
     return _APOSTROPHE.sub("", stemmed) or folded
 
 
-def subjects(text: str) -> int:
-    """Count the question's terms that name what it is about, beyond function words and words for the file itself."""
-    return len(set(terms(text)) - _function_terms() - _terms_of(_FILE_WORDS))
+def subject_terms(text: str) -> frozenset[str]:
+    """Return the terms that name what a text is about, beyond function words and words for the file itself."""
+    return frozenset(terms(text)) - _function_terms() - _terms_of(_FILE_WORDS)
+
+
+@lru_cache(maxsize=4096)
+def name_terms(file_name: str) -> frozenset[str]:
+    """Return the terms by which a question may name a file: those of its name, its ending and bare numbers left out."""
+    stem = file_name.rpartition(".")[0] or file_name
+    return frozenset(term for term in subject_terms(stem.replace("_", " ")) if not term.isdecimal() or len(term) == 4)
 
 
 def query_weights(text: str) -> dict[str, float]:

@@ -49,6 +49,7 @@ def _found(reference: Mapping[str, Any], row: Any) -> Found:
         row.text,
         reference["score"],
         row.matched,
+        reference.get("confidence"),
     )
 
 

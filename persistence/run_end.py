@@ -29,6 +29,7 @@ class RunEnd:
     reasoning: str | None = None
     checkpoint_id: str | None = None
     sources: str | None = None
+    confidence: str | None = None
     steps: str | None = None
     model_source: str | None = None
     model_name: str | None = None
@@ -49,7 +50,7 @@ _END = Statement(
         RETURNING id, message_id
     ), answer AS (
         UPDATE messages SET content = :content, reasoning = :reasoning, status = :message_status,
-               checkpoint_id = :checkpoint_id, sources = CAST(:sources AS jsonb),
+               checkpoint_id = :checkpoint_id, sources = CAST(:sources AS jsonb), confidence = :confidence,
                steps = CASE WHEN CAST(:steps AS jsonb) IS NULL THEN steps
                             ELSE coalesce(steps, '[]'::jsonb) || CAST(:steps AS jsonb) END,
                model_source = :model_source, model_name = :model_name, fallback_from = :fallback_from,

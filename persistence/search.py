@@ -2,20 +2,22 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
+import numpy as np
 import structlog
 from sqlalchemy import ColumnElement, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from llama_service.errors import AppError
-from persistence import lexical, ranking
+from persistence import lexical, ranking, relevance
 from persistence.exact import WIDEST, ExactVectors
-from persistence.ranking import FilePostings, Key, Ranked
+from persistence.ranking import FilePostings, Key, LexicalHits, Ranked, Span
+from persistence.relevance import Confidence, Judgement, MessageKind, Passages
 from persistence.session import Database
 from persistence.tables import ConversationFile, File, Passage, Posting
 from persistence.vectors import VectorIndex
@@ -24,12 +26,19 @@ log = structlog.get_logger(__name__)
 
 CANDIDATES = 100  # by each half; the fused list is cut to this for the trace
 _FETCHED = 60  # passages whose text is read for packing
-# The threshold was measured with this model's cosines and says nothing about another's.
-THRESHOLD_MODEL = "multilingual-e5-small"
+_JUDGED = 10  # passages of a search, at least, whose fit is judged together
+_NAMED = 0.5  # how surely a file is named that a message is about
 _VECTOR_PATIENCE = 5.0  # seconds; then the lexical half answers alone
 
-Embed = Callable[[str], Awaitable[tuple[str, Sequence[float]]]]
-"""Turns a question into (name of the embedding model, vector)."""
+
+class QuestionEmbeddings(Protocol):
+    """Turns questions into vectors; `model` is the embedding model's name."""
+
+    model: str
+
+    async def of_query(self, text: str) -> tuple[str, Sequence[float]]:
+        """Return the name of the model and the vector of a question. Raises an AppError."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +59,7 @@ class Found:
     """A passage as search gives it, or some neighbours; offsets count characters of the file's extracted text.
 
     `chunk_id`, `position`, `page`, `heading` and `matched` are of the passage that was looked for, `text` is of all.
+    `confidence` tells how likely it holds the answer; None where its vectors can't be judged.
     """
 
     file_id: UUID
@@ -63,18 +73,26 @@ class Found:
     text: str
     score: float
     matched: str
+    confidence: Confidence | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Retrieval:
-    """What a question found. `sources` fit the character budget, neighbours joined, best first."""
+    """What a question found. `sources` fit the character budget, neighbours joined, best first.
+
+    `confidence` tells how likely they hold the answer (`probability` in numbers), `kind` what the message is; None
+    where the embedding model's vectors can't be judged. `named` are the files whose names the message holds.
+    """
 
     query: str
     sources: list[Found] = field(default_factory=list)
     candidates: list[Candidate] = field(default_factory=list)
     files: int = 0
     pending: list[str] = field(default_factory=list)
-    gated: bool = False
+    confidence: Confidence | None = None
+    probability: float | None = None
+    kind: MessageKind | None = None
+    named: list[str] = field(default_factory=list)
     vector_error: str | None = None
     ms: dict[str, float] = field(default_factory=dict)
 
@@ -105,10 +123,12 @@ class Scope:
 @dataclass(frozen=True, slots=True)
 class _Ranking:
     files: Sequence[Any]
-    ranked: list[Ranked]
-    relevant: bool
-    vector_error: str | None
-    ms: dict[str, float]
+    ranked: list[Ranked] = field(default_factory=list)
+    hits: LexicalHits | None = None
+    near: "_Near | None" = None
+    named: list[str] = field(default_factory=list)
+    vector_error: str | None = None
+    ms: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +166,14 @@ def within(scope: Scope) -> list[ColumnElement[bool]]:
     return conditions
 
 
+async def came_with(database: Database, scope: Scope, message_id: UUID) -> bool:
+    """Return whether any of the scope's files was attached with this question."""
+    with_it = select(ConversationFile.file_id).where(ConversationFile.message_id == message_id)
+    async with database.reading() as session:
+        found = await session.scalar(select(File.id).where(*within(scope), File.id.in_(with_it)).limit(1))
+    return found is not None
+
+
 @dataclass(frozen=True, slots=True)
 class ScopeFile:
     """A file that a turn may read: its name, media type and the hash of its bytes."""
@@ -169,11 +197,13 @@ class Retriever:
     Scopes of at most `widest` passages are compared vector by vector; the index answers for wider ones.
     """
 
-    def __init__(self, database: Database, index: VectorIndex, embed: Embed, *, widest: int = WIDEST) -> None:
+    def __init__(
+        self, database: Database, index: VectorIndex, embeddings: QuestionEmbeddings, *, widest: int = WIDEST
+    ) -> None:
         self._database = database
         self._index = index
         self._exact = ExactVectors(database)
-        self._embed = embed
+        self._embeddings = embeddings
         self._widest = widest
 
     async def retrieve(self, scope: Scope, query: str, *, budget: int, wait: float = 0.0) -> Retrieval:
@@ -186,28 +216,76 @@ class Retriever:
         pending = [file.name for file in files if file.status in ("pending", "processing") and not file.searchable]
         if not result.files:
             return Retrieval(query, pending=pending, ms=result.ms)
-        candidates = self._candidates(result, passages)
+        places = {key: ranking.Place(row.start_char, row.end_char) for key, row in passages.items()}
+        spans = ranking.pack(result.ranked[:_FETCHED], places, budget)
+        judgement = await self._judge(result, spans)
+        sources = [
+            self._found(
+                result.files[span.file],
+                [passages[key] for key in span.keys],
+                span.score,
+                span.best - span.first_position,
+                confidence,
+            )
+            for span, confidence in zip(spans, _levels(judgement, spans), strict=True)
+        ]
         result.ms["total"] = round((time.perf_counter() - began) * 1000, 1)
-        sources = self._pack(result, passages, budget) if result.relevant else []
         return Retrieval(
             query,
             sources=sources,
-            candidates=candidates,
+            candidates=self._candidates(result, passages),
             files=len(result.files),
             pending=pending,
-            gated=bool(result.ranked) and not result.relevant,
+            confidence=judgement.confidence if judgement else None,
+            probability=judgement.probability if judgement else None,
+            kind=_kind(result.near),
+            named=result.named,
             vector_error=result.vector_error,
             ms=result.ms,
         )
 
-    async def search(self, scope: Scope, query: str, k: int) -> list[Found]:
-        """Return the `k` best passages, ranked exactly as `retrieve` ranks them."""
-        _, result, passages = await self._look(scope, query, best=k)
-        return [
-            self._found(result.files[item.key[0]], [passages[item.key]], item.score)
-            for item in result.ranked
-            if item.key in passages
+    async def search(self, scope: Scope, query: str, k: int) -> tuple[list[Found], Confidence | None]:
+        """Return the `k` best passages, ranked exactly as `retrieve` ranks them, and how likely they answer."""
+        _, result, passages = await self._look(scope, query, best=max(k, _JUDGED))
+        ranked = [item for item in result.ranked if item.key in passages]
+        spans = [
+            Span(*item.key, item.key[1], passages[item.key].start_char, passages[item.key].end_char, item.score, 0)
+            for item in ranked
         ]
+        judgement = await self._judge(result, spans)
+        found = [
+            self._found(result.files[item.key[0]], [passages[item.key]], item.score, confidence=confidence)
+            for item, confidence in zip(ranked, _levels(judgement, spans), strict=True)
+        ]
+        return found[:k], judgement.confidence if judgement else None
+
+    async def kind_of(self, message: str) -> MessageKind | None:
+        """Return what a message is, None where the embedding model's vectors do not tell."""
+        if self._embeddings.model != relevance.MODEL:
+            return None
+        try:
+            async with asyncio.timeout(_VECTOR_PATIENCE):
+                _, vector = await self._embeddings.of_query(message)
+        except (AppError, TimeoutError):
+            return None
+        return relevance.load().kind(vector)
+
+    async def _judge(self, result: _Ranking, spans: Sequence[Span]) -> Judgement | None:
+        """Return how likely these sources hold the answer, None where not all of them have vectors that tell."""
+        near, hits = result.near, result.hits
+        if near is None or hits is None or near.model != relevance.MODEL or not spans:
+            return None
+        places = [(result.files[file], position) for span in spans for file, position in span.keys]
+        vectors = await self._exact.vectors(near.model, places)
+        sources = []
+        for span in spans:
+            known = [vectors.get((result.files[file].id, position)) for file, position in span.keys]
+            if not (rows := [row for row in known if row is not None]):
+                return None
+            coverage = max(hits.covered(key) for key in span.keys)
+            sources.append(Passages(np.stack(rows), coverage, span.end - span.start))
+        size = sum(len(file.passage_lengths or ()) for file in result.files)
+        return relevance.load().judge(near.vector, sources, relevance.Scope(size, hits.trust, hits.known))
 
     async def _look(
         self, scope: Scope, query: str, *, wait: float = 0.0, best: int | None = None
@@ -244,7 +322,7 @@ class Retriever:
     async def _rank(self, scope: Scope, query: str, files: Sequence[Any]) -> _Ranking:
         weights = lexical.query_weights(query)
         if not files:
-            return _Ranking([], [], False, None, {})
+            return _Ranking([])
         ms: dict[str, float] = {}
         vectors = asyncio.create_task(self._near(scope, query, files))
         try:
@@ -259,11 +337,11 @@ class Retriever:
             ms["vector"] = round((time.perf_counter() - began) * 1000, 1)
         finally:
             vectors.cancel()
-        ranked = ranking.fuse(best, similar, trust=hits.trust)
-        relevant = bool(ranked)
-        if ranked and (near is None or near.model == THRESHOLD_MODEL):
-            relevant = ranking.relevant(ranked, hits, similar, subjects=lexical.subjects(query))
-        return _Ranking(files, ranked, relevant, vector_error, ms)
+        asked = lexical.subject_terms(query)
+        names = ranking.named([lexical.name_terms(file.name) for file in files], [e.postings for e in entries], asked)
+        ranked = ranking.fuse(best, similar, trust=hits.trust, names=names)
+        named = [file.name for file, sure in zip(files, names, strict=True) if sure >= _NAMED]
+        return _Ranking(files, ranked, hits, near, named, vector_error, ms)
 
     async def _postings(
         self, file_ids: Sequence[UUID], terms: Sequence[str]
@@ -285,7 +363,7 @@ class Retriever:
         exact = sum(len(file.passage_lengths or ()) for file in files) <= self._widest
         try:
             async with asyncio.timeout(_VECTOR_PATIENCE):
-                model, vector = await self._embed(query)
+                model, vector = await self._embeddings.of_query(query)
                 if exact:
                     hits = await self._exact.near(model, vector, files, CANDIDATES)
                 else:
@@ -331,21 +409,10 @@ class Retriever:
             rows = (await session.execute(query)).scalars()
             return {(ids[row.file_id], row.position): row for row in rows}
 
-    def _pack(self, result: _Ranking, passages: Mapping[Key, Passage], budget: int) -> list[Found]:
-        places = {key: ranking.Place(row.start_char, row.end_char) for key, row in passages.items()}
-        spans = ranking.pack(result.ranked[:_FETCHED], places, budget)
-        return [
-            self._found(
-                result.files[span.file],
-                [passages[span.file, at] for at in range(span.first_position, span.last_position + 1)],
-                span.score,
-                span.best - span.first_position,
-            )
-            for span in spans
-        ]
-
     @staticmethod
-    def _found(file: Any, rows: Sequence[Passage], score: float, best: int = 0) -> Found:
+    def _found(
+        file: Any, rows: Sequence[Passage], score: float, best: int = 0, confidence: Confidence | None = None
+    ) -> Found:
         first, match = rows[0], rows[best]
         text = "".join(row.text + row.gap for row in rows[:-1]) + rows[-1].text
         return Found(
@@ -360,6 +427,7 @@ class Retriever:
             text,
             round(score, 4),
             match.text,
+            confidence,
         )
 
     @staticmethod
@@ -376,3 +444,11 @@ class Retriever:
             )
             for item in result.ranked[:CANDIDATES]
         ]
+
+
+def _levels(judgement: Judgement | None, spans: Sequence[Span]) -> Sequence[Confidence | None]:
+    return judgement.sources if judgement else [None] * len(spans)
+
+
+def _kind(near: _Near | None) -> MessageKind | None:
+    return relevance.load().kind(near.vector) if near and near.model == relevance.MODEL else None

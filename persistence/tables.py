@@ -171,6 +171,8 @@ class Message(Base):
     reasoning: Mapped[str | None] = mapped_column(Text)
     status: Mapped[str] = mapped_column(String(12), default="complete", server_default="complete")
     sources: Mapped[list[dict[str, Any]] | None]
+    # How likely the sources hold the answer: likely, possible or weak; null where nothing told.
+    confidence: Mapped[str | None] = mapped_column(String(8))
     # The tools that were called for the answer, as its readers saw them.
     steps: Mapped[list[dict[str, Any]] | None]
     # The pictures that a question shows; those whose files are gone are left out.

@@ -22,4 +22,4 @@ async def search(body: SearchRequest, user: CurrentUser, state: State) -> Search
         if body.file_ids and not await files.all_owned(session, user.id, body.file_ids):
             raise errors.NotFound
     scope = Scope(user.id, body.conversation_id, body.file_ids, library)
-    return SearchResponse.of(await state.retriever.search(scope, body.query, body.k))
+    return SearchResponse.of(*await state.retriever.search(scope, body.query, body.k))

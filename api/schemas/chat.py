@@ -9,6 +9,7 @@ from api.schemas.common import Body, Shape
 from chains.types import ReasoningEffort
 from graphs.runs.request import TurnRequest
 from llama_service.settings import ModelSource
+from persistence.relevance import Confidence
 
 ToolName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 RunStatusName = Literal["running", "waiting", "completed", "stopped", "failed", "interrupted"]
@@ -84,7 +85,11 @@ class Replay(Body):
 
 
 class SourceRead(Shape):
-    """A passage that the answer may cite as `[n]`; offsets count characters of the file's extracted text."""
+    """A passage that the answer may cite as `[n]`; offsets count characters of the file's extracted text.
+
+    `confidence` tells how likely it holds the answer, null where that can't be judged; `cited` whether the answer rests
+    on it or it was only looked at, null while the answer is written.
+    """
 
     n: int
     file_id: UUID
@@ -95,6 +100,8 @@ class SourceRead(Shape):
     end: int
     snippet: str
     score: float
+    confidence: Confidence | None = None
+    cited: bool | None = None
 
 
 class SearchedRead(Shape):
@@ -148,6 +155,9 @@ class ChatResponse(Shape):
     sources: list[SourceRead]
     steps: list[StepRead] = Field(default_factory=list)
     searched: SearchedRead
+    confidence: Confidence | None = Field(
+        default=None, description="How likely the sources together hold the answer; null where that can't be judged."
+    )
     model_source: str
     model_name: str
     fallback_from: str | None = None

@@ -11,6 +11,7 @@ from api.schemas.common import Body, Shape
 from llama_service.settings import ModelSource
 from persistence.conversations import Hit
 from persistence.messages import BranchMessage
+from persistence.relevance import Confidence
 from persistence.tables import Conversation
 
 Title = Field(default=None, max_length=200)
@@ -111,6 +112,7 @@ class MessageRead(Shape):
     reasoning: str | None = None
     status: Literal["complete", "streaming", "stopped", "interrupted", "failed"]
     sources: list[SourceRead]
+    confidence: Confidence | None = None
     steps: list[StepRead]
     image_file_ids: list[UUID]
     attachments: list[AttachmentRead]
@@ -145,6 +147,7 @@ class MessageRead(Shape):
 
 
 _PLAIN = (
+    "confidence",
     "id",
     "conversation_id",
     "parent_id",

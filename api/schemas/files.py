@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 from api.schemas.chat import ErrorRead
 from api.schemas.common import Body, Shape
 from persistence.files import FileView
+from persistence.relevance import Confidence
 from persistence.search import Found
 from persistence.tables import Passage
 
@@ -166,14 +167,16 @@ class FoundRead(Shape):
     end: int
     text: str
     score: float
+    confidence: Confidence | None = None
 
 
 class SearchResponse(Shape):
-    """Passages, best first."""
+    """Passages, best first. `confidence` tells how likely the first ones hold the answer; null where nothing tells."""
 
     passages: list[FoundRead]
+    confidence: Confidence | None = None
 
     @classmethod
-    def of(cls, found: list[Found]) -> "SearchResponse":
+    def of(cls, found: list[Found], confidence: Confidence | None) -> "SearchResponse":
         """Return passages as the API shows them."""
-        return cls(passages=[FoundRead.model_validate(passage) for passage in found])
+        return cls(passages=[FoundRead.model_validate(passage) for passage in found], confidence=confidence)

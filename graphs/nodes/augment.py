@@ -61,6 +61,7 @@ def assemble(state: ChatState, context: ChatContext, services: TurnServices, fou
         images=images_of(asked_message(state)),
         sources=[source_text(n, source) for n, source in found.items()],
         nothing_found=bool(state.get("nothing_found")) and not found,
+        fit_badly=state.get("searched", NOTHING_SEARCHED).get("confidence") == "weak",
         unfinished=services.answer.unfinished,
         context_tokens=window,
         answer_tokens=answer_tokens(context, window) + kept_free,

@@ -1,12 +1,13 @@
 """Find the passages that the question is about, within the caller's files."""
 
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Literal
 
 from langgraph.runtime import Runtime
 
 from chains.condense import needs_context, with_context
 from graphs.context import ChatContext, TurnServices
+from graphs.needs import needs_files
 from graphs.services import services_of
 from graphs.sources import reference
 from graphs.state import NOTHING_SEARCHED, ChatState, Searched, history_of, question_of
@@ -18,17 +19,20 @@ async def retrieve(state: ChatState, runtime: Runtime[ChatContext]) -> dict[str,
     context, services = runtime.context, await services_of(runtime.context)
     with services.record.step("retrieve", query=question_of(state), use_rag=context.use_rag) as step:
         found = await _search(state, context, services)
-        if context.top_k is not None:
+        needed = await needs_files(found, state, context, services)
+        if not needed:
+            found.sources.clear()
+        elif context.top_k is not None:
             found.sources[context.top_k :] = []
         services.record.passages.update(enumerate(found.sources, 1))
         services.record.retrieve_ms = services.record.elapsed_ms()
-        searched = services.record.searched = _searched(found, context)
-        step.output = _shown(found) | _condensed(services) | {"scope": searched["scope"]}
+        searched = services.record.searched = _searched(found, context, needed=needed)
+        step.output = _shown(found, needed=needed) | _condensed(services) | {"scope": searched["scope"]}
     return {
         "retrieval": found,
         "searched": searched,
         "sources": [reference(n, source) for n, source in enumerate(found.sources, 1)],
-        "nothing_found": found.searched and not found.sources,
+        "nothing_found": found.searched and needed and not found.sources,
     }
 
 
@@ -48,12 +52,13 @@ async def _search(state: ChatState, context: ChatContext, services: TurnServices
     return otherwise if otherwise.sources else found
 
 
-def _searched(found: Retrieval, context: ChatContext) -> Searched:
-    if not found.searched:
+def _searched(found: Retrieval, context: ChatContext, *, needed: bool) -> Searched:
+    if not found.searched or not needed:
         return NOTHING_SEARCHED
+    scope: Literal["files", "library", "conversation"] = "library" if context.search_library else "conversation"
     if context.file_ids:
-        return Searched(scope="files", files=found.files)
-    return Searched(scope="library" if context.search_library else "conversation", files=found.files)
+        scope = "files"
+    return Searched(scope=scope, files=found.files, confidence=found.confidence)
 
 
 def _condensed(services: TurnServices) -> dict[str, Any]:
@@ -62,14 +67,18 @@ def _condensed(services: TurnServices) -> dict[str, Any]:
     return {"condensed": {**steps[-1].output, "ms": steps[-1].ms}} if steps else {}
 
 
-def _shown(found: Retrieval) -> dict[str, Any]:
+def _shown(found: Retrieval, *, needed: bool) -> dict[str, Any]:
     chosen = {(source.file_id, source.position) for source in found.sources}
     return {
         "query": found.query,
         "files": found.files,
         "candidates": [{**asdict(c), "chosen": (c.file_id, c.position) in chosen} for c in found.candidates],
         "sources": len(found.sources),
-        "gated": found.gated,
+        "needs_files": needed,
+        "kind": asdict(found.kind) if found.kind else None,
+        "named": found.named,
+        "confidence": found.confidence,
+        "probability": found.probability,
         "pending": found.pending,
         "vector_error": found.vector_error,
         "ms": found.ms,

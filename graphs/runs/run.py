@@ -13,6 +13,7 @@ from graphs.context import ChatContext
 from graphs.files import CallerFiles
 from graphs.record import TurnRecord
 from graphs.runs.stream import RunStream
+from graphs.sources import with_citations
 from graphs.state import NOTHING_SEARCHED, AnswerInfo
 from llama_service.errors import AppError, error_of
 from persistence import run_end
@@ -231,6 +232,7 @@ class Run:
             # A state without the answer is no state after it: the next turn rebuilds one.
             checkpoint_id=self.record.checkpoint_id if ending is COMPLETED else None,
             sources=_json(result["sources"] or None),
+            confidence=result["confidence"],
             steps=_json(result["steps"] or None),
             model_source=result["model_source"],
             model_name=result["model_name"],
@@ -244,15 +246,16 @@ class Run:
 
     def result(self, ending: Ending, info: AnswerInfo) -> dict[str, Any]:
         """Return what `done` and ChatResponse tell, without the text."""
-        record = self.record
+        record, searched = self.record, info.get("searched", NOTHING_SEARCHED)
         return {
             "conversation_id": str(self.conversation_id),
             "message_id": str(self.place.answer_id),
             "user_message_id": str(self.place.question_id),
             "run_id": str(self.run_id),
-            "sources": record.sources or list(self.sent.sources),
+            "sources": with_citations(self.text, record.sources or self.sent.sources),
             "steps": list(record.tool_steps.values()),
-            "searched": info.get("searched", NOTHING_SEARCHED),
+            "searched": {"scope": searched["scope"], "files": searched["files"]},
+            "confidence": searched.get("confidence"),
             "model_source": info["model_source"] or self.plan.provider,
             "model_name": info["model_name"] or self.plan.model,
             "fallback_from": info["fallback_from"] if info["model_source"] else self.plan.fallback_from,

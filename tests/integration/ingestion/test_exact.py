@@ -61,15 +61,15 @@ async def test_a_passage_that_the_index_missed_is_found_by_its_words(server: Ser
     file = await anna.indexed(f"{uuid4().hex}.txt", f"{text} The warranty lasts seven years. {text}".encode())
     state, scope = server.app.state.resources, await scope_of(anna)
     question = "How many years does the warranty last?"
-    wide = Retriever(state.database, state.index, state.registry.embeddings().of_query, widest=0)
-    (right, *_) = await wide.search(scope, question, 5)
+    wide = Retriever(state.database, state.index, state.registry.embeddings(), widest=0)
+    ((right, *_), _) = await wide.search(scope, question, 5)
     assert "seven years" in right.text
     client = connect(state.settings.chroma_url, state.settings.chroma_token)
     for collection in client.list_collections():
         collection.delete(ids=[str(right.chunk_id)])
     assert await state.index.file_count(UUID(file["id"])) == file["chunks_total"] - 1
-    for retriever in (wide, Retriever(state.database, state.index, state.registry.embeddings().of_query)):
-        found = await retriever.search(scope, question, 5)
+    for retriever in (wide, Retriever(state.database, state.index, state.registry.embeddings())):
+        found, _ = await retriever.search(scope, question, 5)
         assert found[0] == right
     answer = await anna.http.post("/search", json={"query": question, "file_ids": [file["id"]]})
     assert "seven years" in answer.json()["passages"][0]["text"]
@@ -79,10 +79,10 @@ async def test_wide_scopes_ask_the_index(server: Server, anna: Person) -> None:
     await anna.indexed(f"{uuid4().hex}.txt", b"The storks nest on the roof of the mill.")
     state, scope = server.app.state.resources, await scope_of(anna)
     away = VectorIndex(f"http://127.0.0.1:{free_port()}", "documents")
-    of_query = state.registry.embeddings().of_query
-    wide = await Retriever(state.database, away, of_query, widest=0).retrieve(scope, "storks", budget=1000)
+    embeddings = state.registry.embeddings()
+    wide = await Retriever(state.database, away, embeddings, widest=0).retrieve(scope, "storks", budget=1000)
     assert wide.vector_error == "dependency_unavailable"
     assert wide.sources, "found by its words"
-    narrow = await Retriever(state.database, away, of_query).retrieve(scope, "storks", budget=1000)
+    narrow = await Retriever(state.database, away, embeddings).retrieve(scope, "storks", budget=1000)
     assert narrow.vector_error is None
     assert narrow.sources

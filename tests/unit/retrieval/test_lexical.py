@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persistence.lexical import postings, query_terms, query_weights, subjects, terms
+from persistence.lexical import name_terms, postings, query_terms, query_weights, subject_terms, terms
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,21 @@ def test_function_words_count_little() -> None:
     [("What is this document about?", 0), ("О чём этот файл?", 0), ("Who founded Acme Corporation?", 3), ("", 0)],
 )
 def test_subjects_leave_out_words_for_the_file(question: str, count: int) -> None:
-    assert subjects(question) == count
+    assert len(subject_terms(question)) == count
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("Walnut_2023.pdf", {"walnut", "2023"}),
+        ("Annual report 3 (final).docx", {"annual", "final"}),
+        ("Договор_Орех.docx", {"договор", "орех"}),
+        ("contract", {"contract"}),
+        (".env", {"env"}),
+    ],
+)
+def test_a_file_is_named_by_what_tells_it_from_others(name: str, expected: set[str]) -> None:
+    assert name_terms(name) == expected
 
 
 @given(st.text(max_size=300))

@@ -12,17 +12,15 @@ from hypothesis import strategies as st
 from persistence.bm25 import K1, SCALES, B
 from persistence.lexical import postings
 from persistence.ranking import (
-    UNKNOWN_MODEL_THRESHOLD,
     FilePostings,
     Key,
-    LexicalHits,
     Place,
     Ranked,
     Span,
     fuse,
     lexical_hits,
+    named,
     pack,
-    relevant,
 )
 
 FILES = st.lists(st.lists(st.text(alphabet="abcd ", max_size=20), max_size=9), max_size=4)
@@ -121,35 +119,22 @@ def test_vectors_decide_where_words_find_next_to_nothing() -> None:
     assert fuse({}, {}) == []
 
 
-def hits(coverage: float, known: float = 1.0) -> LexicalHits:
-    one = np.zeros(1, np.int64)
-    return LexicalHits(one, one, np.ones(1), np.full(1, coverage), known)
+def test_a_name_in_the_question_brings_its_file_first() -> None:
+    names = [{"walnut", "2023"}, {"maple", "2023"}, {"cedar", "2023"}]
+    texts = [{"margin"}, {"margin"}, {"margin"}]
+    found = named(names, texts, {"walnut", "margin", "improv"})
+    assert found == [1.0, 0.0, 0.0]
+    # The words of the other files' passages fit better, but the question says whose margin it means.
+    ranked = fuse({(1, 0): 9.0, (0, 0): 6.0}, {(1, 0): 0.86, (0, 0): 0.84, (2, 0): 0.8}, names=found)
+    assert ranked[0].key == (0, 0)
 
 
-@pytest.mark.parametrize(
-    ("coverage", "known", "cosine", "subjects", "expected"),
-    [
-        (0.9, 1.0, 0.80, 3, True),
-        (0.6, 1.0, 0.70, 3, True),
-        (0.05, 1.0, 0.87, 3, True),
-        (0.05, 1.0, 0.77, 3, False),
-        (0.0, 0.0, 0.80, 3, True),
-        (0.0, 0.0, 0.70, 3, False),
-        (0.0, 1.0, 0.70, 1, True),
-        (0.5, 1.0, None, 3, True),
-        (0.0, 1.0, None, 3, False),
-    ],
-)
-def test_the_gate(coverage: float, known: float, cosine: float | None, subjects: int, expected: bool) -> None:
-    ranked = [Ranked((0, 0), 1.0, 1.0, 1.0)]
-    cosines = {} if cosine is None else {(0, 0): cosine}
-    assert relevant(ranked, hits(coverage, known), cosines, subjects=subjects) is expected
-
-
-def test_the_gate_stays_open_for_models_nobody_measured() -> None:
-    ranked = [Ranked((0, 0), 1.0, 1.0, 1.0)]
-    assert relevant(ranked, hits(0.0), {(0, 0): 0.1}, subjects=5, threshold=UNKNOWN_MODEL_THRESHOLD)
-    assert not relevant([], hits(0.0), {}, subjects=5)
+def test_a_name_that_all_files_share_tells_nothing() -> None:
+    assert named([{"report", "2022"}, {"report", "2023"}], [set(), set()], {"report"}) == [0.0, 0.0]
+    assert named([{"report"}], [set()], {"report"}) == [0.0]
+    assert named([], [], {"report"}) == []
+    assert named([{"report"}, {"memo"}], [set(), set()], set()) == [0.0, 0.0]
+    assert named([{"war"}, {"peace"}], [{"war"}, {"war"}], {"war"}) == [0.0, 0.0], "a word that every text holds"
 
 
 @st.composite

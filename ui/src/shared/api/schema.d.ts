@@ -1366,6 +1366,11 @@ export interface components {
          */
         ChatResponse: {
             /**
+             * Confidence
+             * @description How likely the sources together hold the answer; null where that can't be judged.
+             */
+            confidence?: ("likely" | "possible" | "weak") | null;
+            /**
              * Conversation Id
              * Format: uuid
              */
@@ -1806,6 +1811,8 @@ export interface components {
              * Format: uuid
              */
             chunk_id: string;
+            /** Confidence */
+            confidence?: ("likely" | "possible" | "weak") | null;
             /** End */
             end: number;
             /**
@@ -2203,6 +2210,8 @@ export interface components {
         MessageRead: {
             /** Attachments */
             attachments: components["schemas"]["AttachmentRead"][];
+            /** Confidence */
+            confidence?: ("likely" | "possible" | "weak") | null;
             /** Content */
             content: string;
             /**
@@ -2593,9 +2602,11 @@ export interface components {
         };
         /**
          * SearchResponse
-         * @description Passages, best first.
+         * @description Passages, best first. `confidence` tells how likely the first ones hold the answer; null where nothing tells.
          */
         SearchResponse: {
+            /** Confidence */
+            confidence?: ("likely" | "possible" | "weak") | null;
             /** Passages */
             passages: components["schemas"]["FoundRead"][];
         };
@@ -2650,6 +2661,9 @@ export interface components {
         /**
          * SourceRead
          * @description A passage that the answer may cite as `[n]`; offsets count characters of the file's extracted text.
+         *
+         *     `confidence` tells how likely it holds the answer, null where that can't be judged; `cited` whether the answer rests
+         *     on it or it was only looked at, null while the answer is written.
          */
         SourceRead: {
             /**
@@ -2657,6 +2671,10 @@ export interface components {
              * Format: uuid
              */
             chunk_id: string;
+            /** Cited */
+            cited?: boolean | null;
+            /** Confidence */
+            confidence?: ("likely" | "possible" | "weak") | null;
             /** End */
             end: number;
             /**

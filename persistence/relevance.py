@@ -1,0 +1,151 @@
+"""How well passages fit a question, and whether a message asks for passages at all, as measured probabilities.
+
+A cosine says little by itself: those of e5 lie between .7 and .9 whatever the texts, are lower where question and
+passage differ in language, and higher for passages that are near to everything. So both are compared without the
+directions in which one text's translations differ, and judged together with how near each of them is to the middle of
+all texts. The weights were fitted by `python -m bench.relevance` and hold for one embedding model.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Confidence = Literal["likely", "possible", "weak"]
+
+MODEL = "multilingual-e5-small"
+"""The embedding model whose vectors can be judged."""
+PARAMETERS = Path(__file__).with_name("relevance.npz")
+_LIKELY = 0.7  # of the answers that are called so, at least nine in ten hold: see docs/decisions/0017
+_POSSIBLE = 0.2
+_LIKELY_SOURCE = 0.7
+_POSSIBLE_SOURCE = 0.15
+
+
+@dataclass(frozen=True, slots=True)
+class Passages:
+    """A source: the vectors of its passages, the share of the question's words in them, its length in characters."""
+
+    vectors: Floats
+    coverage: float
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What was searched: how many passages, and what is known there of the question's words (see `LexicalHits`)."""
+
+    passages: int
+    coverage: float
+    known: float
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """Whether the sources hold the answer, and which of them do."""
+
+    confidence: Confidence
+    probability: float
+    sources: Sequence[Confidence]
+
+
+@dataclass(frozen=True, slots=True)
+class MessageKind:
+    """What a message is, as probabilities that add up to 1.
+
+    `files` asks for something to look up, `rework` for another form of what was said just before, `chat` for neither:
+    a greeting, a poem, arithmetic.
+    """
+
+    chat: float
+    rework: float
+    files: float
+
+
+class Relevance:
+    """Judges passages and messages by their vectors. Stateless; a few products of small matrices."""
+
+    def __init__(self, parameters: Mapping[str, NDArray[Any]]) -> None:
+        self._languages: Floats = parameters["languages"].astype(np.float32)
+        self._middle = self._neutral(parameters["middle"].astype(np.float32)[None])[0]
+        self._answer = parameters["answer"]
+        self._source = parameters["source"]
+        self._kinds = parameters["kinds"].astype(np.float32)
+
+    def judge(self, question: Sequence[float], sources: Sequence[Passages], scope: Scope) -> Judgement:
+        """Return how likely these sources, at least one and the best first, hold the answer to a question."""
+        answer, each = self.features(question, sources, scope)
+        return self.levels(answer, each)
+
+    def levels(self, answer: NDArray[np.float64], each: NDArray[np.float64]) -> Judgement:
+        """Return the judgement of what `features` gives."""
+        probability = float(_probability(self._answer, answer[None])[0])
+        confidence = _level(probability, _LIKELY, _POSSIBLE)
+        shares = _probability(self._source, each)
+        levels = [_level(share, _LIKELY_SOURCE, _POSSIBLE_SOURCE) for share in shares]
+        return Judgement(confidence, probability, [_at_most(level, confidence) for level in levels])
+
+    def features(
+        self, question: Sequence[float], sources: Sequence[Passages], scope: Scope
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return what is known of a question's sources together, and of each of them (a row each)."""
+        asked = self._neutral(np.asarray(question, np.float32)[None])[0]
+        near, middling = [], []
+        for source in sources:
+            passages = self._neutral(source.vectors)
+            cosines = passages @ asked
+            best = int(cosines.argmax())
+            near.append(float(cosines[best]))
+            middling.append(float(passages[best] @ self._middle))
+        order = sorted(near, reverse=True)
+        common, size = float(asked @ self._middle), float(np.log(scope.passages))
+        nearest = near.index(order[0])
+        answer = [order[0], common, middling[nearest], scope.coverage, scope.known, size]
+        each = []
+        for cosine, middle, source in zip(near, middling, sources, strict=True):
+            other = order[1] if cosine == order[0] and len(order) > 1 else order[0] if len(order) > 1 else cosine
+            lead = float(np.clip(cosine - other, -0.1, 0.05))
+            lag, length = order[0] - cosine, source.length / 1000
+            each.append([cosine, common, middle, source.coverage, size, lag, length, lead])
+        return np.array(answer), np.array(each)
+
+    def kind(self, message: Sequence[float]) -> MessageKind:
+        """Return what a message is, by its vector."""
+        vector = np.asarray(message, np.float32)
+        logits = self._kinds[:, :-1] @ (vector / max(float(np.linalg.norm(vector)), 1e-12)) + self._kinds[:, -1]
+        weights = np.exp(logits - logits.max())
+        return MessageKind(*(float(share) for share in weights / weights.sum()))
+
+    def _neutral(self, vectors: Floats) -> Floats:
+        """Return vectors of unit length without what tells one language from another."""
+        rest = vectors - vectors @ self._languages.T @ self._languages
+        neutral: Floats = rest / np.maximum(np.linalg.norm(rest, axis=1, keepdims=True), 1e-12)
+        return neutral
+
+
+@cache
+def load() -> Relevance:
+    """Return the fitted judge."""
+    with np.load(PARAMETERS) as parameters:
+        return Relevance(dict(parameters))
+
+
+def _probability(weights: NDArray[np.float64], rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return a logistic model's answers; its last weight is the constant."""
+    probabilities: NDArray[np.float64] = 1 / (1 + np.exp(-(rows @ weights[:-1] + weights[-1])))
+    return probabilities
+
+
+def _level(probability: float, likely: float, possible: float) -> Confidence:
+    return "likely" if probability >= likely else "possible" if probability >= possible else "weak"
+
+
+def _at_most(level: Confidence, limit: Confidence) -> Confidence:
+    """No source is surer than all of them together."""
+    order: list[Confidence] = ["weak", "possible", "likely"]
+    return min(level, limit, key=order.index)
