@@ -7,7 +7,7 @@ from persistence.search import Retrieval
 
 # A message needs no files where it is so likely to need none: a poem about what hardly anything in the files is about,
 # a greeting whatever they hold. See docs/decisions/0017 for how many questions lie above.
-_AWAY_FROM_WEAK = 0.4
+_AWAY_FROM_WEAK = 0.5
 _AWAY_FROM_ALL = 0.9
 _AWAY_UNSEARCHED = 0.6
 
