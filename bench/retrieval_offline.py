@@ -26,6 +26,7 @@ from ingestion.documents import Extracted, Passage, clean
 from ingestion.split import split
 from persistence.lexical import postings, query_weights
 from persistence.ranking import FilePostings, Key, LexicalHits, Place, Ranked, fuse, lexical_hits, pack
+from persistence.relevance import Relevance, load
 
 CANDIDATES = 100
 BATCH = 64
@@ -69,8 +70,8 @@ class Vectors:
 class System:
     """The retrieval of the service behind the harness's interface."""
 
-    def __init__(self, chunk: type[Any], vectors: Vectors | None, budget: int) -> None:
-        self.chunk, self.source, self.budget = chunk, vectors, budget
+    def __init__(self, chunk: type[Any], vectors: Vectors | None, budget: int, fitted: Relevance) -> None:
+        self.chunk, self.source, self.budget, self.fitted = chunk, vectors, budget, fitted
 
     def index(self, docs: Sequence[Any]) -> None:
         self.docs = docs
@@ -82,7 +83,8 @@ class System:
             self.postings.append(postings([p.text for p in found]))
         self.keys: list[Key] = [(f, p.position) for f, found in enumerate(self.passages) for p in found]
         texts = ["passage: " + p.text for found in self.passages for p in found]
-        self.matrix = self.source.get(texts) if self.source else None
+        raw = self.source.get(texts) if self.source else None
+        self.matrix = self.fitted.neutral(raw) if raw is not None else None
 
     def retrieve(self, query: str, k: int) -> list[Any]:
         ranked = self.rank(query)
@@ -120,7 +122,8 @@ class System:
         row = self.vector(query)
         if row is None or self.matrix is None:
             return {}
-        cosine = self.matrix @ row
+        sought = self.fitted.sought(row.tolist())
+        cosine = self.matrix @ (sought / np.linalg.norm(sought))
         inside = [i for i in np.argsort(-cosine) if self.keys[i][0] in scope][:CANDIDATES]
         return {self.keys[i]: float(cosine[i]) for i in inside}
 
@@ -155,7 +158,7 @@ def main() -> None:
         for doc in docs:
             doc.text = doc.text if len(clean(doc.text)) != len(doc.text) else clean(doc.text)
         started = time.perf_counter()
-        system = System(harness.Chunk, source, args.budget)
+        system = System(harness.Chunk, source, args.budget, load())
         figures, _, _ = harness.run(system, docs, questions, k=30)
         shown = {key: round(figures[key], 4) for key in wanted}
         spent = round(time.perf_counter() - started, 1)

@@ -1,13 +1,14 @@
 """Whether a message needs the files: a greeting, a poem, arithmetic or another form of the last answer does not."""
 
 from graphs.context import ChatContext, TurnServices
-from graphs.state import ChatState, asked_message
+from graphs.state import ChatState, asked_message, question_of
+from persistence.lexical import mentions_files
 from persistence.relevance import MessageKind
 from persistence.search import Retrieval
 
 # A message needs no files where it is so likely to need none: a poem about what hardly anything in the files is about,
 # a greeting whatever they hold. See docs/decisions/0017 for how many questions lie above.
-_AWAY_FROM_WEAK = 0.5
+_AWAY_FROM_WEAK = 0.4
 _AWAY_FROM_ALL = 0.9
 _AWAY_UNSEARCHED = 0.6
 
@@ -20,23 +21,23 @@ async def needs_files(found: Retrieval, state: ChatState, context: ChatContext, 
     limit = _AWAY_FROM_WEAK if found.confidence == "weak" else _AWAY_FROM_ALL
     if _away(found.kind) < limit or found.named:
         return True
-    return await _brings_files(state, context, services)
+    return await _is_about_files(state, context, services)
 
 
 async def answers_itself(
     kind: MessageKind | None, state: ChatState, context: ChatContext, services: TurnServices
 ) -> bool:
     """Whether a follow-up needs nothing but what was said before, by what it is alone."""
-    return _away(kind) >= _AWAY_UNSEARCHED and not await _brings_files(state, context, services)
+    return _away(kind) >= _AWAY_UNSEARCHED and not await _is_about_files(state, context, services)
 
 
 def _away(kind: MessageKind | None) -> float:
     return kind.chat + kind.rework if kind else 0.0
 
 
-async def _brings_files(state: ChatState, context: ChatContext, services: TurnServices) -> bool:
-    """Whether the request names files, or some were attached with the question: then it is about them."""
-    if context.file_ids:
+async def _is_about_files(state: ChatState, context: ChatContext, services: TurnServices) -> bool:
+    """Whether the request names files, the question speaks of them, or some were attached with it."""
+    if context.file_ids or mentions_files(question_of(state)):
         return True
     asked = asked_message(state)
     return asked is not None and await services.files.came_with(asked.id)

@@ -16,6 +16,7 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
+from persistence import relevance
 from persistence.session import Database, Statement
 from persistence.vectors import VectorHit
 
@@ -46,23 +47,23 @@ class ExactVectors:
         self._kept: OrderedDict[tuple[UUID, datetime], Kept] = OrderedDict()
         self._used = 0
 
-    async def near(self, model: str, vector: Sequence[float], files: Sequence[Any], count: int) -> list[VectorHit]:
-        """Return the passages nearest to `vector`, best first.
+    async def near(self, model: str, vector: Floats, files: Sequence[Any], count: int) -> list[VectorHit]:
+        """Return the passages nearest to a question's `vector` (see `sought_vector`), best first.
 
         `files` are rows with `id`, `status`, `updated_at` and `embedding_model`; those of another model are left out.
         """
         own = [file for file in files if file.embedding_model == model]
-        found = await self._load(own)
-        return await asyncio.to_thread(_nearest, found, np.asarray(vector, np.float32), count) if found else []
+        found = await self._load(model, own)
+        return await asyncio.to_thread(_nearest, found, vector, count) if found else []
 
-    async def of(self, model: str, vector: Sequence[float], places: Sequence[tuple[Any, int]]) -> list[VectorHit]:
+    async def of(self, model: str, vector: Floats, places: Sequence[tuple[Any, int]]) -> list[VectorHit]:
         """Return how near the passages at `places` (a file's row as in `near`, a position) are, in no order."""
         own = [(file.id, position) for file, position in places if file.embedding_model == model]
-        found = list((await self._read(own)).items())
-        return _nearest(found, np.asarray(vector, np.float32), len(own)) if found else []
+        found = list((await self._read(model, own)).items())
+        return _nearest(found, vector, len(own)) if found else []
 
     async def vectors(self, model: str, places: Sequence[tuple[Any, int]]) -> dict[tuple[UUID, int], Floats]:
-        """Return the vectors, of unit length, of the passages at `places` (as in `of`) that have one."""
+        """Return the vectors, as they are compared, of the passages at `places` (as in `of`) that have one."""
         found: dict[tuple[UUID, int], Floats] = {}
         missing: list[tuple[UUID, int]] = []
         for file, position in places:
@@ -73,18 +74,18 @@ class ExactVectors:
                     found[file.id, position] = kept[1][at]
             elif file.embedding_model == model:
                 missing.append((file.id, position))
-        for file_id, (positions, vectors) in (await self._read(missing)).items():
+        for file_id, (positions, vectors) in (await self._read(model, missing)).items():
             found |= {(file_id, int(at)): row for at, row in zip(positions, vectors, strict=True)}
         return found
 
-    async def _read(self, places: Sequence[tuple[UUID, int]]) -> dict[UUID, Kept]:
+    async def _read(self, model: str, places: Sequence[tuple[UUID, int]]) -> dict[UUID, Kept]:
         if not places:
             return {}
         async with self._database.raw(transaction=False) as connection:
             wanted = {"files": [file_id for file_id, _ in places], "positions": [at for _, at in places]}
-            return _by_file(await connection.rows(_SOME, wanted))
+            return _by_file(model, await connection.rows(_SOME, wanted))
 
-    async def _load(self, files: Sequence[Any]) -> list[tuple[UUID, Kept]]:
+    async def _load(self, model: str, files: Sequence[Any]) -> list[tuple[UUID, Kept]]:
         found: dict[UUID, Kept] = {}
         missing: dict[UUID, Any] = {}
         for file in files:
@@ -97,7 +98,7 @@ class ExactVectors:
         if missing:
             async with self._database.raw(transaction=False) as connection:
                 rows = await connection.rows(_VECTORS, {"files": list(missing)})
-            read = await asyncio.to_thread(_by_file, rows)
+            read = await asyncio.to_thread(_by_file, model, rows)
             for file_id, entry in read.items():
                 if missing[file_id].status == "completed":
                     self._keep((file_id, missing[file_id].updated_at), entry)
@@ -114,18 +115,28 @@ class ExactVectors:
             self._used -= positions.nbytes + vectors.nbytes
 
 
-def _by_file(rows: Sequence[Any]) -> dict[UUID, Kept]:
-    """Group rows, which come by file and position."""
+def sought_vector(model: str, question: Sequence[float]) -> Floats:
+    """Return the vector with which passages are compared to find those nearest to a question."""
+    fitted = relevance.of_model(model)
+    return fitted.sought(question) if fitted else np.asarray(question, np.float32)
+
+
+def _by_file(model: str, rows: Sequence[Any]) -> dict[UUID, Kept]:
+    """Group rows, which come by file and position, and make their vectors comparable across languages."""
     grouped: dict[UUID, tuple[list[int], list[bytes]]] = {}
     for file_id, position, vector in rows:
         positions, vectors = grouped.setdefault(UUID(bytes=file_id.bytes), ([], []))
         positions.append(position)
         vectors.append(vector)
-    return {file_id: (np.array(at, np.int64), _unit(vectors)) for file_id, (at, vectors) in grouped.items()}
+    return {
+        file_id: (np.array(at, np.int64), _comparable(model, vectors)) for file_id, (at, vectors) in grouped.items()
+    }
 
 
-def _unit(vectors: Sequence[bytes]) -> Floats:
+def _comparable(model: str, vectors: Sequence[bytes]) -> Floats:
     raw = np.frombuffer(b"".join(vectors), "<f4").reshape(len(vectors), -1)
+    if fitted := relevance.of_model(model):
+        return fitted.neutral(raw)
     unit: Floats = raw / np.maximum(np.linalg.norm(raw, axis=1, keepdims=True), 1e-12)
     return unit
 

@@ -73,6 +73,16 @@ _FILE_WORDS = frozenset(
 )
 
 
+_WORDS_FOR_A_FILE = frozenset(
+    re.findall(r"\S+", "attached attachment document file pdf upload uploaded вложение документ файл приложенный")
+)
+
+
+def mentions_files(text: str) -> bool:
+    """Whether a text says, in English or Russian, that it is about a file."""
+    return not _terms_of(_WORDS_FOR_A_FILE).isdisjoint(terms(text))
+
+
 def terms(text: str) -> list[str]:
     """Return the terms of a text in order, repeated as often as they occur."""
     found: list[str] = []
@@ -189,6 +199,6 @@ def _function_terms() -> frozenset[str]:
     return _terms_of(_FUNCTION_WORDS)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=3)
 def _terms_of(words: frozenset[str]) -> frozenset[str]:
     return frozenset(term for word in words for term in _token_terms(word))

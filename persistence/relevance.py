@@ -1,9 +1,10 @@
-"""How well passages fit a question, and whether a message asks for passages at all, as measured probabilities.
+"""How near passages are to a question whatever their languages, how likely they answer it, and what a message asks for.
 
 A cosine says little by itself: those of e5 lie between .7 and .9 whatever the texts, are lower where question and
 passage differ in language, and higher for passages that are near to everything. So both are compared without the
-directions in which one text's translations differ, and judged together with how near each of them is to the middle of
-all texts. The weights were fitted by `python -m bench.relevance` and hold for one embedding model.
+directions in which one text's translations differ, and what lies in the middle of all texts counts less. The same
+numbers, with a few others, give the probability that passages answer. All of it was fitted by
+`python -m bench.relevance` and holds for one embedding model; see docs/decisions/0017.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,7 @@ Confidence = Literal["likely", "possible", "weak"]
 MODEL = "multilingual-e5-small"
 """The embedding model whose vectors can be judged."""
 PARAMETERS = Path(__file__).with_name("relevance.npz")
+_MIDDLE_SHARE = 0.2  # of a passage's nearness to the middle is taken off; between .2 and .4 all languages gain
 _LIKELY = 0.7  # of the answers that are called so, at least nine in ten hold: see docs/decisions/0017
 _POSSIBLE = 0.2
 _LIKELY_SOURCE = 0.7
@@ -72,13 +74,27 @@ class Relevance:
 
     def __init__(self, parameters: Mapping[str, NDArray[Any]]) -> None:
         self._languages: Floats = parameters["languages"].astype(np.float32)
-        self._middle = self._neutral(parameters["middle"].astype(np.float32)[None])[0]
+        self._middle = self.neutral(parameters["middle"].astype(np.float32)[None])[0]
         self._answer = parameters["answer"]
         self._source = parameters["source"]
         self._kinds = parameters["kinds"].astype(np.float32)
 
+    def neutral(self, vectors: Floats) -> Floats:
+        """Return vectors (rows) of unit length without what tells one language from another."""
+        rest = vectors - vectors @ self._languages.T @ self._languages
+        neutral: Floats = rest / np.maximum(np.linalg.norm(rest, axis=1, keepdims=True), 1e-12)
+        return neutral
+
+    def sought(self, question: Sequence[float]) -> Floats:
+        """Return the vector that neutral passages are compared with to find those nearest to a question."""
+        sought: Floats = self.neutral(np.asarray(question, np.float32)[None])[0] - _MIDDLE_SHARE * self._middle
+        return sought
+
     def judge(self, question: Sequence[float], sources: Sequence[Passages], scope: Scope) -> Judgement:
-        """Return how likely these sources, at least one and the best first, hold the answer to a question."""
+        """Return how likely these sources, at least one and the best first, hold the answer to a question.
+
+        `question` is its vector as the model gives it; those of the passages may be neutral already.
+        """
         answer, each = self.features(question, sources, scope)
         return self.levels(answer, each)
 
@@ -94,10 +110,10 @@ class Relevance:
         self, question: Sequence[float], sources: Sequence[Passages], scope: Scope
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return what is known of a question's sources together, and of each of them (a row each)."""
-        asked = self._neutral(np.asarray(question, np.float32)[None])[0]
+        asked = self.neutral(np.asarray(question, np.float32)[None])[0]
         near, middling = [], []
         for source in sources:
-            passages = self._neutral(source.vectors)
+            passages = self.neutral(source.vectors)
             cosines = passages @ asked
             best = int(cosines.argmax())
             near.append(float(cosines[best]))
@@ -121,16 +137,15 @@ class Relevance:
         weights = np.exp(logits - logits.max())
         return MessageKind(*(float(share) for share in weights / weights.sum()))
 
-    def _neutral(self, vectors: Floats) -> Floats:
-        """Return vectors of unit length without what tells one language from another."""
-        rest = vectors - vectors @ self._languages.T @ self._languages
-        neutral: Floats = rest / np.maximum(np.linalg.norm(rest, axis=1, keepdims=True), 1e-12)
-        return neutral
+
+def of_model(model: str) -> Relevance | None:
+    """Return what was fitted for an embedding model, None for one that was not measured."""
+    return load() if model == MODEL else None
 
 
 @cache
 def load() -> Relevance:
-    """Return the fitted judge."""
+    """Return what was fitted."""
     with np.load(PARAMETERS) as parameters:
         return Relevance(dict(parameters))
 

@@ -15,7 +15,7 @@ from sqlalchemy.orm import aliased
 
 from llama_service.errors import AppError
 from persistence import lexical, ranking, relevance
-from persistence.exact import WIDEST, ExactVectors
+from persistence.exact import WIDEST, ExactVectors, Floats, sought_vector
 from persistence.ranking import FilePostings, Key, LexicalHits, Ranked, Span
 from persistence.relevance import Confidence, Judgement, MessageKind, Passages
 from persistence.session import Database
@@ -135,11 +135,12 @@ class _Ranking:
 class _Near:
     """The passages nearest to a question's vector: cosines by key; `exact` where none can have been missed.
 
-    `places` are the files' numbers in the keys.
+    `sought` is what passages are compared with, `places` are the files' numbers in the keys.
     """
 
     model: str
     vector: Sequence[float]
+    sought: Floats
     places: Mapping[UUID, int]
     cosines: dict[Key, float]
     exact: bool
@@ -261,19 +262,21 @@ class Retriever:
 
     async def kind_of(self, message: str) -> MessageKind | None:
         """Return what a message is, None where the embedding model's vectors do not tell."""
-        if self._embeddings.model != relevance.MODEL:
+        fitted = relevance.of_model(self._embeddings.model)
+        if fitted is None:
             return None
         try:
             async with asyncio.timeout(_VECTOR_PATIENCE):
                 _, vector = await self._embeddings.of_query(message)
         except (AppError, TimeoutError):
             return None
-        return relevance.load().kind(vector)
+        return fitted.kind(vector)
 
     async def _judge(self, result: _Ranking, spans: Sequence[Span]) -> Judgement | None:
         """Return how likely these sources hold the answer, None where not all of them have vectors that tell."""
         near, hits = result.near, result.hits
-        if near is None or hits is None or near.model != relevance.MODEL or not spans:
+        fitted = relevance.of_model(near.model) if near else None
+        if near is None or fitted is None or hits is None or not spans:
             return None
         places = [(result.files[file], position) for span in spans for file, position in span.keys]
         vectors = await self._exact.vectors(near.model, places)
@@ -285,7 +288,7 @@ class Retriever:
             coverage = max(hits.covered(key) for key in span.keys)
             sources.append(Passages(np.stack(rows), coverage, span.end - span.start))
         size = sum(len(file.passage_lengths or ()) for file in result.files)
-        return relevance.load().judge(near.vector, sources, relevance.Scope(size, hits.trust, hits.known))
+        return fitted.judge(near.vector, sources, relevance.Scope(size, hits.trust, hits.known))
 
     async def _look(
         self, scope: Scope, query: str, *, wait: float = 0.0, best: int | None = None
@@ -364,35 +367,39 @@ class Retriever:
         try:
             async with asyncio.timeout(_VECTOR_PATIENCE):
                 model, vector = await self._embeddings.of_query(query)
+                sought = sought_vector(model, vector)
                 if exact:
-                    hits = await self._exact.near(model, vector, files, CANDIDATES)
+                    hits = await self._exact.near(model, sought, files, CANDIDATES)
                 else:
                     only = None if scope.is_everything else list(places)
-                    hits = await self._index.near(model, vector, owner=scope.user_id, file_ids=only, count=CANDIDATES)
+                    # What tells languages apart has no share in `sought`, so it counts nothing in the index either.
+                    hits = await self._index.near(
+                        model, sought.tolist(), owner=scope.user_id, file_ids=only, count=CANDIDATES
+                    )
         except AppError as error:
             return None, error.code
         except TimeoutError:
             log.warning("vector_search_too_slow", seconds=_VECTOR_PATIENCE)
             return None, "timeout"
         cosines = {(places[hit.file_id], hit.position): hit.similarity for hit in hits if hit.file_id in places}
-        return _Near(model, vector, places, cosines, exact), None
+        return _Near(model, vector, sought, places, cosines, exact), None
 
     async def _completed(
         self, near: _Near | None, words: Mapping[Key, float], files: Sequence[Any]
     ) -> Mapping[Key, float]:
-        """Return the cosines, with those of passages that the index missed though the question's words stand in them.
+        """Return the cosines; behind an index, those of what it gave and of what holds the question's words, exactly.
 
         An index that gives nothing for the passage which answers would let any other that it does give pass it.
         """
         if near is None:
             return {}
-        unknown = [key for key in words if key not in near.cosines]
-        if near.exact or not unknown:
+        if near.exact or not (near.cosines or words):
             return near.cosines
-        hits = await self._exact.of(near.model, near.vector, [(files[file], position) for file, position in unknown])
-        farthest = min(near.cosines.values(), default=-1.0)
-        missed = {(near.places[hit.file_id], hit.position): hit.similarity for hit in hits if hit.similarity > farthest}
-        return {**near.cosines, **missed}
+        wanted = [(files[file], position) for file, position in near.cosines.keys() | words.keys()]
+        hits = await self._exact.of(near.model, near.sought, wanted)
+        known = {(near.places[hit.file_id], hit.position): hit.similarity for hit in hits}
+        farthest = min((known[key] for key in near.cosines if key in known), default=-1.0)
+        return {key: cosine for key, cosine in known.items() if key in near.cosines or cosine > farthest}
 
     async def _read(self, result: _Ranking, *, with_neighbours: bool) -> dict[Key, Passage]:
         wanted: set[Key] = set()
@@ -451,4 +458,5 @@ def _levels(judgement: Judgement | None, spans: Sequence[Span]) -> Sequence[Conf
 
 
 def _kind(near: _Near | None) -> MessageKind | None:
-    return relevance.load().kind(near.vector) if near and near.model == relevance.MODEL else None
+    fitted = relevance.of_model(near.model) if near else None
+    return fitted.kind(near.vector) if near and fitted else None

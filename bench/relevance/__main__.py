@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from bench.relevance.sets import LANGUAGES, Message, Pair, Sets
 from bench.retrieval_offline import System, Vectors
+from ingestion.documents import Extracted
+from ingestion.split import split
 from persistence.ranking import Place, pack
 from persistence.relevance import MODEL, PARAMETERS, Passages, Relevance, Scope
 
@@ -47,7 +49,7 @@ class Sample:
 
 def samples(pair: Pair, harness: Any, vectors: Vectors, relevance: Relevance) -> list[Sample]:
     """Ask a pair's questions with their document in the scope and without it, alone and among others."""
-    system = System(harness.Chunk, vectors, 0)
+    system = System(harness.Chunk, vectors, 0, relevance)
     system.index(pair.docs)
     number = {doc.id: index for index, doc in enumerate(pair.docs)}
     row = {key: index for index, key in enumerate(system.keys)}
@@ -159,15 +161,15 @@ def _known(vectors: Vectors, texts: Sequence[str]) -> Array:
     return found.astype(np.float64)
 
 
-def _middle(pairs: Sequence[Pair], harness: Any, vectors: Vectors, translations: Array) -> Array:
+def _middle(pairs: Sequence[Pair], vectors: Vectors, translations: Array) -> Array:
     """Return the middle of texts of all sets, each set counted once."""
     middles = [translations]
     for pair in pairs:
         if pair.name in ("en>en", "ru>ru", "chroma"):
-            system = System(harness.Chunk, vectors, 0)
-            system.index(pair.docs)
-            if system.matrix is not None:
-                middles.append(system.matrix.mean(0).astype(np.float64))
+            texts = [
+                passage.text for doc in pair.docs for passage in split(Extracted(doc.text, (), "text/plain"), 2000, 400)
+            ]
+            middles.append(_known(vectors, ["passage: " + text for text in texts]).mean(0))
     middle: Array = np.mean(middles, axis=0)
     return middle
 
@@ -178,7 +180,7 @@ def fit(sets: Sets, vectors: Vectors) -> tuple[dict[str, NDArray[Any]], list[Sam
     languages, translations = directions(sets, vectors)
     parameters: dict[str, NDArray[Any]] = {
         "languages": languages.astype(np.float16),
-        "middle": _middle(pairs, sets.harness, vectors, translations).astype(np.float32),
+        "middle": _middle(pairs, vectors, translations).astype(np.float32),
         "answer": np.zeros(7),
         "source": np.zeros(9),
         "kinds": np.zeros((3, languages.shape[1] + 1)),

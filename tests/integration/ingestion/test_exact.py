@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from llama_service.runtime.process import free_port
-from persistence.exact import ExactVectors
+from persistence.exact import ExactVectors, sought_vector
 from persistence.search import Retriever, Scope, files_in
 from persistence.vectors import VectorIndex, connect
 from tests.support import Person, Server
@@ -24,8 +24,9 @@ async def test_it_finds_what_the_index_finds(server: Server, anna: Person) -> No
     async with state.database.reading() as session:
         files = await files_in(session, scope)
     exact = ExactVectors(state.database)
-    model, vector = await state.registry.embeddings().of_query("a sentence about c")
-    wanted = await state.index.near(model, vector, owner=scope.user_id, file_ids=None, count=30)
+    model, question = await state.registry.embeddings().of_query("a sentence about c")
+    vector = sought_vector(model, question)
+    wanted = await state.index.near(model, question, owner=scope.user_id, file_ids=None, count=30)
     assert wanted
     keys = {(hit.file_id, hit.position): hit.similarity for hit in wanted}
     passages = sum(len(file.passage_lengths) for file in files)
@@ -41,7 +42,8 @@ async def test_a_file_that_was_indexed_again_is_read_again(server: Server, anna:
     await anna.indexed("old.txt", b"The old text about storks.")
     state, scope = server.app.state.resources, await scope_of(anna)
     exact = ExactVectors(state.database)
-    model, vector = await state.registry.embeddings().of_query("storks")
+    model, question = await state.registry.embeddings().of_query("storks")
+    vector = sought_vector(model, question)
     async with state.database.reading() as session:
         files = await files_in(session, scope)
     assert len(await exact.near(model, vector, files, 5)) == 1

@@ -74,6 +74,33 @@ async def test_questions_in_another_language_than_the_files_get_the_passage(
     assert judged.count("weak") <= 2, judged
 
 
+BESIDE = """The plant was enlarged in 1998, and a canteen was added to its main workshop.
+Workers of the plant are insured against fire and accidents by the works council.
+A bee has five eyes and two pairs of wings. Bees dance to show where flowers are.
+In winter the beekeeper feeds the bees with sugar water and closes the hive against mice.
+The tunnel is closed for cleaning every second Sunday. Cyclists must take the bus.
+Trucks above forty tonnes may not use the mountain road between November and April.
+The museum shop sells posters and books. Groups of ten or more should book a guide.
+The museum was founded by a merchant who collected clocks and porcelain.
+Deliveries are made on weekdays. Late deliveries must be reported to the warehouse.
+The contract names a penalty for damage to the goods, to be agreed upon case by case.
+Holidays are agreed upon with the head of the department. Unused days are paid out.
+Employees in northern offices get a heating allowance from October on.""".splitlines()
+
+
+async def test_a_library_in_two_languages_is_searched_as_one(reader: Person) -> None:
+    await library(reader, RUSSIAN)
+    for n, text in enumerate(BESIDE):
+        await reader.indexed(f"note {n}.txt", text.encode())
+    places = []
+    for texts, question, gold in CROSS:
+        if texts is RUSSIAN:
+            found = (await reader.http.post("/search", json={"query": question, "k": 5})).json()["passages"]
+            places.append(next((n for n, passage in enumerate(found, 1) if gold in passage["text"]), None))
+    # What is near in the question's own language must not push the answer away.
+    assert None not in places, places
+
+
 async def test_what_is_not_in_the_files_is_found_weak_and_only_looked_at(reader: Person, openai: OpenAIServer) -> None:
     await library(reader, ENGLISH)
     openai.script(reply="The files do not say it.")

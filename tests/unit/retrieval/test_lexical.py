@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persistence.lexical import name_terms, postings, query_terms, query_weights, subject_terms, terms
+from persistence.lexical import mentions_files, name_terms, postings, query_terms, query_weights, subject_terms, terms
 
 
 @pytest.mark.parametrize(
@@ -83,6 +83,19 @@ def test_subjects_leave_out_words_for_the_file(question: str, count: int) -> Non
 )
 def test_a_file_is_named_by_what_tells_it_from_others(name: str, expected: set[str]) -> None:
     assert name_terms(name) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Sum up the files in five points", True),
+        ("Что в приложенном документе?", True),
+        ("Write a poem about a lighthouse", False),
+        ("Переведи «добрый вечер»", False),
+    ],
+)
+def test_words_that_speak_of_files(text: str, expected: bool) -> None:
+    assert mentions_files(text) is expected
 
 
 @given(st.text(max_size=300))

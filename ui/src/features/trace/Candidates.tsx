@@ -2,7 +2,7 @@ import { useState } from "react";
 import { useT } from "@/shared/i18n";
 import { useFormats } from "@/shared/i18n/format";
 import { Button } from "@/shared/ui/controls";
-import { candidatesOf, type Candidate, type Trace } from "./types";
+import { candidatesOf, verdictOf, type Candidate, type Trace } from "./types";
 
 const FIRST = 8;
 
@@ -10,12 +10,14 @@ const FIRST = 8;
 export function Candidates({ trace }: { trace: Trace }) {
   const t = useT();
   const [all, setAll] = useState(false);
+  const verdict = verdictOf(trace);
   const candidates = candidatesOf(trace).toSorted((a, b) => b.score - a.score);
   const best = Math.max(1e-9, ...candidates.map(({ score }) => score));
   return (
     <section>
       <h3>{t("trace.candidates")}</h3>
-      {candidates.length === 0 && <p className="trace__note">{t("trace.noCandidates")}</p>}
+      {verdict !== null && <p className="trace__note">{t(`trace.verdict.${verdict}`)}</p>}
+      {verdict === null && candidates.length === 0 && <p className="trace__note">{t("trace.noCandidates")}</p>}
       <ol className="candidates">
         {candidates.slice(0, all ? undefined : FIRST).map((candidate) => (
           <Row key={`${candidate.file_id} ${candidate.position}`} candidate={candidate} best={best} />

@@ -50,6 +50,15 @@ const listOf = <Item>(value: unknown): Item[] => (Array.isArray(value) ? (value 
 const outputOf = (trace: Trace, node: string): Record<string, unknown> =>
   trace.nodes.find((step) => step.node === node)?.output ?? {};
 
+/** What was decided of the search: how likely its passages answer, or that the message needs none. */
+export type Verdict = "likely" | "possible" | "weak" | "notNeeded";
+
+export function verdictOf(trace: Trace): Verdict | null {
+  const { needs_files: needed, confidence } = outputOf(trace, "retrieve");
+  if (needed === false) return "notNeeded";
+  return confidence === "likely" || confidence === "possible" || confidence === "weak" ? confidence : null;
+}
+
 export const candidatesOf = (trace: Trace): Candidate[] => listOf(outputOf(trace, "retrieve")["candidates"]);
 export const promptOf = (trace: Trace): PromptMessage[] => listOf(outputOf(trace, "augment")["prompt"]);
 

@@ -79,16 +79,31 @@ function citesFrom(sources: Source[], citation: (source: Source, look: "number")
   };
 }
 
+/** What the answer rests on; what the model had before it and did not cite is no ground, and lies folded. */
 function Sources({ sources, text }: { sources: Source[]; text: string }) {
   const t = useT();
   const { citation } = useActions();
   const cited = useMemo(() => new Set([...text.matchAll(/\[(\d+)\]/g)].map((match) => Number(match[1]))), [text]);
-  return (
-    <ul className="sources" aria-label={t("chat.sources")}>
-      {sources.map((source) => (
-        <li key={source.n} className={cited.has(source.n) ? undefined : "sources__unused"}>{citation(source, "name")}</li>
+  const list = (shown: Source[], name: string) => (
+    <ul className="sources" aria-label={name}>
+      {shown.map((source) => (
+        <li key={source.n}>{citation(source, "name")}</li>
       ))}
     </ul>
+  );
+  const grounds = sources.filter(({ n }) => cited.has(n));
+  const others = sources.filter(({ n }) => !cited.has(n));
+  const lookedAt = t(grounds.length > 0 ? "chat.lookedAtToo" : "chat.lookedAt", { count: others.length });
+  return (
+    <>
+      {grounds.length > 0 && list(grounds, t("chat.sources"))}
+      {others.length > 0 && (
+        <details className="looked-at">
+          <summary>{lookedAt}</summary>
+          {list(others, lookedAt)}
+        </details>
+      )}
+    </>
   );
 }
 
