@@ -18,6 +18,7 @@ ODT, ODS, ODP = (f"application/vnd.oasis.opendocument.{kind}" for kind in ("text
 DOC, XLS, PPT = "application/msword", "application/vnd.ms-excel", "application/vnd.ms-powerpoint"
 MSG, EPUB, PDF, RTF = "application/vnd.ms-outlook", "application/epub+zip", "application/pdf", "application/rtf"
 TEXT, MARKDOWN, HTML, CSV, TSV = ("text/plain", "text/markdown", "text/html", "text/csv", "text/tab-separated-values")
+ZIP, NOTEBOOK = "application/zip", "application/x-ipynb+json"
 JSON, JSONL, XML, EML, SOURCE = (
     "application/json",
     "application/x-ndjson",
@@ -48,6 +49,8 @@ SUPPORTED: Mapping[str, str] = MappingProxyType(
         XML: "markup:load_xml",
         CSV: "text:load_csv",
         TSV: "text:load_csv",
+        ZIP: "packed:load_zip",
+        NOTEBOOK: "notebook:load_notebook",
         JSON: "text:load_json",
         JSONL: "text:load_json",
         MARKDOWN: "markdown:load_markdown",
@@ -73,6 +76,7 @@ _BY_SUFFIX = {
     ),
     ".csv": CSV,
     ".json": JSON,
+    ".ipynb": NOTEBOOK,
     ".eml": EML,
 }
 _ZIP_SUFFIXES = {".docx": DOCX, ".docm": DOCX, ".xlsx": XLSX, ".xlsm": XLSX, ".pptx": PPTX, ".pptm": PPTX}
@@ -116,7 +120,7 @@ def detect(head: bytes, name: str, size: int) -> str | None:
     if head.lstrip()[:5] == b"{\\rtf":
         return RTF
     if head.startswith(_ZIP):
-        return _zip_by_head(head) or _ZIP_SUFFIXES.get(suffix)
+        return _zip_by_head(head) or _ZIP_SUFFIXES.get(suffix) or (ZIP if suffix == ".zip" else None)
     if head.startswith(_OLE):
         return _OLE_SUFFIXES.get(suffix) or _ZIP_SUFFIXES.get(suffix)
     known = _by_magic(head, size)
@@ -133,7 +137,7 @@ def detect_file(path: Path, name: str) -> str | None:
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
     if head.startswith(_ZIP):
-        return _zip_by_parts(path) or _zip_damaged(path, head, name)
+        return _zip_by_parts(path) or _other_zip(path, head, name)
     if head.startswith(_OLE):
         return _ole_by_streams(path) or detect(head, name, size)
     return detect(head, name, size)
@@ -144,7 +148,7 @@ def refusal(head: bytes, name: str) -> str:
     if head.startswith(_PROGRAMS) and not _is_text(head):
         return "Programs can't be read; upload documents."
     if head.startswith(_ARCHIVES):
-        return "Archives can't be read; unpack it and upload the documents in it."
+        return "Archives other than .zip can't be read; unpack it and upload the documents in it."
     return f"Files of this type can't be read here ({PurePath(name).suffix.lower()[:12] or 'no extension'})."
 
 
@@ -182,9 +186,11 @@ def _zip_by_parts(path: Path) -> str | None:
     return next((mime for part, mime in _ZIP_MARKS.items() if part in names), None)
 
 
-def _zip_damaged(path: Path, head: bytes, name: str) -> str | None:
-    """A zip without a readable table is taken by its head and name, so that the reader can say it is damaged."""
-    return None if zipfile.is_zipfile(path) else detect(head, name, path.stat().st_size)
+def _other_zip(path: Path, head: bytes, name: str) -> str | None:
+    """An archive is one by its name; without a readable table the head decides, and the reader says it is damaged."""
+    if zipfile.is_zipfile(path):
+        return ZIP if name.lower().endswith(".zip") else None
+    return detect(head, name, path.stat().st_size)
 
 
 def _ole_by_streams(path: Path) -> str | None:

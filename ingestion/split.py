@@ -94,9 +94,9 @@ def searched_text(passage: Passage) -> str:
 
 
 def _sections(document: Extracted, target: int) -> list[_Section]:
-    """Cut a document where passages may not cross: at headings, sheets and slides.
+    """Cut a document where passages may not cross: at headings, pages, sheets and slides.
 
-    A heading without text of its own joins what follows, and so does a tiny section; slides and sheets stay apart.
+    A heading without text of its own joins what follows, and so does a tiny section; the others stay apart.
     """
     sections: list[_Section] = []
     edges = _edges(document)
@@ -119,10 +119,13 @@ def _sections(document: Extracted, target: int) -> list[_Section]:
 
 
 def _edges(document: Extracted) -> list[_Edge]:
-    marks = [b for b in document.blocks if b.kind in ("heading", "sheet", "slide")]
+    marks = [b for b in document.blocks if b.kind in ("heading", "page", "sheet", "slide")]
     edges = [_Edge(0, None, 0, True)]
     path: list[tuple[int, str]] = []
     for mark in sorted(marks, key=lambda b: (b.start, b.kind == "heading")):
+        if mark.kind == "page":  # a chapter goes on over the page
+            edges.append(_Edge(mark.start, edges[-1].path, mark.start, True))
+            continue
         level = max(1, mark.level) if mark.kind == "heading" else 0
         while path and path[-1][0] >= level:
             path.pop()

@@ -36,6 +36,17 @@ class Builder:
             start, end = self.add(label)
             self._blocks.append(Block(start, end, "heading", label, max(1, min(level, 9))))
 
+    def include(self, document: Extracted, label: str, level: int) -> None:
+        """Append another document under a heading; its own headings stand below that one."""
+        self.heading(label, level)
+        text = document.text.rstrip()
+        start, _ = self.add(text)
+        for block in document.blocks:
+            if block.start < len(text):
+                deeper = min(9, block.level + level) if block.kind == "heading" else block.level
+                end = start + min(block.end, len(text))
+                self._blocks.append(Block(start + block.start, end, block.kind, block.label, deeper))
+
     def mark(self, start: int, kind: BlockKind, label: str, level: int = 0, end: int | None = None) -> None:
         """Mark what was appended since `start` (or up to `end`)."""
         self._blocks.append(Block(start, self.length if end is None else end, kind, clean(label), level))

@@ -1,4 +1,4 @@
-"""E-mail: eml (RFC 5322) and Outlook's msg. Attachments are named, not read."""
+"""E-mail: eml (RFC 5322) and Outlook's msg, with the documents attached to it."""
 
 import email
 import email.policy
@@ -8,23 +8,24 @@ from pathlib import Path
 
 from ingestion.documents import Extracted, ExtractionFailed, Limits
 from ingestion.loaders.builder import Builder, flat
+from ingestion.loaders.nested import include_all
 
 _SHOWN_HEADERS = ("From", "To", "Cc", "Date")
 
 
 def load_eml(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
-    """Read subject, people, date, body (plain before HTML) and the names of attachments."""
+    """Read subject, people, date, body (plain before HTML) and attachments."""
     message = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
     if not isinstance(message, EmailMessage):
         raise ExtractionFailed("corrupt", "This e-mail is damaged and can't be read.")
     builder = Builder(limits)
     headers = [(key, flat(str(message[key] or ""))) for key in _SHOWN_HEADERS]
-    attachments = [part.get_filename() or "" for part in message.iter_attachments()] if message.is_multipart() else []
+    attachments = [_attached(part) for part in message.iter_attachments()] if message.is_multipart() else []
     body = message.get_body(preferencelist=("plain", "html"))
     _write(builder, flat(str(message["Subject"] or "")), headers)
     if body is not None:
         _body(builder, _content(body), html=body.get_content_type() == "text/html")
-    _names(builder, attachments)
+    _attachments(builder, attachments, limits)
     return builder.build(mime)
 
 
@@ -43,7 +44,8 @@ def load_msg(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
         _body(builder, message.body, html=False)
     elif message.html_body:
         _body(builder, message.html_body, html=True)
-    _names(builder, [attachment.file_name or "" for attachment in message.attachments])
+    attached = [(attachment.file_name or "", attachment.file_bytes or b"") for attachment in message.attachments]
+    _attachments(builder, attached, limits)
     return builder.build(mime)
 
 
@@ -63,10 +65,20 @@ def _body(builder: Builder, text: str, *, html: bool) -> None:
         builder.add(text.strip())
 
 
-def _names(builder: Builder, attachments: Sequence[str]) -> None:
-    shown = [flat(name) for name in attachments if name and name.strip()]
-    if shown:
-        builder.add("Attachments: " + ", ".join(shown))
+def _attachments(builder: Builder, attached: Sequence[tuple[str, bytes]], limits: Limits) -> None:
+    named = [(flat(name), data) for name, data in attached if name.strip()]
+    if named:
+        builder.add("Attachments: " + ", ".join(name for name, _ in named))
+        include_all(builder, [(name, data) for name, data in named if data], limits, level=2)
+
+
+def _attached(part: MIMEPart) -> tuple[str, bytes]:
+    """Return an attachment's name and bytes; a forwarded message has no name but its subject."""
+    if part.get_content_type() == "message/rfc822":
+        inner = part.get_content()
+        return f"{flat(str(inner['Subject'] or 'message'))}.eml", inner.as_bytes()
+    data = part.get_payload(decode=True)
+    return part.get_filename() or "", data if isinstance(data, bytes) else b""
 
 
 def _content(part: MIMEPart) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from ingestion.documents import Extracted, Limits
 from ingestion.loaders.archive import Archive, open_archive
 from ingestion.loaders.builder import Builder, flat
+from ingestion.loaders.charts import add_graphics
 
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _STRICT_W = "{http://purl.oclc.org/ooxml/wordprocessingml/main}"
@@ -20,7 +21,10 @@ _SLIDE = re.compile(r"ppt/slides/slide(\d+)\.xml\Z")
 
 
 def load_docx(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
-    """Read a Word file: paragraphs, headings by style, lists, tables, notes. Macros and links are never followed."""
+    """Read a Word file: paragraphs, headings by style, lists, tables, charts; notes, comments, headers and footers.
+
+    Tracked changes are read as accepted. Macros and links are never followed.
+    """
     with open_archive(path, limits) as archive:
         document = _Word(archive, Builder(limits))
         document.read()
@@ -28,7 +32,7 @@ def load_docx(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
 
 
 def load_pptx(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
-    """Read the slides in their order: title, text, tables, speaker notes."""
+    """Read the slides in their order: title, text, tables, charts, speaker notes."""
     with open_archive(path, limits) as archive:
         builder = Builder(limits)
         slides = _slides(archive)
@@ -47,20 +51,48 @@ class _Word:
         self.archive, self.builder = archive, builder
         self.levels: dict[str, int] = {}
         self.lists: set[str] = set()
+        self.notes: dict[tuple[str, str], str] = {}
 
     def read(self) -> None:
         root = self.archive.required("word/document.xml")
         self.w = _STRICT_W if root.tag.startswith(_STRICT_W) else _W
         self.levels = self._heading_styles()
+        self.notes = self._notes()
+        self._page_edges("header")
         body = root.find(f"{self.w}body")
         if body is not None:
             self._content(body)
-        for part in ("word/footnotes.xml", "word/endnotes.xml"):
-            notes = self.archive.xml(part)
+        for text in self.notes.values():  # those that no paragraph refers to
+            self.builder.add(text)
+        self._comments()
+        self._page_edges("footer")
+
+    def _notes(self) -> dict[tuple[str, str], str]:
+        """Return footnotes and endnotes by their kind and id."""
+        found = {}
+        for kind in ("footnote", "endnote"):
+            notes = self.archive.xml(f"word/{kind}s.xml")
             for note in notes if notes is not None else ():
-                text = flat(self._text(note))
-                if text:
-                    self.builder.add(text)
+                if text := flat(self._text(note)):
+                    found[kind, note.get(f"{self.w}id") or ""] = text
+        return found
+
+    def _page_edges(self, kind: str) -> None:
+        """Add what stands on top, or at the foot, of the pages: each text once."""
+        parts = sorted(name for name in self.archive.names if re.fullmatch(rf"word/{kind}\d*\.xml", name))
+        texts = [flat(self._text(self.archive.required(part))) for part in parts]
+        for text in dict.fromkeys(text for text in texts if text and not text.isdecimal()):
+            self.builder.add(text)
+
+    def _comments(self) -> None:
+        comments = self.archive.xml("word/comments.xml")
+        lines = []
+        for comment in comments if comments is not None else ():
+            author, text = comment.get(f"{self.w}author"), flat(self._text(comment))
+            if text:
+                lines.append(f"{author}: {text}" if author else text)
+        if lines:
+            self.builder.add("Comments:\n" + "\n".join(lines))
 
     def _heading_styles(self) -> dict[str, int]:
         styles = self.archive.xml("word/styles.xml")
@@ -100,8 +132,16 @@ class _Word:
 
     def _paragraph(self, element: Any) -> None:
         text = self._text(element).strip()
-        if not text:
-            return
+        if text:
+            self._add_paragraph(element, text)
+        # A note stands behind the paragraph that refers to it, where its page shows it.
+        for kind in ("footnote", "endnote"):
+            for reference in element.iter(f"{self.w}{kind}Reference"):
+                if note := self.notes.pop((kind, reference.get(f"{self.w}id") or ""), None):
+                    self.builder.add(note)
+        add_graphics(self.archive, "word/document.xml", element, self.builder)
+
+    def _add_paragraph(self, element: Any, text: str) -> None:
         style = self._value(element.find(f"{self.w}pPr/{self.w}pStyle"))
         own = self._value(element.find(f"{self.w}pPr/{self.w}outlineLvl"))
         level = int(own) + 1 if own.isdecimal() and int(own) < 9 else self.levels.get(style, 0)
@@ -130,7 +170,7 @@ class _Word:
                 yield "\n"
             elif tag == f"{self.w}noBreakHyphen":
                 yield "-"
-            elif tag not in (_FALLBACK, f"{self.w}pPr", f"{self.w}rPr"):
+            elif tag not in (_FALLBACK, f"{self.w}pPr", f"{self.w}rPr", f"{self.w}moveFrom"):
                 yield from self._pieces(child)
                 if tag == f"{self.w}p":
                     yield "\n"
@@ -162,6 +202,7 @@ def _slide(archive: Archive, part: str, number: int, builder: Builder) -> None:
         for table in shape.iter(f"{_A}tbl"):
             rows = table.iter(f"{_A}tr")
             builder.table([flat(_paragraphs(cell)) for cell in row.iter(f"{_A}tc")] for row in rows)
+        add_graphics(archive, part, shape, builder)
     notes = next((t for t in archive.targets(part).values() if "/notesSlides/" in t), None)
     spoken = archive.xml(notes) if notes else None
     for shape in spoken.iter("{*}sp") if spoken is not None else ():

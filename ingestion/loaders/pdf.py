@@ -1,17 +1,23 @@
-"""PDF by pdfium: the text of each page, and the outline's entries as headings."""
+"""PDF by pdfium: the text of each page in reading order, its fields and comments, and the outline as headings."""
 
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ingestion.documents import Extracted, ExtractionFailed, Limits, clean
 from ingestion.loaders.builder import Builder, flat
+from ingestion.loaders.layout import Box, columns
+from ingestion.loaders.pdf_marks import comments, with_fields
 
 # pdfium writes a hyphen at a line's end as U+FFFE or U+0002, with the rest of the word on the next line.
 _HYPHEN = re.compile(r"[\ufffe\x02](?:\r?\n)?")
 _PASSWORD_ERROR = 4  # FPDF_ERR_PASSWORD
 _OUTLINE_ENTRIES = 20_000
+_BOXES = 5_000  # of a page; one with more is a drawing
+_REPEATED = 3  # pages, at least, that begin or end alike where that line is a header or footer
 
 
 def load_pdf(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
@@ -28,17 +34,21 @@ def load_pdf(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
     if pages > limits.pages:
         message = f"This PDF has {pages:,} pages; at most {limits.pages:,} are read."
         raise ExtractionFailed("too_many_pages", message)
+    if document.get_formtype():
+        document.init_forms()
     outline = _outline(document)
     builder = Builder(limits)
-    broken = 0
+    texts: dict[int, str] = {}
+    length = 0
     for number in range(pages):
-        try:
-            text = _page_text(document, number)
-        except pypdfium2.PdfiumError:
-            broken += 1
-            continue
+        with suppress(pypdfium2.PdfiumError):
+            texts[number] = _page_text(document, number)
+            length += len(texts[number])
+        if length > limits.output_chars:
+            break  # the builder says so
+    for number, text in _without_repeats(texts).items():
         _add_page(builder, text, number + 1, outline.get(number, []))
-    if pages and broken == pages:
+    if pages and not texts:
         raise ExtractionFailed("corrupt", "None of this PDF's pages can be read.")
     if not builder.length:
         message = "This PDF holds no text, only pictures; it may be a scan that needs text recognition first."
@@ -50,10 +60,42 @@ def _page_text(document: Any, number: int) -> str:
     page = document[number]
     reader = page.get_textpage()
     try:
-        return clean(_HYPHEN.sub("", reader.get_text_range())).strip()
+        boxes = [Box(*reader.get_rect(n)) for n in range(min(_BOXES, reader.count_rects()))]
+        parts = [
+            reader.get_text_bounded(region.left - 1, region.bottom - 1, region.right + 1, region.top + 1)
+            for region in columns(boxes)
+        ]
+        raw = "\n".join(part.strip() for part in parts) if parts else reader.get_text_range()
+        text = clean(_HYPHEN.sub("", raw)).strip()
+        text = with_fields(document, page, reader, text)
+        remarks = comments(page)
+        return "\n\n".join([text, "Comments:\n" + "\n".join(remarks)]).strip() if remarks else text
     finally:
         reader.close()
         page.close()
+
+
+def _without_repeats(texts: Mapping[int, str]) -> dict[int, str]:
+    """Return the pages' texts, a line that begins or ends most of them on the first of these pages only.
+
+    The number of the page does not make it another line.
+    """
+    lines = {number: text.split("\n") for number, text in texts.items()}
+    for end in (0, -1):
+        counts = Counter(_shape(page[end]) for page in lines.values() if len(page) > 1)
+        repeated = {shape for shape, count in counts.items() if shape and count >= max(_REPEATED, len(texts) * 0.6)}
+        seen: set[str] = set()
+        for page in lines.values():
+            shape = _shape(page[end])
+            if len(page) > 1 and shape in repeated:
+                if shape in seen:
+                    del page[end]
+                seen.add(shape)
+    return {number: "\n".join(page).strip() for number, page in lines.items()}
+
+
+def _shape(line: str) -> str:
+    return re.sub(r"\d+", "#", flat(line))
 
 
 def _add_page(builder: Builder, text: str, number: int, titles: list[tuple[str, int]]) -> None:

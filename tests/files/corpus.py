@@ -14,6 +14,7 @@ from ingestion.detect import (
     JSONL,
     MARKDOWN,
     MSG,
+    NOTEBOOK,
     ODP,
     ODS,
     ODT,
@@ -26,11 +27,12 @@ from ingestion.detect import (
     XLS,
     XLSX,
     XML,
+    ZIP,
 )  # fmt: skip
 from ingestion.documents import FailureCode
 from tests.files import broken, office
 from tests.files.compound import compound
-from tests.files.pdf import pdf, scan
+from tests.files.pdf import form, pdf, scan
 
 
 @dataclass(frozen=True)
@@ -230,6 +232,117 @@ GOOD = (
     Sample(
         "renamed.xls", lambda: b"<html><body><p>A page that says it is a workbook.</p></body></html>", HTML, ("A page",)
     ),
+    Sample(
+        "columns.pdf",
+        lambda: form(
+            [(60, 740, "The history of the harbour and of the railway in one page of two columns")]
+            + [(60, 700 - 14 * n, f"Left line {n} tells of the harbour and its ships") for n in range(6)]
+            + [(330, 700 - 14 * n, f"Right line {n} tells of the railway and trains") for n in range(6)]
+        ),
+        PDF,
+        ("in one page", "Left line 0", "Left line 5", "Right line 0", "Right line 5"),
+        1,
+    ),
+    Sample(
+        "table.pdf",
+        lambda: form(
+            [
+                (x, 700 - 14 * n, text)
+                for n in range(6)
+                for x, text in ((60, f"Item {n}"), (300, f"{n}.50"), (420, f"{n * 19} EUR"))
+            ]
+        ),
+        PDF,
+        ("Item 1", "1.50", "19 EUR", "Item 2", "2.50", "38 EUR"),
+        1,
+    ),
+    Sample(
+        "form.pdf",
+        lambda: form(
+            [(60, 700, "Name of the firm:"), (60, 670, "Pays by"), (160, 670, "invoice"), (240, 670, "card")],
+            [
+                ("firm", "Walnut Trading", (180, 690, 380, 715)),
+                ("invoice", "/Yes", (145, 666, 157, 680)),
+                ("card", "/Off", (225, 666, 237, 680)),
+                ("clerk", "Ann Example", (60, 40, 200, 60)),
+            ],
+            [("Bob", "Please sign until Friday")],
+        ),
+        PDF,
+        ("Name of the firm: Walnut Trading", "[x] invoice", "clerk: Ann Example", "Bob: Please sign until Friday"),
+        1,
+    ),
+    Sample(
+        "contract.docx",
+        office.contract,
+        DOCX,
+        (
+            "Walnut Trading, confidential",
+            "The price is five hundred euros, to be paid in March.",
+            "Comments:\nBob: Is March too early?",
+            "Contract 2025-117",
+        ),
+        None,
+        (("heading", "Delivery"),),
+    ),
+    Sample(
+        "chart.pptx",
+        office.deck_with_chart,
+        PPTX,
+        ("Sales by region", "| 2024 | 2025", "North | 19.2 | 22.3", "South | 21.4 | 28.6"),
+        1,
+    ),
+    Sample(
+        "harvest.ipynb",
+        office.notebook,
+        NOTEBOOK,
+        ("Tons by year.", "harvest.mean()", "reading 12 rows", "48.25", "KeyError: 'rain'"),
+        None,
+        (("heading", "Walnut harvest"),),
+    ),
+    Sample(
+        "with files.eml",
+        lambda: office.eml(
+            "Offer",
+            "See the attachments.",
+            attached={
+                "contract.docx": office.contract(),
+                "half.pdf": b"%PDF-1.7\n%garbage\n1 0 obj <<",
+                "before.eml": office.eml("Earlier", "We asked for forty bolts."),
+            },
+        ),
+        EML,
+        (
+            "See the attachments.",
+            "Attachments: contract.docx, half.pdf, Earlier.eml",
+            "The price is five hundred euros",
+            "half.pdf: not read. This PDF is damaged",
+            "We asked for forty bolts.",
+        ),
+        None,
+        (("heading", "contract.docx"), ("heading", "Earlier.eml")),
+    ),
+    Sample(
+        "docs.zip",
+        lambda: office.archive(
+            {
+                "2025/contract.docx": office.contract(),
+                "2025/notes/plan.md": "# Plan\n\nPlant walnut trees in autumn.",
+                "inner.zip": office.archive({"deep.txt": "A file in an archive in an archive."}),
+                "__MACOSX/._plan.md": "rubbish of a system",
+                "program.exe": b"MZ" + bytes(100),
+            }
+        ),
+        ZIP,
+        (
+            "The price is five hundred euros",
+            "Plant walnut trees in autumn.",
+            "A file in an archive in an archive.",
+            "program.exe: not read",
+        ),
+        None,
+        (("heading", "2025/contract.docx"), ("heading", "Plan"), ("heading", "deep.txt")),
+    ),
     Sample("tricky.docx", broken.path_trick, DOCX, ("harmless",)),
 )
 
@@ -258,7 +371,16 @@ BAD = (
     Sample("deep.json", broken.deep_json, JSON, failure="corrupt"),
     Sample("deep.rtf", broken.deep_rtf, RTF, failure="corrupt"),
     Sample("program.txt", lambda: b"\x7fELF\x02\x01\x01" + bytes(100), None, failure="unsupported"),
-    Sample("archive.zip", lambda: office.archive({"a.txt": "hello"}), None, failure="unsupported"),
+    Sample("nothing.zip", lambda: office.archive({"__MACOSX/x": "a"}), ZIP, failure="no_text"),
+    Sample(
+        "half.zip",
+        lambda: office.archive({"a.txt": bytes(n * n % 251 for n in range(999))})[:300],
+        ZIP,
+        failure="corrupt",
+    ),
+    Sample("many.zip", lambda: office.archive({f"{n}.txt": "words" for n in range(501)}), ZIP, failure="too_large"),
+    Sample("half.ipynb", lambda: b'{"cells": [{', NOTEBOOK, failure="corrupt"),
+    Sample("archive.tar.gz", lambda: b"\x1f\x8b" + bytes(99), None, failure="unsupported"),
     Sample("archive.docx", lambda: office.archive({"a.txt": "hello"}), None, failure="unsupported"),
     Sample("noise.txt", lambda: bytes(range(256)) * 8, None, failure="unsupported"),
 )

@@ -1,10 +1,14 @@
 """Makes office files, books and e-mails: by the usual libraries where they write, by hand elsewhere."""
 
 import email.message
+import email.policy
 import io
+import json
 import struct
 import zipfile
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
 from tests.files.compound import Tree, compound
 
@@ -103,6 +107,77 @@ _ODF = " ".join(
 )
 
 
+def contract() -> bytes:
+    """Return a Word file with a header, a footer, a comment, a tracked change and a moved sentence."""
+    from docx import Document
+    from docx.oxml import parse_xml
+    from docx.oxml.ns import nsdecls
+
+    document = Document()
+    section = document.sections[0]
+    section.header.paragraphs[0].text = "Walnut Trading, confidential"
+    section.footer.paragraphs[0].text = "Contract 2025-117"
+    document.add_heading("Delivery", 1)
+    paragraph = document.add_paragraph("The price is ")
+    who = 'w:id="7" w:author="Ann" w:date="2025-01-01T00:00:00Z"'
+    for change in (
+        f"<w:del {nsdecls('w')} {who}><w:r><w:delText>four hundred</w:delText></w:r></w:del>",
+        f"<w:ins {nsdecls('w')} {who}><w:r><w:t>five hundred euros</w:t></w:r></w:ins>",
+        f"<w:moveFrom {nsdecls('w')} {who}><w:r><w:t>moved away</w:t></w:r></w:moveFrom>",
+    ):
+        paragraph._p.append(parse_xml(change))
+    document.add_comment(paragraph.add_run(", to be paid in March."), text="Is March too early?", author="Bob")
+    out = io.BytesIO()
+    document.save(out)
+    return out.getvalue()
+
+
+def deck_with_chart() -> bytes:
+    """Return a presentation whose slide shows a chart."""
+    from pptx import Presentation
+    from pptx.chart.data import CategoryChartData
+    from pptx.enum.chart import XL_CHART_TYPE
+    from pptx.util import Inches
+
+    deck = Presentation()
+    slide = deck.slides.add_slide(deck.slide_layouts[5])
+    slide.shapes.title.text = "Sales by region"
+    data: Any = CategoryChartData()  # type: ignore[no-untyped-call]
+    data.categories = ["North", "South"]
+    data.add_series("2024", (19.2, 21.4))
+    data.add_series("2025", (22.3, 28.6))
+    slide.shapes.add_chart(XL_CHART_TYPE.COLUMN_CLUSTERED, Inches(1), Inches(2), Inches(6), Inches(4), data)
+    out = io.BytesIO()
+    deck.save(out)
+    return out.getvalue()
+
+
+def notebook() -> bytes:
+    """Return a Jupyter notebook, as its server writes it."""
+    cells: list[dict[str, Any]] = [
+        {"cell_type": "markdown", "metadata": {}, "source": ["# Walnut harvest\n", "\n", "Tons by year."]},
+        {
+            "cell_type": "code",
+            "execution_count": 1,
+            "metadata": {},
+            "source": ["harvest = load('tons.csv')\n", "harvest.mean()"],
+            "outputs": [
+                {"output_type": "stream", "name": "stdout", "text": ["reading 12 rows\n"]},
+                {
+                    "output_type": "execute_result",
+                    "execution_count": 1,
+                    "metadata": {},
+                    "data": {"text/plain": ["48.25"], "text/html": ["<b>48.25</b>"]},
+                },
+                {"output_type": "display_data", "metadata": {}, "data": {"image/png": "iVBORw0KGgo" * 200}},
+                {"output_type": "error", "ename": "KeyError", "evalue": "'rain'", "traceback": ["\x1b[31mKeyError"]},
+            ],
+        },
+    ]
+    book = {"cells": cells, "metadata": {"kernelspec": {"name": "python3"}}, "nbformat": 4, "nbformat_minor": 5}
+    return json.dumps(book, indent=1).encode()
+
+
 def opendocument(kind: str, body: str) -> bytes:
     """Return an OpenDocument file; `kind` is text, spreadsheet or presentation."""
     content = (
@@ -169,8 +244,15 @@ def xls(sheet: str, rows: Sequence[Sequence[str | float]]) -> bytes:
     return compound({"Workbook": head + bound + record(0x000A, b"") + body})
 
 
-def eml(subject: str, body: str, *, html: str | None = None, attachment: str | None = None) -> bytes:
-    """Return an e-mail."""
+def eml(
+    subject: str,
+    body: str,
+    *,
+    html: str | None = None,
+    attachment: str | None = None,
+    attached: Mapping[str, bytes] = MappingProxyType({}),
+) -> bytes:
+    """Return an e-mail; `attached` are files by their names, those that end in .eml as forwarded messages."""
     message = email.message.EmailMessage()
     message["From"], message["To"] = "Ann Example <ann@example.com>", "bob@example.com"
     message["Subject"], message["Date"] = subject, "Mon, 02 Feb 2026 10:00:00 +0000"
@@ -179,6 +261,11 @@ def eml(subject: str, body: str, *, html: str | None = None, attachment: str | N
         message.add_alternative(html, subtype="html")
     if attachment is not None:
         message.add_attachment(b"1,2", maintype="text", subtype="csv", filename=attachment)
+    for name, content in attached.items():
+        if name.endswith(".eml"):
+            message.add_attachment(email.message_from_bytes(content, policy=email.policy.default))
+        else:
+            message.add_attachment(content, maintype="application", subtype="octet-stream", filename=name)
     return message.as_bytes()
 
 

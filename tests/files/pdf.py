@@ -28,6 +28,46 @@ def pdf(pages: Sequence[str], *, outline: Sequence[tuple[str, int]] = (), passwo
     return _file(objects, key)
 
 
+def form(
+    texts: Sequence[tuple[int, int, str]],
+    fields: Sequence[tuple[str, str, tuple[int, int, int, int]]] = (),
+    comments: Sequence[tuple[str, str]] = (),
+) -> bytes:
+    """Return a page with texts at their places, filled-in fields (name, value, rectangle) and comments (author, text).
+
+    A field whose value is "/Yes" is a ticked box.
+    """
+    annotations = [
+        f"<< /Type /Annot /Subtype /Widget /T ({name}) /Rect [{' '.join(map(str, place))}] /F 4 "
+        + (
+            f"/FT /Btn /V {value} /AS {value} >>"
+            if value.startswith("/")
+            else f"/FT /Tx /V ({value}) /DA (/F1 9 Tf) >>"
+        )
+        for name, value, place in fields
+    ]
+    annotations += [
+        f"<< /Type /Annot /Subtype /Text /Rect [20 20 40 40] /T ({author}) /Contents ({text}) >>"
+        for author, text in comments
+    ]
+    numbers = [f"{6 + n} 0 R" for n in range(len(annotations))]
+    shown = " ".join(f"1 0 0 1 {x} {y} Tm ({text}) Tj" for x, y, text in texts)
+    stream = f"BT /F1 10 Tf {shown} ET".encode("cp1252")
+    page = (
+        "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 5 0 R /Resources << /Font << /F1 3 0 R >> >> "
+        f"/Annots [{' '.join(numbers)}] >>"
+    )
+    objects = [
+        f"<< /Type /Catalog /Pages 2 0 R /AcroForm << /Fields [{' '.join(numbers[: len(fields)])}] >> >>".encode(),
+        b"<< /Type /Pages /Kids [4 0 R] /Count 1 >>",
+        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>",
+        page.encode(),
+        b"<< /Length %d >>\nstream\n" % len(stream) + stream + b"\nendstream",
+        *(annotation.encode() for annotation in annotations),
+    ]
+    return _file(objects, None)
+
+
 def scan() -> bytes:
     """Return a PDF whose only page shows a grey square: nothing to read."""
     page = b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 200 200] /Contents 4 0 R >>"

@@ -1,0 +1,57 @@
+"""Charts and diagrams of Office files, as tables and lists of what they show."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from ingestion.loaders.archive import Archive
+from ingestion.loaders.builder import Builder, flat
+
+_R = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
+
+
+def add_graphics(archive: Archive, part: str, element: Any, builder: Builder) -> None:
+    """Append the charts and diagrams that an element of a part refers to."""
+    targets = archive.targets(part)
+    for reference in element.iter("{*}chart"):
+        target = targets.get(reference.get(f"{_R}id"))
+        chart = archive.xml(target) if target else None
+        if chart is not None:
+            _add_chart(chart, builder)
+    for reference in element.iter("{*}relIds"):
+        target = targets.get(reference.get(f"{_R}dm"))
+        diagram = archive.xml(target) if target else None
+        lines = [_text(point) for point in diagram.iter("{*}pt")] if diagram is not None else []
+        if lines := [line for line in lines if line]:
+            builder.add("\n".join(f"- {line}" for line in lines))
+
+
+def _add_chart(chart: Any, builder: Builder) -> None:
+    title = next((_text(element) for element in chart.iter("{*}title")), "")
+    if title:
+        builder.add(title)
+    series = list(chart.iter("{*}ser"))
+    names = [next((_text(name) or _values(name).get(0, "") for name in one.findall("{*}tx")), "") for one in series]
+    columns = [_values(data) for one in series for data in (*one.findall("{*}val"), *one.findall("{*}yVal"))]
+    categories = next(
+        (_values(data) for one in series for data in (*one.findall("{*}cat"), *one.findall("{*}xVal"))), {}
+    )
+    count = max((max(column, default=-1) for column in (categories, *columns)), default=-1) + 1
+    rows = [[categories.get(n, ""), *(column.get(n, "") for column in columns)] for n in range(min(count, 10_000))]
+    builder.table([["", *names], *rows])
+
+
+def _values(data: Any) -> dict[int, str]:
+    """Return a series' values by their index; the file keeps what was shown when it was saved."""
+    return dict(_points(data))
+
+
+def _points(data: Any) -> Iterator[tuple[int, str]]:
+    for point in data.iter("{*}pt"):
+        value = point.find("{*}v")
+        index = point.get("idx") or ""
+        if value is not None and index.isdecimal():
+            yield int(index), flat(value.text or "")
+
+
+def _text(element: Any) -> str:
+    return flat("".join(piece.text or "" for piece in element.iter("{*}t")))

@@ -1,0 +1,63 @@
+"""Documents inside of documents: attachments, files in archives. What can't be read is named with its reason."""
+
+import tempfile
+from collections.abc import Iterable
+from contextvars import ContextVar
+from pathlib import Path, PurePath
+
+from ingestion.detect import detect_file
+from ingestion.documents import ExtractionFailed, Limits
+from ingestion.loaders.builder import Builder, flat
+
+DEPTH = 3
+"""How deep documents may lie in each other: an archive in an e-mail in an archive."""
+MOST = 500
+"""Documents that are read of one file, nested ones counted."""
+
+_depth: ContextVar[int] = ContextVar("depth", default=0)
+_left: ContextVar[int] = ContextVar("left", default=MOST)
+
+
+def include_all(builder: Builder, parts: Iterable[tuple[str, bytes]], limits: Limits, level: int) -> None:
+    """Append documents (name, bytes) under headings of `level`. Raises ExtractionFailed where there are too many."""
+    depth = _depth.get()
+    if depth == 0:
+        _left.set(MOST)
+    for name, data in parts:
+        label = flat(name) or "?"
+        if depth >= DEPTH:
+            builder.add(f"{label}: not read, it lies too deep in other files.")
+            continue
+        _left.set(_left.get() - 1)
+        if _left.get() < 0:
+            raise ExtractionFailed("too_large", f"This file holds more than {MOST} documents.")
+        _depth.set(depth + 1)
+        try:
+            _include(builder, label, data, limits, level)
+        finally:
+            _depth.set(depth)
+
+
+def _include(builder: Builder, name: str, data: bytes, limits: Limits, level: int) -> None:
+    from ingestion.loaders.child import read
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "part")
+        path.write_bytes(data)
+        mime = detect_file(path, PurePath(name).name)
+        if mime is None:
+            builder.add(f"{name}: not read, files of this type can't be.")
+            return
+        if mime.startswith("image/"):
+            builder.add(f"{name}: a picture.")
+            return
+        try:
+            document = read(path, PurePath(name).name, mime, limits)
+        except ExtractionFailed as failed:
+            builder.add(f"{name}: not read. {failed.message}")
+        except (MemoryError, RecursionError):
+            raise
+        except Exception:  # a parser's own way to say that a part is damaged: the others are read all the same
+            builder.add(f"{name}: not read, it is damaged.")
+        else:
+            builder.include(document, name, level)
