@@ -6,7 +6,7 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Literal
 
-BlockKind = Literal["page", "sheet", "slide", "heading", "table"]
+BlockKind = Literal["page", "sheet", "slide", "heading", "table", "recognised"]
 FailureCode = Literal[
     "empty",
     "encrypted",
@@ -50,7 +50,7 @@ class Block:
 
     `page`, `slide` and `sheet` cover their whole text (label: the number, the number, the name); a `heading`
     covers its own line (label: its words; level: 1 is the highest); a `table` covers rows that should stay
-    together.
+    together; `recognised` covers text that was read from a picture.
     """
 
     start: int

@@ -11,12 +11,15 @@ from ingestion.documents import Extracted, ExtractionFailed, Limits, clean
 from ingestion.loaders.builder import Builder, flat
 from ingestion.loaders.layout import Box, columns
 from ingestion.loaders.pdf_marks import comments, with_fields
+from ingestion.loaders.recognition import Recogniser
 
 # pdfium writes a hyphen at a line's end as U+FFFE or U+0002, with the rest of the word on the next line.
 _HYPHEN = re.compile(r"[\ufffe\x02](?:\r?\n)?")
 _PASSWORD_ERROR = 4  # FPDF_ERR_PASSWORD
 _OUTLINE_ENTRIES = 20_000
 _BOXES = 5_000  # of a page; one with more is a drawing
+_FEWEST_LETTERS = 10  # of a page's text; a scan may have a stamp or a page number as text
+_DOTS_PER_INCH, _LONGEST_SIDE = 200, 4000
 _REPEATED = 3  # pages, at least, that begin or end alike where that line is a header or footer
 
 
@@ -38,6 +41,27 @@ def load_pdf(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
         document.init_forms()
     outline = _outline(document)
     builder = Builder(limits)
+    texts = _texts(document, pages, limits)
+    recognised, unread = _recognised(document, texts, limits)
+    for number, text in _without_repeats(texts | recognised).items():
+        start = builder.length
+        _add_page(builder, text, number + 1, outline.get(number, []))
+        if number in recognised and builder.length > start:
+            builder.mark(start, "recognised", "")
+    if unread:
+        builder.add(f"{unread} scanned pages of this file were not read: there was no time left for them.")
+    if pages and not texts:
+        raise ExtractionFailed("corrupt", "None of this PDF's pages can be read.")
+    if not builder.length:
+        message = "This PDF holds no text, only pictures; it may be a scan that needs text recognition first."
+        raise ExtractionFailed("no_text", message)
+    return builder.build(mime, pages)
+
+
+def _texts(document: Any, pages: int, limits: Limits) -> dict[int, str]:
+    """Return the text of each page that can be read, until there is more than may be kept."""
+    import pypdfium2
+
     texts: dict[int, str] = {}
     length = 0
     for number in range(pages):
@@ -46,14 +70,7 @@ def load_pdf(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
             length += len(texts[number])
         if length > limits.output_chars:
             break  # the builder says so
-    for number, text in _without_repeats(texts).items():
-        _add_page(builder, text, number + 1, outline.get(number, []))
-    if pages and not texts:
-        raise ExtractionFailed("corrupt", "None of this PDF's pages can be read.")
-    if not builder.length:
-        message = "This PDF holds no text, only pictures; it may be a scan that needs text recognition first."
-        raise ExtractionFailed("no_text", message)
-    return builder.build(mime, pages)
+    return texts
 
 
 def _page_text(document: Any, number: int) -> str:
@@ -72,6 +89,39 @@ def _page_text(document: Any, number: int) -> str:
         return "\n\n".join([text, "Comments:\n" + "\n".join(remarks)]).strip() if remarks else text
     finally:
         reader.close()
+        page.close()
+
+
+def _recognised(document: Any, texts: Mapping[int, str], limits: Limits) -> tuple[dict[int, str], int]:
+    """Return what is recognised on pages that show pictures and have no text, or rubbish; and how many were left."""
+    wanted = [number for number, text in texts.items() if not _is_text(text) and _shows_pictures(document, number)]
+    found: dict[int, str] = {}
+    recogniser = Recogniser(limits.seconds) if wanted else None
+    for number in wanted:
+        if recogniser is None or not recogniser.has_time:
+            break
+        page = document[number]
+        # Letters of ten points are 28 pixels high; a page of a poster's size is not rendered larger than it helps.
+        scale = min(_DOTS_PER_INCH / 72, _LONGEST_SIDE / max(*page.get_size(), 1))
+        found[number] = recogniser.read(page.render(scale=scale, grayscale=True).to_pil())
+        page.close()
+    return found, len(wanted) - len(found)
+
+
+def _is_text(text: str) -> bool:
+    """Whether a page's text layer is worth reading: a broken one has letters without a meaning in them."""
+    letters = [letter for letter in text if not letter.isspace()]
+    rubbish = sum(letter == "\ufffd" or "\ue000" <= letter <= "\uf8ff" for letter in letters)
+    return len(letters) >= _FEWEST_LETTERS and rubbish < 0.3 * len(letters)
+
+
+def _shows_pictures(document: Any, number: int) -> bool:
+    import pypdfium2.raw as pdfium
+
+    page = document[number]
+    try:
+        return any(page.get_objects(filter=[pdfium.FPDF_PAGEOBJ_IMAGE], max_depth=3))
+    finally:
         page.close()
 
 

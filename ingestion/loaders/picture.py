@@ -1,28 +1,39 @@
-"""Pictures by tesseract, where it is installed."""
+"""Pictures: the text that is recognised in them, page by page."""
 
-import shutil
-import subprocess
 from pathlib import Path
 
 from ingestion.documents import Extracted, ExtractionFailed, Limits
 from ingestion.loaders.builder import Builder
+from ingestion.loaders.recognition import Recogniser
 
-_WANTED = ("eng", "rus")
+_SMALLEST = 1000  # pixels of the longer side: what is smaller is enlarged, as tesseract wants letters of 20 or more
+_LARGEST = 80_000_000  # pixels
 
 
 def load_picture(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
-    """Recognise the text in a picture. Raises ExtractionFailed(unsupported) where tesseract is missing."""
-    tesseract = shutil.which("tesseract")
-    if tesseract is None:
-        raise ExtractionFailed("unsupported", "Pictures can't be read here: text recognition is not installed.")
-    listed = subprocess.run([tesseract, "--list-langs"], capture_output=True, text=True, check=False)  # noqa: S603
-    languages = [language for language in _WANTED if language in listed.stdout.split()] or ["eng"]
-    command = [tesseract, str(path), "stdout", "-l", "+".join(languages)]
-    result = subprocess.run(command, capture_output=True, timeout=limits.seconds, check=False)  # noqa: S603
-    if result.returncode != 0:
-        raise ExtractionFailed("corrupt", "This picture is damaged and can't be read.")
+    """Recognise the text in a picture; a TIFF may have pages. Raises ExtractionFailed: corrupt, too_large, no_text."""
+    from PIL import Image, ImageOps, ImageSequence
+
+    Image.MAX_IMAGE_PIXELS = _LARGEST
     builder = Builder(limits)
-    text = result.stdout.decode(errors="replace").strip()
-    if text:
-        builder.add(text)
-    return builder.build(mime, 1)
+    recogniser = Recogniser(limits.seconds)
+    pages = 0
+    try:
+        with Image.open(path) as picture:
+            for frame in ImageSequence.Iterator(picture) if mime == "image/tiff" else (picture,):
+                if pages >= limits.pages or not recogniser.has_time:
+                    break
+                pages += 1
+                upright = ImageOps.exif_transpose(frame).convert("L")
+                if max(upright.size) < _SMALLEST:
+                    upright = upright.resize((upright.width * 2, upright.height * 2))
+                start = builder.length
+                if text := recogniser.read(upright):
+                    builder.add(text)
+                    builder.mark(start, "page", str(pages))
+                    builder.mark(start, "recognised", "")
+    except Image.DecompressionBombError:
+        raise ExtractionFailed("too_large", "This picture has more pixels than the server reads.") from None
+    except (OSError, SyntaxError, ValueError):
+        raise ExtractionFailed("corrupt", "This picture is damaged and can't be read.") from None
+    return builder.build(mime, pages)

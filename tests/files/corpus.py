@@ -33,6 +33,7 @@ from ingestion.documents import FailureCode
 from tests.files import broken, office
 from tests.files.compound import compound
 from tests.files.pdf import form, pdf, scan
+from tests.files.pictures import saved
 
 
 @dataclass(frozen=True)
@@ -343,6 +344,30 @@ GOOD = (
         None,
         (("heading", "2025/contract.docx"), ("heading", "Plan"), ("heading", "deep.txt")),
     ),
+    Sample(
+        "invoice.png",
+        lambda: saved([["Invoice 2025-117", "Total due: 41 500 EUR"]], "PNG"),
+        "image/png",
+        ("Invoice 2025-117", "Total due: 41 500 EUR"),
+        1,
+        (("page", "1"), ("recognised", "")),
+    ),
+    Sample(
+        "scanned.pdf",
+        lambda: saved([["The first page of a scan"], ["Payment within thirty days"]], "PDF"),
+        PDF,
+        ("The first page of a scan", "Payment within thirty days"),
+        2,
+        (("page", "2"), ("recognised", "")),
+    ),
+    Sample(
+        "fax.tiff",
+        lambda: saved([["Order of forty walnut trees"], ["To be delivered in May"]], "TIFF"),
+        "image/tiff",
+        ("Order of forty walnut trees", "To be delivered in May"),
+        2,
+        (("page", "2"),),
+    ),
     Sample("tricky.docx", broken.path_trick, DOCX, ("harmless",)),
 )
 
@@ -371,6 +396,7 @@ BAD = (
     Sample("deep.json", broken.deep_json, JSON, failure="corrupt"),
     Sample("deep.rtf", broken.deep_rtf, RTF, failure="corrupt"),
     Sample("program.txt", lambda: b"\x7fELF\x02\x01\x01" + bytes(100), None, failure="unsupported"),
+    Sample("half.png", lambda: saved([["words"]], "PNG")[:900], "image/png", failure="corrupt"),
     Sample("nothing.zip", lambda: office.archive({"__MACOSX/x": "a"}), ZIP, failure="no_text"),
     Sample(
         "half.zip",

@@ -92,15 +92,6 @@ async def test_output_has_a_limit(tmp_path: Path) -> None:
         assert failed.value.code == "too_large"
 
 
-@pytest.mark.skipif(shutil.which("tesseract") is not None, reason="text recognition is installed here")
-async def test_a_picture_without_tesseract_gets_a_reason(tmp_path: Path) -> None:
-    path = tmp_path / "a.png"
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(64))
-    with pytest.raises(ExtractionFailed) as failed:
-        await read(path)
-    assert failed.value.code == "unsupported"
-
-
 @pytest.mark.skipif(shutil.which("soffice") is not None, reason="LibreOffice is installed here")
 async def test_an_old_presentation_without_libreoffice_gets_a_reason(tmp_path: Path) -> None:
     path = tmp_path / "old.ppt"

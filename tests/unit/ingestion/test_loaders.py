@@ -1,6 +1,5 @@
 """Details that single loaders promise: headers repeated, changes accepted, what is hidden left out."""
 
-import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -168,15 +167,3 @@ def test_the_builder_stops_at_its_limit() -> None:
     with pytest.raises(ExtractionFailed) as failed:
         builder.add("words " * 15)
     assert failed.value.code == "too_large"
-
-
-def test_pictures_are_read_by_tesseract(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = tmp_path / "bin" / "tesseract"
-    program.parent.mkdir()
-    answer = 'case "$1" in --list-langs) printf "eng\\nrus\\n";; *) printf "%s" "seen with $4";; esac'
-    program.write_text(f"#!/bin/sh\n{answer}\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
-    found = loaded(tmp_path, "a.png", b"\x89PNG\r\n\x1a\n", "image/png")
-    assert found.text.strip() == "seen with eng+rus"
-    assert found.pages == 1
