@@ -113,3 +113,10 @@ class CallerFiles:
         if self._reach is None or self._pictures is None:
             return None
         return await self._pictures.read(self._reach.scope.user_id, UUID(file_id))
+
+    async def picture_text(self, file_id: str) -> str | None:
+        """Return the text that was recognised in a picture, None where there is none."""
+        if self._reach is None or self._pictures is None:
+            return None
+        found = await self._pictures.texts(self._reach.scope.user_id, [UUID(file_id)], 0)
+        return found.get(UUID(file_id))

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import time
 from collections.abc import Sequence
 from typing import Any, Final, Protocol
 from uuid import UUID
@@ -10,12 +11,14 @@ from langchain_core.messages import BaseMessage, HumanMessage
 
 from chains.prompts import IMAGES, human_message
 from persistence.blobs import BlobStore
-from persistence.files import VIEWABLE, of_ids
+from persistence.files import VIEWABLE, of_ids, texts_of
 from persistence.session import Database
 
 MAX_PICTURES: Final = 8  # of a question, and of a prompt: the newest
 MAX_PICTURE_BYTES: Final = 8 * 1024 * 1024
 _NOT_SHOWN = "[a picture that this model is not shown]"
+_RECOGNISED = "[a picture that this model is not shown; the text in it:]\n"
+_RECOGNISED_CHARS = 3000  # about what a picture counts for in the prompt's budget
 
 
 class Pictures(Protocol):
@@ -23,6 +26,10 @@ class Pictures(Protocol):
 
     async def picture(self, file_id: str) -> tuple[str, bytes] | None:
         """Return media type and bytes, None where the file is gone or somebody else's."""
+        ...
+
+    async def picture_text(self, file_id: str) -> str | None:
+        """Return the text that was recognised in a picture, None where there is none."""
         ...
 
 
@@ -42,6 +49,16 @@ class PictureReader:
         async with self._blobs.local(row.sha256) as path:
             return row.mime, await asyncio.to_thread(path.read_bytes)
 
+    async def texts(self, user_id: UUID, file_ids: Sequence[UUID], patience: float) -> dict[UUID, str]:
+        """Return what was recognised in pictures; those that are still being read are waited for, so many seconds."""
+        until = time.monotonic() + patience
+        while True:
+            async with self._database.reading() as session:
+                found = await texts_of(session, user_id, file_ids)
+            if found is not None or time.monotonic() > until:
+                return {file_id: text for file_id, text in (found or {}).items() if text}
+            await asyncio.sleep(0.1)
+
 
 def question_message(message_id: UUID, text: str, images: Sequence[UUID | str]) -> HumanMessage:
     """Return a question as the state keeps it: its pictures by their files' ids."""
@@ -55,7 +72,10 @@ def images_of(message: BaseMessage | None) -> list[str]:
 
 
 async def with_pictures(messages: list[BaseMessage], pictures: Pictures, *, sees: bool) -> list[BaseMessage]:
-    """Return a prompt whose questions show their pictures, the newest ones; a model that does not see gets a note."""
+    """Return a prompt whose questions show their pictures, the newest ones.
+
+    A model that does not see reads the text that was recognised in them, or that there is a picture.
+    """
     if not any(images_of(message) for message in messages):
         return messages
     shown, left = [], MAX_PICTURES
@@ -68,8 +88,11 @@ async def with_pictures(messages: list[BaseMessage], pictures: Pictures, *, sees
         for image in images:
             found = await pictures.picture(image) if sees and left > 0 else None
             left -= 1
-            blind = {"type": "text", "text": _NOT_SHOWN}
-            parts.append(blind if found is None else await asyncio.to_thread(_part, *found))
+            if found is None:
+                text = None if sees else await pictures.picture_text(image)
+                parts.append({"type": "text", "text": _RECOGNISED + text[:_RECOGNISED_CHARS] if text else _NOT_SHOWN})
+            else:
+                parts.append(await asyncio.to_thread(_part, *found))
         shown.append(HumanMessage([*parts, {"type": "text", "text": str(message.text)}], id=message.id))
     return shown[::-1]
 

@@ -355,6 +355,15 @@ async def other_models(session: AsyncSession, model: str) -> int:
     return int(await session.scalar(query) or 0)
 
 
+async def texts_of(session: AsyncSession, user_id: UUID, file_ids: Sequence[UUID]) -> dict[UUID, str | None] | None:
+    """Return the texts of those of these files that are the user's; None while one of them is still being read."""
+    query = select(File.id, File.text, File.status).where(File.id.in_(file_ids), File.user_id == user_id)
+    rows = (await session.execute(query)).all()
+    if any(row.status in ("pending", "processing") for row in rows):
+        return None
+    return {row.id: row.text for row in rows}
+
+
 async def of_ids(session: AsyncSession, user_id: UUID, file_ids: Sequence[UUID]) -> Sequence[File]:
     """Return those of these files that are the user's."""
     query = select(File).where(File.id.in_(file_ids), File.user_id == user_id)

@@ -137,6 +137,14 @@ class TurnStarter:
             if wrong is not None:
                 raise ValidationFailed(details=[{"loc": ["body", "image_file_ids"], "msg": wrong, "type": "picture"}])
 
+    async def _check_texts(self, user_id: UUID | None, ids: Sequence[UUID]) -> None:
+        """A model that does not see can read a picture's text, where there is any."""
+        found = {}
+        if user_id is not None:
+            found = await self.pictures.texts(user_id, ids, self.settings.retrieval_wait_seconds)
+        if len(found) < len(set(ids)):
+            raise ModelCannot("This model can't look at pictures, and no text was recognised in them.")
+
     async def _try(self, request: TurnRequest, caller: TurnCaller, request_id: str) -> Run:
         question = request.question()
         if question.conversation_id is None:
@@ -147,7 +155,7 @@ class TurnStarter:
             place = await find_place(self.database, question, caller.user_id)
         plan_ = self._plan(request, place.conversation)
         if request.image_file_ids and not self.models.sees(plan_.provider, plan_.model):
-            raise ModelCannot("This model can't look at pictures; choose another one.")
+            await self._check_texts(caller.user_id, request.image_file_ids)
         request = request.with_model(plan_.source, plan_.name)
         run_id = new_id()
         start = RunEvent(1, "start", _start_line(run_id, place, plan_))

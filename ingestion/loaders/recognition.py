@@ -3,7 +3,6 @@
 The library is the wheel's own; of the system only the languages' data are used.
 """
 
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -59,8 +58,6 @@ def languages() -> tuple[Path, list[str]]:
 
 def _folders() -> Iterator[Path]:
     yield Path(sys.prefix, "share", "tessdata")
-    if named := os.environ.get("TESSDATA_PREFIX"):
-        yield Path(named)
     for folder in map(Path, _SYSTEM):
         yield folder
         yield from sorted(folder.glob("*/tessdata"))

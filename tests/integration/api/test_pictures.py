@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Database
+from tests.files.pictures import saved
 from tests.integration.api.test_chat import messages
 from tests.providers import AIHubServer, OllamaServer, OpenAIServer
 from tests.support import Person
@@ -85,6 +86,16 @@ async def test_a_model_that_does_not_see_refuses_and_nothing_is_lost(
     refused = await anna.http.post("/chat", json=body)
     assert (refused.status_code, refused.json()["error"]["code"]) == (422, "model_cannot")
     assert (await anna.get("/conversations"))["items"] == []
+
+
+async def test_a_model_that_does_not_see_reads_the_text_of_a_picture(anna: Person, openai: OpenAIServer) -> None:
+    # Not waited for: the text is recognised while the question is asked.
+    picture = await anna.upload("invoice.png", saved([["Invoice 2025-117", "Total due: 41 500 EUR"]], "PNG"))
+    before = len(openai.chats)
+    await anna.ask("What is to be paid?", image_file_ids=[picture["id"]], model_name=BLIND, use_rag=False)
+    (question,) = (m for m in asked_with(openai, before, "What is to be paid?") if m["role"] == "user")
+    assert pictures_of(question) == []
+    assert "41 500 EUR" in str(question["content"])
 
 
 async def test_a_talk_with_pictures_goes_on_with_a_model_that_does_not_see(anna: Person, openai: OpenAIServer) -> None:
