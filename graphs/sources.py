@@ -1,11 +1,13 @@
 """Sources of an answer: as references in the state, as the API shows them, as the model reads them."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from chains.prompts import SourceText
 from graphs.citations import cited_numbers
 from graphs.context import TurnServices
+from graphs.highlights import highlights
 from graphs.state import ChatState, SourceReference
 from persistence.search import Found
 
@@ -45,10 +47,23 @@ def public_source(n: int, source: Found) -> dict[str, Any]:
     }
 
 
-def with_citations(answer: str, sources: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return sources as the API shows them of a whole answer: which of them it cites, and which were only looked at."""
+def with_citations(
+    answer: str, sources: Sequence[Mapping[str, Any]], passages: Mapping[int, Found]
+) -> list[dict[str, Any]]:
+    """Return sources as the API shows them of a whole answer: which are cited, and which sentence it rests on."""
     cited = cited_numbers(answer, max((source["n"] for source in sources), default=0))
-    return [{**source, "cited": source["n"] in cited} for source in sources]
+    found = highlights(answer, {n: passages[n] for n in cited if n in passages})
+    shown = []
+    for source in sources:
+        highlight = found.get(source["n"])
+        shown.append(
+            {
+                **source,
+                "cited": source["n"] in cited,
+                "highlight": asdict(highlight) if highlight else None,
+            }
+        )
+    return shown
 
 
 def source_text(n: int, source: Found) -> SourceText:

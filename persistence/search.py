@@ -60,6 +60,7 @@ class Found:
 
     `chunk_id`, `position`, `page`, `heading` and `matched` are of the passage that was looked for, `text` is of all.
     `confidence` tells how likely it holds the answer; None where its vectors can't be judged.
+    `pages` are where its passages begin, with their pages.
     """
 
     file_id: UUID
@@ -74,6 +75,11 @@ class Found:
     score: float
     matched: str
     confidence: Confidence | None = None
+    pages: Sequence[tuple[int, int]] = ()
+
+    def page_at(self, place: int) -> int | None:
+        """Return the page of a place in the file's text; that of the match where no more is known."""
+        return next((page for start, page in reversed(self.pages) if start <= place), self.page)
 
 
 @dataclass(frozen=True, slots=True)
@@ -435,6 +441,7 @@ class Retriever:
             round(score, 4),
             match.text,
             confidence,
+            [(row.start_char, row.page) for row in rows if row.page is not None],
         )
 
     @staticmethod

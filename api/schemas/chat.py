@@ -84,11 +84,21 @@ class Replay(Body):
     use_rag: bool | None = None
 
 
+class HighlightRead(Shape):
+    """The sentence or row of a source that the answer rests on, its page, and its range in the file's text."""
+
+    start: int
+    end: int
+    page: int | None = None
+    text: str
+
+
 class SourceRead(Shape):
     """A passage that the answer may cite as `[n]`; offsets count characters of the file's extracted text.
 
     `confidence` tells how likely it holds the answer, null where that can't be judged; `cited` whether the answer rests
-    on it or it was only looked at, null while the answer is written.
+    on it or it was only looked at, null while the answer is written; `highlight` the sentence that it rests on, if one
+    says what the answer says.
     """
 
     n: int
@@ -102,6 +112,7 @@ class SourceRead(Shape):
     score: float
     confidence: Confidence | None = None
     cited: bool | None = None
+    highlight: HighlightRead | None = None
 
 
 class SearchedRead(Shape):

@@ -200,6 +200,10 @@ class Run:
             return
         info = info or self.record.answer_info()
         result = self.result(ending, info)
+        if result["sources"]:
+            # Beside the event loop: it reads what was cited sentence by sentence.
+            read = (self.text, result["sources"], self.record.passages)
+            result["sources"] = await asyncio.to_thread(with_citations, *read)
         error = {"code": ending.error.code, "message": ending.error.message} if ending.error else None
         name = "error" if error else "done"
         data = {"error": {**error, "request_id": self.request_id}} if error else result
@@ -252,7 +256,7 @@ class Run:
             "message_id": str(self.place.answer_id),
             "user_message_id": str(self.place.question_id),
             "run_id": str(self.run_id),
-            "sources": with_citations(self.text, record.sources or self.sent.sources),
+            "sources": record.sources or list(self.sent.sources),
             "steps": list(record.tool_steps.values()),
             "searched": {"scope": searched["scope"], "files": searched["files"]},
             "confidence": searched.get("confidence"),

@@ -58,3 +58,38 @@ async def test_what_stands_on_every_page_is_read_once(anna: Person, openai: Open
     assert text.count("Annual report 2025") == 1
     assert text.count("of 5") == 1
     assert all(text.count(fact) == 1 for fact in facts)
+
+
+async def test_a_citation_points_at_the_sentence_that_the_answer_used(anna: Person, openai: OpenAIServer) -> None:
+    pages = [
+        "The Basic plan answers within 48 hours. It costs 19 euro a month. Students pay nothing.",
+        "The Pro plan answers within 4 hours. It costs 79 euro a month. A seat more costs 9 euro.",
+    ]
+    file = await anna.indexed("plans.pdf", pdf(pages))
+    openai.script(reply="The Pro plan costs 79 euro a month. [1] Students get the Basic plan for nothing [1].")
+    answer = await anna.ask("What do the support plans cost?", file_ids=[file["id"]])
+    source = answer["sources"][0]
+    text = (await anna.get(f"/files/{file['id']}/text"))["text"]
+    assert source["start"] <= text.index("Basic") < text.index("A seat") < source["end"], "both pages are one source"
+    highlight = source["highlight"]
+    assert highlight["text"] == "It costs 79 euro a month."
+    assert highlight["page"] == 2
+    assert text[highlight["start"] : highlight["end"]] == highlight["text"]
+    kept = (await anna.get(f"/conversations/{answer['conversation_id']}/messages"))["items"][-1]
+    assert kept["sources"][0]["highlight"] == highlight
+
+
+async def test_a_citation_points_at_the_row_of_a_table(anna: Person, openai: OpenAIServer) -> None:
+    rows = "\n".join(f"Region {n},{n * 7},{n * 1300} EUR" for n in range(1, 9))
+    file = await anna.indexed("sales.csv", f"Region,Orders,Amount\n{rows}\n".encode())
+    openai.script(reply="Region 6 had 42 orders worth 7800 EUR [1].")
+    answer = await anna.ask("How many orders had region 6?", file_ids=[file["id"]])
+    assert answer["sources"][0]["highlight"]["text"] == "Region 6 | 42 | 7800 EUR"
+
+
+async def test_an_answer_in_its_own_words_points_at_the_passage(anna: Person, openai: OpenAIServer) -> None:
+    file = await anna.indexed("plans.txt", b"The Basic plan answers within two days. Students pay nothing.")
+    openai.script(reply="Kostenlos [1].")
+    answer = await anna.ask("What do students pay?", file_ids=[file["id"]])
+    assert answer["sources"][0]["cited"] is True
+    assert answer["sources"][0]["highlight"] is None

@@ -9,14 +9,11 @@ const TIP_CHARACTERS = 420;
 /** A passage as a few lines of prose: without the marks of headings, and without its empty lines. */
 const prose = (passage: string): string => passage.replace(/^#{1,6}\s+/gm, "").replace(/\s*\n\s*/g, "\n").trim();
 
-export const placeOf = (source: Source): Place => ({
-  fileId: source.file_id,
-  fileName: source.file_name,
-  page: source.page ?? null,
-  start: source.start,
-  end: source.end,
-  snippet: source.snippet,
-});
+/** Where a source is shown: at the sentence that the answer rests on, else at the passage that was found. */
+export const placeOf = (source: Source): Place => {
+  const { start, end, page, text } = source.highlight ?? { ...source, text: source.snippet };
+  return { fileId: source.file_id, fileName: source.file_name, page: page ?? null, start, end, snippet: text };
+};
 
 interface CitationProps {
   source: Source;
@@ -28,7 +25,8 @@ interface CitationProps {
 export function Citation({ source, look, onOpen }: CitationProps) {
   const t = useT();
   const name = t("citation.source", { n: source.n });
-  const page = source.page ? t("citation.page", { page: source.page }) : null;
+  const at = placeOf(source).page;
+  const page = at ? t("citation.page", { page: at }) : null;
   const passage = prose(source.snippet);
   const tip = (
     <span className="citation-tip">

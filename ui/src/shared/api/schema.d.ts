@@ -1866,6 +1866,20 @@ export interface components {
             version: string;
         };
         /**
+         * HighlightRead
+         * @description The sentence or row of a source that the answer rests on, its page, and its range in the file's text.
+         */
+        HighlightRead: {
+            /** End */
+            end: number;
+            /** Page */
+            page?: number | null;
+            /** Start */
+            start: number;
+            /** Text */
+            text: string;
+        };
+        /**
          * HumanMessage
          * @description Message from the user.
          *
@@ -2663,7 +2677,8 @@ export interface components {
          * @description A passage that the answer may cite as `[n]`; offsets count characters of the file's extracted text.
          *
          *     `confidence` tells how likely it holds the answer, null where that can't be judged; `cited` whether the answer rests
-         *     on it or it was only looked at, null while the answer is written.
+         *     on it or it was only looked at, null while the answer is written; `highlight` the sentence that it rests on, if one
+         *     says what the answer says.
          */
         SourceRead: {
             /**
@@ -2684,6 +2699,7 @@ export interface components {
             file_id: string;
             /** File Name */
             file_name: string;
+            highlight?: components["schemas"]["HighlightRead"] | null;
             /** N */
             n: number;
             /** Page */
