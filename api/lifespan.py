@@ -97,7 +97,7 @@ async def open_state(
     index = VectorIndex(settings.chroma_address, settings.collection_name, settings.chroma_token)
     blobs = open_blobs(settings)
 
-    retriever = Retriever(database, index, registry.embeddings())
+    retriever = Retriever(database, index, registry.embeddings(), registry.reranker())
     ingestion = Ingestion(settings, database, blobs, index, registry.embeddings())
     await ingestion.start(work=settings.inline_worker)
     stack.push_async_callback(ingestion.close)

@@ -22,6 +22,7 @@ from chains.providers.lean import LeanModel, deltas_of
 from chains.providers.ollama import OllamaProvider
 from chains.providers.openai import OpenAIProvider
 from chains.providers.wire import Limits, Wire
+from chains.rerank import Reranker
 from chains.resilience import Policy, is_unreachable
 from chains.types import (
     Attempt,
@@ -215,6 +216,10 @@ class ModelRegistry:
                 if not is_unreachable(error):
                     raise
         raise first_error or ProviderBadAnswer
+
+    def reranker(self) -> Reranker | None:
+        """Return what reads questions and passages together, None where no address is set."""
+        return Reranker(self._settings, self._wire) if self._settings.rerank_url else None
 
     def embeddings(self) -> EmbeddingsHandle:
         """Return the embeddings of `EMBEDDINGS_SOURCE`; the same object each time."""

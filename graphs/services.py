@@ -40,7 +40,7 @@ class _Process:
         if settings.database_url is not None and settings.chroma_url is not None:
             self.database = Database(settings.postgres, 2)
             index = VectorIndex(settings.chroma_url, settings.collection_name, settings.chroma_token)
-            self.retriever = Retriever(self.database, index, self.models.embeddings())
+            self.retriever = Retriever(self.database, index, self.models.embeddings(), self.models.reranker())
 
 
 class _NoTables:

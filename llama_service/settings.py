@@ -139,6 +139,9 @@ class Settings(BaseSettings):
     chunk_size: int = Field(default=2000, ge=200, le=100_000)
     chunk_overlap: int = Field(default=400, ge=0)
     max_message_chars: int = Field(default=32_000, ge=1)
+    rerank_url: Url | None = None
+    rerank_model: str = ""
+    rerank_api_key: SecretStr | None = None
     retrieval_budget_chars: int = Field(default=6000, ge=500)
     retrieval_wait_seconds: float = Field(default=10, ge=0)
     ingestion_timeout_seconds: float = Field(default=300, gt=0)

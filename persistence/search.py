@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -26,6 +26,7 @@ log = structlog.get_logger(__name__)
 
 CANDIDATES = 100  # by each half; the fused list is cut to this for the trace
 _FETCHED = 60  # passages whose text is read for packing
+_READ_TOGETHER = 50  # passages that a reader orders, where there is one
 _JUDGED = 10  # passages of a search, at least, whose fit is judged together
 _NAMED = 0.5  # how surely a file is named that a message is about
 _VECTOR_PATIENCE = 5.0  # seconds; then the lexical half answers alone
@@ -38,6 +39,14 @@ class QuestionEmbeddings(Protocol):
 
     async def of_query(self, text: str) -> tuple[str, Sequence[float]]:
         """Return the name of the model and the vector of a question. Raises an AppError."""
+        ...
+
+
+class PassageReader(Protocol):
+    """Reads a question and passages together."""
+
+    async def scores(self, question: str, passages: Sequence[str]) -> list[float] | None:
+        """Return a score for each passage, higher is better; None where it can't be told."""
         ...
 
 
@@ -201,16 +210,24 @@ async def list_files(database: Database, scope: Scope) -> list[ScopeFile]:
 class Retriever:
     """Finds passages. One object for the process; it holds no state of a request.
 
-    Scopes of at most `widest` passages are compared vector by vector; the index answers for wider ones.
+    Scopes of at most `widest` passages are compared vector by vector; the index answers for wider ones. Where there is
+    a `reader`, it orders the best of them anew.
     """
 
     def __init__(
-        self, database: Database, index: VectorIndex, embeddings: QuestionEmbeddings, *, widest: int = WIDEST
+        self,
+        database: Database,
+        index: VectorIndex,
+        embeddings: QuestionEmbeddings,
+        reader: PassageReader | None = None,
+        *,
+        widest: int = WIDEST,
     ) -> None:
         self._database = database
         self._index = index
         self._exact = ExactVectors(database)
         self._embeddings = embeddings
+        self._reader = reader
         self._widest = widest
 
     async def retrieve(self, scope: Scope, query: str, *, budget: int, wait: float = 0.0) -> Retrieval:
@@ -278,6 +295,23 @@ class Retriever:
             return None
         return fitted.kind(vector)
 
+    async def _read_together(self, query: str, result: _Ranking, passages: Mapping[Key, Passage]) -> None:
+        """Order the best passages by what the reader says of each; the others stay behind them."""
+        first = [item for item in result.ranked[:_READ_TOGETHER] if item.key in passages]
+        if self._reader is None or len(first) < 2:
+            return
+        began = time.perf_counter()
+        scores = await self._reader.scores(query, [passages[item.key].text for item in first])
+        result.ms["rerank"] = round((time.perf_counter() - began) * 1000, 1)
+        if scores is None:
+            return
+        read = {item.key: score for item, score in zip(first, scores, strict=True)}
+        others = [item for item in result.ranked if item.key not in read]
+        least = min(scores)
+        result.ranked[:] = sorted((replace(item, score=read[item.key]) for item in first), key=lambda item: -item.score)
+        # Behind the worst that was read, in their own order.
+        result.ranked.extend(replace(item, score=least - 1e-6 * place) for place, item in enumerate(others, 1))
+
     async def _judge(self, result: _Ranking, spans: Sequence[Span]) -> Judgement | None:
         """Return how likely these sources hold the answer, None where not all of them have vectors that tell."""
         near, hits = result.near, result.hits
@@ -307,8 +341,11 @@ class Retriever:
             files = await self._files(scope, wait)
             result = await self._rank(scope, query, [file for file in files if file.searchable])
             if best is not None:
-                result.ranked[best:] = []
+                result.ranked[max(best, _READ_TOGETHER if self._reader else 0) :] = []
             passages = await self._read(result, with_neighbours=best is None)
+            await self._read_together(query, result, passages)
+            if best is not None:
+                result.ranked[best:] = []
             outdated = [file.id for file in files if file.outdated]
             if not outdated:
                 return files, result, passages
