@@ -14,6 +14,7 @@ from tests.support import Event, Person, Server, events_of, eventually
 RESPONSE = {
     "steps",
     "searched",
+    "confidence",
     "conversation_id",
     "message_id",
     "user_message_id",

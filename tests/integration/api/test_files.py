@@ -67,7 +67,12 @@ async def test_the_answer_cites_the_file(anna: Person, openai: OpenAIServer) -> 
     events = await anna.stream("Who founded the moon base Aurora?")
     assert [event.name for event in events][:2] == ["start", "sources"]
     source = events[1].data["sources"][0]
-    assert set(source) == {"n", "file_id", "file_name", "chunk_id", "page", "start", "end", "snippet", "score"}
+    named = {"n", "file_id", "file_name", "chunk_id", "page", "start", "end", "snippet", "score"}
+    assert set(source) == named | {"confidence"}
+    ended = events[-1].data["sources"][0]
+    assert set(ended) == named | {"confidence", "cited", "highlight"}
+    assert ended["cited"] is True
+    assert "Ilse Kramer" in ended["highlight"]["text"]
     assert (source["n"], source["file_name"]) == (1, "aurora.txt")
     text = (await anna.get(f"/files/{source['file_id']}/text"))["text"]
     assert text[source["start"] : source["end"]].startswith(source["snippet"])
@@ -82,7 +87,7 @@ async def test_the_answer_cites_the_file(anna: Person, openai: OpenAIServer) -> 
     prompt = nodes["augment"]["output"]["prompt"][-1]["content"]
     assert "Ilse Kramer" in prompt
     page = await anna.get(f"/conversations/{trace['conversation_id']}/messages")
-    assert page["items"][-1]["sources"] == events[1].data["sources"]
+    assert page["items"][-1]["sources"] == events[-1].data["sources"]
 
 
 async def test_a_file_of_a_conversation_stays_in_it(anna: Person) -> None:
@@ -105,9 +110,9 @@ async def test_a_file_of_a_conversation_stays_in_it(anna: Person) -> None:
 async def test_search_scopes_and_strangers(anna: Person, boris: Person) -> None:
     file = await anna.indexed("aurora.txt", AURORA)
     found = (await anna.http.post("/search", json={"query": "Who is the chief engineer?"})).json()["passages"]
-    assert set(found[0]) == {"file_id", "file_name", "chunk_id", "page", "start", "end", "text", "score"}
+    assert set(found[0]) == {"file_id", "file_name", "chunk_id", "page", "start", "end", "text", "score", "confidence"}
     assert "Tomas Rey" in found[0]["text"]
-    assert (await boris.http.post("/search", json={"query": "chief engineer"})).json() == {"passages": []}
+    assert (await boris.http.post("/search", json={"query": "chief engineer"})).json()["passages"] == []
     stolen = await boris.http.post("/search", json={"query": "x", "file_ids": [file["id"]]})
     assert stolen.status_code == 404
     assert (await boris.http.post("/chat", json={"message": "x", "file_ids": [file["id"]]})).status_code == 404
