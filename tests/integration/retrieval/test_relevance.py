@@ -1,13 +1,15 @@
 """Nothing that fits is turned away, what fits badly is said to, and a poem needs no files: with the shipped model."""
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 
+from persistence.search import Retriever, Scope
 from tests.files.office import docx
 from tests.integration.retrieval.conftest import unique
 from tests.providers import OpenAIServer
-from tests.support import Person
+from tests.support import Person, Server
 
 RUSSIAN = {
     "завод.txt": "Завод «Ладога» выпускает насосы с 1958 года. Главный цех сгорел в марте 1974 года, и производство "
@@ -99,6 +101,19 @@ async def test_a_library_in_two_languages_is_searched_as_one(reader: Person) -> 
             places.append(next((n for n, passage in enumerate(found, 1) if gold in passage["text"]), None))
     # What is near in the question's own language must not push the answer away.
     assert None not in places, places
+
+
+async def test_an_index_is_asked_in_the_same_way(reader: Person, reading_server: Server) -> None:
+    await library(reader, RUSSIAN | ENGLISH)
+    state = reading_server.app.state.resources
+    scope = Scope(UUID((await reader.get("/auth/me"))["id"]))
+    wide = Retriever(state.database, state.index, state.registry.embeddings(), widest=0)
+    for _, question, _ in CROSS:
+        exact, likely = await state.retriever.search(scope, question, 5)
+        found, told = await wide.search(scope, question, 5)
+        assert [passage.chunk_id for passage in found] == [passage.chunk_id for passage in exact]
+        assert [passage.score for passage in found] == pytest.approx([passage.score for passage in exact], abs=1e-3)
+        assert told == likely
 
 
 async def test_what_is_not_in_the_files_is_found_weak_and_only_looked_at(reader: Person, openai: OpenAIServer) -> None:
