@@ -18,10 +18,13 @@ async def needs_files(found: Retrieval, state: ChatState, context: ChatContext, 
 
     In doubt they are needed: where the message names them or came with them, or what was found may answer it.
     """
+    return fits_message(found, question_of(state)) or await _is_about_files(state, context, services)
+
+
+def fits_message(found: Retrieval, message: str) -> bool:
+    """Whether a message by itself needs what was found for it."""
     limit = _AWAY_FROM_WEAK if found.confidence == "weak" else _AWAY_FROM_ALL
-    if _away(found.kind) < limit or found.named:
-        return True
-    return await _is_about_files(state, context, services)
+    return _away(found.kind) < limit or bool(found.named) or mentions_files(message)
 
 
 async def answers_itself(

@@ -14,7 +14,9 @@ from fastapi import APIRouter, Request, Response
 
 from api.deps import CurrentUser, State
 from api.errors import request_id_of
+from api.openai import kept
 from api.openai.errors import PREFIX, error_body
+from api.openai.retrieval import Grounding, grounded
 from api.openai.schemas import ChatCompletionRequest, EmbeddingRequest
 from api.streaming import EventStream
 from chains.counting import count_tokens
@@ -71,14 +73,29 @@ def _model(id_: str, source: str) -> dict[str, Any]:
 async def chat_completions(
     body: ChatCompletionRequest, request: Request, user: CurrentUser, state: State
 ) -> dict[str, Any] | EventStream:
-    """Answer, whole or streamed. Nothing is kept; the same queue, time-outs and breaker hold as for every turn."""
+    """Answer, whole or streamed, from the caller's files where the request asks for it.
+
+    Nothing is kept but with `store` or a conversation's id. The same queue, time-outs and breaker hold as everywhere.
+    """
     source, name = _split(body.model)
+    head: dict[str, Any] = {"id": f"chatcmpl-{new_id().hex}", "created": int(time.time())}
+    include_usage = body.stream_options is not None and body.stream_options.include_usage
+    if body.is_kept:
+        run = await kept.start(body, source, name, user.id, request_id_of(request), state)
+        answer = kept.KeptAnswer(run, state.runs.read(run.run_id))
+        if body.stream:
+            return EventStream(_kept_frames(answer, head, include_usage=include_usage))
+        return await _kept_whole(answer, head)
     if any(message.shows_pictures for message in body.messages):
         target = await state.registry.resolve(source, name)
         if not state.registry.sees(target.source, target.model):
             raise ModelCannot("This model can't look at pictures; choose another one.")
+    messages = [message.as_langchain() for message in body.messages]
+    grounding: Grounding | None = None
+    if body.wants_sources and any(message.role == "user" for message in body.messages):
+        messages, grounding = await grounded(messages, body.file_ids, user.id, state)
     items = state.registry.stream(
-        [message.as_langchain() for message in body.messages],
+        messages,
         source=source,
         name=name,
         params=ModelParams(
@@ -92,30 +109,41 @@ async def chat_completions(
         user_id=str(user.id),
         request_id=request_id_of(request),
     )
-    head = {"id": f"chatcmpl-{new_id().hex}", "created": int(time.time())}
     # Before the first token an error still has a status of its own.
     start = await anext(items)
     assert isinstance(start, StreamStart)  # noqa: S101  (the registry begins with one)
     head["model"] = f"{start.source}/{start.model}"
+    told = grounding.through(items) if grounding else items
     if not body.stream:
-        return _whole(await completion_of(items, start), head)
-    include_usage = body.stream_options is not None and body.stream_options.include_usage
-    return EventStream(_frames(items, head, include_usage=include_usage))
+        completion = await completion_of(told, start)
+        return _whole(completion, head, await _annotations(grounding))
+    return EventStream(_frames(told, head, grounding, include_usage=include_usage))
 
 
-def _whole(answer: Completion, head: dict[str, Any]) -> dict[str, Any]:
+async def _annotations(grounding: Grounding | None) -> list[dict[str, Any]]:
+    """Return what an answer cites; its sentences are compared beside the event loop."""
+    return await asyncio.to_thread(grounding.annotations) if grounding else []
+
+
+def _whole(answer: Completion, head: dict[str, Any], annotations: list[dict[str, Any]]) -> dict[str, Any]:
     end = answer.end
     message: dict[str, Any] = {"role": "assistant", "content": answer.text or None}
     if answer.reasoning:
         message["reasoning_content"] = answer.reasoning
     if end.tool_calls:
         message["tool_calls"] = [_call(call) for call in end.tool_calls]
+    if annotations:
+        message["annotations"] = annotations
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _reason(end)}
     return {**head, "object": "chat.completion", "choices": [choice], "usage": _usage(end)}
 
 
 async def _frames(
-    items: AsyncGenerator[StreamItem, None], head: dict[str, Any], *, include_usage: bool
+    items: AsyncGenerator[StreamItem, None],
+    head: dict[str, Any],
+    grounding: Grounding | None,
+    *,
+    include_usage: bool,
 ) -> AsyncGenerator[bytes, None]:
     def frame(delta: dict[str, Any], reason: str | None = None) -> bytes:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
@@ -133,6 +161,8 @@ async def _frames(
                     if item.tool_calls:
                         calls = [{"index": at, **_call(call)} for at, call in enumerate(item.tool_calls)]
                         yield frame({"tool_calls": calls})
+                    if annotations := await _annotations(grounding):
+                        yield frame({"annotations": annotations})
                     yield frame({}, _reason(item))
                     if include_usage:
                         told = {**head, "object": "chat.completion.chunk", "choices": [], "usage": _usage(item)}
@@ -141,6 +171,38 @@ async def _frames(
             log.warning("completion_broke_off", code=error.code)
             yield _data(error_body(error))
         yield _DONE
+
+
+async def _kept_whole(answer: kept.KeptAnswer, head: dict[str, Any]) -> dict[str, Any]:
+    message = await kept.whole(answer)
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _finish(answer.done["finish_reason"])}
+    told = {"model": answer.model, "metadata": answer.metadata, "choices": [choice], "usage": answer.usage}
+    return {**head, "object": "chat.completion", **told}
+
+
+async def _kept_frames(
+    answer: kept.KeptAnswer, head: dict[str, Any], *, include_usage: bool
+) -> AsyncGenerator[bytes, None]:
+    def chunk(choices: list[dict[str, Any]], **more: Any) -> bytes:
+        named = {"model": answer.model, "metadata": answer.metadata}
+        return _data({**head, **named, "object": "chat.completion.chunk", "choices": choices, **more})
+
+    def frame(delta: dict[str, Any], reason: str | None = None) -> bytes:
+        return chunk([{"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}])
+
+    try:
+        async with aclosing(answer.deltas()) as deltas:
+            async for delta in deltas:
+                yield frame(delta)
+        if answer.annotations:
+            yield frame({"annotations": answer.annotations})
+        yield frame({}, _finish(answer.done["finish_reason"]))
+        if include_usage:
+            yield chunk([], usage=answer.usage)
+    except AppError as error:
+        log.warning("completion_broke_off", code=error.code)
+        yield _data(error_body(error))
+    yield _DONE
 
 
 def _data(value: dict[str, Any]) -> bytes:
@@ -152,9 +214,11 @@ def _call(call: ToolCall) -> dict[str, Any]:
 
 
 def _reason(end: StreamEnd) -> str:
-    if end.tool_calls:
-        return "tool_calls"
-    return end.finish_reason if end.finish_reason in _REASONS else "stop"
+    return "tool_calls" if end.tool_calls else _finish(end.finish_reason)
+
+
+def _finish(reason: str | None) -> str:
+    return reason if reason in _REASONS else "stop"
 
 
 def _usage(end: StreamEnd) -> dict[str, int]:

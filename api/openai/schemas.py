@@ -2,6 +2,7 @@
 
 import json
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.messages.tool import ToolCall
@@ -22,7 +23,6 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "response_format": ({"type": "text"},),
     "parallel_tool_calls": (True,),
     "modalities": (["text"],),
-    "store": (False,),
     "service_tier": ("auto", "default"),
 }
 # They say who asks, or help a cache: nothing is to be done with them.
@@ -147,6 +147,12 @@ class Tool(BaseModel):
     function: dict[str, Any]
 
 
+class Metadata(Strict):
+    """What a request says of itself."""
+
+    conversation_id: UUID | None = None
+
+
 class ChatCompletionRequest(BaseModel):
     """`POST /v1/chat/completions`."""
 
@@ -163,6 +169,27 @@ class ChatCompletionRequest(BaseModel):
     tools: list[Tool] | None = Field(default=None, max_length=128)
     tool_choice: Literal["auto", "none"] | None = None
     reasoning_effort: ReasoningEffort | None = None
+    # Not OpenAI's (`extra_body` of its clients): answer from these files, or from all of the caller's.
+    file_ids: list[UUID] | None = Field(default=None, max_length=200)
+    use_rag: bool | None = None
+    # Either makes it a turn that is kept; of the metadata only `conversation_id` is understood.
+    store: bool | None = None
+    metadata: Metadata | None = None
+
+    @property
+    def conversation_id(self) -> UUID | None:
+        """The conversation that the question belongs to."""
+        return self.metadata.conversation_id if self.metadata else None
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether question and answer are kept."""
+        return bool(self.store) or self.conversation_id is not None
+
+    @property
+    def wants_sources(self) -> bool:
+        """Whether files are to be searched: where some are named, or it is asked for."""
+        return bool(self.file_ids) if self.use_rag is None else self.use_rag
 
     @field_validator("messages")
     @classmethod

@@ -10,11 +10,12 @@ import pytest
 from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 from pydantic import SecretStr
 
+from tests.conftest import Join
 from tests.integration.api.test_api_keys import make_key
 from tests.integration.api.test_pictures import pictures_of, png
 from tests.providers import OpenAIServer
 from tests.providers.vectors import DIMENSION
-from tests.support import Person, Server
+from tests.support import Person, Server, eventually
 
 QUESTION: Any = [{"role": "user", "content": "Who are you?"}]
 WEATHER: Any = {
@@ -60,6 +61,130 @@ async def test_the_sdk_asks_and_streams(client: sdk.AsyncOpenAI, anna: Person, o
     assert chunks[-1].usage is not None
     assert chunks[-1].usage.total_tokens > 0
     assert (await anna.get("/conversations"))["items"] == [], "nothing is kept"
+
+
+async def test_files_are_searched_where_the_request_asks_for_it(
+    client: sdk.AsyncOpenAI, anna: Person, openai: OpenAIServer
+) -> None:
+    falcon = await anna.indexed("falcon.txt", b"The Falcon drill has a warranty of 37 months. It weighs two kilos.")
+    await anna.indexed("condor.txt", b"The Condor saw has a warranty of 11 months.")
+    openai.script(reply="The warranty of the Falcon is 37 months [1]. It is blue [7].")
+    question: Any = [{"role": "user", "content": "How long is the warranty of the Falcon drill?"}]
+    own = {"file_ids": [falcon["id"]]}
+    answer = await client.chat.completions.create(model="gpt-4", messages=question, extra_body=own)
+    sent = str(openai.chats[-1].body["messages"][-1]["content"])
+    assert "37 months. It weighs" in sent
+    assert "11 months" not in sent, "only the named file"
+    assert answer.choices[0].message.content == "The warranty of the Falcon is 37 months [1]. It is blue."
+    (note,) = answer.choices[0].message.model_dump()["annotations"]
+    assert note["type"] == "file_citation"
+    cited = note["file_citation"]
+    assert (cited["index"], cited["file_id"], cited["filename"]) == (1, falcon["id"], "falcon.txt")
+    assert cited["quote"] == "The Falcon drill has a warranty of 37 months."
+    everything: Any = {"use_rag": True}
+    stream = await client.chat.completions.create(model="gpt-4", messages=question, stream=True, extra_body=everything)
+    deltas = [chunk.choices[0].delta.model_dump() async for chunk in stream if chunk.choices]
+    assert "11 months" in str(openai.chats[-1].body["messages"][-1]["content"])
+    assert "".join(d["content"] or "" for d in deltas) == "The warranty of the Falcon is 37 months [1]. It is blue."
+    assert [len(d["annotations"]) for d in deltas if d.get("annotations")] == [1]
+    await client.chat.completions.create(model="gpt-4", messages=question)
+    assert openai.chats[-1].body["messages"] == question, "nothing is searched by itself"
+    assert (await anna.get("/conversations"))["items"] == []
+
+
+async def test_strangers_files_are_not_found(client: sdk.AsyncOpenAI, join: Join, openai: OpenAIServer) -> None:
+    boris = await join()
+    secret = await boris.indexed("secret.txt", b"The secret of Boris is 4711.")
+    asked = len(openai.chats)
+    with pytest.raises(sdk.NotFoundError) as refused:
+        await client.chat.completions.create(model="gpt-4", messages=QUESTION, extra_body={"file_ids": [secret["id"]]})
+    assert refused.value.code == "not_found"
+    await client.chat.completions.create(
+        model="gpt-4",
+        messages=[{"role": "user", "content": "What is the secret of Boris?"}],
+        extra_body={"use_rag": True},
+    )
+    assert "4711" not in str([chat.body for chat in openai.chats[asked:]])
+
+
+async def test_a_chat_that_is_stored_is_a_conversation_like_any_other(
+    client: sdk.AsyncOpenAI, anna: Person, openai: OpenAIServer
+) -> None:
+    await anna.indexed("falcon.txt", b"The Falcon drill has a warranty of 37 months.")
+    openai.script(reply="37 months [1].")
+    talk: Any = [
+        {"role": "system", "content": "Answer like a pirate."},
+        {"role": "user", "content": "Who are you?"},
+        {"role": "assistant", "content": "A llama."},
+        {"role": "user", "content": "How long is the warranty of the Falcon drill?"},
+    ]
+    answer = await client.chat.completions.create(model="openai/gpt-4", messages=talk, store=True)
+    choice = answer.choices[0]
+    assert (choice.message.content, choice.finish_reason, answer.model) == ("37 months [1].", "stop", "openai/gpt-4")
+    assert choice.message.model_dump()["annotations"][0]["file_citation"]["filename"] == "falcon.txt"
+    assert answer.usage is not None
+    assert answer.usage.total_tokens > 0
+    thread = answer.model_dump()["metadata"]["conversation_id"]
+    kept = await anna.get(f"/conversations/{thread}")
+    assert kept["system_prompt"] == "Answer like a pirate."
+    items = (await anna.get(f"/conversations/{thread}/messages"))["items"]
+    assert [item["content"] for item in items] == [*(part["content"] for part in talk[1:]), "37 months [1]."]
+
+    openai.script(tokens=["It ", "is ", "green."])
+    stream = await client.chat.completions.create(
+        model="gpt-4",
+        messages=[{"role": "user", "content": "And its colour?"}],
+        metadata={"conversation_id": thread},
+        stream=True,
+        stream_options={"include_usage": True},
+    )
+    chunks = [chunk async for chunk in stream]
+    assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == "It is green."
+    assert [c.choices[0].finish_reason for c in chunks if c.choices][-1] == "stop"
+    assert chunks[-1].usage is not None
+    assert {c.model for c in chunks} == {"openai/gpt-4"}
+    items = (await anna.get(f"/conversations/{thread}/messages"))["items"]
+    assert [item["content"] for item in items][-2:] == ["And its colour?", "It is green."]
+    sent = openai.chats[-1].body["messages"]
+    assert "Who are you?" in str(sent), "the conversation's own messages are its history"
+
+
+async def test_a_client_that_leaves_loses_no_stored_answer(
+    client: sdk.AsyncOpenAI, anna: Person, openai: OpenAIServer
+) -> None:
+    openai.script(tokens=["word "] * 40, delay=0.05)
+    stream = await client.chat.completions.create(model="gpt-4", messages=QUESTION, store=True, stream=True)
+    first = await anext(aiter(stream))
+    await stream.close()
+    thread = first.model_dump()["metadata"]["conversation_id"]
+
+    async def complete() -> bool:
+        items = (await anna.get(f"/conversations/{thread}/messages"))["items"]
+        return bool(items[-1]["status"] == "complete" and items[-1]["content"].count("word") == 40)
+
+    await eventually(complete)
+
+
+async def test_what_a_stored_chat_can_not_do_is_refused(
+    client: sdk.AsyncOpenAI, anna: Person, join: Join, openai: OpenAIServer
+) -> None:
+    boris = await join()
+    foreign = (await boris.ask("Hello."))["conversation_id"]
+    refused: list[tuple[dict[str, Any], type[sdk.APIStatusError]]] = [
+        ({"tools": [WEATHER], "store": True}, sdk.BadRequestError),
+        ({"stop": ["x"], "store": True}, sdk.BadRequestError),
+        ({"metadata": {"conversation_id": "no id"}}, sdk.BadRequestError),
+        ({"metadata": {"mood": "good"}}, sdk.BadRequestError),
+        ({"metadata": {"conversation_id": foreign}}, sdk.NotFoundError),
+    ]
+    for fields, kind in refused:
+        with pytest.raises(kind):
+            await client.chat.completions.create(model="gpt-4", messages=QUESTION, **fields)
+    openai.script(fault="500", times=9)
+    with pytest.raises(sdk.APIStatusError):
+        await client.chat.completions.create(model="gpt-4", messages=QUESTION, store=True)
+    assert len((await anna.get("/conversations"))["items"]) == 1, "the question is kept, with how it failed"
+    assert len((await boris.get(f"/conversations/{foreign}/messages"))["items"]) == 2
 
 
 async def test_a_limit_and_a_stop_are_handed_on(client: sdk.AsyncOpenAI, openai: OpenAIServer) -> None:
@@ -153,7 +278,6 @@ async def _get(server: Server, key: str, path: str) -> Any:
         ({"logprobs": True}, "logprobs"),
         ({"response_format": {"type": "json_object"}}, "response_format"),
         ({"seed": 7}, "seed"),
-        ({"store": True}, "store"),
         ({"flying": True}, "flying"),
         ({"messages": []}, "messages"),
         ({"messages": [{"role": "system", "content": "Only rules."}]}, "messages"),
