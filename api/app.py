@@ -7,6 +7,7 @@ from starlette.middleware.cors import CORSMiddleware
 from api import agent_server, description, errors, langserve, pages
 from api.lifespan import lifespan
 from api.middleware import RequestMiddleware
+from api.openai import responses as openai_responses
 from api.openai import routes as openai
 from api.recent import RecentErrors
 from api.routes import (
@@ -67,6 +68,7 @@ def create_app(settings: Settings, chat_graph: Builder = builder) -> FastAPI:
     app.include_router(health.router)
     app.include_router(agent_server.router)
     app.include_router(openai.router)
+    app.include_router(openai_responses.router)
     langserve.install(app)
     description.install(app)
     pages.install(app, settings.ui_dir)

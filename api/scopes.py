@@ -19,6 +19,7 @@ _ROUTES: Mapping[Scope, Mapping[str, str]] = {
         "routes.messages": "replay",
         "routes.tools": "list_tools",
         "openai.routes": "chat_completions embeddings",
+        "openai.responses": "create_response",
         "agent_server.assistants": "search_assistants count_assistants get_assistant get_graph get_schemas "
         "get_subgraphs",
         "agent_server.runs": "create_run stream_run wait_run create_alone stream_alone wait_alone list_runs get_run "

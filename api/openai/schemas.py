@@ -33,7 +33,8 @@ OneOrMore = Annotated[list[str], BeforeValidator(lambda value: [value] if isinst
 """Texts; one may stand alone."""
 
 
-def _refused(name: str, why: str) -> ValidationFailed:
+def refused(name: str, why: str) -> ValidationFailed:
+    """Return the error for a parameter that is not done here."""
     detail = {"loc": ["body", name], "msg": why, "type": "unsupported_parameter"}
     return ValidationFailed("This is not done here.", details=[detail])
 
@@ -203,7 +204,7 @@ class ChatCompletionRequest(BaseModel):
         for name, value in (self.model_extra or {}).items():
             if value is None or name in _NOTED or value in _NEUTRAL.get(name, ()):
                 continue
-            raise _refused(name, f"only {_NEUTRAL[name][0]!r} is" if name in _NEUTRAL else "is not known")
+            raise refused(name, f"only {_NEUTRAL[name][0]!r} is" if name in _NEUTRAL else "is not known")
         return self
 
 

@@ -187,6 +187,70 @@ async def test_what_a_stored_chat_can_not_do_is_refused(
     assert len((await boris.get(f"/conversations/{foreign}/messages"))["items"]) == 2
 
 
+async def test_responses_are_the_same_answers_in_another_shape(
+    client: sdk.AsyncOpenAI, anna: Person, openai: OpenAIServer
+) -> None:
+    falcon = await anna.indexed("falcon.txt", b"The Falcon drill has a warranty of 37 months.")
+    openai.script(reply="37 months [1].")
+    question = "How long is the warranty of the Falcon drill?"
+    answer = await client.responses.create(
+        model="openai/gpt-4",
+        instructions="Be brief.",
+        input=question,
+        max_output_tokens=50,
+        extra_body={"file_ids": [falcon["id"]]},
+    )
+    assert (answer.status, answer.model, answer.output_text) == ("completed", "openai/gpt-4", "37 months [1].")
+    assert answer.usage is not None
+    assert answer.usage.output_tokens > 0
+    (note,) = answer.model_dump()["output"][0]["content"][0]["annotations"]
+    assert (note["type"], note["file_id"], note["filename"]) == ("file_citation", falcon["id"], "falcon.txt")
+    sent = openai.chats[-1].body
+    assert sent["messages"][0] == {"role": "system", "content": "Be brief."}
+    assert sent["max_tokens"] == 50
+    assert (await anna.get("/conversations"))["items"] == []
+
+    talk: Any = [
+        {"role": "user", "content": [{"type": "input_text", "text": "Who are you?"}]},
+        {"role": "assistant", "content": [{"type": "output_text", "text": "A llama.", "annotations": []}]},
+        {"role": "user", "content": "Since when?"},
+    ]
+    openai.script(tokens=["Since ", "always."])
+    async with client.responses.stream(model="gpt-4", input=talk, store=True) as stream:
+        kinds = [event.type async for event in stream]
+        final = await stream.get_final_response()
+    assert kinds[0] == "response.created"
+    assert kinds[-1] == "response.completed"
+    assert kinds.count("response.output_text.delta") >= 1
+    assert final.output_text == "Since always."
+    thread = (final.metadata or {})["conversation_id"]
+    items = (await anna.get(f"/conversations/{thread}/messages"))["items"]
+    assert [item["content"] for item in items] == ["Who are you?", "A llama.", "Since when?", "Since always."]
+
+
+async def test_a_response_that_fails_or_is_cut_says_so(client: sdk.AsyncOpenAI, openai: OpenAIServer) -> None:
+    openai.script(tokens=["one ", "two ", "three "])
+    cut = await client.responses.create(model="gpt-4", input="Count.", max_output_tokens=2)
+    assert (cut.status, cut.output_text) == ("incomplete", "one two ")
+    assert cut.incomplete_details is not None
+    assert cut.incomplete_details.reason == "max_output_tokens"
+    openai.script(tokens=["word "] * 40, fault="drop")
+    events = [event async for event in await client.responses.create(model="gpt-4", input="Count.", stream=True)]
+    assert events[-1].type == "response.failed"
+    openai.script(fault="500", times=9)
+    with pytest.raises(sdk.APIStatusError):
+        await client.responses.create(model="gpt-4", input="Count.")
+    refused: list[dict[str, Any]] = [
+        {"tools": [{"type": "web_search"}]},
+        {"previous_response_id": "resp_1"},
+        {"input": []},
+        {"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "https://example.com/a.png"}]}]},
+    ]
+    for fields in refused:
+        with pytest.raises(sdk.BadRequestError):
+            await client.post("/responses", body={"model": "gpt-4", "input": "?", **fields}, cast_to=object)
+
+
 async def test_a_limit_and_a_stop_are_handed_on(client: sdk.AsyncOpenAI, openai: OpenAIServer) -> None:
     openai.script(tokens=["one ", "two ", "three "])
     answer = await client.chat.completions.create(
