@@ -32,16 +32,18 @@ export async function drawPage(
 
   const items = content.items.filter((item) => "str" in item);
   const percent = (part: number, whole: number): string => `${((100 * part) / whole).toFixed(3)}%`;
-  return piecesOf(passage, items.map((item) => item.str)).flatMap((index) => {
+  return piecesOf(passage, items.map((item) => item.str)).flatMap(({ index, from, to }) => {
     const item = items[index];
     if (!item || item.width === 0) return [];
+    // Letters differ in width, so the place within a line is a good guess; the rest of the line is not marked.
+    const before = item.dir === "rtl" ? 1 - to : from;
     const [a, b, , , x, y] = Util.transform(viewport.transform, item.transform) as number[];
     const height = Math.hypot(a ?? 0, b ?? 0);
     return [
       {
-        left: percent(x ?? 0, viewport.width),
+        left: percent((x ?? 0) + item.width * viewport.scale * before, viewport.width),
         top: percent((y ?? 0) - height, viewport.height),
-        width: percent(item.width * viewport.scale, viewport.width),
+        width: percent(item.width * viewport.scale * (to - from), viewport.width),
         height: percent(height * 1.2, viewport.height),
       },
     ];

@@ -3,13 +3,20 @@ const bare = (text: string): string => text.toLowerCase().replace(/[^\p{L}\p{N}]
 
 const PROBE = 24;
 
+/** A piece of a page's text, and which part of it is meant, as shares of its letters. */
+export interface Part {
+  index: number;
+  from: number;
+  to: number;
+}
+
 /**
- * Which pieces of a page's text belong to a passage: their indexes.
+ * Which pieces of a page's text belong to a passage, and how much of the first and the last.
  *
  * Readers of PDFs differ in spaces, hyphens and line ends, so bare letters are compared; a passage that begins or ends on
  * another page is found by the part of it that is here.
  */
-export function piecesOf(passage: string, pieces: string[]): number[] {
+export function piecesOf(passage: string, pieces: string[]): Part[] {
   const wanted = bare(passage);
   const starts: number[] = [];
   let whole = "";
@@ -22,7 +29,9 @@ export function piecesOf(passage: string, pieces: string[]): number[] {
   const [from, to] = found;
   return starts.flatMap((start, index) => {
     const end = starts[index + 1] ?? whole.length;
-    return start < to && end > from ? [index] : [];
+    if (start >= to || end <= from) return [];
+    const share = (place: number): number => (Math.min(end, Math.max(start, place)) - start) / (end - start);
+    return [{ index, from: share(from), to: share(to) }];
   });
 }
 
