@@ -76,7 +76,11 @@ def _attached(part: MIMEPart) -> tuple[str, bytes]:
     """Return an attachment's name and bytes; a forwarded message has no name but its subject."""
     if part.get_content_type() == "message/rfc822":
         inner = part.get_content()
-        return f"{flat(str(inner['Subject'] or 'message'))}.eml", inner.as_bytes()
+        name = f"{flat(str(inner['Subject'] or 'message'))}.eml"
+        try:
+            return name, inner.as_bytes()
+        except (LookupError, ValueError, TypeError):  # of an alphabet that it does not have: named, not read
+            return name, b""
     data = part.get_payload(decode=True)
     return part.get_filename() or "", data if isinstance(data, bytes) else b""
 

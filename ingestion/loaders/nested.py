@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Iterable
-from contextvars import ContextVar
+from dataclasses import replace
 from pathlib import Path, PurePath
 
 from ingestion.detect import detect_file
@@ -12,30 +12,20 @@ from ingestion.loaders.builder import Builder, flat
 DEPTH = 3
 """How deep documents may lie in each other: an archive in an e-mail in an archive."""
 MOST = 500
-"""Documents that are read of one file, nested ones counted."""
-
-_depth: ContextVar[int] = ContextVar("depth", default=0)
-_left: ContextVar[int] = ContextVar("left", default=MOST)
+"""Documents that are read of one archive or e-mail."""
 
 
 def include_all(builder: Builder, parts: Iterable[tuple[str, bytes]], limits: Limits, level: int) -> None:
     """Append documents (name, bytes) under headings of `level`. Raises ExtractionFailed where there are too many."""
-    depth = _depth.get()
-    if depth == 0:
-        _left.set(MOST)
-    for name, data in parts:
+    inside = replace(limits, depth=limits.depth + 1)
+    for number, (name, data) in enumerate(parts, 1):
         label = flat(name) or "?"
-        if depth >= DEPTH:
-            builder.add(f"{label}: not read, it lies too deep in other files.")
-            continue
-        _left.set(_left.get() - 1)
-        if _left.get() < 0:
+        if number > MOST:
             raise ExtractionFailed("too_large", f"This file holds more than {MOST} documents.")
-        _depth.set(depth + 1)
-        try:
-            _include(builder, label, data, limits, level)
-        finally:
-            _depth.set(depth)
+        if inside.depth > DEPTH:
+            builder.add(f"{label}: not read, it lies too deep in other files.")
+        else:
+            _include(builder, label, data, inside, level)
 
 
 def _include(builder: Builder, name: str, data: bytes, limits: Limits, level: int) -> None:

@@ -96,9 +96,14 @@ def _recognised(document: Any, texts: Mapping[int, str], limits: Limits) -> tupl
     """Return what is recognised on pages that show pictures and have no text, or rubbish; and how many were left."""
     wanted = [number for number, text in texts.items() if not _is_text(text) and _shows_pictures(document, number)]
     found: dict[int, str] = {}
-    recogniser = Recogniser(limits.seconds) if wanted else None
+    if not wanted:
+        return found, 0
+    try:
+        recogniser = Recogniser(limits.seconds)
+    except (ImportError, ExtractionFailed):  # no reader here: the pages that have text are worth having
+        return found, 0
     for number in wanted:
-        if recogniser is None or not recogniser.has_time:
+        if not recogniser.has_time:
             break
         page = document[number]
         # Letters of ten points are 28 pixels high; a page of a poster's size is not rendered larger than it helps.

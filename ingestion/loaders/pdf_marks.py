@@ -13,16 +13,16 @@ _LONGEST = 20_000  # characters of one
 
 def with_fields(document: Any, page: Any, reader: Any, text: str) -> str:
     """Return a page's text with each field's value behind the label that stands before it, or at the end."""
+    behind_last: dict[str, int] = {}  # the same label may stand before several fields
     for name, value, before, behind in _fields(document, page, reader):
         label = before or behind
-        at = text.find(label) if label else -1
+        at = text.find(label, behind_last.get(label, 0)) if label else -1
         if at < 0:
             text = f"{text}\n{name}: {value}" if name else f"{text}\n{value}"
-        elif before:
-            end = at + len(label)
-            text = f"{text[:end]} {value}{text[end:]}"
-        else:
-            text = f"{text[:at]}{value} {text[at:]}"
+            continue
+        end = at + len(label)
+        text = f"{text[:end]} {value}{text[end:]}" if before else f"{text[:at]}{value} {text[at:]}"
+        behind_last[label] = end + len(value) + 1
     return text
 
 

@@ -260,17 +260,27 @@ GOOD = (
     Sample(
         "form.pdf",
         lambda: form(
-            [(60, 700, "Name of the firm:"), (60, 670, "Pays by"), (160, 670, "invoice"), (240, 670, "card")],
+            [(60, 700, "Name of the firm:"), (60, 670, "Pays by"), (160, 670, "invoice"), (240, 670, "card")]
+            + [(60, 634, "Town:"), (60, 604, "Town:")],
             [
                 ("firm", "Walnut Trading", (180, 690, 380, 715)),
                 ("invoice", "/Yes", (145, 666, 157, 680)),
                 ("card", "/Off", (225, 666, 237, 680)),
                 ("clerk", "Ann Example", (60, 40, 200, 60)),
+                ("first", "Lyon", (140, 630, 300, 645)),
+                ("second", "Turin", (140, 600, 300, 615)),
             ],
             [("Bob", "Please sign until Friday")],
         ),
         PDF,
-        ("Name of the firm: Walnut Trading", "[x] invoice", "clerk: Ann Example", "Bob: Please sign until Friday"),
+        (
+            "Name of the firm: Walnut Trading",
+            "[x] invoice",
+            "Town: Lyon",
+            "Town: Turin",
+            "clerk: Ann Example",
+            "Bob: Please sign until Friday",
+        ),
         1,
     ),
     Sample(
