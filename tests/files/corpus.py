@@ -260,8 +260,14 @@ GOOD = (
     Sample(
         "form.pdf",
         lambda: form(
-            [(60, 700, "Name of the firm:"), (60, 670, "Pays by"), (160, 670, "invoice"), (240, 670, "card")]
-            + [(60, 634, "Town:"), (60, 604, "Town:")],
+            [
+                (60, 700, "Name of the firm:"),
+                (60, 670, "Pays by"),
+                (160, 670, "invoice"),
+                (240, 670, "card"),
+                (60, 634, "Town:"),
+                (60, 604, "Town:"),
+            ],
             [
                 ("firm", "Walnut Trading", (180, 690, 380, 715)),
                 ("invoice", "/Yes", (145, 666, 157, 680)),
