@@ -1,6 +1,6 @@
 """Charts and diagrams of Office files, as tables and lists of what they show."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ingestion.loaders.archive import Archive
@@ -9,9 +9,8 @@ from ingestion.loaders.builder import Builder, flat
 _R = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
 
 
-def add_graphics(archive: Archive, part: str, element: Any, builder: Builder) -> None:
-    """Append the charts and diagrams that an element of a part refers to."""
-    targets = archive.targets(part)
+def add_graphics(archive: Archive, targets: Mapping[str, str], element: Any, builder: Builder) -> None:
+    """Append the charts and diagrams that an element refers to; `targets` are those of its part (`Archive.targets`)."""
     for reference in element.iter("{*}chart"):
         target = targets.get(reference.get(f"{_R}id"))
         chart = archive.xml(target) if target else None

@@ -52,12 +52,14 @@ class _Word:
         self.levels: dict[str, int] = {}
         self.lists: set[str] = set()
         self.notes: dict[tuple[str, str], str] = {}
+        self.targets: dict[str, str] = {}
 
     def read(self) -> None:
         root = self.archive.required("word/document.xml")
         self.w = _STRICT_W if root.tag.startswith(_STRICT_W) else _W
         self.levels = self._heading_styles()
         self.notes = self._notes()
+        self.targets = self.archive.targets("word/document.xml")
         self._page_edges("header")
         body = root.find(f"{self.w}body")
         if body is not None:
@@ -139,7 +141,7 @@ class _Word:
             for reference in element.iter(f"{self.w}{kind}Reference"):
                 if note := self.notes.pop((kind, reference.get(f"{self.w}id") or ""), None):
                     self.builder.add(note)
-        add_graphics(self.archive, "word/document.xml", element, self.builder)
+        add_graphics(self.archive, self.targets, element, self.builder)
 
     def _add_paragraph(self, element: Any, text: str) -> None:
         style = self._value(element.find(f"{self.w}pPr/{self.w}pStyle"))
@@ -190,7 +192,7 @@ def _slides(archive: Archive) -> list[str]:
 
 
 def _slide(archive: Archive, part: str, number: int, builder: Builder) -> None:
-    root = archive.required(part)
+    root, targets = archive.required(part), archive.targets(part)
     titles = [flat(_paragraphs(shape)) for shape in root.iter("{*}sp") if _is_title(shape)]
     builder.heading(next(filter(None, titles), f"Slide {number}"), 1)
     for shape in root.iter("{*}sp", "{*}graphicFrame"):
@@ -202,8 +204,8 @@ def _slide(archive: Archive, part: str, number: int, builder: Builder) -> None:
         for table in shape.iter(f"{_A}tbl"):
             rows = table.iter(f"{_A}tr")
             builder.table([flat(_paragraphs(cell)) for cell in row.iter(f"{_A}tc")] for row in rows)
-        add_graphics(archive, part, shape, builder)
-    notes = next((t for t in archive.targets(part).values() if "/notesSlides/" in t), None)
+        add_graphics(archive, targets, shape, builder)
+    notes = next((target for target in targets.values() if "/notesSlides/" in target), None)
     spoken = archive.xml(notes) if notes else None
     for shape in spoken.iter("{*}sp") if spoken is not None else ():
         kind = shape.find(".//{*}nvPr/{*}ph")
