@@ -23,6 +23,10 @@ class Archive:
         self._file = file
         self.names = frozenset(file.namelist())
 
+    def parts(self) -> list[zipfile.ZipInfo]:
+        """Return what is known of each part, folders too."""
+        return self._file.infolist()
+
     def read(self, name: str) -> bytes | None:
         """Return a part's bytes, or None where there is none. Raises ExtractionFailed where it is damaged."""
         if name not in self.names:
