@@ -26,7 +26,7 @@ class FilePostings:
 
 @dataclass(frozen=True, slots=True)
 class LexicalHits:
-    """Passages that hold a term of the question in or near them, unordered, as parallel arrays.
+    """Passages that hold a term of the question in or near them, by file and position, as parallel arrays.
 
     `coverage` is the share of the question's weight (idf) that stands in the passage or right beside it; `known`
     the share of the question's small words (weights below 1; all of its terms where it has none) that occur
@@ -52,8 +52,9 @@ class LexicalHits:
 
     def covered(self, key: Key) -> float:
         """Return the coverage of one passage; 0 where no term reaches it."""
-        found = np.flatnonzero((self.files == key[0]) & (self.positions == key[1]))
-        return float(self.coverage[found[0]]) if len(found) else 0.0
+        first, last = np.searchsorted(self.files, [key[0], key[0] + 1])
+        at = first + np.searchsorted(self.positions[first:last], key[1])
+        return float(self.coverage[at]) if at < last and self.positions[at] == key[1] else 0.0
 
 
 def lexical_hits(files: Sequence[FilePostings], weights: Mapping[str, float]) -> LexicalHits:

@@ -58,9 +58,9 @@ class ExactVectors:
 
     async def of(self, model: str, vector: Floats, places: Sequence[tuple[Any, int]]) -> list[VectorHit]:
         """Return how near the passages at `places` (a file's row as in `near`, a position) are, in no order."""
-        own = [(file.id, position) for file, position in places if file.embedding_model == model]
-        found = list((await self._read(model, own)).items())
-        return _nearest(found, vector, len(own)) if found else []
+        sought = relevance.unit(vector)
+        found = await self.vectors(model, places)
+        return [VectorHit(file_id, at, float(row @ sought)) for (file_id, at), row in found.items()]
 
     async def vectors(self, model: str, places: Sequence[tuple[Any, int]]) -> dict[tuple[UUID, int], Floats]:
         """Return the vectors, as they are compared, of the passages at `places` (as in `of`) that have one."""
@@ -68,22 +68,21 @@ class ExactVectors:
         missing: list[tuple[UUID, int]] = []
         for file, position in places:
             kept = self._kept.get((file.id, file.updated_at))
-            if kept is not None:
-                at = int(np.searchsorted(kept[0], position))
-                if at < len(kept[0]) and kept[0][at] == position:
-                    found[file.id, position] = kept[1][at]
-            elif file.embedding_model == model:
+            if file.embedding_model != model:
+                continue
+            if kept is None:
                 missing.append((file.id, position))
-        for file_id, (positions, vectors) in (await self._read(model, missing)).items():
-            found |= {(file_id, int(at)): row for at, row in zip(positions, vectors, strict=True)}
+                continue
+            at = int(np.searchsorted(kept[0], position))
+            if at < len(kept[0]) and kept[0][at] == position:
+                found[file.id, position] = kept[1][at]
+        if missing:
+            async with self._database.raw(transaction=False) as connection:
+                wanted = {"files": [file_id for file_id, _ in missing], "positions": [at for _, at in missing]}
+                rows = await connection.rows(_SOME, wanted)
+            for file_id, (positions, vectors) in _by_file(model, rows).items():
+                found |= {(file_id, int(at)): row for at, row in zip(positions, vectors, strict=True)}
         return found
-
-    async def _read(self, model: str, places: Sequence[tuple[UUID, int]]) -> dict[UUID, Kept]:
-        if not places:
-            return {}
-        async with self._database.raw(transaction=False) as connection:
-            wanted = {"files": [file_id for file_id, _ in places], "positions": [at for _, at in places]}
-            return _by_file(model, await connection.rows(_SOME, wanted))
 
     async def _load(self, model: str, files: Sequence[Any]) -> list[tuple[UUID, Kept]]:
         found: dict[UUID, Kept] = {}
@@ -135,14 +134,12 @@ def _by_file(model: str, rows: Sequence[Any]) -> dict[UUID, Kept]:
 
 def _comparable(model: str, vectors: Sequence[bytes]) -> Floats:
     raw = np.frombuffer(b"".join(vectors), "<f4").reshape(len(vectors), -1)
-    if fitted := relevance.of_model(model):
-        return fitted.neutral(raw)
-    unit: Floats = raw / np.maximum(np.linalg.norm(raw, axis=1, keepdims=True), 1e-12)
-    return unit
+    fitted = relevance.of_model(model)
+    return fitted.neutral(raw) if fitted else relevance.unit(raw)
 
 
 def _nearest(found: Sequence[tuple[UUID, Kept]], vector: Floats, count: int) -> list[VectorHit]:
-    vector = vector / max(float(np.linalg.norm(vector)), 1e-12)
+    vector = relevance.unit(vector)
     cosines = np.concatenate([vectors @ vector for _, (_, vectors) in found])
     places = np.concatenate([positions for _, (positions, _) in found])
     owners = np.repeat(np.arange(len(found)), [len(positions) for _, (positions, _) in found])

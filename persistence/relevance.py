@@ -81,9 +81,7 @@ class Relevance:
 
     def neutral(self, vectors: Floats) -> Floats:
         """Return vectors (rows) of unit length without what tells one language from another."""
-        rest = vectors - vectors @ self._languages.T @ self._languages
-        neutral: Floats = rest / np.maximum(np.linalg.norm(rest, axis=1, keepdims=True), 1e-12)
-        return neutral
+        return unit(np.subtract(vectors, vectors @ self._languages.T @ self._languages))
 
     def sought(self, question: Sequence[float]) -> Floats:
         """Return the vector that neutral passages are compared with to find those nearest to a question."""
@@ -132,10 +130,15 @@ class Relevance:
 
     def kind(self, message: Sequence[float]) -> MessageKind:
         """Return what a message is, by its vector."""
-        vector = np.asarray(message, np.float32)
-        logits = self._kinds[:, :-1] @ (vector / max(float(np.linalg.norm(vector)), 1e-12)) + self._kinds[:, -1]
+        logits = self._kinds[:, :-1] @ unit(np.asarray(message, np.float32)) + self._kinds[:, -1]
         weights = np.exp(logits - logits.max())
         return MessageKind(*(float(share) for share in weights / weights.sum()))
+
+
+def unit(vectors: Floats) -> Floats:
+    """Return a vector, or each row of several, with length 1; one without length stays as it is."""
+    scaled: Floats = vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
+    return scaled
 
 
 def of_model(model: str) -> Relevance | None:
