@@ -285,10 +285,11 @@ class ModelRegistry:
             return self._models[key]
 
 
-async def completion_of(items: AsyncGenerator[StreamItem, None], start: StreamStart | None = None) -> Completion:
-    """Read a stream to its end and return the whole answer; `start` is what was read of it already."""
+async def completion_of(items: AsyncGenerator[StreamItem, None]) -> Completion:
+    """Read a stream to its end and return the whole answer."""
     parts: list[str] = []
     thoughts: list[str] = []
+    start: StreamStart | None = None
     end: StreamEnd | None = None
     async with aclosing(items):
         async for item in items:

@@ -3,8 +3,9 @@
 import re
 from collections.abc import Mapping
 
+CITATION = re.compile(r"\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]")
 # With the blank before it, which goes too where the citation does. Code is left alone: `items[3]` cites nothing.
-_MARK = re.compile(r"([ \t]?)\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]")
+_MARK = re.compile(rf"([ \t]?){CITATION.pattern}")
 _HELD = re.compile(r"[ \t]?\[[\d,\s]{0,24}$")
 _WORD = re.compile(r"\w{3,}")
 _SHARED = 0.5

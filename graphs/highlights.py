@@ -5,12 +5,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from graphs.citations import CITATION
 from persistence.lexical import query_weights, terms
 from persistence.search import Found
 
 _SENTENCE = re.compile(r"[^\n]+?(?:[.!?…]+[\"'”’»)\]]*(?=\s)|[。！？]+[」』”）]*|(?=\n)|\Z)")  # noqa: RUF001
 _END = re.compile(r"(?<=[.!?…])\s+|[。！？]|\n+")  # noqa: RUF001
-_CITED = re.compile(r"\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]")
 _LEAST = 0.34  # of what a statement says, by weight, has to stand in a sentence
 _NUMBER = 2.0  # a number counts like two words: it is seldom there by chance
 _LONGEST = 600  # characters of a sentence; a longer one is a table or a list without ends
@@ -32,7 +32,7 @@ def highlights(answer: str, sources: Mapping[int, Found]) -> dict[int, Highlight
     None where no sentence says enough of it: the answer is in another language, or in its own words.
     """
     statements: dict[int, list[str]] = {}
-    for mark in _CITED.finditer(answer):
+    for mark in CITATION.finditer(answer):
         said = _before(answer[: mark.start()])
         for number in {int(n) for n in mark[1].split(",")} & sources.keys():
             statements.setdefault(number, []).append(said)
@@ -42,7 +42,7 @@ def highlights(answer: str, sources: Mapping[int, Found]) -> dict[int, Highlight
 
 def _before(text: str) -> str:
     """Return the statement that a citation at the end of `text` stands behind, within its sentence or after it."""
-    bare = _CITED.sub("", text[-_LONGEST:]).rstrip().rstrip(".!?…。！？")  # noqa: RUF001
+    bare = CITATION.sub("", text[-_LONGEST:]).rstrip().rstrip(".!?…。！？")  # noqa: RUF001
     return _END.split(bare)[-1].strip()
 
 

@@ -19,7 +19,7 @@ from api.errors import request_id_of
 from api.openai.answers import Answer
 from api.openai.errors import PREFIX, error_body
 from api.openai.routes import answer_to
-from api.openai.schemas import ChatCompletionRequest, Message, Metadata, Strict, refused
+from api.openai.schemas import ChatCompletionRequest, Message, Metadata, Strict, refuse_others
 from api.streaming import EventStream
 from chains.types import ReasoningEffort
 from llama_service.errors import AppError
@@ -40,7 +40,6 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "include": ([],),
     "service_tier": ("auto", "default"),
 }
-_NOTED = frozenset({"user", "safety_identifier", "prompt_cache_key"})
 
 
 class _Part(Strict):
@@ -105,9 +104,7 @@ class ResponseRequest(BaseModel):
 
     @model_validator(mode="after")
     def _nothing_is_swallowed(self) -> "ResponseRequest":
-        for name, value in (self.model_extra or {}).items():
-            if value is not None and name not in _NOTED and value not in _NEUTRAL.get(name, ()):
-                raise refused(name, f"only {_NEUTRAL[name][0]!r} is" if name in _NEUTRAL else "is not known")
+        refuse_others(self, _NEUTRAL)
         self._chat = self._as_chat()
         return self
 

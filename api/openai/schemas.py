@@ -1,6 +1,7 @@
 """Requests of OpenAI's wire, as far as they are understood here. https://platform.openai.com/docs/api-reference"""
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -37,6 +38,13 @@ def refused(name: str, why: str) -> ValidationFailed:
     """Return the error for a parameter that is not done here."""
     detail = {"loc": ["body", name], "msg": why, "type": "unsupported_parameter"}
     return ValidationFailed("This is not done here.", details=[detail])
+
+
+def refuse_others(request: BaseModel, neutral: Mapping[str, Sequence[Any]]) -> None:
+    """Refuse what a request names beside its fields, but for values at which it changes nothing."""
+    for name, value in (request.model_extra or {}).items():
+        if value is not None and name not in _NOTED and value not in neutral.get(name, ()):
+            raise refused(name, f"only {neutral[name][0]!r} is" if name in neutral else "is not known")
 
 
 class Strict(BaseModel):
@@ -201,10 +209,7 @@ class ChatCompletionRequest(BaseModel):
 
     @model_validator(mode="after")
     def _nothing_is_swallowed(self) -> "ChatCompletionRequest":
-        for name, value in (self.model_extra or {}).items():
-            if value is None or name in _NOTED or value in _NEUTRAL.get(name, ()):
-                continue
-            raise refused(name, f"only {_NEUTRAL[name][0]!r} is" if name in _NEUTRAL else "is not known")
+        refuse_others(self, _NEUTRAL)
         return self
 
 
