@@ -7,15 +7,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import httpx
+import psycopg
 import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
 from graphs.chat import Builder, builder
-from llama_service.settings import Settings
+from llama_service.settings import Settings, load_settings
+from persistence.migrate import migrate
 
 T = TypeVar("T")
 PASSWORD = "correct horse battery"
@@ -28,6 +31,21 @@ class Server:
     url: str
     app: FastAPI
     settings: Settings
+
+
+def new_database(postgres: str, prefix: str) -> str:
+    """Make an empty database on a server; return its address."""
+    name = f"{prefix}_{uuid4().hex}"
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return urlsplit(postgres)._replace(path=f"/{name}").geturl()
+
+
+async def migrated_database(postgres: str, prefix: str) -> str:
+    """Make a database with the newest schema on a server; return its address."""
+    address = new_database(postgres, prefix)
+    await asyncio.to_thread(migrate, load_settings(jwt_secret_key="k" * 40, database_url=address, _env_file=None))
+    return address
 
 
 @asynccontextmanager

@@ -1,20 +1,16 @@
 """A server that keeps the bytes of files in S3, beside the one that keeps them in a folder."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
-import psycopg
 import pytest
 from pydantic import SecretStr
 
-from llama_service.settings import Settings, load_settings
-from persistence.migrate import migrate
+from llama_service.settings import Settings
 from tests.e2e.relay import Relay
 from tests.s3 import BUCKET, KEY_ID, SECRET, s3_server
-from tests.support import Person, Server, serving
+from tests.support import Person, Server, migrated_database, serving
 
 
 @pytest.fixture(scope="session")
@@ -36,10 +32,7 @@ async def s3_settings(
     settings: Settings, postgres: str, s3_line: Relay, tmp_path_factory: pytest.TempPathFactory
 ) -> Settings:
     """Settings of a service with a database of its own: its files are not for other services' workers."""
-    with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute("CREATE DATABASE in_s3")
-    dsn = urlsplit(postgres)._replace(path="/in_s3").geturl()
-    await asyncio.to_thread(migrate, load_settings(jwt_secret_key="k" * 40, database_url=dsn, _env_file=None))
+    dsn = await migrated_database(postgres, "in_s3")
     return settings.model_copy(
         update={
             "database_url": SecretStr(dsn),

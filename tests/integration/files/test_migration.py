@@ -1,6 +1,5 @@
 """The migration to versions of files, on a database that is in use."""
 
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import psycopg
@@ -10,15 +9,13 @@ from alembic import command
 from llama_service.settings import Settings
 from persistence.migrate import alembic_config, migrate
 from tests.conftest import Database
+from tests.support import new_database
 
 
 @pytest.fixture
 def before(postgres: str, settings: Settings) -> Settings:
     """Settings of a database with the first schema."""
-    name = f"old_{uuid4().hex}"
-    with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    dsn = urlsplit(postgres)._replace(path=f"/{name}").geturl()
+    dsn = new_database(postgres, "old")
     made = settings.model_copy(update={"database_url": type(settings.jwt_secret_key)(dsn)})
     command.upgrade(alembic_config(made.postgres_migration), "0001")
     return made

@@ -8,17 +8,15 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 from uuid import uuid4
 
-import psycopg
 import pytest
 
 from llama_service.runtime.chroma import EmbeddedChroma
 from llama_service.runtime.http import get
 from llama_service.runtime.process import base_environment, free_port
 from tests.providers import OllamaServer, OpenAIServer
-from tests.support import Person, Server, eventually
+from tests.support import Person, Server, eventually, new_database
 
 ROOT = Path(__file__).resolve().parents[3]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -157,17 +155,14 @@ class Operator:
 
 @pytest.fixture
 def operator(command: Path, postgres: str, chroma: EmbeddedChroma, ollama: OllamaServer, tmp_path: Path) -> Operator:
-    name = f"readme_{uuid4().hex}"
-    with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
     return Operator(
         command,
         tmp_path,
         {
-            "DATABASE_URL": urlsplit(postgres)._replace(path=f"/{name}").geturl(),
+            "DATABASE_URL": new_database(postgres, "readme"),
             "CHROMA_URL": chroma.url,
             "CHROMA_TOKEN": chroma.token,
-            "COLLECTION_NAME": name[:30],
+            "COLLECTION_NAME": f"readme_{uuid4().hex}"[:30],
             "JWT_SECRET_KEY": "r" * 40,
             "DEFAULT_MODEL_SOURCE": "ollama",
             "MODEL_FALLBACK_SOURCES": "ollama",

@@ -8,24 +8,19 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
-from uuid import uuid4
 
 import aiohttp
 import httpx
 import psutil
-import psycopg
 import pytest
 
 from bench.follower import Follower
 from bench.load import Account, clients
 from llama_service.runtime.chroma import EmbeddedChroma
 from llama_service.runtime.process import base_environment, free_port
-from llama_service.settings import load_settings
-from persistence.migrate import migrate
 from tests.integration.runtime.supervisors import ROOT
 from tests.providers import OllamaServer
-from tests.support import eventually
+from tests.support import eventually, migrated_database
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -66,12 +61,7 @@ def command_of(installed: Path) -> list[str]:
 @pytest.fixture
 async def own_database(postgres: str) -> str:
     """A database of its own: another service on the same one would take over the runs of a child that was killed."""
-    name = f"served_{uuid4().hex}"
-    with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    dsn = urlsplit(postgres)._replace(path=f"/{name}").geturl()
-    await asyncio.to_thread(migrate, load_settings(jwt_secret_key="w" * 40, database_url=dsn, _env_file=None))
-    return dsn
+    return await migrated_database(postgres, "served")
 
 
 @pytest.fixture
