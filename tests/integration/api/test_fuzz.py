@@ -23,6 +23,11 @@ CHECKS = (
     "response_schema_conformance",
     "unsupported_method",
 )
+# Where a variable of the environment says "CI", hypothesis loads settings of its own, and they replace the health
+# checks that the command line suppresses: a passing run then fails on how many examples were filtered out.
+PROGRAM = (
+    "import hypothesis; hypothesis.settings.load_profile('default'); import schemathesis.cli as c; c.schemathesis()"
+)
 # They end the session that everything else is asked in.
 ENDS_THE_SESSION = ("/api/v1/auth/logout", "/api/v1/auth/sessions/{session_id}")
 
@@ -32,10 +37,11 @@ async def test_generated_requests_get_documented_answers(
     server: Server, anna: Person, database: Database, tmp_path: Path
 ) -> None:
     database.execute("UPDATE users SET is_superuser = true WHERE username = %s", [anna.name])
-    program = Path(sys.executable).with_name("schemathesis")
     skipped = [argument for path in ENDS_THE_SESSION for argument in ("--exclude-path", path)]
     run = await asyncio.create_subprocess_exec(
-        str(program),
+        sys.executable,
+        "-c",
+        PROGRAM,
         "run",
         f"{server.url}/openapi.json",
         "--header",
