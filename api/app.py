@@ -10,6 +10,7 @@ from api.middleware import RequestMiddleware
 from api.openai import responses as openai_responses
 from api.openai import routes as openai
 from api.recent import RecentErrors
+from api.root_path import RootPathMiddleware
 from api.routes import (
     admin,
     api_keys,
@@ -21,10 +22,12 @@ from api.routes import (
     mcp_servers,
     messages,
     models,
+    oidc,
     search,
     stats,
     studio,
     tools,
+    two_factor,
 )
 from graphs.chat import Builder, builder
 from llama_service import __version__
@@ -60,7 +63,21 @@ def create_app(settings: Settings, chat_graph: Builder = builder) -> FastAPI:
     errors.install(app)
     api = APIRouter(prefix=PREFIX)
     # The first match wins, so the chat comes first.
-    for module in (chat, auth, api_keys, conversations, messages, files, search, models, stats, admin, studio):
+    for module in (
+        chat,
+        auth,
+        oidc,
+        two_factor,
+        api_keys,
+        conversations,
+        messages,
+        files,
+        search,
+        models,
+        stats,
+        admin,
+        studio,
+    ):
         api.include_router(module.router)
     for module in (tools, mcp_servers):
         api.include_router(module.router)
@@ -71,7 +88,7 @@ def create_app(settings: Settings, chat_graph: Builder = builder) -> FastAPI:
     app.include_router(openai_responses.router)
     langserve.install(app)
     description.install(app)
-    pages.install(app, settings.ui_dir)
+    pages.install(app, settings.ui_dir, settings.root_path)
     everywhere = "*" in settings.allowed_origins
     app.add_middleware(
         CORSMiddleware,
@@ -83,4 +100,5 @@ def create_app(settings: Settings, chat_graph: Builder = builder) -> FastAPI:
         expose_headers=["X-Request-ID", "Retry-After"],
     )
     app.add_middleware(RequestMiddleware)
+    app.add_middleware(RootPathMiddleware, settings.root_path)
     return app

@@ -5,17 +5,20 @@ from typing import Annotated
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Query, Request, Response
 from fastapi.security import OAuth2PasswordBearer
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api.root_path import cookie_path
 from api.scopes import required_scope
 from api.state import AppState, state_of
-from auth import keys
-from auth.tokens import Account, Caller
+from auth import keys, two_factor
+from auth.provider_tokens import came_through
+from auth.tokens import Account, Caller, Tokens
 from auth.users import UserManager
 from graphs.runs.start import TurnCaller
-from llama_service.errors import Forbidden, NotAuthenticated, ScopeMissing
+from llama_service.errors import Forbidden, NotAuthenticated, ScopeMissing, SecondFactorRequired
+from llama_service.settings import Settings
 
 COOKIE = "llama_session"
 KEY_HEADER = "x-api-key"
@@ -149,11 +152,25 @@ async def get_user(caller: CurrentCaller) -> Account:
 CurrentUser = Annotated[Account, Depends(get_user)]
 
 
-async def get_admin(user: CurrentUser) -> Account:
-    """Return the signed-in administrator. Raises Forbidden."""
-    if not user.is_superuser:
+async def lacks_second_factor(session: AsyncSession, settings: Settings, caller: Caller) -> bool:
+    """Whether an administrator has to set a second factor up first (`ADMIN_TWO_FACTOR`).
+
+    Who came through a provider has shown there whatever the company asks for.
+    """
+    if not settings.admin_two_factor or not caller.user.is_superuser:
+        return False
+    return not (await two_factor.is_on(session, caller.user.id) or await came_through(session, caller.session_id))
+
+
+async def get_admin(caller: CurrentCaller, state: State) -> Account:
+    """Return the signed-in administrator. Raises Forbidden, SecondFactorRequired."""
+    if not caller.user.is_superuser:
         raise Forbidden("Only administrators may do this.")
-    return user
+    if state.settings.admin_two_factor:
+        async with state.database.reading() as session:
+            if await lacks_second_factor(session, state.settings, caller):
+                raise SecondFactorRequired
+    return caller.user
 
 
 Admin = Annotated[Account, Depends(get_admin)]
@@ -194,6 +211,24 @@ AskingCaller = Annotated[TurnCaller, Depends(get_turn_caller)]
 
 Limit = Annotated[int, Query(ge=1, le=200, description="Items of a page")]
 Cursor = Annotated[str | None, Query(max_length=400, description="`next_cursor` of the page before")]
+
+
+def set_session_cookie(response: Response, settings: Settings, tokens: Tokens) -> None:
+    """Sign a browser in: the page needs nothing else, and no script can read it."""
+    response.set_cookie(
+        COOKIE,
+        tokens.access_token,
+        max_age=tokens.expires_in,
+        httponly=True,
+        secure=settings.cookie_secure,
+        samesite="lax",
+        path=cookie_path(settings.root_path),
+    )
+
+
+def delete_session_cookie(response: Response, settings: Settings) -> None:
+    """Sign a browser out."""
+    response.delete_cookie(COOKIE, path=cookie_path(settings.root_path))
 
 
 def client_ip(request: Request) -> str:

@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute, Match
 
 from api.openai.errors import PREFIX, error_body, status_of
 from api.recent import RecentErrors
+from api.root_path import path_of
 from api.schemas.common import ErrorEnvelope
 from llama_service import errors
 from llama_service.errors import AppError
@@ -58,7 +59,7 @@ def respond(error: AppError, request: Request) -> Response:
         headers["Connection"] = "close"
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    if request.url.path.startswith(f"{PREFIX}/"):
+    if path_of(request).startswith(f"{PREFIX}/"):
         return JSONResponse(error_body(error), status_code=status_of(error), headers=headers)
     return JSONResponse(envelope(error, request_id), status_code=error.status, headers=headers)
 
@@ -67,7 +68,7 @@ def _told(request: Request, error: AppError) -> Response:
     """Return the answer for an error; what is not the caller's fault is shown to administrators."""
     if error.status >= 500:
         recent: RecentErrors = request.app.state.recent_errors
-        recent.note(request_id_of(request), f"{request.method} {request.url.path}", error.code, error.status)
+        recent.note(request_id_of(request), f"{request.method} {path_of(request)}", error.code, error.status)
     return respond(error, request)
 
 
@@ -77,14 +78,14 @@ def _known(request: Request, error: AppError) -> Response:
     if isinstance(error, errors.MethodNotAllowed):
         return wrong_method(request)
     if error.status >= 500:
-        log.warning("request_failed", code=error.code, path=request.url.path)
+        log.warning("request_failed", code=error.code, path=path_of(request))
     return _told(request, error)
 
 
 def _is_page_of_langserve(request: Request) -> bool:
     """Whether a person opens the playground in a browser; a program is told in the envelope."""
     opens_a_page = "text/html" in request.headers.get("accept", "")
-    return request.method == "GET" and opens_a_page and request.url.path.startswith("/langserve/")
+    return request.method == "GET" and opens_a_page and path_of(request).startswith("/langserve/")
 
 
 def _invalid(request: Request, error: RequestValidationError) -> Response:
@@ -102,7 +103,7 @@ def wrong_method(request: Request) -> Response:
     """
     *own, last = request.app.routes
     allowed = _literal(request) or _methods(request, own)
-    if not allowed and request.url.path.startswith("/api/"):
+    if not allowed and path_of(request).startswith("/api/"):
         return respond(errors.NotFound(), request)
     answer = respond(errors.MethodNotAllowed(), request)
     answer.headers["Allow"] = ", ".join(allowed or _methods(request, [last]))
@@ -117,7 +118,7 @@ def _is_misread(request: Request) -> bool:
 
 def _literal(request: Request) -> list[str]:
     """Return the methods of a path that is written so, without parameters, in the API's description."""
-    return sorted(method.upper() for method in request.app.openapi()["paths"].get(request.url.path, ()))
+    return sorted(method.upper() for method in request.app.openapi()["paths"].get(path_of(request), ()))
 
 
 def _methods(request: Request, routes: Sequence[BaseRoute]) -> list[str]:
@@ -153,7 +154,7 @@ def install(app: FastAPI) -> None:
         return respond(kind(), request)
 
     async def database(request: Request, error: Exception) -> Response:
-        log.error("dependency_unavailable", error=type(error).__name__, path=request.url.path)
+        log.error("dependency_unavailable", error=type(error).__name__, path=path_of(request))
         return _told(request, errors.DependencyUnavailable())
 
     for kind in DATABASE_AWAY:
@@ -168,7 +169,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def unexpected(request: Request, error: Exception) -> Response:
-        log.error("unexpected_error", path=request.url.path, exc_info=error)
+        log.error("unexpected_error", path=path_of(request), exc_info=error)
         return _told(request, AppError())
 
 

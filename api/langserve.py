@@ -141,6 +141,6 @@ def install(app: FastAPI) -> None:
     @app.get(
         f"{PATH}/c/{{config_hash}}/{{kind}}_schema", include_in_schema=False, dependencies=[Depends(_note_chatter)]
     )
-    async def schema(config_hash: str, kind: Literal["input", "output"]) -> RedirectResponse:
+    async def schema(request: Request, config_hash: str, kind: Literal["input", "output"]) -> RedirectResponse:
         # The playground asks for the schemas of a configuration; there is only one.
-        return RedirectResponse(f"{PATH}/{kind}_schema")
+        return RedirectResponse(f"{request.scope.get('root_path', '')}{PATH}/{kind}_schema")

@@ -16,7 +16,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from api.recent import RecentErrors
 from api.state import AppState, ProviderWatch
 from auth.limits import LoginLimiter
+from auth.oidc import OidcClient
 from auth.passwords import PasswordHasher
+from auth.provider_tokens import ProviderTokens
 from auth.tokens import TokenService, prune_sessions
 from chains.models import ModelRegistry
 from graphs.chat import Builder, build
@@ -108,6 +110,9 @@ async def open_state(
     stack.callback(tables.close)
     pictures = PictureReader(database, blobs)
     vault = Vault(settings.jwt_secret_key)
+    oidc = {name: OidcClient(name, provider) for name, provider in settings.oidc.items()}
+    for client in oidc.values():
+        stack.push_async_callback(client.close)
     tools = ToolCatalog(database, vault)
     turns = TurnStarter(settings, database, engine, registry, retriever, tables, pictures, tools, lambda: watch.status)
     engine.prepare_claimed = turns.prepare_claimed
@@ -140,6 +145,8 @@ async def open_state(
         hasher=PasswordHasher(),
         tokens=TokenService(settings),
         limiter=limiter,
+        oidc=oidc,
+        provider_tokens=ProviderTokens(database, vault, oidc),
     )
 
 

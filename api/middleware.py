@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
+from starlette._utils import get_route_path
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -86,7 +87,7 @@ class RequestMiddleware:
         REQUESTS.labels(method, route, str(status)).inc()
         SECONDS.labels(method, route).observe(first)
         user = scope["state"].get("user_id")
-        write = log.debug if scope["path"] in _QUIET and status < 400 else log.info
+        write = log.debug if get_route_path(scope) in _QUIET and status < 400 else log.info
         write("request", method=method, route=route, status=status, ms=round(whole * 1000, 1), user=user)
 
 
@@ -94,7 +95,7 @@ def _route(scope: Scope) -> str:
     """Return the path with its parameters' names instead of their values: few labels, no ids in metrics."""
     if "route" not in scope:
         return "/*"
-    path = str(scope["path"])
+    path = get_route_path(scope)
     for name, value in scope.get("path_params", {}).items():
         if name == "path":
             return "/*"

@@ -31,17 +31,18 @@ _TYPES = {
 
 _DOCS = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>llama-service API</title><link rel="stylesheet" href="/docs-assets/swagger-ui.css"></head>
-<body><div id="swagger"></div><script src="/docs-assets/swagger-ui-bundle.js"></script>
-<script src="/docs-assets/start.js"></script></body></html>
+<title>llama-service API</title><link rel="stylesheet" href="{root}/docs-assets/swagger-ui.css"></head>
+<body><div id="swagger"></div><script src="{root}/docs-assets/swagger-ui-bundle.js"></script>
+<script src="{root}/docs-assets/start.js"></script></body></html>
 """
 _DOCS_START = (
-    'window.ui = SwaggerUIBundle({url: "/openapi.json", dom_id: "#swagger", deepLinking: true, '
-    "persistAuthorization: false, tryItOutEnabled: true});\n"
+    'window.ui = SwaggerUIBundle({{url: "{root}/openapi.json", dom_id: "#swagger", deepLinking: true, '
+    "persistAuthorization: false, tryItOutEnabled: true}});\n"
 )
 _MISSING = """<!doctype html><html lang="en"><meta charset="utf-8"><title>llama-service</title>
 <body style="font: 16px system-ui; max-width: 40em; margin: 4em auto">
-<h1>The page is not built</h1><p>Run <code>make ui</code>, then reload. The API is at <a href="/docs">/docs</a>.</p>
+<h1>The page is not built</h1><p>Run <code>make ui</code>, then reload. The API is at
+<a href="{root}/docs">/docs</a>.</p>
 """
 
 
@@ -62,24 +63,25 @@ def _send(path: Path, request: Request, cache: str) -> Response:
     return FileResponse(path, media_type=kind, headers=headers)
 
 
-def install(app: FastAPI, configured: Path | None) -> None:
+def install(app: FastAPI, configured: Path | None, root: str) -> None:
     """Add the routes of page and documentation. They come last: they answer what nothing else did."""
     folder = find_ui(configured)
-    _install_docs(app, folder)
+    page = _Page(folder, root)
+    _install_docs(app, folder, root)
 
     @app.get("/playground", include_in_schema=False)
     async def playground() -> RedirectResponse:
-        return RedirectResponse("/langserve/chat/playground/")
+        return RedirectResponse(f"{root}/langserve/chat/playground/")
 
     @app.api_route("/{path:path}", methods=["GET", "HEAD"], include_in_schema=False)
     async def files(path: str, request: Request) -> Response:
         if _PAGES.fullmatch(path):
-            return _page(folder, request)
+            return page.answer()
         found = _find(folder, path)
         if found is not None:
             return _send(found, request, _FOREVER if path.startswith("assets/") else "no-cache")
         if _is_for_a_person(path, request):
-            return _page(folder, request, status=404)
+            return page.answer(status=404)
         if path.startswith("api/"):
             # It matched here because of its method alone, or not even so; who answers for it tells which.
             raise MethodNotAllowed
@@ -98,23 +100,37 @@ def _is_for_a_person(path: str, request: Request) -> bool:
     return "text/html" in request.headers.get("accept", "") and not path.startswith(_FOR_PROGRAMS)
 
 
-def _page(folder: Path | None, request: Request, *, status: int = 200) -> Response:
-    if folder is None:
-        return HTMLResponse(_MISSING, status_code=503)
-    answer = _send(folder / "index.html", request, "no-cache")
-    answer.status_code = status
-    answer.headers["Content-Security-Policy"] = PAGE_POLICY
-    return answer
+class _Page:
+    """`index.html`, with its addresses below the root path; read once for each build of it."""
+
+    def __init__(self, folder: Path | None, root: str) -> None:
+        self._path = folder / "index.html" if folder else None
+        self._root = root
+        self._read: tuple[float, bytes] = (0.0, b"")
+
+    def answer(self, *, status: int = 200) -> Response:
+        """Return the page."""
+        if self._path is None:
+            return HTMLResponse(_MISSING.format(root=self._root), status_code=503)
+        written = self._path.stat().st_mtime
+        if written != self._read[0]:
+            built = self._path.read_text(encoding="utf-8")
+            # The build writes addresses relative to the page, which is answered at many of them.
+            text = re.sub(r'((?:src|href)=")\./', rf"\1{self._root}/", built)
+            text = text.replace('name="root-path" content=""', f'name="root-path" content="{self._root}"')
+            self._read = (written, text.encode())
+        headers = {"Cache-Control": "no-cache", "Content-Security-Policy": PAGE_POLICY}
+        return HTMLResponse(self._read[1], status_code=status, headers=headers)
 
 
-def _install_docs(app: FastAPI, folder: Path | None) -> None:
+def _install_docs(app: FastAPI, folder: Path | None, root: str) -> None:
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
-        return HTMLResponse(_DOCS, headers={"Content-Security-Policy": PAGE_POLICY})
+        return HTMLResponse(_DOCS.format(root=root), headers={"Content-Security-Policy": PAGE_POLICY})
 
     @app.get("/docs-assets/start.js", include_in_schema=False)
     async def docs_start() -> Response:
-        return Response(_DOCS_START, media_type="text/javascript")
+        return Response(_DOCS_START.format(root=root), media_type="text/javascript")
 
     @app.get("/docs-assets/{name}", include_in_schema=False)
     async def docs_assets(name: str, request: Request) -> Response:

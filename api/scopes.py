@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from starlette.requests import Request
 
+from api.root_path import path_of
 from auth.keys import Scope
 
 _LANGSERVE: Final = "/langserve/"
@@ -54,8 +55,10 @@ SCOPE_OF: Final[Mapping[str, Scope]] = {
 CLOSED_TO_KEYS: Final = frozenset(
     f"api.{module}.{name}"
     for module, names in {
-        "routes.auth": "register login refresh logout me change_me delete_me change_password forgot_password "
-        "reset_password sessions end_session",
+        "routes.auth": "register login refresh logout me ways_to_sign_in change_me delete_me change_password "
+        "forgot_password reset_password sessions end_session",
+        "routes.two_factor": "begin_two_factor confirm_two_factor renew_recovery_codes switch_two_factor_off",
+        "routes.oidc": "methods oidc_login oidc_callback oidc_backchannel_logout delete_identity",
         "routes.api_keys": "list_api_keys create_api_key revoke_api_key",
         "routes.admin": "list_users change_user delete_user recent_errors",
         "routes.mcp_servers": "list_mcp_servers create_mcp_server change_mcp_server delete_mcp_server",
@@ -78,4 +81,4 @@ def scope_of(path: str, endpoint: Callable[..., Any]) -> Scope | None:
 def required_scope(request: Request) -> Scope | None:
     """Return the scope that a key needs for the route of this request, None where no key is good for it."""
     endpoint = request.scope.get("endpoint")
-    return scope_of(request.url.path, endpoint) if endpoint else None
+    return scope_of(path_of(request), endpoint) if endpoint else None

@@ -1,6 +1,7 @@
 """Everything that lives as long as the application, in one typed object."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -9,7 +10,9 @@ from fastapi import FastAPI
 from starlette.requests import HTTPConnection
 
 from auth.limits import LoginLimiter
+from auth.oidc import OidcClient
 from auth.passwords import PasswordHasher
+from auth.provider_tokens import ProviderTokens
 from auth.tokens import TokenService
 from chains.models import ModelRegistry
 from chains.types import ProviderStatus
@@ -78,6 +81,8 @@ class AppState:
     hasher: PasswordHasher
     tokens: TokenService
     limiter: LoginLimiter
+    oidc: Mapping[str, OidcClient]
+    provider_tokens: ProviderTokens
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 

@@ -33,10 +33,10 @@ class PasswordHasher:
     async def verify(self, password: str, encoded: str | None) -> tuple[bool, str | None]:
         """Return whether `password` fits, and a better hash where the parameters have changed.
 
-        With no hash to compare (an unknown account) it takes the same time and returns False. The caller holds a
-        `place`.
+        With no hash to compare (an unknown account, or one without a password) it takes the same time and returns
+        False. The caller holds a `place`.
         """
-        if encoded is None:
+        if not encoded:
             if self._decoy is None:
                 self._decoy = await asyncio.to_thread(self._hash.hash, secrets.token_hex(16))
             encoded, known = self._decoy, False

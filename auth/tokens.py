@@ -13,6 +13,7 @@ from fastapi_users.jwt import decode_jwt, generate_jwt
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from auth.provider_tokens import forget
 from llama_service.errors import Forbidden, NotAuthenticated, TokenExpired
 from llama_service.settings import Settings
 from persistence.session import Database, Statement
@@ -202,12 +203,15 @@ async def revoke(session: AsyncSession, user_id: UUID, *, only: UUID | None = No
     if keep is not None:
         query = query.where(AuthSession.id != keep)
     ended = await session.execute(query.values(revoked_at=func.now()).returning(AuthSession.id))
-    return len(ended.all())
+    ids = list(ended.scalars())
+    await forget(session, ids)
+    return len(ids)
 
 
 async def revoke_session(session: AsyncSession, session_id: UUID) -> None:
     """End one session, whoever's it is: for a refresh token that was used twice."""
     await session.execute(update(AuthSession).where(AuthSession.id == session_id).values(revoked_at=func.now()))
+    await forget(session, [session_id])
 
 
 async def prune_sessions(session: AsyncSession) -> None:

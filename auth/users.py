@@ -16,6 +16,7 @@ from persistence.tables import User
 
 MIN_PASSWORD = 8
 MAX_PASSWORD = 256
+NO_PASSWORD = ""  # in place of a hash: this account is signed in to through a provider only
 
 
 class UserDatabase(SQLAlchemyUserDatabase[User, UUID]):  # type: ignore[type-var]  # our own table class

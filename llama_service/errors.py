@@ -4,11 +4,17 @@
     ├── BadRequest               400 bad_request
     ├── NotAuthenticated         401 not_authenticated
     │   ├── InvalidCredentials   401 invalid_credentials
+    │   ├── CodeRequired         401 code_required
+    │   ├── SignInFailed         401 sign_in_failed
     │   └── TokenExpired         401 token_expired
     ├── Forbidden                403 forbidden
-    │   └── ScopeMissing         403 scope_missing
+    │   ├── ScopeMissing         403 scope_missing
+    │   ├── SignInDenied         403 sign_in_denied
+    │   ├── SignInNeeded         403 sign_in_needed
+    │   └── SecondFactorRequired 403 second_factor_required
     ├── NotFound                 404 not_found
     ├── Conflict                 409 conflict
+    │   └── AccountExists        409 account_exists
     ├── FileTooLarge             413 file_too_large
     ├── QuotaExceeded            413 quota_exceeded
     ├── UnsupportedFileType      415 unsupported_file_type
@@ -87,6 +93,18 @@ class InvalidCredentials(NotAuthenticated):
     code = "invalid_credentials"
 
 
+class CodeRequired(NotAuthenticated):
+    """Enter the code of your authenticator app, or a recovery code."""
+
+    code = "code_required"
+
+
+class SignInFailed(NotAuthenticated):
+    """The sign-in could not be completed; start it again."""
+
+    code = "sign_in_failed"
+
+
 class TokenExpired(NotAuthenticated):
     """The session has expired or was ended; sign in again."""
 
@@ -106,6 +124,24 @@ class ScopeMissing(Forbidden):
     code = "scope_missing"
 
 
+class SignInDenied(Forbidden):
+    """Your account may not use this service; ask an administrator."""
+
+    code = "sign_in_denied"
+
+
+class SignInNeeded(Forbidden):
+    """This model is asked in your own name; sign in with your company account, then ask again."""
+
+    code = "sign_in_needed"
+
+
+class SecondFactorRequired(Forbidden):
+    """Administrators need two-factor sign-in here: set it up under Account."""
+
+    code = "second_factor_required"
+
+
 class NotFound(AppError):
     """Not found, or you don't have access."""
 
@@ -118,6 +154,12 @@ class Conflict(AppError):
 
     status = 409
     code = "conflict"
+
+
+class AccountExists(Conflict):
+    """There is an account with this e-mail address already; sign in with its password, or ask an administrator."""
+
+    code = "account_exists"
 
 
 class FileTooLarge(AppError):

@@ -4,11 +4,23 @@ Values come from the environment and from `.env`; names are case-insensitive. A 
 line that names the variable, the value (secrets masked) and what is allowed: see `load_settings`.
 """
 
+import json
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator, model_validator
+import pydantic_settings
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from llama_service.dsn import SCHEMES, PostgresDsn
@@ -36,6 +48,42 @@ def _bucket(url: str) -> str:
     return url.rstrip("/")
 
 
+def _split(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _path(value: str) -> str:
+    value = value.strip().rstrip("/")
+    if value and not re.fullmatch(r"(/[\w.~-]+)+", value):
+        raise ValueError("a path as /ai")
+    return value
+
+
+Words = Annotated[list[str], NoDecode, BeforeValidator(_split)]
+ProviderId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](_?[a-z0-9-])*$", max_length=40)]
+
+
+class OidcProvider(BaseModel):
+    """A sign-in provider (OpenID Connect), found by discovery at its issuer.
+
+    `roles_claim` names claims, dotted where they lie deeper, that hold roles or groups. Who has one of `admin_roles`
+    is an administrator, and nobody else; who has none of `required_roles` may not sign in. Empty: no rule.
+    """
+
+    issuer: Url = Field(min_length=1)
+    client_id: str = Field(min_length=1)
+    client_secret: SecretStr | None = None
+    label: str = ""
+    scopes: str = "openid profile email"
+    create_accounts: bool = True
+    link_by_email: bool = False
+    username_claim: str = "preferred_username"
+    roles_claim: Words = ["realm_access.roles", "groups"]
+    admin_roles: Words = []
+    required_roles: Words = []
+    verify_ssl: bool = True
+
+
 class SettingsError(Exception):
     """A setting has a value that can't be used; the message is one line for the operator."""
 
@@ -44,7 +92,12 @@ class Settings(BaseSettings):
     """All settings. Sizes are in the unit that the name says; times are in seconds unless the name says otherwise."""
 
     model_config = SettingsConfigDict(
-        env_file=".env", env_file_encoding="utf-8", case_sensitive=False, extra="ignore", env_ignore_empty=True
+        env_file=".env",
+        env_file_encoding="utf-8",
+        case_sensitive=False,
+        extra="ignore",
+        env_ignore_empty=True,
+        env_nested_delimiter="__",
     )
 
     # The service
@@ -56,6 +109,7 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["auto", "console", "json"] = "auto"
     ui_dir: Path | None = None
+    root_path: Annotated[str, AfterValidator(_path)] = ""
     shutdown_grace_seconds: float = Field(default=20, ge=0)
 
     # Storage. Unset: the embedded parts, which `up` starts.
@@ -86,6 +140,9 @@ class Settings(BaseSettings):
     login_attempts_per_minute: int = Field(default=5, ge=1)
     trusted_proxies: str = "127.0.0.1"
     public_url: Url = ""
+    password_sign_in: bool = True
+    admin_two_factor: bool = False
+    oidc: dict[ProviderId, OidcProvider] = {}
     smtp_url: SecretStr | None = None
     mail_from: str = "llama-service@localhost"
 
@@ -107,6 +164,8 @@ class Settings(BaseSettings):
     aihub_client_id: str | None = None
     aihub_client_secret: SecretStr | None = None
     aihub_verify_ssl: bool = False
+    aihub_as_user: str = ""
+    aihub_audience: str = ""
     aihub_chat_stream_path: str = ""
     aihub_model: str | None = None
     aihub_embed_model: str | None = None
@@ -152,7 +211,7 @@ class Settings(BaseSettings):
     @field_validator("allowed_origins", "model_fallback_sources", "default_tools", mode="before")
     @classmethod
     def _split_csv(cls, value: object) -> object:
-        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+        return _split(value)
 
     @field_validator("default_model_source", "embeddings_source", mode="before")
     @classmethod
@@ -182,6 +241,14 @@ class Settings(BaseSettings):
     def _overlap_fits(self) -> "Settings":
         if self.chunk_overlap >= self.chunk_size:
             raise ValueError(f"CHUNK_OVERLAP={self.chunk_overlap}: less than CHUNK_SIZE ({self.chunk_size})")
+        return self
+
+    @model_validator(mode="after")
+    def _somebody_can_sign_in(self) -> "Settings":
+        if not self.password_sign_in and not self.oidc:
+            raise ValueError("PASSWORD_SIGN_IN=false: only where OIDC__<name>__ISSUER names a sign-in provider")
+        if self.aihub_as_user and self.aihub_as_user not in self.oidc:
+            raise ValueError(f"AIHUB_AS_USER={self.aihub_as_user}: the <name> of one that OIDC__<name>__ISSUER sets")
         return self
 
     @property
@@ -234,7 +301,14 @@ def _as_variable(value: object) -> str:
         return value.get_secret_value()
     if isinstance(value, list):
         return ",".join(map(str, value))
+    if isinstance(value, dict):
+        return json.dumps({name: _revealed(part) for name, part in value.items()})
     return "" if value is None else str(value)
+
+
+def _revealed(part: BaseModel) -> dict[str, object]:
+    told = part.model_dump(exclude_unset=True)
+    return {name: value.get_secret_value() if isinstance(value, SecretStr) else value for name, value in told.items()}
 
 
 def _shown(value: object) -> str:
@@ -251,6 +325,12 @@ def _allowed(error: Any) -> str:
     return str(error["msg"])
 
 
+def _is_secret(place: tuple[int | str, ...]) -> bool:
+    owner: type[BaseModel] = OidcProvider if len(place) > 1 else Settings
+    field = owner.model_fields.get(str(place[-1]))
+    return field is not None and "SecretStr" in str(field.annotation)
+
+
 def load_settings(**overrides: Any) -> Settings:
     """Read the settings from `overrides`, the environment and `.env`, in this order of precedence.
 
@@ -258,19 +338,20 @@ def load_settings(**overrides: Any) -> Settings:
     """
     try:
         return Settings(**overrides)
+    except pydantic_settings.SettingsError as broken:  # a variable that holds no JSON where JSON was begun
+        raise SettingsError(str(broken)) from None
     except ValidationError as invalid:
         lines = []
         for error in invalid.errors():
             if not error["loc"]:
                 lines.append(str(error["ctx"]["error"]))
                 continue
-            name = str(error["loc"][0])
+            name = "__".join(str(part) for part in error["loc"])
             if error["type"] == "missing":
                 hint = "; `up` keeps one in its DATA_DIR: name that folder" if name == "jwt_secret_key" else ""
                 lines.append(f"{name.upper()} is not set: it is required{hint}")
                 continue
-            field = Settings.model_fields.get(name)
-            secret = field is not None and "SecretStr" in str(field.annotation)
+            secret = _is_secret(error["loc"])
             value = "***" if secret else _shown(error["input"])
             lines.append(f"{name.upper()}={value}: {_allowed(error)}")
         raise SettingsError("\n".join(lines)) from None

@@ -104,6 +104,56 @@ class ApiKey(Base):
     revoked_at: Mapped[datetime | None]
 
 
+class Identity(Base):
+    """An account at a sign-in provider (OpenID Connect) that one of ours belongs to."""
+
+    __tablename__ = "identities"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    provider: Mapped[str] = mapped_column(String(40))
+    subject: Mapped[str] = mapped_column(String(255))
+    email: Mapped[str | None] = mapped_column(String(320))
+    created_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+    last_sign_in_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+
+    __table_args__ = (Index("uq_identities_provider_subject", "provider", "subject", unique=True),)
+
+
+class ProviderSession(Base):
+    """What a sign-in through a provider left: its tokens, encrypted. Deleted when the session of ours ends."""
+
+    __tablename__ = "provider_sessions"
+
+    session_id: Mapped[UUID] = mapped_column(ForeignKey("auth_sessions.id", ondelete="CASCADE"), primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    provider: Mapped[str] = mapped_column(String(40))
+    subject: Mapped[str] = mapped_column(String(255))
+    sid: Mapped[str | None] = mapped_column(String(255))
+    tokens: Mapped[bytes] = mapped_column(LargeBinary)
+    access_expires_at: Mapped[datetime]
+    created_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+
+    __table_args__ = (Index("ix_provider_sessions_provider_subject", "provider", "subject"),)
+
+
+class SecondFactor(Base):
+    """An authenticator app of an account: its secret, encrypted, and hashes of the recovery codes that are left.
+
+    Without `confirmed_at` the app was not proven yet, and counts for nothing. `last_step` is the newest 30-second step
+    whose code was used: a code is good once.
+    """
+
+    __tablename__ = "second_factors"
+
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    secret: Mapped[bytes] = mapped_column(LargeBinary)
+    recovery_hashes: Mapped[list[bytes]] = mapped_column(ARRAY(LargeBinary))
+    last_step: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    created_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+    confirmed_at: Mapped[datetime | None]
+
+
 class LoginFailure(Base):
     """A failed sign-in, counted per account name and per address within the last minutes."""
 

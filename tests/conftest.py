@@ -15,7 +15,7 @@ from llama_service.runtime.chroma import EmbeddedChroma
 from llama_service.runtime.postgres import EmbeddedPostgres
 from llama_service.settings import Settings, load_settings
 from persistence.migrate import migrate
-from tests.providers import AIHubServer, OllamaServer, OpenAIServer
+from tests.providers import AIHubServer, OidcServer, OllamaServer, OpenAIServer
 from tests.providers.aihub import STREAM_PATH
 from tests.support import Person, Server, serving
 
@@ -23,7 +23,7 @@ Database = psycopg.Connection[Any]
 
 # A test that would reach a real provider, or an operator's own settings, has to fail.
 for name in list(os.environ):
-    if name.upper() in {field.upper() for field in Settings.model_fields} - {"HOST"}:
+    if name.upper().partition("__")[0] in {field.upper() for field in Settings.model_fields} - {"HOST"}:
         del os.environ[name]
 os.environ["ANONYMIZED_TELEMETRY"] = "False"
 
@@ -69,12 +69,20 @@ async def aihub() -> AsyncIterator[AIHubServer]:
 
 
 @pytest.fixture(scope="session")
+async def company() -> AsyncIterator[OidcServer]:
+    """A company's sign-in provider."""
+    async with OidcServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def settings(
     postgres: str,
     chroma: EmbeddedChroma,
     openai: OpenAIServer,
     ollama: OllamaServer,
     aihub: AIHubServer,
+    company: OidcServer,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Settings:
     """Settings of a server on the real stores and the provider doubles."""
@@ -93,6 +101,7 @@ def settings(
         openai_base_url=openai.url,
         embeddings_baseurl=ollama.url,
         **aihub_settings(aihub),
+        oidc={"company": company.settings()},
         login_attempts_per_minute=5,
         retrieval_wait_seconds=5,
         provider_max_retries=0,

@@ -13,6 +13,7 @@ from api.recent import RecentErrors
 from api.schemas.auth import UserChange
 from api.schemas.common import Page
 from api.schemas.stats import ErrorEntry, ErrorList
+from auth import two_factor
 from auth.schemas import UserRead
 from auth.tokens import revoke
 from auth.users import UserDatabase, UserManager
@@ -58,7 +59,7 @@ async def change_user(user_id: UUID, body: UserChange, admin: Admin, state: Stat
         raise BadRequest("You can't take your own rights away; let another administrator do it.")
     changes = {
         name: value
-        for name, value in body.model_dump(exclude_unset=True, exclude={"password"}).items()
+        for name, value in body.model_dump(exclude_unset=True, exclude={"password", "two_factor"}).items()
         if value is not None
     }
     if body.password is not None:
@@ -68,7 +69,9 @@ async def change_user(user_id: UUID, body: UserChange, admin: Admin, state: Stat
         if changed is None:
             raise NotFound
         changed = await UserDatabase(session, User).update(changed, changes)
-        if body.password is not None or body.is_active is False:
+        if body.two_factor is False:
+            await two_factor.switch_off(session, changed.id)
+        if body.password is not None or body.is_active is False or body.two_factor is False:
             await revoke(session, changed.id)
         return UserRead.model_validate(changed)
 

@@ -1,21 +1,35 @@
 """Accounts and sign-in sessions."""
 
-from typing import Annotated
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Final
 from uuid import UUID
 
 import structlog
 from fastapi import APIRouter, BackgroundTasks, Body, Request, Response
+from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from sqlalchemy import select, update
 
 from api.cleanup import forget_account
-from api.deps import COOKIE, CurrentCaller, CurrentUser, Session, State, Users, client_ip, is_cross_site
+from api.deps import (
+    CurrentCaller,
+    CurrentUser,
+    Session,
+    State,
+    Users,
+    client_ip,
+    delete_session_cookie,
+    is_cross_site,
+    lacks_second_factor,
+    set_session_cookie,
+)
 from api.errors import details_of, responses
 from api.mail import send_reset
 from api.schemas.auth import (
     ChangePassword,
     DeleteAccount,
     ForgotPassword,
+    IdentityRead,
     Login,
     Logout,
     ProfileChange,
@@ -23,12 +37,16 @@ from api.schemas.auth import (
     ResetPassword,
     SessionList,
     SessionRead,
+    SignedOut,
     TokenPair,
+    WaysToSignIn,
 )
+from api.sign_in import check_password, check_passwords_are_on, check_second_factor, own_address
 from api.state import AppState
+from auth import identities, two_factor
 from auth.schemas import Registration, UserCreate, UserRead
 from auth.tokens import Account, Tokens, revoke, revoke_session
-from auth.users import UserManager
+from auth.users import NO_PASSWORD, UserManager
 from llama_service import errors
 from llama_service.errors import BadRequest, Forbidden, InvalidCredentials, NotFound, TokenExpired, ValidationFailed
 from persistence.tables import AuthSession, User
@@ -36,12 +54,15 @@ from persistence.tables import AuthSession, User
 router = APIRouter(prefix="/auth", tags=["auth"])
 log = structlog.get_logger(__name__)
 
+FRESH: Final = timedelta(minutes=10)  # a sign-in that stands for a password
+
 _SIGNED_IN = responses(errors.NotAuthenticated, errors.TokenExpired)
 
 
 @router.post("/register", status_code=201, responses=responses(errors.Conflict, errors.ValidationFailed))
 async def register(body: Registration, state: State, users: Users) -> UserRead:
     """Make an account."""
+    check_passwords_are_on(state)
     if not state.settings.allow_registration:
         raise Forbidden("Registration is closed on this server; ask an administrator for an account.")
     wanted = UserCreate(username=body.username, email=body.email, password=body.password)
@@ -52,15 +73,7 @@ async def register(body: Registration, state: State, users: Users) -> UserRead:
 
 def _give(response: Response, state: AppState, tokens: Tokens, *, cookie: bool = True) -> TokenPair:
     if cookie:
-        response.set_cookie(
-            COOKIE,
-            tokens.access_token,
-            max_age=tokens.expires_in,
-            httponly=True,
-            secure=state.settings.cookie_secure,
-            samesite="lax",
-            path="/",
-        )
+        set_session_cookie(response, state.settings, tokens)
     response.headers["Cache-Control"] = "no-store"
     return TokenPair(access_token=tokens.access_token, expires_in=tokens.expires_in, refresh_token=tokens.refresh_token)
 
@@ -71,7 +84,8 @@ async def _credentials(request: Request) -> Login:
     try:
         if kind in ("application/x-www-form-urlencoded", "multipart/form-data"):
             async with request.form(max_files=0, max_fields=20) as form:
-                return Login(username=str(form.get("username", "")), password=str(form.get("password", "")))
+                fields = {name: str(value) for name, value in form.items() if name in Login.model_fields}
+                return Login.model_validate({"username": "", "password": ""} | fields)
         return Login.model_validate_json(await request.body())
     except ValidationError as invalid:
         raise ValidationFailed(details=details_of(invalid, "body")) from None
@@ -95,16 +109,18 @@ _LOGIN_BODY = {
 )
 async def login(request: Request, response: Response, state: State) -> TokenPair:
     """Sign in with a user name or e-mail address, as JSON or as a form."""
+    check_passwords_are_on(state)
     given = await _credentials(request)
     ip = client_ip(request)
     async with state.database.reading() as session:
         user = await UserManager(session, state.hasher).user_db.get_by_name(given.username)
     # An account has two names; guesses at both count together.
-    renewed = await _check_password(state, user.username if user else given.username, user, given.password, ip)
+    renewed = await check_password(state, user.username if user else given.username, user, given.password, ip)
     if user is None:
         raise InvalidCredentials
     if not user.is_active:
         raise Forbidden("This account is switched off; ask an administrator.")
+    await check_second_factor(state, user, given.code, ip)
     async with state.database.transaction() as session:
         if renewed is not None:
             await session.execute(update(User).where(User.id == user.id).values(hashed_password=renewed))
@@ -114,23 +130,6 @@ async def login(request: Request, response: Response, state: State) -> TokenPair
     request.scope["state"]["user_id"] = str(user.id)
     # A form of another site could sign its visitor in here under a foreign name.
     return _give(response, state, tokens, cookie=not is_cross_site(request))
-
-
-async def _check_password(
-    state: AppState, account: str, user: User | Account | None, password: str, ip: str
-) -> str | None:
-    """Return a better hash where there is one. Raises InvalidCredentials, RateLimited.
-
-    No database connection is held while the password is hashed.
-    """
-    async with state.hasher.place():
-        await state.limiter.check(account, ip)
-        fits, renewed = await state.hasher.verify(password, user.hashed_password if user else None)
-        if not fits:
-            await state.limiter.failed(account, ip)
-    if not fits:
-        raise InvalidCredentials
-    return renewed
 
 
 @router.post("/refresh", responses=responses(errors.TokenExpired))
@@ -147,23 +146,59 @@ async def refresh(body: Refresh, response: Response, state: State) -> TokenPair:
     return _give(response, state, tokens)
 
 
-@router.post("/logout", status_code=204, responses=_SIGNED_IN)
+@router.post(
+    "/logout",
+    status_code=204,
+    response_class=Response,
+    responses=_SIGNED_IN | {200: {"model": SignedOut, "description": "Signed out; the provider's session stands."}},
+)
 async def logout(
-    caller: CurrentCaller, session: Session, response: Response, body: Annotated[Logout | None, Body()] = None
-) -> None:
-    """End this session, or all of the account's."""
+    caller: CurrentCaller, request: Request, state: State, body: Annotated[Logout | None, Body()] = None
+) -> Response:
+    """End this session, or all of the account's.
+
+    Where it came through a provider that can end its own session too, the answer says where the browser does that.
+    """
     everything = body is not None and body.all
-    if everything:
-        # Ends tokens of sessions, too, that began while this runs.
-        await session.execute(update(User).where(User.id == caller.user.id).values(token_epoch=User.token_epoch + 1))
-    await revoke(session, caller.user.id, only=None if everything else caller.session_id)
-    response.delete_cookie(COOKIE, path="/")
+    async with state.database.transaction() as session:
+        through = await state.provider_tokens.of_session(session, caller.session_id)
+        if everything:
+            # Ends tokens of sessions, too, that began while this runs.
+            epoch = User.token_epoch + 1
+            await session.execute(update(User).where(User.id == caller.user.id).values(token_epoch=epoch))
+        await revoke(session, caller.user.id, only=None if everything else caller.session_id)
+    end = await _end_at_provider(request, state, through)
+    answer = Response(status_code=204) if end is None else JSONResponse({"end_session_url": end})
+    delete_session_cookie(answer, state.settings)
+    return answer
+
+
+async def _end_at_provider(request: Request, state: AppState, through: tuple[str, str | None] | None) -> str | None:
+    client = state.oidc.get(through[0]) if through else None
+    if client is None or through is None:
+        return None
+    return await client.end_session_url(through[1], f"{own_address(request, state)}/sign-in")
 
 
 @router.get("/me", responses=_SIGNED_IN)
 async def me(user: CurrentUser) -> UserRead:
     """Return the signed-in account."""
     return UserRead.model_validate(user)
+
+
+@router.get("/sign-in", responses=_SIGNED_IN)
+async def ways_to_sign_in(caller: CurrentCaller, session: Session, state: State) -> WaysToSignIn:
+    """Tell how the account is signed in to: its password, its second factor, its identities at providers."""
+    user = caller.user
+    rows = await identities.list_identities(session, user.id)
+    labels = {name: client.label for name, client in state.oidc.items()}
+    return WaysToSignIn(
+        has_password=user.hashed_password != NO_PASSWORD,
+        two_factor=await two_factor.is_on(session, user.id),
+        second_factor_required=await lacks_second_factor(session, state.settings, caller),
+        recovery_codes_left=await two_factor.recovery_codes_left(session, user.id),
+        identities=[IdentityRead.of(row, labels.get(row.provider, row.provider)) for row in rows],
+    )
 
 
 @router.patch("/me", responses=_SIGNED_IN | responses(errors.Conflict, errors.ValidationFailed))
@@ -183,12 +218,16 @@ async def _reloaded(users: Users, caller: Account) -> User:
 
 @router.delete("/me", status_code=204, responses=_SIGNED_IN | responses(errors.InvalidCredentials, errors.RateLimited))
 async def delete_me(
-    body: DeleteAccount, caller: CurrentUser, request: Request, state: State, response: Response
+    body: DeleteAccount, caller: CurrentCaller, request: Request, state: State, response: Response
 ) -> None:
     """Delete the account with everything that it owns."""
-    await _check_password(state, caller.username, caller, body.password, client_ip(request))
-    await forget_account(state, caller.id)
-    response.delete_cookie(COOKIE, path="/")
+    user = caller.user
+    if user.hashed_password == NO_PASSWORD:
+        await _check_is_fresh(state, caller.session_id)
+    else:
+        await check_password(state, user.username, user, body.password, client_ip(request))
+    await forget_account(state, user.id)
+    delete_session_cookie(response, state.settings)
 
 
 @router.post(
@@ -198,8 +237,11 @@ async def delete_me(
 )
 async def change_password(body: ChangePassword, caller: CurrentCaller, request: Request, state: State) -> None:
     """Set a new password; every other session ends."""
+    check_passwords_are_on(state)
     account = caller.user
-    await _check_password(state, account.username, account, body.current_password, client_ip(request))
+    if account.hashed_password == NO_PASSWORD:
+        raise Forbidden("This account has no password; it is signed in to through your company's account.")
+    await check_password(state, account.username, account, body.current_password, client_ip(request))
     await _set_password(state, account, body.new_password, "new_password", keep=caller.session_id)
 
 
@@ -217,9 +259,10 @@ async def _set_password(
 @router.post("/forgot-password", status_code=202, responses=responses(errors.ValidationFailed))
 async def forgot_password(body: ForgotPassword, state: State, background: BackgroundTasks) -> dict[str, str]:
     """Send a link for a new password, where the address is known and the operator has set up e-mail."""
+    check_passwords_are_on(state)
     async with state.database.reading() as session:
         user = await UserManager(session, state.hasher).user_db.get_by_name(body.email)
-    if user is not None and user.is_active:
+    if user is not None and user.is_active and user.hashed_password != NO_PASSWORD:
         # After the answer: how long a mail takes must not tell whether there is one.
         background.add_task(send_reset, state.settings, user.email, state.tokens.reset_token(user))
     return {"status": "accepted"}
@@ -228,6 +271,7 @@ async def forgot_password(body: ForgotPassword, state: State, background: Backgr
 @router.post("/reset-password", status_code=202, responses=responses(errors.BadRequest, errors.ValidationFailed))
 async def reset_password(body: ResetPassword, state: State) -> dict[str, str]:
     """Set a new password with the token of the e-mail; every session ends."""
+    check_passwords_are_on(state)
     subject = state.tokens.reset_subject(body.token)
     async with state.database.reading() as session:
         user = await UserManager(session, state.hasher).by_id(subject[0]) if subject else None
@@ -235,6 +279,13 @@ async def reset_password(body: ResetPassword, state: State) -> dict[str, str]:
         raise BadRequest("This link has expired or was used already; ask for a new one.")
     await _set_password(state, user, body.password, "password")
     return {"status": "accepted"}
+
+
+async def _check_is_fresh(state: AppState, session_id: UUID) -> None:
+    async with state.database.reading() as session:
+        began = await session.scalar(select(AuthSession.created_at).where(AuthSession.id == session_id))
+    if began is None or datetime.now(UTC) - began > FRESH:
+        raise Forbidden("Sign out, sign in again, and delete the account within ten minutes of that.")
 
 
 @router.get("/sessions", responses=_SIGNED_IN)

@@ -1,6 +1,7 @@
 """Shapes of signing in."""
 
 from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
 from pydantic import AwareDatetime, ConfigDict, EmailStr, Field
@@ -8,6 +9,7 @@ from pydantic import AwareDatetime, ConfigDict, EmailStr, Field
 from api.schemas.common import Body, Shape
 from auth.keys import Scope
 from auth.schemas import UserName
+from persistence.tables import Identity
 
 
 class Login(Body):
@@ -17,6 +19,7 @@ class Login(Body):
 
     username: str = Field(min_length=1, max_length=320)
     password: str = Field(min_length=1, max_length=256)
+    code: str | None = Field(default=None, max_length=64, description="Of the authenticator app, or a recovery code")
 
 
 class TokenPair(Shape):
@@ -32,6 +35,54 @@ class Refresh(Body):
     """The refresh token to spend."""
 
     refresh_token: str = Field(min_length=1, max_length=400)
+
+
+class SignInProvider(Shape):
+    """A provider to sign in through; the button says `label`, the address has `name`."""
+
+    name: str
+    label: str
+
+
+class SignInMethods(Shape):
+    """How one can sign in, and whether one can make an account."""
+
+    password: bool
+    registration: bool
+    oidc: list[SignInProvider]
+
+
+class IdentityRead(Shape):
+    """An account at a provider that this one is signed in to by."""
+
+    id: UUID
+    provider: str
+    label: str
+    email: str | None
+    created_at: datetime
+    last_sign_in_at: datetime
+
+    @classmethod
+    def of(cls, row: Identity, label: str) -> "IdentityRead":
+        """Return a row's wire form."""
+        names = ("id", "provider", "email", "created_at", "last_sign_in_at")
+        return cls(label=label, **{name: getattr(row, name) for name in names})
+
+
+class WaysToSignIn(Shape):
+    """How an account is signed in to. Without a password it is through the providers of `identities` alone."""
+
+    has_password: bool
+    two_factor: bool
+    second_factor_required: bool
+    recovery_codes_left: int
+    identities: list[IdentityRead]
+
+
+class SignedOut(Shape):
+    """Where the browser ends the sign-in provider's session too."""
+
+    end_session_url: str
 
 
 class Logout(Body):
@@ -70,9 +121,41 @@ class ProfileChange(Body):
 
 
 class DeleteAccount(Body):
-    """The password once more, since nothing of the account will be left."""
+    """The password once more, since nothing of the account will be left. Without one: a sign-in of just now."""
+
+    password: str = Field(default="", max_length=256)
+
+
+class PasswordAgain(Body):
+    """The account's password, before its sign-in is changed."""
 
     password: str = Field(max_length=256)
+
+
+class TwoFactorSetup(Shape):
+    """What an authenticator app is set up by: typed in (`secret`), opened (`uri`), or scanned (`qr_svg`)."""
+
+    secret: str
+    uri: str
+    qr_svg: str
+
+
+class TwoFactorCode(Body):
+    """A code of the authenticator app."""
+
+    code: str = Field(min_length=1, max_length=64)
+
+
+class TwoFactorOff(PasswordAgain):
+    """The password, and a code of the app or a recovery code."""
+
+    code: str = Field(min_length=1, max_length=64)
+
+
+class RecoveryCodes(Shape):
+    """Codes that each sign in once in the app's place. They are shown this once."""
+
+    recovery_codes: list[str]
 
 
 class SessionRead(Shape):
@@ -100,6 +183,7 @@ class UserChange(Body):
     is_active: bool | None = None
     is_superuser: bool | None = None
     password: str | None = Field(default=None, min_length=8, max_length=256)
+    two_factor: Literal[False] | None = Field(default=None, description="false: forget the authenticator app")
 
 
 class ApiKeyCreate(Body):

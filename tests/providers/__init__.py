@@ -2,7 +2,8 @@
 
 from tests.providers.aihub import AIHubServer
 from tests.providers.base import Recorded, WireServer
+from tests.providers.oidc import OidcServer
 from tests.providers.ollama import OllamaServer
 from tests.providers.openai import OpenAIServer
 
-__all__ = ["AIHubServer", "OllamaServer", "OpenAIServer", "Recorded", "WireServer"]
+__all__ = ["AIHubServer", "OidcServer", "OllamaServer", "OpenAIServer", "Recorded", "WireServer"]
