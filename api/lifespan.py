@@ -90,7 +90,12 @@ async def open_state(
     pool = checkpoint_pool(settings.postgres, CHECKPOINT_CONNECTIONS)
     await pool.open(wait=True, timeout=30)
     stack.push_async_callback(pool.close)
-    registry = ModelRegistry(settings)
+    vault = Vault(settings.jwt_secret_key)
+    oidc = {name: OidcClient(name, provider) for name, provider in settings.oidc.items()}
+    for client in oidc.values():
+        stack.push_async_callback(client.close)
+    provider_tokens = ProviderTokens(database, vault, oidc)
+    registry = ModelRegistry(settings, partial(provider_tokens.access_token, name=settings.aihub_as_user))
     await registry.start()
     stack.push_async_callback(registry.close)
     watch = ProviderWatch(registry)
@@ -109,10 +114,6 @@ async def open_state(
     tables = TableReader(settings, blobs)
     stack.callback(tables.close)
     pictures = PictureReader(database, blobs)
-    vault = Vault(settings.jwt_secret_key)
-    oidc = {name: OidcClient(name, provider) for name, provider in settings.oidc.items()}
-    for client in oidc.values():
-        stack.push_async_callback(client.close)
     tools = ToolCatalog(database, vault)
     turns = TurnStarter(settings, database, engine, registry, retriever, tables, pictures, tools, lambda: watch.status)
     engine.prepare_claimed = turns.prepare_claimed
@@ -146,7 +147,7 @@ async def open_state(
         tokens=TokenService(settings),
         limiter=limiter,
         oidc=oidc,
-        provider_tokens=ProviderTokens(database, vault, oidc),
+        provider_tokens=provider_tokens,
     )
 
 

@@ -16,6 +16,7 @@ from chains.catalog import Catalog
 from chains.counting import count_prompt, count_tokens
 from chains.embeddings import EmbeddingsHandle
 from chains.providers.aihub import AIHubProvider
+from chains.providers.aihub_exchange import SubjectTokens
 from chains.providers.base import Provider
 from chains.providers.embedded import EmbeddedProvider
 from chains.providers.lean import LeanModel, deltas_of
@@ -72,11 +73,17 @@ class ModelCandidate:
 class ModelRegistry:
     """Everything that asks a model goes through here. One for a process, open between `start` and `close`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, subjects: SubjectTokens | None = None) -> None:
+        """Prepare the providers of these settings.
+
+        `subjects` gives users' own tokens to the provider that asks in their name (`AIHUB_AS_USER`).
+        """
         self._settings = settings
         self._wire = Wire(Limits.of(settings))
         self._policy = Policy(settings)
         self._providers = {name: kind(settings, self._wire) for name, kind in PROVIDER_TYPES.items()}
+        if subjects is not None:
+            self._providers["aihub"] = AIHubProvider(settings, self._wire, subjects)
         self._catalog = Catalog(settings, self._providers)
         self._models: dict[tuple[ProviderName, str], LeanModel] = {}
         self._making = asyncio.Lock()
@@ -153,7 +160,7 @@ class ModelRegistry:
         model = await self.chat_model(target)
         chunks = self._policy.stream(
             target,
-            lambda: model.stream_messages(prompt, params, request_id=request_id),
+            lambda: model.stream_messages(prompt, params, request_id=request_id, user_id=user_id),
             user_id=user_id,
             attempts=tried,
             patient=not has_fallback,

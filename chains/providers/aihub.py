@@ -1,7 +1,7 @@
 """AI HUB: a hub of models behind a Keycloak sign-in.
 
-The wire lies in `aihub_token` (signing in), `aihub_access` (signed-in calls), `aihub_limits` (what the hub takes) and
-`aihub_wire` (its answers); LangChain's chat model in `aihub_chat`.
+The wire lies in `aihub_token` (signing in), `aihub_exchange` (in the name of whoever chats), `aihub_access` (signed-in
+calls), `aihub_limits` (what the hub takes) and `aihub_wire` (its answers); LangChain's chat model in `aihub_chat`.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from langchain_core.embeddings import Embeddings
 
 from chains.providers.aihub_access import Access
 from chains.providers.aihub_chat import DEFAULT_MAX_TOKENS, ChatAIHub
+from chains.providers.aihub_exchange import ExchangedTokens, SubjectTokens
 from chains.providers.aihub_limits import MAX_PROMPT_CHARS
 from chains.providers.aihub_token import Account
 from chains.providers.base import Provider
@@ -86,7 +87,7 @@ class AIHubProvider(Provider):
     has_tools = False
     assumed_window = _PROMPT_TOKENS
 
-    def __init__(self, settings: Settings, wire: Wire) -> None:
+    def __init__(self, settings: Settings, wire: Wire, subjects: SubjectTokens | None = None) -> None:
         super().__init__(settings, wire)
         self._first_model: str | None = None
         secret, password = settings.aihub_client_secret, settings.aihub_password
@@ -98,7 +99,10 @@ class AIHubProvider(Provider):
             password=password.get_secret_value() if password else None,
             verify_tls=settings.aihub_verify_ssl,
         )
-        self._access = Access(settings.aihub_url or "", account, wire)
+        exchanged = None
+        if settings.aihub_as_user and subjects is not None:
+            exchanged = ExchangedTokens(account, subjects, settings.aihub_audience)
+        self._access = Access(settings.aihub_url or "", account, wire, exchanged)
 
     @property
     def url(self) -> str | None:

@@ -5,6 +5,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, ClassVar, Self
 from urllib.parse import quote
+from uuid import UUID
 
 from langchain_core.language_models import LangSmithParams
 from langchain_core.messages import BaseMessage
@@ -12,6 +13,7 @@ from pydantic import PrivateAttr, SecretStr
 
 from chains.counting import count_tokens
 from chains.providers.aihub_access import Access
+from chains.providers.aihub_exchange import HubDenied
 from chains.providers.aihub_limits import WireMessage, fit
 from chains.providers.aihub_token import Account, SignInFailed
 from chains.providers.aihub_wire import AIHubParser, whole_answer
@@ -33,6 +35,7 @@ class ChatAIHub(LeanModel):
     """
 
     model_provider: ClassVar[str] = "aihub"
+    asks_as_user: ClassVar[bool] = True
     model: str
     hub_url: str
     token_url: str
@@ -80,7 +83,7 @@ class ChatAIHub(LeanModel):
         for notice in notices:
             yield Notice(notice)
         stops = StopCutter(stop or self.stop)
-        async with aclosing(asked._answer(told, params, given.get("request_id", ""))) as parts:
+        async with aclosing(asked._answer(told, params, given.get("request_id", ""), _user_of(given))) as parts:
             async for part in parts:
                 if isinstance(part, End):
                     if rest := stops.rest():
@@ -94,11 +97,25 @@ class ChatAIHub(LeanModel):
                     yield End("stop", model=asked.model)
                     return
 
-    async def _answer(self, told: list[WireMessage], params: ModelParams, trace: str) -> AsyncGenerator[Delta, None]:
+    async def _answer(
+        self, told: list[WireMessage], params: ModelParams, trace: str, user_id: UUID | None
+    ) -> AsyncGenerator[Delta, None]:
+        try:
+            async with aclosing(self._answer_as(told, params, trace, user_id)) as parts:
+                async for part in parts:
+                    yield part
+        except ProviderAuthFailed:
+            if self._used().acts_for(user_id):
+                raise HubDenied from None  # it is the user who may not, not this server's account
+            raise
+
+    async def _answer_as(
+        self, told: list[WireMessage], params: ModelParams, trace: str, user_id: UUID | None
+    ) -> AsyncGenerator[Delta, None]:
         if not self.stream_path:
             body = self._body(told, params, stream=False)
             text, end = whole_answer(
-                await self._used().json(f"models/{quote(self.model, safe='')}/chat", body, trace=trace)
+                await self._used().json(f"models/{quote(self.model, safe='')}/chat", body, trace=trace, user_id=user_id)
             )
             for delta in split_whole(text):
                 yield delta
@@ -107,7 +124,7 @@ class ChatAIHub(LeanModel):
         for again in (True, False):
             started = False
             try:
-                async with aclosing(self._stream_once(told, params, trace)) as parts:
+                async with aclosing(self._stream_once(told, params, trace, user_id)) as parts:
                     async for part in parts:
                         started = True
                         yield part
@@ -117,11 +134,13 @@ class ChatAIHub(LeanModel):
             except ProviderAuthFailed:
                 if started or not again:
                     raise
-                self._used().tokens.forget()
+                self._used().renew(user_id)
 
-    def _stream_once(self, told: list[WireMessage], params: ModelParams, trace: str) -> AsyncGenerator[Delta, None]:
+    def _stream_once(
+        self, told: list[WireMessage], params: ModelParams, trace: str, user_id: UUID | None
+    ) -> AsyncGenerator[Delta, None]:
         path = self.stream_path.replace("{model}", quote(self.model, safe=""))
-        opened = self._used().stream(path, self._body(told, params, stream=True), trace=trace)
+        opened = self._used().stream(path, self._body(told, params, stream=True), trace=trace, user_id=user_id)
         return read_deltas(opened, AIHubParser())
 
     def _body(self, told: list[WireMessage], params: ModelParams, *, stream: bool) -> dict[str, Any]:
@@ -166,3 +185,11 @@ class ChatAIHub(LeanModel):
     def lc_secrets(self) -> dict[str, str]:
         """Names of the environment's variables for the secret fields."""
         return {"client_secret": "AIHUB_CLIENT_SECRET", "password": "AIHUB_PASSWORD"}
+
+
+def _user_of(given: dict[str, Any]) -> UUID | None:
+    """Return who asks, None for nobody with an account."""
+    try:
+        return UUID(given.get("user_id", ""))
+    except ValueError:
+        return None

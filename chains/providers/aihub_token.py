@@ -36,18 +36,21 @@ class Account:
     password: str | None = None
     verify_tls: bool = True
 
-    def call(self) -> Call:
-        """Return the request for a token."""
-        form = {"grant_type": "client_credentials"}
-        if self.username and self.password:
-            form = {"grant_type": "password", "username": self.username, "password": self.password}
+    def call(self, form: dict[str, str] | None = None) -> Call:
+        """Return the request for a token: of this account, or what `form` asks for in the client's name."""
+        if form is None:
+            form = {"grant_type": "client_credentials"}
+            if self.username and self.password:
+                form = {"grant_type": "password", "username": self.username, "password": self.password}
         basic = b64encode(f"{self.client_id}:{self.client_secret}".encode()).decode()
         headers = {"Authorization": f"Basic {basic}", "traceId": uuid4().hex}
         return Call(self.token_url, headers=headers, form=form, verify_tls=self.verify_tls)
 
 
 @dataclass(frozen=True, slots=True)
-class _Token:
+class Token:
+    """A token, and the times (of the monotonic clock) when it is renewed and when it ends."""
+
     value: str
     refresh_at: float
     expires_at: float
@@ -58,8 +61,8 @@ class Tokens:
 
     def __init__(self, account: Account) -> None:
         self._account = account
-        self._token: _Token | None = None
-        self._flight: asyncio.Task[_Token] | None = None
+        self._token: Token | None = None
+        self._flight: asyncio.Task[Token] | None = None
 
     async def get(self, wire: Wire) -> str:
         """Return a token that is good for now. Raises SignInFailed or another AppError.
@@ -83,24 +86,25 @@ class Tokens:
         """Fetch a new token for the next call."""
         self._token = None
 
-    def _fly(self, wire: Wire) -> "asyncio.Task[_Token]":
+    def _fly(self, wire: Wire) -> "asyncio.Task[Token]":
         if self._flight is None or self._flight.done():
             self._flight = asyncio.create_task(self._fetch(wire), name="aihub-token")
             self._flight.add_done_callback(_note_failure)
         return self._flight
 
-    async def _fetch(self, wire: Wire) -> _Token:
+    async def _fetch(self, wire: Wire) -> Token:
         try:
             answer = await wire.json(self._account.call())
         except Refused as refusal:
             if refusal.status in (400, 401, 403):
                 raise SignInFailed from None
             raise refusal.error from None
-        self._token = _token_of(answer)
+        self._token = token_of(answer)
         return self._token
 
 
-def _token_of(answer: Any) -> _Token:
+def token_of(answer: Any) -> Token:
+    """Return the token of a sign-in server's answer. Raises ProviderBadAnswer."""
     value = answer.get("access_token") if isinstance(answer, dict) else None
     if not isinstance(value, str) or not value:
         raise ProviderBadAnswer("AI HUB's sign-in server gave no token; the operator has to check its address.")
@@ -108,9 +112,9 @@ def _token_of(answer: Any) -> _Token:
     lifetime = float(told) if isinstance(told, int | float) and told > 0 else DEFAULT_LIFETIME_SECONDS
     now = time.monotonic()
     early = lifetime * random.uniform(0.70, 0.85)  # noqa: S311  (spreads the refreshes of several workers)
-    return _Token(value, now + early, now + lifetime - min(10.0, lifetime * 0.1))
+    return Token(value, now + early, now + lifetime - min(10.0, lifetime * 0.1))
 
 
-def _note_failure(flight: "asyncio.Task[_Token]") -> None:
+def _note_failure(flight: "asyncio.Task[Token]") -> None:
     if not flight.cancelled() and (error := flight.exception()) is not None:
         log.warning("aihub_sign_in_failed", code=getattr(error, "code", type(error).__name__))

@@ -37,6 +37,8 @@ class LeanModel(BaseChatModel):
 
     model_provider: ClassVar[str]
     """The provider's name in a message's `response_metadata`."""
+    asks_as_user: ClassVar[bool] = False
+    """Whether `given` names who asks (`user_id`), for calls that are made in the user's own name."""
 
     @abstractmethod
     def _deltas(
@@ -45,7 +47,7 @@ class LeanModel(BaseChatModel):
         """Yield notices, then text as it comes, then one End. Raises an AppError.
 
         `given` are the call's own parameters, each if it is set: `temperature`, `max_tokens`, `tools`, `tool_choice`,
-        `reasoning_effort`, `request_id`.
+        `reasoning_effort`, `request_id`, `user_id`.
         """
 
     def _outside_loop(self) -> Self:
@@ -53,9 +55,11 @@ class LeanModel(BaseChatModel):
         return self
 
     def stream_messages(
-        self, messages: Sequence[BaseMessage], params: ModelParams, *, request_id: str = ""
+        self, messages: Sequence[BaseMessage], params: ModelParams, *, request_id: str = "", user_id: str = ""
     ) -> AsyncGenerator[AIMessageChunk, None]:
         """Yield an answer as LangChain's chunks; closing the generator ends the provider's request.
+
+        `user_id` reaches the models that ask in the name of whoever chats (`asks_as_user`).
 
         Where nobody listens, `astream` is left out and `_astream` read: its callbacks would be called for nobody.
         """
@@ -65,6 +69,8 @@ class LeanModel(BaseChatModel):
             chosen["temperature"] = params.temperature
         if request_id:
             chosen["request_id"] = request_id
+        if user_id and self.asks_as_user:
+            chosen["user_id"] = user_id
         stop = list(params.stop) if params.stop else None
         if _is_listened_to():
             return _messages(self.astream(list(messages), stop=stop, **chosen))

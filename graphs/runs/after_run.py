@@ -26,7 +26,7 @@ async def ask_again(
             source=start.source,
             name=start.model,
             params=params,
-            user_id=str(run.user_id),
+            user_id=str(run.user_id or ""),
             request_id=run.request_id,
         )
     except AppError as error:

@@ -3,13 +3,14 @@
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from aiohttp import web
 
 from tests.providers.base import Fault, WireServer
 from tests.providers.brain import count
+from tests.providers.oidc import EXCHANGE
 from tests.providers.vectors import vector_of
 
 TOKEN_PATH = "/realms/hub/protocol/openid-connect/token"
@@ -42,6 +43,13 @@ class AIHubServer(WireServer):
         self.tokens_issued: list[str] = []
         self.grants: list[str] = []
         self.signing_in = asyncio.Event()
+        # Token exchange: whose a sign-in provider's access token is, who of them the hub lets in, and as whom it was
+        # asked for answers.
+        self.whose: Callable[[str], str | None] = lambda token: None
+        self.barred: set[str] = set()
+        self.audience = "aihub"
+        self.asked_as: list[str] = []
+        self._owner: dict[str, str | None] = {}
         self._good: set[str] = set()
 
     @property
@@ -79,7 +87,15 @@ class AIHubServer(WireServer):
         self.grants.append(form["grant_type"])
         if form["grant_type"] == "password" and (form["username"], form["password"]) != (self.username, self.password):
             return web.json_response({"error": "invalid_grant"}, status=401)
+        owner: str | None = "the service"
+        if form["grant_type"] == EXCHANGE:
+            owner = self.whose(form["subject_token"])
+            if owner is None or form.get("audience") != self.audience:
+                return web.json_response({"error": "invalid_token", "error_description": "secret"}, status=400)
+            if owner in self.barred:
+                return web.json_response({"error": "access_denied", "error_description": "secret"}, status=403)
         token = f"token-{len(self.tokens_issued) + 1}"
+        self._owner[token] = owner
         self.tokens_issued.append(token)
         self.signing_in.set()
         async for _ in self.paced(["wait", "go"] if self.token_delay else [], None):
@@ -99,6 +115,7 @@ class AIHubServer(WireServer):
     async def chat_with(self, request: web.BaseRequest, body: Any, fault: Fault | None) -> web.StreamResponse:
         if refused := self._unknown_token(request):
             return refused
+        self.asked_as.append(str(self._owner[request.headers["Authorization"].removeprefix("Bearer ")]))
         if any(set(message) != {"role", "text"} for message in body["messages"]):
             return self.error(400, "BAD_REQUEST", "messages hold role and text")
         if len(body["messages"]) > 10 or not isinstance(body["parameters"]["maxTokens"], str):
