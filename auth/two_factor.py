@@ -1,6 +1,7 @@
 """A second factor for accounts with a password: codes of an authenticator app (TOTP, RFC 6238) and recovery codes."""
 
 import hashlib
+import io
 import secrets
 import time
 from dataclasses import dataclass
@@ -47,7 +48,9 @@ async def begin(session: AsyncSession, vault: Vault, user_id: UUID, account: str
     written = insert(SecondFactor).values(user_id=user_id, **row)
     await session.execute(written.on_conflict_do_update(index_elements=[SecondFactor.user_id], set_=row))
     uri = pyotp.TOTP(secret, interval=STEP).provisioning_uri(name=account, issuer_name=issuer)
-    return Enrolment(secret, uri, segno.make(uri, error="m").svg_inline(scale=4, border=2, dark="#000", light="#fff"))
+    drawn = io.BytesIO()
+    segno.make(uri, error="m").save(drawn, kind="svg", xmldecl=False, nl=False, border=2, dark="#000", light="#fff")
+    return Enrolment(secret, uri, drawn.getvalue().decode())
 
 
 async def confirm(session: AsyncSession, vault: Vault, user_id: UUID, code: str) -> list[str]:

@@ -6,6 +6,8 @@ import { copiedAssets, packedAssets } from "./build-plugins.ts";
 const SERVER = "http://127.0.0.1:8000";
 
 export default defineConfig({
+  // Relative: the server writes in which path the page is reached under.
+  base: "./",
   plugins: [react(), copiedAssets(), packedAssets()],
   resolve: { alias: { "@": fileURLToPath(new URL("src", import.meta.url)) } },
   server: { proxy: { "/api": SERVER, "/docs": SERVER, "/langserve": SERVER } },

@@ -1,4 +1,4 @@
-import { useNavigate } from "@tanstack/react-router";
+import { useNavigate, useSearch } from "@tanstack/react-router";
 import { AccountPage } from "@/features/account/AccountPage";
 import { useT } from "@/shared/i18n";
 import { PageHead } from "./PageHead";
@@ -6,10 +6,11 @@ import { PageHead } from "./PageHead";
 export function AccountScreen() {
   const t = useT();
   const navigate = useNavigate();
+  const { problem } = useSearch({ from: "/shell/account" });
   return (
     <>
       <PageHead title={t("account.title")} />
-      <AccountPage onLeft={() => void navigate({ to: "/sign-in" })} />
+      <AccountPage problem={problem} onLeft={() => void navigate({ to: "/sign-in" })} />
     </>
   );
 }

@@ -3,6 +3,6 @@ import { SignInPage } from "@/features/auth/SignInPage";
 
 export function SignInScreen() {
   const navigate = useNavigate();
-  const { to } = useSearch({ from: "/sign-in" });
-  return <SignInPage onDone={() => void navigate({ href: to ?? "/" })} />;
+  const { to = "/", problem } = useSearch({ from: "/sign-in" });
+  return <SignInPage to={to} problem={problem} onDone={() => void navigate({ to })} />;
 }

@@ -11,7 +11,10 @@ export function UserMenu({ onHelp }: { onHelp: () => void }) {
   const me = useMe();
   const navigate = useNavigate();
   const signOut = useSignOut();
-  const leave = () => signOut.mutate(undefined, { onSettled: () => void navigate({ to: "/sign-in" }) });
+  const leave = () => signOut.mutate(undefined, {
+      // Else the browser is on its way to the provider.
+      onSettled: (left) => void (left?.end_session_url || navigate({ to: "/sign-in" })),
+    });
   if (!me) return null;
   return (
     <div className="user-menu">

@@ -1,3 +1,4 @@
+import { ROOT } from "@/shared/root";
 import type { QueryClient } from "@tanstack/react-query";
 import {
   createRootRouteWithContext,
@@ -25,8 +26,11 @@ const rootRoute = createRootRouteWithContext<Context>()({
 const signInRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: "/sign-in",
-  validateSearch: (search: Record<string, unknown>): { to?: string } =>
-    typeof search["to"] === "string" && /^\/(?![/\\])/.test(search["to"]) ? { to: search["to"] } : {},
+  /** `to` is where one wanted to go, `problem` the code of what kept a sign-in through a provider from its end. */
+  validateSearch: ({ to, problem }: Record<string, unknown>): { to?: string; problem?: string } => ({
+    ...(typeof to === "string" && /^\/(?![/\\])/.test(to) ? { to } : {}),
+    ...(typeof problem === "string" ? { problem } : {}),
+  }),
   component: SignInScreen,
 });
 
@@ -67,7 +71,14 @@ const filesRoute = createRoute({
     typeof search["open"] === "string" ? { open: search["open"] } : {},
   component: lazyRouteComponent(() => import("./FilesScreen"), "FilesScreen"),
 });
-const accountRoute = page("/account", lazyRouteComponent(() => import("./AccountScreen"), "AccountScreen"));
+const accountRoute = createRoute({
+  getParentRoute: () => shellRoute,
+  path: "/account",
+  /** `problem` is the code of what kept an identity from being added. */
+  validateSearch: ({ problem }: Record<string, unknown>): { problem?: string } =>
+    typeof problem === "string" ? { problem } : {},
+  component: lazyRouteComponent(() => import("./AccountScreen"), "AccountScreen"),
+});
 const adminRoute = page("/admin", lazyRouteComponent(() => import("./AdminScreen"), "AdminScreen"));
 const studioRoute = page("/studio/{-$id}", lazyRouteComponent(() => import("./StudioScreen"), "StudioScreen"));
 
@@ -78,7 +89,7 @@ const routeTree = rootRoute.addChildren([
 ]);
 
 export function createAppRouter(queries: QueryClient) {
-  return createRouter({ routeTree, context: { queries }, defaultPreload: false });
+  return createRouter({ routeTree, basepath: ROOT || "/", context: { queries }, defaultPreload: false });
 }
 
 declare module "@tanstack/react-router" {

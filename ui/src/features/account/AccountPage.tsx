@@ -5,17 +5,24 @@ import { LANGUAGES, useI18n, useT, type Language } from "@/shared/i18n";
 import { useFormats } from "@/shared/i18n/format";
 import { StatsView } from "@/shared/stats/StatsView";
 import { setTheme, THEMES, useTheme } from "@/shared/theme";
+import { methodsQuery } from "@/shared/api/signIn";
 import { statsQuery } from "@/shared/api/stats";
 import { ApiKeys } from "./ApiKeys";
+import { waysToSignInQuery } from "./api";
 import { Data } from "./Data";
+import { Identities } from "./Identities";
 import { Password } from "./Password";
 import { Sessions } from "./Sessions";
+import { TwoFactor } from "./TwoFactor";
 import "./account.css";
 
 /** Who one is here, how the page looks, one's sessions, figures and data. */
-export function AccountPage({ onLeft }: { onLeft: () => void }) {
+export function AccountPage({ problem, onLeft }: { problem?: string; onLeft: () => void }) {
   const t = useT();
   const { data: stats } = useQuery(statsQuery);
+  const { data: ways } = useQuery(waysToSignInQuery);
+  const { data: methods } = useQuery(methodsQuery);
+  const hasPassword = Boolean(ways?.has_password && methods?.password);
   return (
     <div className="account">
       <Section title={t("account.profile")}>
@@ -24,9 +31,21 @@ export function AccountPage({ onLeft }: { onLeft: () => void }) {
       <Section title={t("account.appearance")}>
         <Appearance />
       </Section>
-      <Section title={t("account.changePassword")}>
-        <Password />
-      </Section>
+      {ways && methods && (methods.oidc.length > 0 || ways.identities.length > 0) && (
+        <Section title={t("account.identities")}>
+          <Identities ways={ways} problem={problem} />
+        </Section>
+      )}
+      {hasPassword && (
+        <Section title={t("account.changePassword")}>
+          <Password />
+        </Section>
+      )}
+      {ways && hasPassword && (
+        <Section title={t("twoFactor.title")}>
+          <TwoFactor ways={ways} />
+        </Section>
+      )}
       <Section title={t("account.sessions")}>
         <Sessions onLeft={onLeft} />
       </Section>
@@ -39,7 +58,7 @@ export function AccountPage({ onLeft }: { onLeft: () => void }) {
         </Section>
       )}
       <Section title={t("account.data")}>
-        <Data onLeft={onLeft} />
+        <Data hasPassword={ways?.has_password ?? true} onLeft={onLeft} />
       </Section>
     </div>
   );

@@ -6,7 +6,7 @@ import { Modal } from "@/shared/ui/Modal";
 import { collectData, useDeleteAccount } from "./api";
 
 /** Take everything along, or have it deleted. */
-export function Data({ onLeft }: { onLeft: () => void }) {
+export function Data({ hasPassword, onLeft }: { hasPassword: boolean; onLeft: () => void }) {
   const t = useT();
   const [count, setCount] = useState<number | null>(null);
   const [error, setError] = useState<unknown>(null);
@@ -36,7 +36,7 @@ export function Data({ onLeft }: { onLeft: () => void }) {
           {t("account.delete")}
         </Button>
       </div>
-      {deleting && <DeleteDialog onClose={() => setDeleting(false)} onLeft={onLeft} />}
+      {deleting && <DeleteDialog hasPassword={hasPassword} onClose={() => setDeleting(false)} onLeft={onLeft} />}
     </>
   );
 }
@@ -50,21 +50,31 @@ function save(name: string, data: object): void {
   URL.revokeObjectURL(address);
 }
 
-function DeleteDialog({ onClose, onLeft }: { onClose: () => void; onLeft: () => void }) {
+interface DeleteDialogProps {
+  hasPassword: boolean;
+  onClose: () => void;
+  onLeft: () => void;
+}
+
+function DeleteDialog({ hasPassword, onClose, onLeft }: DeleteDialogProps) {
   const t = useT();
   const remove = useDeleteAccount();
 
   function submit(event: FormEvent<HTMLFormElement>) {
     event.preventDefault();
     const password = new FormData(event.currentTarget).get("password");
-    if (typeof password === "string") remove.mutate(password, { onSuccess: onLeft });
+    remove.mutate(typeof password === "string" ? password : "", { onSuccess: onLeft });
   }
 
   return (
     <Modal title={t("account.delete")} text={t("account.deleteExplain")} onClose={onClose}>
       <form className="dialog-form" onSubmit={submit}>
         {remove.error && <ErrorNotice error={remove.error} />}
-        <Field label={t("auth.password")} name="password" type="password" autoComplete="current-password" required />
+        {hasPassword ? (
+          <Field label={t("auth.password")} name="password" type="password" autoComplete="current-password" required />
+        ) : (
+          <p>{t("account.deleteFresh")}</p>
+        )}
         <div className="dialog__actions">
           <Button onClick={onClose}>{t("app.cancel")}</Button>
           <Button type="submit" kind="danger" disabled={remove.isPending}>

@@ -32,7 +32,7 @@ export function Sessions({ onLeft }: { onLeft: () => void }) {
           </li>
         ))}
       </ul>
-      <Button onClick={() => endAll(undefined, { onSuccess: onLeft })}>{t("account.endAll")}</Button>
+      <Button onClick={() => endAll(undefined, { onSuccess: (left) => (left?.end_session_url ? location.assign(left.end_session_url) : onLeft()) })}>{t("account.endAll")}</Button>
     </>
   );
 }

@@ -5,6 +5,8 @@ import { keys } from "@/shared/api/keys";
 import type { components } from "@/shared/api/schema";
 
 type NewApiKey = components["schemas"]["ApiKeyCreate"];
+export type WaysToSignIn = components["schemas"]["WaysToSignIn"];
+export type TwoFactorSetup = components["schemas"]["TwoFactorSetup"];
 
 const PAGE = 100;
 
@@ -12,6 +14,37 @@ export const sessionsQuery = queryOptions({
   queryKey: keys.sessions,
   queryFn: ({ signal }) => take(api.GET("/api/v1/auth/sessions", { signal })),
 });
+
+export const waysToSignInQuery = queryOptions({
+  queryKey: keys.waysToSignIn,
+  queryFn: ({ signal }) => take(api.GET("/api/v1/auth/sign-in", { signal })),
+});
+
+/** A change of how one signs in; what the page shows of it is read anew. */
+function useSignInChange<Given, Told>(change: (given: Given) => Promise<Told>) {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: change,
+    onSuccess: () => queries.invalidateQueries({ queryKey: keys.waysToSignIn }),
+  });
+}
+
+export const useRemoveIdentity = () =>
+  useSignInChange((id: string) =>
+    take(api.DELETE("/api/v1/auth/identities/{identity_id}", { params: { path: { identity_id: id } } })),
+  );
+
+export const useBeginTwoFactor = () =>
+  useMutation({ mutationFn: (password: string) => take(api.POST("/api/v1/auth/two-factor", { body: { password } })) });
+
+export const useConfirmTwoFactor = () =>
+  useSignInChange((code: string) => take(api.POST("/api/v1/auth/two-factor/confirm", { body: { code } })));
+
+export const useRenewRecoveryCodes = () =>
+  useSignInChange((password: string) => take(api.POST("/api/v1/auth/two-factor/recovery-codes", { body: { password } })));
+
+export const useSwitchTwoFactorOff = () =>
+  useSignInChange((body: { password: string; code: string }) => take(api.POST("/api/v1/auth/two-factor/off", { body })));
 
 export const useChangePassword = () =>
   useMutation({

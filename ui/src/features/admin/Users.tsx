@@ -79,6 +79,7 @@ function UserRow({ user, onChange, onReset }: UserRowProps) {
         <MenuItem disabled={self} onSelect={() => onChange({ id, is_superuser: !superuser })}>
           {superuser ? t("admin.demote") : t("admin.promote")}
         </MenuItem>
+        <MenuItem onSelect={() => onChange({ id, two_factor: false })}>{t("admin.resetTwoFactor")}</MenuItem>
         <MenuItem onSelect={onReset}>{t("admin.reset")}</MenuItem>
       </Menu>
     </li>

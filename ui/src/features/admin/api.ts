@@ -38,6 +38,7 @@ export interface UserPatch {
   is_active?: boolean;
   is_superuser?: boolean;
   password?: string;
+  two_factor?: false;
 }
 
 export function usePatchUser() {

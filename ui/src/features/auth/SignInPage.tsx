@@ -1,34 +1,39 @@
+import { useQuery } from "@tanstack/react-query";
 import { useState, type FormEvent } from "react";
+import { ApiError } from "@/shared/api/errors";
+import { methodsQuery, signInAddress } from "@/shared/api/signIn";
 import { useT } from "@/shared/i18n";
-import { Button, Field } from "@/shared/ui/controls";
+import { Button, CodeField, Field } from "@/shared/ui/controls";
 import { ErrorNotice } from "@/shared/ui/ErrorNotice";
 import { Logo } from "@/shared/ui/Logo";
 import { useSignIn, useSignUp } from "./api";
 import { ForgotDialog } from "./ForgotDialog";
 import "./auth.css";
 
+interface Credentials {
+  username: string;
+  password: string;
+}
+
 const text = (form: FormData, name: string): string => {
   const value = form.get(name);
   return typeof value === "string" ? value : "";
 };
 
+interface SignInPageProps {
+  /** The page's path that follows a sign-in through a provider. */
+  to: string;
+  /** The code of what kept such a sign-in from its end. */
+  problem?: string;
+  onDone: () => void;
+}
+
 /** Sign in or register; `onDone` follows once the session is there. */
-export function SignInPage({ onDone }: { onDone: () => void }) {
+export function SignInPage({ to, problem, onDone }: SignInPageProps) {
   const t = useT();
+  const { data: methods, error } = useQuery(methodsQuery);
   const [registering, setRegistering] = useState(false);
-  const signIn = useSignIn();
-  const signUp = useSignUp();
-  const action = registering ? signUp : signIn;
-
-  function submit(event: FormEvent<HTMLFormElement>) {
-    event.preventDefault();
-    const form = new FormData(event.currentTarget);
-    const username = text(form, "username").trim();
-    const password = text(form, "password");
-    if (registering) signUp.mutate({ username, email: text(form, "email").trim(), password }, { onSuccess: onDone });
-    else signIn.mutate({ username, password }, { onSuccess: onDone });
-  }
-
+  const [credentials, setCredentials] = useState<Credentials | null>(null);
   return (
     <main className="sign-in">
       <section className="sign-in__brand" aria-hidden="true">
@@ -40,53 +45,167 @@ export function SignInPage({ onDone }: { onDone: () => void }) {
         <SamplePassage />
       </section>
       <section className="sign-in__panel">
-        <form className="sign-in__form" onSubmit={submit}>
+        <div className="sign-in__form">
           <div className="sign-in__name">
             <Logo size={28} />
             {t("app.name")}
           </div>
-          <h1>{registering ? t("auth.welcomeNew") : t("auth.welcome")}</h1>
-          {action.error && <ErrorNotice error={action.error} />}
-          <Field
-            key={registering ? "name" : "login"}
-            label={registering ? t("auth.username") : t("auth.login")}
-            name="username"
-            autoComplete="username"
-            autoCapitalize="none"
-            spellCheck={false}
-            required
-          />
-          {registering && <Field label={t("auth.email")} name="email" type="email" autoComplete="email" required />}
-          <Field
-            label={t("auth.password")}
-            name="password"
-            type="password"
-            autoComplete={registering ? "new-password" : "current-password"}
-            minLength={registering ? 8 : undefined}
-            hint={registering ? t("auth.passwordHint") : undefined}
-            required
-          />
-          <Button type="submit" kind="primary" disabled={action.isPending}>
-            {registering ? t("auth.signUp") : t("auth.signIn")}
-          </Button>
-          <OtherWays registering={registering} onSwitch={() => setRegistering(!registering)} />
-        </form>
+          <h1>{t(credentials ? "auth.codeTitle" : registering ? "auth.welcomeNew" : "auth.welcome")}</h1>
+          {problem && !credentials && <ErrorNotice error={new ApiError(401, problem, "")} />}
+          {error && <ErrorNotice error={error} />}
+          {credentials ? (
+            <CodeForm credentials={credentials} onDone={onDone} onBack={() => setCredentials(null)} />
+          ) : (
+            methods && (
+              <>
+                {methods.oidc.length > 0 && <Providers providers={methods.oidc} to={to} />}
+                {methods.oidc.length > 0 && methods.password && <p className="sign-in__or">{t("auth.or")}</p>}
+                {methods.password && (
+                  <PasswordForm
+                    registering={registering}
+                    isSecond={methods.oidc.length > 0}
+                    onDone={onDone}
+                    onCode={setCredentials}
+                  />
+                )}
+                {methods.password && (
+                  <OtherWays
+                    registering={registering}
+                    canRegister={methods.registration}
+                    onSwitch={() => setRegistering(!registering)}
+                  />
+                )}
+              </>
+            )
+          )}
+        </div>
       </section>
     </main>
   );
 }
 
-function OtherWays({ registering, onSwitch }: { registering: boolean; onSwitch: () => void }) {
+/** Where the company's people sign in: the browser goes there and comes back. */
+function Providers({ providers, to }: { providers: readonly { name: string; label: string }[]; to: string }) {
+  const t = useT();
+  return (
+    <div className="sign-in__providers">
+      {providers.map(({ name, label }) => (
+        <a key={name} className="button button--primary" href={signInAddress(name, to)}>
+          {t("auth.through", { label })}
+        </a>
+      ))}
+    </div>
+  );
+}
+
+interface PasswordFormProps {
+  registering: boolean;
+  /** Whether another way in comes first. */
+  isSecond: boolean;
+  onDone: () => void;
+  /** The password is right, and a code of the authenticator app is asked for. */
+  onCode: (credentials: Credentials) => void;
+}
+
+function PasswordForm({ registering, isSecond, onDone, onCode }: PasswordFormProps) {
+  const t = useT();
+  const signIn = useSignIn();
+  const signUp = useSignUp();
+  const action = registering ? signUp : signIn;
+  const wantsCode = action.error instanceof ApiError && action.error.code === "code_required";
+
+  function submit(event: FormEvent<HTMLFormElement>) {
+    event.preventDefault();
+    const form = new FormData(event.currentTarget);
+    const credentials = { username: text(form, "username").trim(), password: text(form, "password") };
+    if (registering) signUp.mutate({ ...credentials, email: text(form, "email").trim() }, { onSuccess: onDone });
+    else
+      signIn.mutate(credentials, {
+        onSuccess: onDone,
+        onError: (failed) => failed instanceof ApiError && failed.code === "code_required" && onCode(credentials),
+      });
+  }
+
+  return (
+    <form className="sign-in__fields" onSubmit={submit}>
+      {action.error && !wantsCode && <ErrorNotice error={action.error} />}
+      <Field
+        key={registering ? "name" : "login"}
+        label={registering ? t("auth.username") : t("auth.login")}
+        name="username"
+        autoComplete="username"
+        autoCapitalize="none"
+        spellCheck={false}
+        required
+      />
+      {registering && <Field label={t("auth.email")} name="email" type="email" autoComplete="email" required />}
+      <Field
+        label={t("auth.password")}
+        name="password"
+        type="password"
+        autoComplete={registering ? "new-password" : "current-password"}
+        minLength={registering ? 8 : undefined}
+        hint={registering ? t("auth.passwordHint") : undefined}
+        required
+      />
+      <Button type="submit" kind={isSecond ? undefined : "primary"} disabled={action.isPending}>
+        {registering ? t("auth.signUp") : t("auth.signIn")}
+      </Button>
+    </form>
+  );
+}
+
+interface CodeFormProps {
+  credentials: Credentials;
+  onDone: () => void;
+  onBack: () => void;
+}
+
+/** The second factor: a code of the authenticator app, or a recovery code. */
+function CodeForm({ credentials, onDone, onBack }: CodeFormProps) {
+  const t = useT();
+  const signIn = useSignIn();
+
+  function submit(event: FormEvent<HTMLFormElement>) {
+    event.preventDefault();
+    signIn.mutate({ ...credentials, code: text(new FormData(event.currentTarget), "code").trim() }, { onSuccess: onDone });
+  }
+
+  return (
+    <form className="sign-in__fields" onSubmit={submit}>
+      {signIn.error && <ErrorNotice error={signIn.error} />}
+      <CodeField hint={t("auth.codeHint")} />
+      <Button type="submit" kind="primary" disabled={signIn.isPending}>
+        {t("auth.signIn")}
+      </Button>
+      <p className="sign-in__other">
+        <button type="button" className="text-button" onClick={onBack}>
+          {t("auth.back")}
+        </button>
+      </p>
+    </form>
+  );
+}
+
+interface OtherWaysProps {
+  registering: boolean;
+  canRegister: boolean;
+  onSwitch: () => void;
+}
+
+function OtherWays({ registering, canRegister, onSwitch }: OtherWaysProps) {
   const t = useT();
   const [forgot, setForgot] = useState(false);
   return (
     <>
-      <p className="sign-in__other">
-        {t(registering ? "auth.haveAccount" : "auth.noAccount")}{" "}
-        <button type="button" className="text-button" onClick={onSwitch}>
-          {t(registering ? "auth.toSignIn" : "auth.toSignUp")}
-        </button>
-      </p>
+      {(canRegister || registering) && (
+        <p className="sign-in__other">
+          {t(registering ? "auth.haveAccount" : "auth.noAccount")}{" "}
+          <button type="button" className="text-button" onClick={onSwitch}>
+            {t(registering ? "auth.toSignIn" : "auth.toSignUp")}
+          </button>
+        </p>
+      )}
       {!registering && (
         <p className="sign-in__other">
           <button type="button" className="text-button" onClick={() => setForgot(true)}>

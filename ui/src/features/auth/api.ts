@@ -5,7 +5,7 @@ import { api, take } from "@/shared/api/client";
 export function useSignIn() {
   const queries = useQueryClient();
   return useMutation({
-    mutationFn: (body: { username: string; password: string }) => take(api.POST("/api/v1/auth/login", { body })),
+    mutationFn: (body: { username: string; password: string; code?: string }) => take(api.POST("/api/v1/auth/login", { body })),
     onSuccess: () => queries.clear(),
   });
 }
@@ -31,13 +31,17 @@ export const useResetPassword = () =>
     mutationFn: (body: { token: string; password: string }) => take(api.POST("/api/v1/auth/reset-password", { body })),
   });
 
-/** End this session and forget everything the page has read, drafts included. */
+/**
+ * End this session and forget everything the page has read, drafts included. A provider that the session came through
+ * is visited, so that its own session ends too.
+ */
 export function useSignOut() {
   const queries = useQueryClient();
   return useMutation({
     meta: { toast: true },
     mutationFn: () => take(api.POST("/api/v1/auth/logout", {})),
-    onSuccess: () => {
+    onSuccess: (left) => {
+      if (left?.end_session_url) location.assign(left.end_session_url);
       for (const name of Object.keys(localStorage)) if (name.startsWith("draft")) localStorage.removeItem(name);
       queries.clear();
     },

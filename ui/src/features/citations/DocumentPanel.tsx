@@ -1,3 +1,4 @@
+import { at } from "@/shared/root";
 import { useQuery } from "@tanstack/react-query";
 import { lazy, Suspense, useEffect, useRef, useState } from "react";
 import { ApiError } from "@/shared/api/errors";
@@ -30,7 +31,7 @@ export function DocumentPanel({ place, onClose }: { place: Place; onClose: () =>
         {!gone && (
           <a
             className="icon-button"
-            href={`/api/v1/files/${place.fileId}/content`}
+            href={at(`/api/v1/files/${place.fileId}/content`)}
             download={place.fileName}
             aria-label={t("citation.openFile")}
           >

@@ -1,3 +1,4 @@
+import { at } from "@/shared/root";
 import * as pdfjs from "pdfjs-dist";
 import worker from "pdfjs-dist/build/pdf.worker.min.mjs?url";
 import { useEffect, useRef, useState } from "react";
@@ -46,11 +47,11 @@ function usePdf(fileId: string): { pdf: pdfjs.PDFDocumentProxy | null; error: un
   const [error, setError] = useState<unknown>(null);
   useEffect(() => {
     const task = pdfjs.getDocument({
-      url: `/api/v1/files/${fileId}/content`,
-      cMapUrl: "/pdfjs/cmaps/",
-      standardFontDataUrl: "/pdfjs/standard_fonts/",
-      wasmUrl: "/pdfjs/wasm/",
-      iccUrl: "/pdfjs/iccs/",
+      url: at(`/api/v1/files/${fileId}/content`),
+      cMapUrl: at("/pdfjs/cmaps/"),
+      standardFontDataUrl: at("/pdfjs/standard_fonts/"),
+      wasmUrl: at("/pdfjs/wasm/"),
+      iccUrl: at("/pdfjs/iccs/"),
       enableXfa: false,
     });
     let current = true;

@@ -1,3 +1,4 @@
+import { at } from "@/shared/root";
 import { infiniteQueryOptions, keepPreviousData, useMutation, useQueryClient } from "@tanstack/react-query";
 import { api, send, take } from "@/shared/api/client";
 import { untilTitled } from "@/shared/api/conversation";
@@ -57,4 +58,4 @@ export function useImportConversation() {
 }
 
 export const exportAddress = (id: string, format: "json" | "markdown"): string =>
-  `/api/v1/conversations/${id}/export?format=${format}`;
+  at(`/api/v1/conversations/${id}/export?format=${format}`);

@@ -1,3 +1,4 @@
+import { at } from "@/shared/root";
 import { queryOptions, useMutation, useQueryClient, type QueryClient } from "@tanstack/react-query";
 import { allPages } from "@/shared/api/all";
 import { api, take } from "@/shared/api/client";
@@ -98,4 +99,4 @@ export function useAttachFile() {
   });
 }
 
-export const contentAddress = (id: string): string => `/api/v1/files/${id}/content`;
+export const contentAddress = (id: string): string => at(`/api/v1/files/${id}/content`);

@@ -1,3 +1,4 @@
+import { at } from "@/shared/root";
 import { ApiError, errorOf } from "@/shared/api/errors";
 import type { UploadedFile } from "@/shared/api/types";
 
@@ -13,7 +14,7 @@ export function upload(
 ): Promise<UploadedFile> {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
-    request.open("POST", "/api/v1/files/upload");
+    request.open("POST", at("/api/v1/files/upload"));
     request.setRequestHeader("X-Requested-With", "llama-service");
     request.upload.onprogress = ({ loaded, total }) => onSent(total > 0 ? loaded / total : 1);
     request.onerror = () => reject(new ApiError(0, "network", "The server can't be reached."));

@@ -1,3 +1,4 @@
+import { at } from "@/shared/root";
 import { useQuery } from "@tanstack/react-query";
 import { useId } from "react";
 import { useT } from "@/shared/i18n";
@@ -26,10 +27,10 @@ export function StudioPage({ conversationId, onChoose }: StudioPageProps) {
         {graph.error && <ErrorNotice error={graph.error} />}
         {graph.data && <GraphDrawing graph={graph.data} />}
         <p className="studio__links">
-          <a href="/langserve/chat/playground/">
+          <a href={at("/langserve/chat/playground/")}>
             <Icon name="link" size={16} /> {t("studio.playground")}
           </a>
-          <a href="/docs">
+          <a href={at("/docs")}>
             <Icon name="link" size={16} /> {t("studio.docs")}
           </a>
         </p>

@@ -1,9 +1,13 @@
+import { at, ROOT } from "@/shared/root";
 import createClient from "openapi-fetch";
-import { ApiError, errorOf } from "./errors";
+import { ApiError, errorOf, readError } from "./errors";
 import type { paths } from "./schema";
 
 /** A form of another site can't set this header, which is what guards the session cookie against forgery. */
 const GUARD = { "X-Requested-With": "llama-service" };
+
+/** Codes of 401 that tell of the session; the others tell of a password or a code that was typed in. */
+const SIGNED_OUT = new Set(["not_authenticated", "token_expired"]);
 
 type Listener = () => void;
 const signedOut = new Set<Listener>();
@@ -14,23 +18,24 @@ export function onSignedOut(listener: Listener): () => void {
   return () => signedOut.delete(listener);
 }
 
-/** `fetch` with the guard header, the session cookie, and failures of the network as `ApiError`. */
+/** `fetch` of a path of ours, with the guard header, the session cookie, and failures of the network as `ApiError`. */
 export async function send(input: RequestInfo | URL, init: RequestInit = {}): Promise<Response> {
   const headers = new Headers(init.headers ?? (input instanceof Request ? input.headers : undefined));
   for (const [name, value] of Object.entries(GUARD)) headers.set(name, value);
   let response: Response;
   try {
-    response = await fetch(input, { ...init, headers, credentials: "same-origin" });
+    response = await fetch(typeof input === "string" ? at(input) : input, { ...init, headers, credentials: "same-origin" });
   } catch (failure) {
     if (failure instanceof DOMException && failure.name === "AbortError") throw failure;
     throw new ApiError(0, "network", "The server can't be reached.");
   }
-  if (response.status === 401) for (const listener of signedOut) listener();
+  if (response.status === 401 && SIGNED_OUT.has((await readError(response.clone())).code))
+    for (const listener of signedOut) listener();
   return response;
 }
 
 /** The API, typed by `ui/openapi.json`, which the server itself writes. */
-export const api = createClient<paths>({ fetch: (request) => send(request) });
+export const api = createClient<paths>({ baseUrl: ROOT, fetch: (request) => send(request) });
 
 interface Answer<Data> {
   data?: Data;

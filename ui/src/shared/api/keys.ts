@@ -12,6 +12,8 @@ export const keys = {
   models: ["models"] as const,
   trace: (messageId: string) => ["trace", messageId] as const,
   sessions: ["sessions"] as const,
+  methods: ["sign-in-methods"] as const,
+  waysToSignIn: ["ways-to-sign-in"] as const,
   apiKeys: ["api-keys"] as const,
   tools: ["tools"] as const,
   mcpServers: ["mcp-servers"] as const,

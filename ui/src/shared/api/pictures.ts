@@ -1,3 +1,4 @@
+import { at } from "@/shared/root";
 import type { StoredFile } from "./types";
 
 /** Media types of pictures that models are shown. */
@@ -6,4 +7,4 @@ const VIEWABLE = new Set(["image/png", "image/jpeg", "image/webp", "image/gif"])
 export const isPicture = ({ mime }: Pick<StoredFile, "mime">): boolean => VIEWABLE.has(mime);
 
 /** Where the original bytes of a file are. */
-export const contentUrl = (fileId: string): string => `/api/v1/files/${encodeURIComponent(fileId)}/content`;
+export const contentUrl = (fileId: string): string => at(`/api/v1/files/${encodeURIComponent(fileId)}/content`);

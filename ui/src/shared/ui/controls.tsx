@@ -1,5 +1,6 @@
 import { Tooltip } from "radix-ui";
-import { useId, type ComponentProps, type ReactNode } from "react";
+import { useEffect, useId, useRef, type ComponentProps, type ReactNode } from "react";
+import { useT } from "@/shared/i18n";
 import { Icon, type IconName } from "./Icon";
 import "./ui.css";
 
@@ -62,6 +63,28 @@ export function Field({ label, hint, ...rest }: FieldProps) {
         </span>
       )}
     </div>
+  );
+}
+
+/** A field for a code of an authenticator app, ready to be typed into. */
+export function CodeField({ hint }: { hint?: string }) {
+  const t = useT();
+  const input = useRef<HTMLInputElement>(null);
+  useEffect(() => {
+    input.current?.focus();
+  }, []);
+  return (
+    <Field
+      ref={input}
+      label={t("auth.code")}
+      name="code"
+      hint={hint}
+      autoComplete="one-time-code"
+      autoCapitalize="none"
+      spellCheck={false}
+      maxLength={64}
+      required
+    />
   );
 }
 

@@ -1,0 +1,166 @@
+"""Signing in through the company's provider, and with a second factor, as people do it in a browser."""
+
+import time
+from uuid import uuid4
+
+import pyotp
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.conftest import Database
+from tests.e2e.axe import accessible
+from tests.e2e.conftest import OpenPage, Watch, shot
+from tests.integration.api.test_two_factor import switch_on
+from tests.providers import OidcServer
+from tests.support import Person
+
+pytestmark = [pytest.mark.e2e, pytest.mark.newest]
+PHONE = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"}
+
+
+@pytest.fixture
+def member(company: OidcServer, watch: Watch) -> str:
+    """The name of somebody of the company who was never here."""
+    company.reset()
+    watch.origins.add(company.origin)
+    name = f"m{uuid4().hex[:10]}"
+    company.members.clear()
+    company.join(name)
+    return name
+
+
+async def through_company(page: Page, name: str) -> None:
+    await page.get_by_role("link", name="Continue with Company account").click()
+    await page.get_by_role("button", name=name).click()
+
+
+async def sign_out(page: Page, name: str) -> None:
+    await page.get_by_role("button", name=name).click()
+    await page.get_by_role("menuitem", name="Sign out").click()
+
+
+async def test_the_company_signs_in_and_out(open_page: OpenPage, company: OidcServer, member: str) -> None:
+    # Where one wanted to go is where one comes out.
+    page = await open_page(path="/files")
+    await expect(page.get_by_role("heading", name="Welcome back")).to_be_visible()
+    await accessible(page)
+    await shot(page, "sign-in-company-1280-light")
+    await through_company(page, member)
+    await expect(page.get_by_role("heading", name="Files")).to_be_visible()
+    assert page.url.endswith("/files")
+
+    await page.goto("/account")
+    await expect(page.get_by_role("heading", name="Company sign-in")).to_be_visible()
+    await expect(page.locator(".session", has_text="Company account")).to_contain_text(f"{member}@company.example")
+    # There is no password to change, to prove, or to be left with.
+    await expect(page.get_by_role("heading", name="Change password")).to_have_count(0)
+    await expect(page.get_by_role("heading", name="Two-factor sign-in")).to_have_count(0)
+    await expect(page.get_by_role("button", name="Remove Company account")).to_have_count(0)
+    await accessible(page)
+    await shot(page, "account-company-1280-light")
+
+    await sign_out(page, member)
+    await expect(page.get_by_role("heading", name="Welcome back")).to_be_visible()
+    assert company.end_sessions(member) == []
+
+
+async def test_what_went_wrong_is_said(open_page: OpenPage, member: str, anna: Person, company: OidcServer) -> None:
+    page = await open_page(path="/sign-in")
+    await through_company(page, "Cancel")
+    await expect(page.get_by_role("alert")).to_contain_text("may not use this")
+    company.spoil = lambda claims: claims.update(nonce="another")
+    await through_company(page, member)
+    await expect(page.get_by_role("alert")).to_contain_text("could not be completed")
+    company.reset()
+    company.join("namesake", email=anna.email)
+    await through_company(page, "namesake")
+    await expect(page.get_by_role("alert")).to_contain_text("already")
+    await shot(page, "sign-in-problem-1280-light")
+
+
+async def test_the_owner_adds_the_company_and_takes_it_away(open_page: OpenPage, member: str, anna: Person) -> None:
+    page = await open_page(anna, path="/account")
+    await page.get_by_role("link", name="Add Company account").click()
+    await page.get_by_role("button", name=member).click()
+    row = page.locator(".session", has_text=f"{member}@company.example")
+    await expect(row).to_be_visible()
+    await row.get_by_role("button", name="Remove Company account").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Remove").click()
+    await expect(page.get_by_role("dialog")).to_have_count(0)
+    await expect(row).to_have_count(0)
+
+
+async def test_on_a_phone_in_russian(open_page: OpenPage, member: str) -> None:
+    page = await open_page(path="/sign-in", locale="ru-RU", **PHONE)
+    await expect(page.get_by_role("link", name="Войти через Company account")).to_be_visible()
+    await accessible(page)
+    await shot(page, "sign-in-company-390-dark-ru")
+    assert await page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    await page.get_by_role("link", name="Войти через Company account").click()
+    await page.get_by_role("button", name=member).click()
+    await expect(page.get_by_role("textbox")).to_be_visible()
+
+
+async def test_an_account_is_deleted_without_a_password(open_page: OpenPage, member: str) -> None:
+    page = await open_page(path="/account")
+    await through_company(page, member)
+    await page.get_by_role("button", name="Delete my account").click()
+    dialog = page.get_by_role("dialog")
+    await expect(dialog).to_contain_text("within the last ten minutes")
+    await dialog.get_by_role("button", name="Delete my account").click()
+    await expect(page.get_by_role("heading", name="Welcome back")).to_be_visible()
+
+
+async def test_a_second_factor_is_set_up_and_asked_for(open_page: OpenPage, anna: Person) -> None:
+    page = await open_page(anna, path="/account")
+    await page.get_by_role("button", name="Switch on").click()
+    dialog = page.get_by_role("dialog")
+    await dialog.get_by_label("Password").fill(anna.password)
+    await dialog.get_by_role("button", name="Next").click()
+    picture = dialog.get_by_alt_text("QR code for the authenticator app")
+    await expect(picture).to_be_visible()
+    assert await picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
+    await accessible(page)
+    await shot(page, "two-factor-set-up-1280-light")
+    totp = pyotp.TOTP((await dialog.locator(".key code").inner_text()).replace(" ", ""))
+    await dialog.get_by_label("Code").fill("000000")
+    await dialog.get_by_role("button", name="Switch on").click()
+    await expect(dialog.get_by_role("alert")).to_contain_text("not right")
+    await dialog.get_by_label("Code").fill(totp.at(for_time=int(time.time()), counter_offset=-1))
+    await dialog.get_by_role("button", name="Switch on").click()
+    codes = dialog.locator(".recovery-codes code")
+    await expect(codes).to_have_count(10)
+    code = await codes.first.inner_text()
+    await accessible(page)
+    await shot(page, "two-factor-codes-1280-light")
+    await dialog.get_by_role("button", name="Done").click()
+    await expect(page.get_by_text("On. 10 recovery codes are left.")).to_be_visible()
+
+    await sign_out(page, anna.name)
+    await page.get_by_label("Username or e-mail").fill(anna.name)
+    await page.get_by_label("Password").fill(anna.password)
+    await page.get_by_role("button", name="Sign in").click()
+    await expect(page.get_by_role("heading", name="Two-factor sign-in")).to_be_visible()
+    await expect(page.get_by_label("Code")).to_be_focused()
+    await accessible(page)
+    await shot(page, "two-factor-code-1280-light")
+    await page.get_by_label("Code").fill("000000")
+    await page.get_by_label("Code").press("Enter")
+    await expect(page.get_by_role("alert")).to_be_visible()
+    await page.get_by_label("Code").fill(code)
+    await page.get_by_label("Code").press("Enter")
+    await expect(page.get_by_role("button", name=anna.name)).to_be_visible()
+    await page.goto("/account")
+    await expect(page.get_by_text("On. 9 recovery codes are left.")).to_be_visible()
+
+
+async def test_an_administrator_resets_it(open_page: OpenPage, anna: Person, boris: Person, database: Database) -> None:
+    await switch_on(anna)
+    database.execute("UPDATE users SET is_superuser = true WHERE username = %s", [boris.name])
+    page = await open_page(boris, path="/admin")
+    await page.get_by_label("Search users").fill(anna.name)
+    await page.get_by_role("button", name=f"Actions for {anna.name}").click()
+    await page.get_by_role("menuitem", name="Reset two-factor sign-in").click()
+    await expect(page.get_by_role("menuitem")).to_have_count(0)
+    await anna.sign_in()
+    assert (await anna.get("/auth/sign-in"))["two_factor"] is False
