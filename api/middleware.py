@@ -62,6 +62,8 @@ class RequestMiddleware:
                 headers.setdefault("X-Content-Type-Options", "nosniff")
                 headers.setdefault("Referrer-Policy", "no-referrer")
                 headers.setdefault("X-Frame-Options", "DENY")
+                if headers.get("content-type", "").startswith("text/event-stream"):
+                    headers.setdefault("X-Accel-Buffering", "no")  # nginx: hand each event on at once
             await send(message)
 
         OPEN.inc()
