@@ -53,12 +53,8 @@ async def methods(state: State) -> SignInMethods:
     )
 
 
-@router.get(
-    "/oidc/{name}/login",
-    status_code=302,
-    response_class=RedirectResponse,
-    responses=responses(errors.NotFound, errors.Forbidden, errors.NotAuthenticated, errors.DependencyUnavailable),
-)
+# Both are a browser's way, redirects without a body: no operation of the API that a program would call.
+@router.get("/oidc/{name}/login", include_in_schema=False)
 async def oidc_login(
     name: str,
     request: Request,
@@ -97,12 +93,7 @@ async def oidc_login(
     return answer
 
 
-@router.get(
-    "/oidc/{name}/callback",
-    status_code=302,
-    response_class=RedirectResponse,
-    responses=responses(errors.NotFound),
-)
+@router.get("/oidc/{name}/callback", include_in_schema=False)
 async def oidc_callback(
     name: str,
     request: Request,
