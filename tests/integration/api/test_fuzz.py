@@ -25,7 +25,7 @@ CHECKS = (
 )
 # Where a variable of the environment says "CI", hypothesis loads settings of its own, and they replace the health
 # checks that the command line suppresses: a passing run then fails on how many examples were filtered out.
-PROGRAM = "import hypothesis as h; h.settings.load_profile('default'); from schemathesis.cli import main; main()"
+PROGRAM = "import hypothesis as h, schemathesis.cli as cli; h.settings.load_profile('default'); cli.schemathesis()"
 # They end the session that everything else is asked in.
 ENDS_THE_SESSION = ("/api/v1/auth/logout", "/api/v1/auth/sessions/{session_id}")
 
