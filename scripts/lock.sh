@@ -12,3 +12,8 @@ lock dev --extra embedded --group demo-model --group build --group dev
 lock run --extra embedded --group demo-model --group build -c requirements/dev.txt
 lock server -c requirements/dev.txt
 lock studio --extra embedded --group demo-model --group build --group dev --group studio
+# Programs that the tests ask /v1 with, each in an environment of its own: their own dependencies need not agree with ours.
+for program in llm aider-chat; do
+  echo "$program" | uv pip compile - --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+    --custom-compile-command "make lock" --quiet -o "requirements/client-$program.txt"
+done
