@@ -17,7 +17,7 @@ from auth.provider_tokens import came_through
 from auth.tokens import Account, Caller, Tokens
 from auth.users import UserManager
 from graphs.runs.start import TurnCaller
-from llama_service.errors import Forbidden, NotAuthenticated, ScopeMissing, SecondFactorRequired
+from llama_service.errors import BadRequest, Forbidden, NotAuthenticated, ScopeMissing, SecondFactorRequired
 from llama_service.settings import Settings
 
 COOKIE = "llama_session"
@@ -25,6 +25,7 @@ KEY_HEADER = "x-api-key"
 MARK = "x-requested-with"
 MARK_VALUE = "llama-service"
 _SAFE = {"GET", "HEAD", "OPTIONS"}
+_KEY_NAMES = {"key", "api_key", "api-key", "apikey", "x-api-key", "token", "access_token"}
 
 # For Swagger's Authorize; the header itself is read below, so that errors come in our envelope.
 _scheme = OAuth2PasswordBearer(tokenUrl="/api/v1/auth/login", auto_error=False)
@@ -76,8 +77,11 @@ def is_cross_site(request: Request) -> bool:
 def token_of(request: Request) -> str | None:
     """Return the request's token or API key: the bearer's, `x-api-key`, else the session cookie of our own page.
 
-    Raises Forbidden for a request with the cookie that another site may have caused.
+    Raises Forbidden for a request with the cookie that another site may have caused, BadRequest for a key in the
+    address, where every proxy would keep it.
     """
+    if any(keys.is_key(value) for name, value in request.query_params.multi_items() if name.lower() in _KEY_NAMES):
+        raise BadRequest("A key in the address is not taken: it would be in logs. Revoke it; send keys as a header.")
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and token:
         return token.strip()

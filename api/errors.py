@@ -20,6 +20,8 @@ from llama_service import errors
 from llama_service.errors import AppError
 from persistence.session import DATABASE_AWAY
 
+# Addresses that only programs ask: what is not there is told as an error, never as a page.
+APIS = ("api/", "v1/", "langgraph/")
 log = structlog.get_logger(__name__)
 
 _METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
@@ -103,7 +105,7 @@ def wrong_method(request: Request) -> Response:
     """
     *own, last = request.app.routes
     allowed = _literal(request) or _methods(request, own)
-    if not allowed and path_of(request).startswith("/api/"):
+    if not allowed and path_of(request)[1:].startswith(APIS):
         return respond(errors.NotFound(), request)
     answer = respond(errors.MethodNotAllowed(), request)
     answer.headers["Allow"] = ", ".join(allowed or _methods(request, [last]))

@@ -22,7 +22,7 @@ async def send_reset(settings: Settings, address: str, token: str) -> None:
     message = EmailMessage()
     message["From"], message["To"] = settings.mail_from, address
     message["Subject"] = "A new password"
-    base = settings.public_url or f"http://{settings.host}:{settings.port}"
+    base = settings.public_url or f"http://{settings.authority}{settings.root_path}"
     message.set_content(
         f"Open this link within an hour to set a new password:\n\n{base}/reset-password#{token}\n\n"
         "If you did not ask for it, nothing has to be done.\n"

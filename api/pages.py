@@ -6,12 +6,13 @@ from pathlib import Path
 from fastapi import FastAPI, Request
 from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 
+from api.errors import APIS
 from api.middleware import PAGE_POLICY
 from llama_service.errors import MethodNotAllowed, NotFound
 
 # The page's router (ui/src/app/router.tsx) knows these; anything else that is no file is not found.
 _PAGES = re.compile(r"(c/[^/]+|files|sign-in|account|admin|studio(/[^/]+)?|reset-password)?/?")
-_FOR_PROGRAMS = ("api/", "langserve/", "langgraph/", "v1/", "assets/", "docs-assets/")
+_FOR_PROGRAMS = (*APIS, "langserve/", "assets/", "docs-assets/")
 _FOREVER = "public, max-age=31536000, immutable"
 _ENCODINGS = (("br", ".br"), ("gzip", ".gz"))
 _TYPES = {
@@ -82,7 +83,7 @@ def install(app: FastAPI, configured: Path | None, root: str) -> None:
             return _send(found, request, _FOREVER if path.startswith("assets/") else "no-cache")
         if _is_for_a_person(path, request):
             return page.answer(status=404)
-        if path.startswith("api/"):
+        if path.startswith(APIS):
             # It matched here because of its method alone, or not even so; who answers for it tells which.
             raise MethodNotAllowed
         raise NotFound

@@ -4,6 +4,7 @@ import asyncio
 
 from sqlalchemy import select
 
+from auth import two_factor
 from auth.passwords import PasswordHasher
 from auth.schemas import UserCreate
 from auth.users import UserManager
@@ -24,6 +25,21 @@ def create_admin(settings: Settings, username: str, email: str, password: str) -
     Raises ValidationFailed for a password that is too weak.
     """
     return asyncio.run(_create_admin(settings, username, email, password))
+
+
+def reset_two_factor(settings: Settings, username: str) -> bool:
+    """Switch off the second factor of an account; return False where there is no such account, or none is on."""
+    return asyncio.run(_reset_two_factor(settings, username))
+
+
+async def _reset_two_factor(settings: Settings, username: str) -> bool:
+    database = Database(settings.postgres, 1)
+    try:
+        async with database.transaction() as session:
+            user = await UserManager(session, PasswordHasher()).user_db.get_by_name(username)
+            return user is not None and await two_factor.switch_off(session, user.id)
+    finally:
+        await database.close()
 
 
 async def _has_admin(settings: Settings) -> bool:

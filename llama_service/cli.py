@@ -1,4 +1,4 @@
-"""The command line: `llama-service up | serve | worker | migrate | create-admin | reindex`.
+"""The command line: `llama-service up | serve | worker | migrate | create-admin | reset-two-factor | reindex`.
 
 The kernel imports nothing of the layers above it: they are called by name.
 """
@@ -138,6 +138,15 @@ def create_admin(
     typer.echo(f"Created the administrator {username}.")
     if password is None:
         typer.echo(f"Password: {chosen}  (shown only now)")
+
+
+@app.command("reset-two-factor")
+def reset_two_factor(username: Annotated[str, typer.Argument(help="Name or e-mail address of the account.")]) -> None:
+    """Let somebody in again who has lost phone and recovery codes: the password alone is enough from now on."""
+    settings = _ready()
+    if not _upper("auth.admin", "reset_two_factor")(settings, username):
+        _fail(f"there is no user {username!r} with two-factor sign-in")
+    typer.echo(f"Two-factor sign-in of {username} is off.")
 
 
 @app.command()

@@ -244,12 +244,19 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _somebody_can_sign_in(self) -> "Settings":
+    def _belongs_together(self) -> "Settings":
         if not self.password_sign_in and not self.oidc:
             raise ValueError("PASSWORD_SIGN_IN=false: only where OIDC__<name>__ISSUER names a sign-in provider")
+        if self.public_url and not self.public_url.endswith(self.root_path):
+            raise ValueError(f"PUBLIC_URL={self.public_url}: it ends with ROOT_PATH ({self.root_path})")
         if self.aihub_as_user and self.aihub_as_user not in self.oidc:
             raise ValueError(f"AIHUB_AS_USER={self.aihub_as_user}: the <name> of one that OIDC__<name>__ISSUER sets")
         return self
+
+    @property
+    def authority(self) -> str:
+        """Host and port that are listened at, as an address has them."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @property
     def max_filesize_bytes(self) -> int:

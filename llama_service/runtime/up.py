@@ -97,7 +97,7 @@ async def _watch(children: Sequence[Child], code: Snapshot, *, reload: bool) -> 
 
 
 def _welcome(settings: Settings, password_file: Path, *, first_start: bool) -> Panel:
-    lines = [f"Address   {service_url(settings)}"]
+    lines = [f"Address   {service_url(settings)}{settings.root_path}"]
     if password_file.exists() and first_start:
         lines += [f"Name      {ADMIN_NAME}", f"Password  {password_file.read_text().strip()}"]
         lines.append(f"          (kept in {password_file})")

@@ -98,7 +98,7 @@ class OidcServer:
                 web.get(f"{wire}/logout", self._logout),
             ]
         )
-        self._runner = web.AppRunner(app)
+        self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self._port)
         await site.start()

@@ -1,7 +1,9 @@
 """API keys: shown once, good for what their scopes cover, on every door, and at an end at once."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -189,3 +191,34 @@ async def test_langserve_takes_a_key(anna: Person, server: Server, openai: OpenA
         assert answer.json()["output"] == "Hello, chain."
         refused = await client.post("/langserve/chat/invoke", json=body, headers={"x-api-key": other["key"]})
         assert (refused.status_code, envelope(refused)["code"]) == (403, "scope_missing")
+
+
+async def test_a_key_in_an_address_is_refused_and_not_logged(
+    anna: Person, server: Server, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    key = (await make_key(anna, "conversations:read", "chat"))["key"]
+    async with httpx.AsyncClient(base_url=server.url) as client:
+        for name in ("api_key", "access_token", "x-api-key", "key"):
+            for path in ("/api/v1/conversations", "/v1/models", "/api/v1/files"):
+                answer = await client.get(path, params={name: key})
+                assert (answer.status_code, answer.json()["error"]["code"]) == (400, "bad_request")
+        # A search for what looks like one is none.
+        found = await anna.http.get("/conversations", params={"q": "ls_la"})
+        assert found.status_code == 200
+    written = capfd.readouterr()
+    assert key[:12] not in written.out + written.err + caplog.text
+
+
+async def test_a_flood_of_wrong_keys_keeps_nobody_out(anna: Person, server: Server) -> None:
+    key = (await make_key(anna, "conversations:read"))["key"]
+    limits = httpx.Limits(max_connections=100)
+    async with httpx.AsyncClient(base_url=server.url, limits=limits, timeout=60) as client:
+
+        async def ask(given: str) -> int:
+            return (await client.get("/api/v1/conversations", headers={"x-api-key": given})).status_code
+
+        wrong = [f"ls_{uuid4().hex}" for _ in range(1000)]
+        asked = [given for index, given in enumerate(wrong) for given in ([given, key] if index % 10 == 0 else [given])]
+        told = await asyncio.gather(*map(ask, asked))
+    assert [status for given, status in zip(asked, told, strict=True) if given == key] == [200] * 100
+    assert {status for given, status in zip(asked, told, strict=True) if given != key} == {401}

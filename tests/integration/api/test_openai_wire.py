@@ -444,6 +444,15 @@ async def test_leaving_ends_the_providers_request(client: sdk.AsyncOpenAI, opena
 
 async def test_a_wrong_method_is_told_in_the_same_shape(server: Server, key: str) -> None:
     async with httpx.AsyncClient(base_url=server.url, headers={"Authorization": f"Bearer {key}"}) as client:
-        refused = await client.post("/v1/models")
-    assert (refused.status_code, refused.headers["Allow"]) == (405, "GET")
-    assert set(refused.json()["error"]) == {"message", "type", "param", "code"}
+        for method, path, allowed in (
+            ("POST", "/v1/models", "GET"),
+            ("GET", "/v1/chat/completions", "POST"),
+            ("GET", "/v1/responses", "POST"),
+            ("DELETE", "/v1/embeddings", "POST"),
+        ):
+            refused = await client.request(method, path)
+            assert (refused.status_code, refused.headers["Allow"]) == (405, allowed), path
+            assert set(refused.json()["error"]) == {"message", "type", "param", "code"}
+        for method in ("GET", "POST"):
+            unknown = await client.request(method, "/v1/nowhere", headers={"Accept": "text/html"})
+            assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "not_found")

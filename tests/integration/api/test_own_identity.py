@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
 import pytest
@@ -13,6 +14,7 @@ from tests.integration.api.test_oidc import Browser
 from tests.providers import AIHubServer, OidcServer
 from tests.support import Person, Server, serving
 
+SECRET_FIELDS = {"code", "code_verifier", "refresh_token", "subject_token"}
 GUARD = {"X-Requested-With": "llama-service"}
 
 
@@ -184,3 +186,46 @@ async def test_a_provider_that_is_away_for_a_moment_is_told_as_such(
     assert await ask(member) == (503, "dependency_unavailable")
     company.reset()
     assert (await ask(member))[0] == 200
+
+
+async def test_no_secret_of_a_sign_in_is_logged(
+    member: Browser,
+    company: OidcServer,
+    aihub: AIHubServer,
+    database: Database,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Codes, states, tokens of either server and secrets: on the good way, at a refusal, and at a failure."""
+    name = await name_of(member)
+    company.requests.clear()
+    page = await member.to_provider()
+    address = await member.at_provider(page, name)
+    await member.back(address)
+    await member.back(address)  # the code is spent
+    await ask(member)
+    database.execute(
+        "UPDATE provider_sessions SET access_expires_at = clock_timestamp()"
+        " WHERE user_id = (SELECT id FROM users WHERE username = %s)",
+        [name],
+    )
+    company.token_error = (400, {"error": "invalid_client", "error_description": "the secret is wrong"})
+    await ask(member)
+    company.reset()
+    aihub.barred.add(name)
+    aihub.revoke()
+    await ask(member)
+    await member.sign_out()
+    secrets = {value for _, form in company.requests for field, value in form.items() if field in SECRET_FIELDS}
+    secrets |= set(aihub.tokens_issued) | {company.client_secret, aihub.client_secret}
+    secrets |= {value for values in parse_qs(urlsplit(address).query).values() for value in values if len(value) > 20}
+    secrets -= {company.issuer}
+    assert len(secrets) > 6
+    written = capfd.readouterr()
+    # The browser of this test is httpx in the same process, and logs the addresses that it opens.
+    logged = [record.getMessage() for record in caplog.records if record.name != "httpx"]
+    printed = [line for line in (written.out + written.err).splitlines() if "HTTP Request" not in line]
+    everything = "\n".join(logged + printed)
+    for told in ("oidc_sign_in_failed", "provider_refused", "aihub_exchange_refused"):
+        assert told in everything
+    assert [secret for secret in secrets if secret in everything] == []
