@@ -61,8 +61,10 @@ def create_app(settings: Settings, chat_graph: Builder = builder) -> FastAPI:
     app.state.chat_graph = chat_graph
     app.state.recent_errors = RecentErrors()
     errors.install(app)
+    # Routes are tried one after the other, so what models are asked by comes first.
+    app.include_router(openai.router)
+    app.include_router(openai_responses.router)
     api = APIRouter(prefix=PREFIX)
-    # The first match wins, so the chat comes first.
     for module in (
         chat,
         auth,
@@ -84,8 +86,6 @@ def create_app(settings: Settings, chat_graph: Builder = builder) -> FastAPI:
     app.include_router(api)
     app.include_router(health.router)
     app.include_router(agent_server.router)
-    app.include_router(openai.router)
-    app.include_router(openai_responses.router)
     langserve.install(app)
     description.install(app)
     pages.install(app, settings.ui_dir, settings.root_path)
