@@ -15,6 +15,7 @@ import pytest
 from llama_service.runtime.chroma import EmbeddedChroma
 from llama_service.runtime.http import get
 from llama_service.runtime.process import base_environment, free_port
+from tests.integration.api.test_two_factor import switch_on
 from tests.providers import OllamaServer, OpenAIServer
 from tests.support import Person, Server, eventually, new_database
 
@@ -23,7 +24,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 ADDRESS = "http://127.0.0.1:8000"
 # Each is run below, by the test that is named so.
-RUN_BELOW = {"serve --workers N", "worker", "migrate", "create-admin", "reindex", "up"}
+RUN_BELOW = {"serve --workers N", "worker", "migrate", "create-admin", "reset-two-factor NAME", "reindex", "up"}
 
 
 def blocks(language: str) -> list[str]:
@@ -155,6 +156,8 @@ class Operator:
 
 @pytest.fixture
 def operator(command: Path, postgres: str, chroma: EmbeddedChroma, ollama: OllamaServer, tmp_path: Path) -> Operator:
+    (sign_in,) = blocks("env")
+    (tmp_path / ".env").write_text(sign_in, encoding="utf-8")
     return Operator(
         command,
         tmp_path,
@@ -181,7 +184,10 @@ async def _answers(url: str) -> bool:
 
 
 async def test_the_commands_of_an_installation(operator: Operator, ollama: OllamaServer) -> None:
-    """migrate, create-admin, serve --workers N, worker and reindex, in the order in which an operator types them."""
+    """migrate, create-admin, serve --workers N, worker, reindex, reset-two-factor, as an operator types them.
+
+    The sign-in provider of the README's example reaches each worker.
+    """
     await operator.run("migrate")
     await operator.run("migrate")
     secret = "an operator's passphrase"
@@ -200,6 +206,11 @@ async def test_the_commands_of_an_installation(operator: Operator, ollama: Ollam
             assert "1" in await operator.run("reindex")
             answer = await chief.ask("How high is the tower of the harbour?", file_ids=[file["id"]])
             assert [source["file_name"] for source in answer["sources"]] == ["tower.txt"]
+            methods = await chief.get("/auth/methods")
+            assert methods["oidc"] == [{"name": "company", "label": "Company account"}]
+            await switch_on(chief)
+            assert "is off" in await operator.run("reset-two-factor", "chief")
+            await chief.sign_in()
         finally:
             await chief.close()
 
