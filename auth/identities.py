@@ -53,8 +53,9 @@ async def account_of(session: AsyncSession, name: str, provider: OidcProvider, c
         session.add(Identity(user_id=user.id, provider=name, subject=subject, email=email))
     if not user.is_active:
         raise SignInDenied("This account is switched off; ask an administrator.")
-    if provider.admin_roles:
-        user.is_superuser = bool(roles & set(provider.admin_roles))
+    if provider.admin_roles and user.is_superuser != (is_admin := bool(roles & set(provider.admin_roles))):
+        user.is_superuser = is_admin
+        log.warning("administrator_by_role", provider=name, user_id=str(user.id), is_superuser=is_admin)
     await session.flush()
     return user
 

@@ -28,6 +28,7 @@ from llama_service.errors import (
     AppError,
     BadRequest,
     Conflict,
+    DependencyUnavailable,
     NotAuthenticated,
     NotFound,
     SignInDenied,
@@ -79,7 +80,12 @@ async def oidc_login(
         "link": str(visitor.user.id) if link and visitor else "",
         "until": (datetime.now(UTC) + ATTEMPT_LIFETIME).isoformat(),
     }
-    answer = RedirectResponse(await client.authorization_url(attempt, _callback_address(request, state, name)), 302)
+    try:
+        address = await client.authorization_url(attempt, _callback_address(request, state, name))
+    except DependencyUnavailable as away:
+        # A person has followed a link: the page says it, as it does for what fails on the way back.
+        return RedirectResponse(f"{state.settings.root_path}/sign-in?problem={away.code}", 302)
+    answer = RedirectResponse(address, 302)
     answer.headers["Cache-Control"] = "no-store"
     answer.set_cookie(
         _cookie_of(attempt.state),
@@ -170,13 +176,9 @@ async def _signed_in(
     if not kept:
         raise SignInFailed
     await client.check_issuer(iss)
-    if error is not None:
-        raise (
-            SignInDenied("The sign-in was cancelled or refused by the provider.")
-            if (error == "access_denied")
-            else SignInFailed
-        )
-    if not code:
+    if error == "access_denied":
+        raise SignInDenied("The sign-in was cancelled or refused by the provider.")
+    if error is not None or not code:
         raise SignInFailed
     attempt = Attempt(kept["state"], kept["nonce"], kept["verifier"])
     redirect_uri = _callback_address(request, state, client.name)

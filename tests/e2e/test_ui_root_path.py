@@ -74,10 +74,10 @@ async def test_everything_lies_under_the_path(
 
 async def test_a_password_leads_back_too(open_page: OpenPage, below: Server) -> None:
     person = await Person.join(f"{below.url}/ai")
-    page = await open_page(base_url=below.url, path="/ai/account")
+    page = await open_page(base_url=below.url, path="/ai/files?open=nothing")
     await page.get_by_label("Username or e-mail").fill(person.name)
     await page.get_by_label("Password").fill(person.password)
     await page.get_by_role("button", name="Sign in").click()
-    await expect(page.get_by_role("heading", name="Profile")).to_be_visible()
-    assert urlsplit(page.url).path == "/ai/account"
+    await page.wait_for_url("**/ai/files?open=nothing")
+    await expect(page.get_by_role("heading", name="Files")).to_be_visible()
     await person.close()

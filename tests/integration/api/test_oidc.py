@@ -283,6 +283,13 @@ async def test_a_provider_in_trouble_is_no_refusal(
     assert problem(await browse().sign_in(member)) == "dependency_unavailable"
 
 
+async def test_a_provider_that_is_away_is_said_by_the_page(strict: Server) -> None:
+    async with httpx.AsyncClient(base_url=strict.url) as http:
+        answer = await http.get("/api/v1/auth/oidc/away/login")
+        assert problem(answer.headers["location"]) == "dependency_unavailable"
+        assert (await http.post("/api/v1/auth/oidc/away/logout", data={"logout_token": "x"})).status_code == 503
+
+
 async def test_an_unknown_provider_is_not_found(server: Server) -> None:
     async with httpx.AsyncClient(base_url=server.url) as http:
         for path in ("login", "callback"):
@@ -397,7 +404,7 @@ async def strict(settings: Settings, company: OidcServer) -> AsyncIterator[Serve
     made = load_settings(
         _env_file=None,
         **settings.model_dump(exclude={"oidc", "password_sign_in", "inline_worker"}, exclude_unset=True),
-        oidc={"company": rules},
+        oidc={"company": rules, "away": company.settings(issuer="http://127.0.0.1:9/realms/away")},
         password_sign_in=False,
         inline_worker=False,
     )
