@@ -62,8 +62,9 @@ def create_app(settings: Settings, chat_graph: Builder = builder) -> FastAPI:
     app.state.recent_errors = RecentErrors()
     errors.install(app)
     # Routes are tried one after the other, so what models are asked by comes first.
-    app.include_router(openai.router)
+    app.include_router(openai.answers_router)
     app.include_router(openai_responses.router)
+    app.include_router(openai.router)
     api = APIRouter(prefix=PREFIX)
     for module in (
         chat,

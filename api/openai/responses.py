@@ -14,9 +14,10 @@ import structlog
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
-from api.deps import CurrentUser, State
+from api.deps import State
 from api.errors import request_id_of
 from api.openai.answers import Answer
+from api.openai.asker import Asker, AskerRoute
 from api.openai.errors import PREFIX, error_body
 from api.openai.routes import answer_to
 from api.openai.schemas import ChatCompletionRequest, Message, Metadata, Strict, refuse_others
@@ -25,7 +26,7 @@ from chains.types import ReasoningEffort
 from llama_service.errors import AppError
 from llama_service.ids import new_id
 
-router = APIRouter(prefix=PREFIX, include_in_schema=False)
+router = APIRouter(prefix=PREFIX, include_in_schema=False, route_class=AskerRoute)
 log = structlog.get_logger(__name__)
 
 # What changes nothing at these values; at any other, it would be swallowed.
@@ -129,10 +130,10 @@ class ResponseRequest(BaseModel):
 
 @router.post("/responses", response_model=None)
 async def create_response(
-    body: ResponseRequest, request: Request, user: CurrentUser, state: State
+    body: ResponseRequest, request: Request, asker: Asker, state: State
 ) -> dict[str, Any] | EventStream:
     """Answer, whole or as events; see `chat_completions`, which does the same in the older shape."""
-    answer = await answer_to(body.chat, user.id, request_id_of(request), state)
+    answer = await answer_to(body.chat, asker, request_id_of(request), state)
     told = _Response(body, answer)
     if body.stream:
         return EventStream(told.events())

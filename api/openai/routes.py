@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing
 from typing import Any, get_args
 from uuid import UUID
@@ -17,6 +17,7 @@ from api.deps import CurrentUser, State
 from api.errors import request_id_of
 from api.openai import kept
 from api.openai.answers import Answer, KeptAnswer, PassingAnswer, whole
+from api.openai.asker import Asker, AskerRoute
 from api.openai.errors import PREFIX, error_body
 from api.openai.retrieval import Grounding, grounded
 from api.openai.schemas import ChatCompletionRequest, EmbeddingRequest
@@ -29,6 +30,7 @@ from llama_service.ids import new_id
 from llama_service.settings import ModelSource, ProviderName
 
 router = APIRouter(prefix=PREFIX, include_in_schema=False)
+answers_router = APIRouter(prefix=PREFIX, include_in_schema=False, route_class=AskerRoute)
 log = structlog.get_logger(__name__)
 
 _SOURCES: tuple[ProviderName, ...] = get_args(ProviderName)
@@ -70,15 +72,15 @@ def _model(id_: str, source: str) -> dict[str, Any]:
     return {"id": id_, "object": "model", "created": 0, "owned_by": source}
 
 
-@router.post("/chat/completions", response_model=None)
+@answers_router.post("/chat/completions", response_model=None)
 async def chat_completions(
-    body: ChatCompletionRequest, request: Request, user: CurrentUser, state: State
+    body: ChatCompletionRequest, request: Request, asker: Asker, state: State
 ) -> dict[str, Any] | EventStream:
     """Answer, whole or streamed, from the caller's files where the request asks for it.
 
     Nothing is kept but with `store` or a conversation's id. The same queue, time-outs and breaker hold as everywhere.
     """
-    answer = await answer_to(body, user.id, request_id_of(request), state)
+    answer = await answer_to(body, asker, request_id_of(request), state)
     head = {"id": f"chatcmpl-{new_id().hex}", "created": int(time.time())}
     if body.stream:
         include_usage = body.stream_options is not None and body.stream_options.include_usage
@@ -88,8 +90,10 @@ async def chat_completions(
     return {**_head(answer, head), "object": "chat.completion", "choices": [choice], "usage": _usage(answer)}
 
 
-async def answer_to(body: ChatCompletionRequest, user_id: UUID, request_id: str, state: AppState) -> Answer:
+async def answer_to(body: ChatCompletionRequest, asker: Awaitable[UUID], request_id: str, state: AppState) -> Answer:
     """Ask, and return the answer that begins. Before its first token an error is raised."""
+    messages = [message.as_langchain() for message in body.messages]
+    user_id = await asker
     source, name = _split(body.model)
     if body.is_kept:
         run = await kept.start(body, source, name, user_id, request_id, state)
@@ -98,7 +102,6 @@ async def answer_to(body: ChatCompletionRequest, user_id: UUID, request_id: str,
         target = await state.registry.resolve(source, name)
         if not state.registry.sees(target.source, target.model):
             raise ModelCannot("This model can't look at pictures; choose another one.")
-    messages = [message.as_langchain() for message in body.messages]
     grounding: Grounding | None = None
     if body.wants_sources and any(message.role == "user" for message in body.messages):
         messages, grounding = await grounded(messages, body.file_ids, user_id, state)
