@@ -1,6 +1,8 @@
 """Who asks a model through `/v1`, looked up while the request is read and checked.
 
 Postgres needs about as long for the one as FastAPI for the other. Nothing is sent to a provider before it is known.
+What it brings (`python -m bench first_token`, in turns with the commit before): the added time to the first token is
+1.31-1.36 times the bare proxy's, 1.38-1.47 without.
 """
 
 import asyncio
