@@ -14,6 +14,7 @@ from api.root_path import RootPathMiddleware
 from api.routes import (
     admin,
     api_keys,
+    assistants,
     auth,
     chat,
     conversations,
@@ -23,6 +24,9 @@ from api.routes import (
     messages,
     models,
     oidc,
+    personal,
+    projects,
+    prompts,
     search,
     stats,
     studio,
@@ -82,7 +86,7 @@ def create_app(settings: Settings, chat_graph: Builder = builder) -> FastAPI:
         studio,
     ):
         api.include_router(module.router)
-    for module in (tools, mcp_servers):
+    for module in (tools, mcp_servers, projects, assistants, prompts, personal):
         api.include_router(module.router)
     app.include_router(api)
     app.include_router(health.router)

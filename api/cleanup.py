@@ -1,27 +1,35 @@
 """Deleting for good: rows, checkpoints, vectors and bytes, in the order in which nothing can be left behind."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from uuid import UUID
 
 from sqlalchemy import delete, select
 
 from api.state import AppState
+from llama_service.errors import NotFound
 from persistence import checkpoints, conversations, files, runs
 from persistence.tables import Conversation, File, User
 
 
-async def forget_conversation(state: AppState, user_id: UUID, conversation_id: UUID) -> None:
+async def forget_conversation(
+    state: AppState, user_id: UUID, conversation_id: UUID, *, only_temporary: bool = False
+) -> None:
     """Delete a conversation with its messages, runs, checkpoints and the files that only it has.
 
-    Its runs are stopped first. Raises NotFound.
+    Its runs are stopped first. Raises NotFound, with `only_temporary` also where its owner keeps it.
     """
     async with state.database.transaction() as session:
-        await conversations.get(session, user_id, conversation_id)
+        row = await conversations.get(session, user_id, conversation_id)
+        if only_temporary and not row.temporary:
+            raise NotFound
         running = await runs.open_of(session, [conversation_id])
     await _stop(state, user_id, running)
     removed = None
     async with state.database.transaction() as session:
-        await conversations.get(session, user_id, conversation_id, lock=True)
+        row = await conversations.get(session, user_id, conversation_id, lock=True)
+        if only_temporary and not row.temporary:
+            raise NotFound
         own = await files.only_in(session, user_id, conversation_id)
         await conversations.remove(session, user_id, conversation_id)
         if own:
@@ -41,6 +49,15 @@ async def forget_file(state: AppState, user_id: UUID, file_id: UUID) -> None:
     async with state.database.transaction() as session:
         removed = await files.remove(session, user_id, [file_id])
     await state.ingestion.pipeline.clean_up(removed)
+
+
+async def forget_temporary(state: AppState, keep_seconds: float) -> None:
+    """Delete temporary conversations that nobody has used for some time."""
+    async with state.database.reading() as session:
+        unused = await conversations.unused_temporary(session, keep_seconds)
+    for user_id, conversation_id in unused:
+        with suppress(NotFound):  # another process was faster, or its owner keeps it now
+            await forget_conversation(state, user_id, conversation_id, only_temporary=True)
 
 
 async def forget_account(state: AppState, user_id: UUID) -> None:

@@ -13,6 +13,7 @@ import structlog
 from fastapi import FastAPI
 from sqlalchemy.exc import SQLAlchemyError
 
+from api.cleanup import forget_temporary
 from api.recent import RecentErrors
 from api.state import AppState, ProviderWatch
 from auth.limits import LoginLimiter
@@ -52,6 +53,7 @@ EVENTS_KEPT = 3600.0
 MCP_ASKED_EVERY = 300.0  # for the tools of each server
 _GC = (10_000, 20, 20)  # allocations, then collections of the younger generation (Python's own: 700, 10, 10)
 CHECKPOINT_CONNECTIONS = 6  # a turn reads twice and writes five times, each for a millisecond or two
+TEMPORARY_KEPT = 24 * 3600.0  # seconds after the last message
 ANSWER_STATES_KEPT = 4  # of a thread: states after answers, to ask on or branch from without rebuilding them
 OTHER_STATES_KEPT = 6  # of a thread: the steps of the last turn, for who looks at them
 
@@ -124,12 +126,7 @@ async def open_state(
     if signals:
         _close_on_signal(engine, settings.shutdown_grace_seconds)
     stack.push_async_callback(engine.close, settings.shutdown_grace_seconds)
-    for work, name in (
-        (_keep_house(database, limiter, blobs, engine, tools), "housekeeping"),
-        (_warm_up(registry, watch), "warm-up"),
-    ):
-        stack.push_async_callback(end_task, asyncio.create_task(work, name=name))
-    return AppState(
+    state = AppState(
         settings=settings,
         database=database,
         graph=engine.graph,
@@ -149,6 +146,9 @@ async def open_state(
         oidc=oidc,
         provider_tokens=provider_tokens,
     )
+    for work, name in ((_keep_house(state), "housekeeping"), (_warm_up(registry, watch), "warm-up")):
+        stack.push_async_callback(end_task, asyncio.create_task(work, name=name))
+    return state
 
 
 def _close_on_signal(engine: RunEngine, grace: float) -> None:
@@ -175,18 +175,18 @@ async def _warm_up(registry: ModelRegistry, watch: ProviderWatch) -> None:
                 log.info("not_warmed_up", provider=source, code=error.code)
 
 
-async def _keep_house(
-    database: Database, limiter: LoginLimiter, blobs: BlobStore, engine: RunEngine, tools: ToolCatalog
-) -> None:
+async def _keep_house(state: AppState) -> None:
     """Prune what nobody reads any more. Every process may do it; rows that are gone stay gone."""
+    database, blobs = state.database, state.blobs
     chores: dict[str, Callable[[], Awaitable[None]]] = {
         "events": partial(_prune_events, database),
         "rows": partial(_prune_rows, database),
-        "checkpoints": partial(_prune_checkpoints, database, engine),
-        "failures": limiter.prune,
+        "temporary chats": partial(forget_temporary, state, TEMPORARY_KEPT),
+        "checkpoints": partial(_prune_checkpoints, database, state.runs),
+        "failures": state.limiter.prune,
         "uploads": partial(blobs.spool.sweep, UPLOADS_KEPT),
         "blobs": partial(_sweep_blobs, database, blobs),
-        "mcp servers": partial(tools.check_stale, MCP_ASKED_EVERY),
+        "mcp servers": partial(state.tools.check_stale, MCP_ASKED_EVERY),
     }
     while True:
         await asyncio.sleep(HOUSEKEEPING_EVERY)

@@ -11,7 +11,9 @@ from api.middleware import PAGE_POLICY
 from llama_service.errors import MethodNotAllowed, NotFound
 
 # The page's router (ui/src/app/router.tsx) knows these; anything else that is no file is not found.
-_PAGES = re.compile(r"(c/[^/]+|files|sign-in|account|admin|studio(/[^/]+)?|reset-password)?/?")
+_PAGES = re.compile(
+    r"(c/[^/]+|files|assistants|prompts|projects/[^/]+|sign-in|account|admin|studio(/[^/]+)?|reset-password)?/?"
+)
 _FOR_PROGRAMS = (*APIS, "langserve/", "assets/", "docs-assets/")
 _FOREVER = "public, max-age=31536000, immutable"
 _ENCODINGS = (("br", ".br"), ("gzip", ".gz"))

@@ -19,6 +19,8 @@ _ROUTES: Mapping[Scope, Mapping[str, str]] = {
         "routes.chat": "chat chat_stream run_status run_stream run_cancel run_resume",
         "routes.messages": "replay",
         "routes.tools": "list_tools",
+        "routes.assistants": "list_assistants get_assistant",
+        "routes.prompts": "list_prompts",
         "openai.routes": "chat_completions embeddings",
         "openai.responses": "create_response",
         "agent_server.assistants": "search_assistants count_assistants get_assistant get_graph get_schemas "
@@ -27,15 +29,18 @@ _ROUTES: Mapping[Scope, Mapping[str, str]] = {
         "join_run join_stream cancel_run",
     },
     "conversations:read": {
-        "routes.conversations": "list_conversations get_conversation list_messages export_conversation",
+        "routes.conversations": "list_conversations get_conversation list_messages export_conversation "
+        "conversation_usage",
         "routes.messages": "trace",
+        "routes.projects": "list_projects get_project",
         "routes.studio": "checkpoints",
         "agent_server.threads": "search_threads count_threads get_thread get_state get_state_at get_state_of "
         "post_history get_history",
     },
     "conversations:write": {
         "routes.conversations": "create_conversation import_conversations change_conversation delete_conversation",
-        "routes.messages": "feedback",
+        "routes.messages": "feedback withdraw_feedback",
+        "routes.projects": "create_project change_project delete_project",
         "agent_server.threads": "create_thread patch_thread delete_thread update_state",
     },
     "files:read": {
@@ -43,7 +48,7 @@ _ROUTES: Mapping[Scope, Mapping[str, str]] = {
         "routes.search": "search",
     },
     "files:write": {"routes.files": "upload delete process attach detach replace"},
-    "models:read": {"routes.models": "list_models status", "openai.routes": "list_models get_model"},
+    "models:read": {"routes.models": "list_models default_model status", "openai.routes": "list_models get_model"},
 }
 SCOPE_OF: Final[Mapping[str, Scope]] = {
     f"api.{module}.{name}": scope
@@ -60,7 +65,10 @@ CLOSED_TO_KEYS: Final = frozenset(
         "routes.two_factor": "begin_two_factor confirm_two_factor renew_recovery_codes switch_two_factor_off",
         "routes.oidc": "methods oidc_login oidc_callback oidc_backchannel_logout delete_identity",
         "routes.api_keys": "list_api_keys create_api_key revoke_api_key",
-        "routes.admin": "list_users change_user delete_user recent_errors",
+        "routes.assistants": "create_assistant change_assistant delete_assistant",
+        "routes.prompts": "create_prompt change_prompt delete_prompt",
+        "routes.personal": "get_profile change_profile list_memories add_memory delete_memory delete_all_memories",
+        "routes.admin": "list_users change_user delete_user recent_errors list_feedback",
         "routes.mcp_servers": "list_mcp_servers create_mcp_server change_mcp_server delete_mcp_server",
         "routes.stats": "user_stats system_stats",
         "routes.studio": "graph",

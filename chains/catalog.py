@@ -3,12 +3,14 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Generic, TypeVar
 
 import structlog
 
+from chains.prices import Prices
 from chains.providers.base import Provider
-from chains.types import ModelList, ProviderStatus
+from chains.types import ModelInfo, ModelList, ProviderStatus
 from llama_service.errors import AppError, ProviderTimeout
 from llama_service.settings import ProviderName, Settings
 
@@ -39,9 +41,10 @@ class Kept(Generic[T]):
 class Catalog:
     """Lists and states of the providers."""
 
-    def __init__(self, settings: Settings, providers: Mapping[ProviderName, Provider]) -> None:
+    def __init__(self, settings: Settings, providers: Mapping[ProviderName, Provider], prices: Prices) -> None:
         self._timeout = settings.provider_probe_timeout
         self._providers = providers
+        self._prices = prices
         self._models = {name: Kept(self._asker(name)) for name in providers}
         self._probes = {name: Kept(self._prober(name)) for name in providers}
         self.last_local: ProviderName = "ollama"
@@ -66,11 +69,16 @@ class Catalog:
             provider = self._providers[name]
             try:
                 provider.require(provider.missing())
-                return ModelList(name, await self._within(provider.list_models()))
+                models = await self._within(provider.list_models())
+                return ModelList(name, [self._priced(provider, model) for model in models])
             except AppError as error:
                 return ModelList(name, [], error.message)
 
         return ask
+
+    def _priced(self, provider: Provider, model: ModelInfo) -> ModelInfo:
+        price = self._prices.per_million(provider.name, model.name, official=provider.is_official)
+        return replace(model, cost_input=price[0], cost_output=price[1]) if price else model
 
     def _prober(self, name: ProviderName) -> Callable[[], Awaitable[ProviderStatus]]:
         async def probe() -> ProviderStatus:

@@ -7,7 +7,7 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from langchain_core.messages import BaseMessage
@@ -15,6 +15,7 @@ from langchain_core.messages import BaseMessage
 from chains.catalog import Catalog
 from chains.counting import count_prompt, count_tokens
 from chains.embeddings import EmbeddingsHandle
+from chains.prices import Prices
 from chains.providers.aihub import AIHubProvider
 from chains.providers.aihub_exchange import SubjectTokens
 from chains.providers.base import Provider
@@ -81,10 +82,11 @@ class ModelRegistry:
         self._settings = settings
         self._wire = Wire(Limits.of(settings))
         self._policy = Policy(settings)
+        self._prices = Prices(settings.model_prices)
         self._providers = {name: kind(settings, self._wire) for name, kind in PROVIDER_TYPES.items()}
         if subjects is not None:
             self._providers["aihub"] = AIHubProvider(settings, self._wire, subjects)
-        self._catalog = Catalog(settings, self._providers)
+        self._catalog = Catalog(settings, self._providers, self._prices)
         self._models: dict[tuple[ProviderName, str], LeanModel] = {}
         self._making = asyncio.Lock()
         self._embeddings: EmbeddingsHandle | None = None
@@ -180,7 +182,7 @@ class ModelRegistry:
                         calls_tools = delta.tool_calls and params.tools and params.tool_choice != "none"
                         if not (any(parts) or may_be_empty or calls_tools):
                             raise ProviderBadAnswer(_without_text(delta))
-                        usage = delta.usage or _estimate(prompt, parts)
+                        usage = self._priced(target, delta.usage or _estimate(prompt, parts))
                         told = delta.model or target.model
                         yield StreamEnd(delta.finish_reason, usage, told, list(tried), delta.tool_calls)
                     elif isinstance(delta, Reasoning):
@@ -223,6 +225,10 @@ class ModelRegistry:
                 if not is_unreachable(error):
                     raise
         raise first_error or ProviderBadAnswer
+
+    def _priced(self, target: Target, usage: Usage) -> Usage:
+        official = self._providers[target.source].is_official
+        return replace(usage, cost_usd=self._prices.cost(target.source, target.model, usage, official=official))
 
     def reranker(self) -> Reranker | None:
         """Return what reads questions and passages together, None where no address is set."""

@@ -49,21 +49,30 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one call; `estimated` where the provider did not count them."""
+    """Tokens of one call; `estimated` where the provider did not count them.
+
+    `cached_tokens` are those of the input that the provider had read before; `cost_usd` is None where nobody knows the
+    price.
+    """
 
     input_tokens: int
     output_tokens: int
     total_tokens: int
     estimated: bool = False
+    cached_tokens: int = 0
+    cost_usd: float | None = None
 
 
 def sum_of(usages: Sequence[Usage]) -> Usage:
-    """Return what several calls have cost together."""
+    """Return what several calls have cost together; the price is not known where that of one is not."""
+    costs = [usage.cost_usd for usage in usages]
     return Usage(
         sum(usage.input_tokens for usage in usages),
         sum(usage.output_tokens for usage in usages),
         sum(usage.total_tokens for usage in usages),
         any(usage.estimated for usage in usages),
+        sum(usage.cached_tokens for usage in usages),
+        None if None in costs else sum(cost for cost in costs if cost is not None),
     )
 
 

@@ -81,7 +81,7 @@ class RoundOfCalls:
         self.sources: list[SourceReference] = list(state.get("sources") or [])
         self._services = services
         window = services.models.context_window(services.plan.provider, context.model_name)
-        self._context = ToolContext(services.files, result_chars(window), context.user_id)
+        self._context = ToolContext(services.files, result_chars(window), context.user_id, services.memory)
         self._write = get_stream_writer()
         self._slots = asyncio.Semaphore(AT_ONCE)
 

@@ -13,8 +13,9 @@ from graphs.pictures import Pictures
 from graphs.record import TurnRecord
 from graphs.state import AnswerInfo, SourceReference
 from graphs.toolbox import Toolbox
-from graphs.tools.spec import Files
+from graphs.tools.spec import Files, Memory
 from llama_service.settings import ModelSource
+from persistence.personal import Personal
 from persistence.relevance import MessageKind
 from persistence.search import Found, Retrieval
 from persistence.tool_calls import CallRecord
@@ -93,11 +94,16 @@ class Branch(Protocol):
 
 
 class AnswerStore(Protocol):
-    """Where a run's answer goes."""
+    """The run, as nodes know it: what came with its question, and where its answer goes."""
 
     @property
     def unfinished(self) -> str:
         """What a continued or taken-over answer begins with."""
+        ...
+
+    @property
+    def personal(self) -> Personal:
+        """What the caller wants every prompt to say; known when the question is in the database."""
         ...
 
     async def question_committed(self) -> None:
@@ -120,6 +126,7 @@ class TurnServices:
     answer: AnswerStore
     tools: Toolbox
     calls: CallStore
+    memory: Memory | None
     record: TurnRecord
     # Characters of sources that a large model gets.
     source_budget: int

@@ -23,6 +23,7 @@ from graphs.toolbox import Toolbox
 from graphs.tools import BUILT_IN
 from llama_service.errors import BadRequest, error_of
 from llama_service.settings import Settings, load_settings
+from persistence.personal import NOTHING_SAID
 from persistence.search import Retriever, Scope, ScopeFile
 from persistence.session import Database
 from persistence.tool_calls import CallRecord
@@ -75,6 +76,7 @@ class _NoBranch:
 
 class _Unkept:
     unfinished = ""
+    personal = NOTHING_SAID
 
     async def question_committed(self) -> None:
         return None
@@ -108,6 +110,7 @@ async def services_of(context: ChatContext | None) -> TurnServices:
         answer=_Unkept(),
         tools=Toolbox({spec.name: spec for spec in BUILT_IN if context is not None and spec.name in context.tools}),
         calls=_UnkeptCalls(),
+        memory=None,
         record=TurnRecord(),
         source_budget=process.settings.retrieval_budget_chars,
     )

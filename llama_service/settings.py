@@ -60,6 +60,24 @@ def _path(value: str) -> str:
 
 
 Words = Annotated[list[str], NoDecode, BeforeValidator(_split)]
+
+
+def _prices(value: object) -> object:
+    """Return prices of `source/model=in:out` entries; what is no text is as it was given."""
+    if not isinstance(value, str) or value.lstrip().startswith("{"):
+        return json.loads(value) if isinstance(value, str) else value
+    found: dict[str, tuple[float, ...]] = {}
+    for entry in filter(None, (part.strip() for part in value.split(","))):
+        name, _, price = entry.rpartition("=")
+        parts = price.split(":")
+        if "/" not in name or len(parts) != 2 or not all(_NUMBER.fullmatch(part.strip()) for part in parts):
+            raise ValueError("source/model=in:out, US dollars for a million tokens, separated by commas")
+        found[name.strip()] = (float(parts[0]), float(parts[1]))
+    return found
+
+
+_NUMBER = re.compile(r"\d+(\.\d+)?")
+ModelPrices = Annotated[dict[str, tuple[float, float]], NoDecode, BeforeValidator(_prices)]
 ProviderId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](_?[a-z0-9-])*$", max_length=40)]
 
 
@@ -188,6 +206,9 @@ class Settings(BaseSettings):
     # `always` also where it can only be asked to (it may repeat itself)
     takeover: Literal["prefix", "always"] = "prefix"
 
+    # What models cost that no public list knows, or otherwise: `source/model=in:out`, US dollars for a million tokens
+    model_prices: ModelPrices = {}
+
     # Names of the tools that are on in conversations for which nobody has chosen (`GET /api/v1/tools` lists them)
     default_tools: Annotated[list[str], NoDecode] = []
 
@@ -313,7 +334,9 @@ def _as_variable(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def _revealed(part: BaseModel) -> dict[str, object]:
+def _revealed(part: object) -> object:
+    if not isinstance(part, BaseModel):
+        return part
     told = part.model_dump(exclude_unset=True)
     return {name: value.get_secret_value() if isinstance(value, SecretStr) else value for name, value in told.items()}
 

@@ -6,12 +6,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, select, text, tuple_, update
+from sqlalchemy import delete, select, text, tuple_, union_all, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from llama_service.errors import NotFound
+from persistence import owned
 from persistence.paging import decode_cursor, encode_cursor
-from persistence.tables import Conversation
+from persistence.tables import Assistant, AssistantFile, Conversation, Project, ProjectFile
 
 # Marks that no text of a user holds, put around hits by Postgres and turned into offsets here.
 _OPEN, _CLOSE = "\x02", "\x03"
@@ -50,7 +51,15 @@ async def exists(session: AsyncSession, conversation_id: UUID) -> bool:
 
 
 async def create(session: AsyncSession, user_id: UUID | None, **values: Any) -> Conversation:
-    """Begin a conversation; `user_id` is None for an anonymous one."""
+    """Begin a conversation; `user_id` is None for an anonymous one.
+
+    Where its project or assistant has files, it searches those alone, unless `search_library` is given. Raises NotFound
+    for a project or an assistant that is not there for the user.
+    """
+    if user_id is not None:
+        await _check_place(session, user_id, values)
+    if "search_library" not in values and await _brings_files(session, values):
+        values["search_library"] = False
     title = values.get("title")
     row = Conversation(user_id=user_id, title_source="user" if title else "none", **values)
     session.add(row)
@@ -59,10 +68,24 @@ async def create(session: AsyncSession, user_id: UUID | None, **values: Any) -> 
     return row
 
 
+async def _check_place(session: AsyncSession, user_id: UUID, values: Mapping[str, Any]) -> None:
+    if (project_id := values.get("project_id")) is not None:
+        await owned.get(session, Project, user_id, project_id)
+    if (assistant_id := values.get("assistant_id")) is not None:
+        await owned.get(session, Assistant, user_id, assistant_id)
+
+
+async def _brings_files(session: AsyncSession, values: Mapping[str, Any]) -> bool:
+    of_project = select(ProjectFile.file_id).where(ProjectFile.project_id == values.get("project_id"))
+    of_assistant = select(AssistantFile.file_id).where(AssistantFile.assistant_id == values.get("assistant_id"))
+    return await session.scalar(union_all(of_project, of_assistant).limit(1)) is not None
+
+
 async def change(
     session: AsyncSession, user_id: UUID, conversation_id: UUID, values: Mapping[str, Any]
 ) -> Conversation:
-    """Change what the owner may change. Raises NotFound."""
+    """Change what the owner may change. Raises NotFound, also for a project or an assistant."""
+    await _check_place(session, user_id, values)
     row = await get(session, user_id, conversation_id, lock=True)
     for key, value in values.items():
         setattr(row, key, value)
@@ -84,10 +107,24 @@ async def remove(session: AsyncSession, user_id: UUID, conversation_id: UUID) ->
 
 
 async def list_page(
-    session: AsyncSession, user_id: UUID, *, limit: int, cursor: str | None, include_archived: bool
+    session: AsyncSession,
+    user_id: UUID,
+    *,
+    limit: int,
+    cursor: str | None,
+    include_archived: bool,
+    project_id: UUID | None = None,
+    outside_projects: bool = False,
 ) -> tuple[list[ConversationSummary], str | None]:
-    """Return conversations, newest first, and the cursor of the next page: found by key, not by counting."""
-    query = select(Conversation).where(Conversation.user_id == user_id)
+    """Return conversations, newest first, and the cursor of the next page: found by key, not by counting.
+
+    Temporary ones are not among them.
+    """
+    query = select(Conversation).where(Conversation.user_id == user_id, Conversation.temporary.is_(False))
+    if project_id is not None:
+        query = query.where(Conversation.project_id == project_id)
+    if outside_projects:
+        query = query.where(Conversation.project_id.is_(None))
     if not include_archived:
         query = query.where(Conversation.archived.is_(False))
     if cursor:
@@ -112,7 +149,7 @@ async def list_with(
     offset: int,
 ) -> Sequence[Conversation]:
     """Return conversations that hold at least this metadata; `order` is a column and whether the greatest is first."""
-    query = select(Conversation).where(Conversation.user_id == user_id)
+    query = select(Conversation).where(Conversation.user_id == user_id, Conversation.temporary.is_(False))
     if ids is not None:
         query = query.where(Conversation.id.in_(ids))
     if metadata:
@@ -127,7 +164,7 @@ _SEARCH = text(
     """
     WITH mine AS (
         SELECT id, title, updated_at FROM conversations
-        WHERE user_id = :user AND (:archived OR NOT archived)
+        WHERE user_id = :user AND NOT temporary AND (:archived OR NOT archived)
           AND (CAST(:at AS timestamptz) IS NULL
                OR (updated_at, id) < (CAST(:at AS timestamptz), CAST(:id AS uuid)))
     ), by_title AS (
@@ -244,3 +281,16 @@ async def switch(session: AsyncSession, user_id: UUID, conversation_id: UUID, me
     row.leaf_id = leaf
     await session.flush()
     return row
+
+
+async def unused_temporary(session: AsyncSession, keep_seconds: float) -> Sequence[tuple[UUID, UUID]]:
+    """Return temporary conversations (owner, id) whose last message is older than some seconds, with no open run."""
+    query = text(
+        """
+        SELECT user_id, id FROM conversations c
+        WHERE temporary AND user_id IS NOT NULL AND updated_at < clock_timestamp() - make_interval(secs => :keep)
+          AND NOT EXISTS (SELECT FROM runs WHERE conversation_id = c.id AND status IN ('running', 'waiting'))
+        ORDER BY updated_at LIMIT 500
+        """
+    )
+    return [(row.user_id, row.id) for row in await session.execute(query, {"keep": keep_seconds})]

@@ -198,11 +198,11 @@ async def text_of(session: AsyncSession, user_id: UUID, file_id: UUID) -> tuple[
 
 
 async def chunks(
-    session: AsyncSession, user_id: UUID, file_id: UUID, *, limit: int, cursor: str | None
+    session: AsyncSession, user_id: UUID, file_id: UUID, *, limit: int, cursor: str | None, position: int = 0
 ) -> tuple[list[Passage], str | None]:
-    """Return a page of a file's passages in their order."""
+    """Return a page of a file's passages in their order, the first page from `position` on."""
     await get(session, user_id, file_id)
-    after = decode_cursor(cursor, (int,))[0] if cursor else -1
+    after = decode_cursor(cursor, (int,))[0] if cursor else position - 1
     query = (
         select(Passage)
         .where(Passage.file_id == file_id, Passage.position > after)

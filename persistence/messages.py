@@ -1,18 +1,19 @@
 """Messages: reading a branch by key, siblings, feedback, and text that is still being written."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Text, Uuid, column, false, or_, select, text, update
+from sqlalchemy import Text, Uuid, case, column, false, func, or_, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import defer
+from sqlalchemy.orm import aliased, defer
 
 from llama_service.errors import NotFound
 from persistence.paging import decode_cursor, encode_cursor
-from persistence.tables import Conversation, ConversationFile, File, Message, Run
+from persistence.tables import Conversation, ConversationFile, File, Message, Run, User
 
 # Only keys travel up the tree; the wide rows are joined once, at the end.
 _BRANCH_IDS = text(
@@ -182,17 +183,77 @@ async def set_checkpoint(
     await session.execute(change)
 
 
-async def rate(session: AsyncSession, user_id: UUID, message_id: UUID, rating: str, comment: str | None) -> None:
-    """Keep the owner's opinion of an answer. Raises NotFound."""
+async def rate(
+    session: AsyncSession,
+    user_id: UUID,
+    message_id: UUID,
+    *,
+    rating: str,
+    comment: str | None,
+    reasons: Sequence[str],
+    show_text: bool,
+) -> None:
+    """Keep the owner's opinion of an answer, in the place of the one before. Raises NotFound."""
+    values = {
+        "rating": rating,
+        "comment": comment,
+        "rating_reasons": list(dict.fromkeys(reasons)) or None,
+        "rating_shows_text": show_text,
+        "rated_at": func.clock_timestamp(),
+    }
+    await _set_rating(session, user_id, message_id, values)
+
+
+async def unrate(session: AsyncSession, user_id: UUID, message_id: UUID) -> None:
+    """Take the owner's opinion of an answer back. Raises NotFound."""
+    nothing = dict.fromkeys(("rating", "comment", "rating_reasons", "rated_at"))
+    await _set_rating(session, user_id, message_id, nothing | {"rating_shows_text": False})
+
+
+async def _set_rating(session: AsyncSession, user_id: UUID, message_id: UUID, values: Mapping[str, Any]) -> None:
     mine = select(Conversation.id).where(Conversation.user_id == user_id)
     changed = await session.execute(
         update(Message)
         .where(Message.id == message_id, Message.conversation_id.in_(mine))
-        .values(rating=rating, comment=comment)
+        .values(**values)
         .returning(Message.id)
     )
     if changed.first() is None:
         raise NotFound
+
+
+@dataclass(frozen=True, slots=True)
+class Rated:
+    """An answer that somebody has an opinion of, its question, and who gave it; texts only where they are shown."""
+
+    answer: Message
+    question: str | None
+    username: str | None
+
+
+async def list_rated(
+    session: AsyncSession, *, rating: str | None, limit: int, cursor: str | None
+) -> tuple[list[Rated], str | None]:
+    """Return opinions of everybody's answers, newest first, and the cursor of the next page. For administrators."""
+    asked = aliased(Message)
+    question = case((Message.rating_shows_text, asked.content))
+    query = (
+        select(Message, question, User.username)
+        .options(defer(Message.tsv))
+        .join(Conversation, Conversation.id == Message.conversation_id)
+        .outerjoin(User, User.id == Conversation.user_id)
+        .outerjoin(asked, asked.id == Message.parent_id)
+        .where(Message.rated_at.is_not(None))
+    )
+    if rating is not None:
+        query = query.where(Message.rating == rating)
+    if cursor:
+        query = query.where(tuple_(Message.rated_at, Message.id) < tuple_(*decode_cursor(cursor, (datetime, UUID))))
+    query = query.order_by(Message.rated_at.desc(), Message.id.desc()).limit(limit + 1)
+    rows = [Rated(*row) for row in await session.execute(query)]
+    more, rows = len(rows) > limit, rows[:limit]
+    last = rows[-1].answer if more else None
+    return rows, encode_cursor(last.rated_at, last.id) if last and last.rated_at else None
 
 
 async def trace(session: AsyncSession, user_id: UUID, message_id: UUID) -> tuple[Message, Run]:

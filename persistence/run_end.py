@@ -10,8 +10,15 @@ from uuid import UUID
 
 import orjson
 
+from persistence.personal import Personal, personal_columns
 from persistence.session import Database, Statement
-from persistence.turn_start import LEASE_SECONDS, ConversationRow, Placement
+from persistence.turn_start import (
+    CONVERSATION_COLUMNS,
+    LEASE_SECONDS,
+    WITH_ASSISTANT,
+    ConversationRow,
+    Placement,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +131,7 @@ class ClaimedRun:
     resume: Any
     request: dict[str, Any]
     place: Placement
+    personal: Personal
     events: list[tuple[int, str, str]] = field(default_factory=list)
 
 
@@ -149,17 +157,16 @@ _CLAIM_WAITING = Statement(
 )
 
 _LOAD = Statement(
-    """
+    f"""
     SELECT r.id AS run, r.user_id, r.attempt, r.cancel_requested, r.resume, r.request,
            q.id AS question_id, q.content AS question, q.images, q.parent_id, p.checkpoint_id,
-           a.id AS answer_id, a.content AS unfinished, a.reasoning AS unfinished_reasoning,
-           c.id AS conversation, c.title, c.title_source, c.model_source, c.model_name, c.system_prompt,
-           c.search_library, c.tools, c.approved_tools, c.leaf_id, c.xmin AS version
-    FROM runs r JOIN conversations c ON c.id = r.conversation_id
-    JOIN messages q ON q.id = r.user_message_id JOIN messages a ON a.id = r.message_id
+           w.id AS answer_id, w.content AS unfinished, w.reasoning AS unfinished_reasoning,
+           {CONVERSATION_COLUMNS}, {personal_columns("c", "r.user_id")}
+    FROM runs r JOIN conversations c ON c.id = r.conversation_id {WITH_ASSISTANT}
+    JOIN messages q ON q.id = r.user_message_id JOIN messages w ON w.id = r.message_id
     LEFT JOIN messages p ON p.id = q.parent_id
     WHERE r.id = ANY(CAST(:runs AS uuid[]))
-    """
+    """  # noqa: S608  (parts of our own)
 )
 _EVENTS = Statement(
     "SELECT run_id, seq, event, data FROM run_events WHERE run_id = ANY(CAST(:runs AS uuid[])) ORDER BY seq"
@@ -195,9 +202,8 @@ async def _load(connection: Any, runs: list[UUID]) -> list[ClaimedRun]:
 
 
 def _claimed(row: Any) -> ClaimedRun:
-    columns = [name for name in ConversationRow.__dataclass_fields__ if name != "id"]
     place = Placement(
-        ConversationRow(row["conversation"], *(row[name] for name in columns)),
+        ConversationRow.of(row),
         row["question"],
         row["question_id"],
         row["answer_id"],
@@ -211,4 +217,5 @@ def _claimed(row: Any) -> ClaimedRun:
     )
     resume = orjson.loads(row["resume"]) if row["resume"] is not None else None
     request = orjson.loads(row["request"])
-    return ClaimedRun(row["run"], row["user_id"], row["attempt"], row["cancel_requested"], resume, request, place)
+    told = (row["attempt"], row["cancel_requested"], resume, request, place, Personal.of(row))
+    return ClaimedRun(row["run"], row["user_id"], *told)

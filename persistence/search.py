@@ -9,7 +9,7 @@ from uuid import UUID
 
 import numpy as np
 import structlog
-from sqlalchemy import ColumnElement, func, select, tuple_
+from sqlalchemy import ColumnElement, CompoundSelect, func, select, tuple_, union_all
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -19,7 +19,7 @@ from persistence.exact import WIDEST, ExactVectors, Floats, sought_vector
 from persistence.ranking import FilePostings, Key, LexicalHits, Ranked, Span
 from persistence.relevance import Confidence, Judgement, MessageKind, Passages
 from persistence.session import Database
-from persistence.tables import ConversationFile, File, Passage, Posting
+from persistence.tables import AssistantFile, Conversation, ConversationFile, File, Passage, Posting, ProjectFile
 from persistence.vectors import VectorIndex
 
 log = structlog.get_logger(__name__)
@@ -119,9 +119,10 @@ class Retrieval:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a search may see: the files that are named; else a conversation's own and, with `library`, the library's.
+    """What a search may see: the files that are named; else those of a conversation and, with `library`, the library.
 
-    Where nothing is named, it sees all files of the user.
+    A conversation has its own files, its project's and its assistant's. Where nothing is named, it sees all of the
+    user's.
     """
 
     user_id: UUID
@@ -176,10 +177,25 @@ def within(scope: Scope) -> list[ColumnElement[bool]]:
     if scope.file_ids:
         conditions.append(File.id.in_(scope.file_ids))
     elif scope.conversation_id is not None:
-        attached = select(ConversationFile.file_id).where(ConversationFile.conversation_id == scope.conversation_id)
-        own = File.id.in_(attached)
+        own = File.id.in_(_at_hand(scope.conversation_id))
         conditions.append(own | File.in_library if scope.library else own)
     return conditions
+
+
+def _at_hand(conversation_id: UUID) -> CompoundSelect[Any]:
+    """Return the files of a conversation: its own, its project's and its assistant's."""
+    of_project = (
+        select(ProjectFile.file_id)
+        .join(Conversation, Conversation.project_id == ProjectFile.project_id)
+        .where(Conversation.id == conversation_id)
+    )
+    of_assistant = (
+        select(AssistantFile.file_id)
+        .join(Conversation, Conversation.assistant_id == AssistantFile.assistant_id)
+        .where(Conversation.id == conversation_id)
+    )
+    attached = select(ConversationFile.file_id).where(ConversationFile.conversation_id == conversation_id)
+    return union_all(attached, of_project, of_assistant)
 
 
 async def came_with(database: Database, scope: Scope, message_id: UUID) -> bool:

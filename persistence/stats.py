@@ -21,7 +21,8 @@ _TOTALS = text(
 _BY = """
     SELECT {key} AS key, count(*) AS answers,
            coalesce(sum((m.usage ->> 'input_tokens')::bigint), 0)::bigint AS input_tokens,
-           coalesce(sum((m.usage ->> 'output_tokens')::bigint), 0)::bigint AS output_tokens
+           coalesce(sum((m.usage ->> 'output_tokens')::bigint), 0)::bigint AS output_tokens,
+           coalesce(sum((m.usage ->> 'cost_usd')::float), 0) AS cost_usd
     FROM messages m JOIN conversations c ON c.id = m.conversation_id
     WHERE m.role = 'assistant' AND (CAST(:user AS uuid) IS NULL OR c.user_id = :user)
       AND m.created_at > clock_timestamp() - interval '90 days'
@@ -45,6 +46,25 @@ async def by_day(session: AsyncSession, user_id: UUID | None) -> Sequence[dict[s
 async def by_model(session: AsyncSession, user_id: UUID | None) -> Sequence[dict[str, Any]]:
     """Return answers and tokens of the last 90 days, by source and model."""
     return [dict(row._mapping) for row in await session.execute(_BY_MODEL, {"user": user_id})]
+
+
+_OF_CONVERSATION = text(
+    """
+    SELECT count(*) AS answers,
+           coalesce(sum((m.usage ->> 'input_tokens')::bigint), 0)::bigint AS input_tokens,
+           coalesce(sum((m.usage ->> 'output_tokens')::bigint), 0)::bigint AS output_tokens,
+           coalesce(sum((m.usage ->> 'cost_usd')::float), 0) AS cost_usd,
+           count(m.usage ->> 'cost_usd') AS priced
+    FROM messages m JOIN conversations c ON c.id = m.conversation_id
+    WHERE c.id = :conversation AND c.user_id = :user AND m.role = 'assistant' AND m.usage IS NOT NULL
+    """
+)
+
+
+async def of_conversation(session: AsyncSession, user_id: UUID, conversation_id: UUID) -> dict[str, Any]:
+    """Return answers, tokens and US dollars of a conversation of the user's."""
+    row = (await session.execute(_OF_CONVERSATION, {"conversation": conversation_id, "user": user_id})).one()
+    return dict(row._mapping)
 
 
 async def sizes(session: AsyncSession) -> dict[str, int]:

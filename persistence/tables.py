@@ -154,6 +154,101 @@ class SecondFactor(Base):
     confirmed_at: Mapped[datetime | None]
 
 
+class Profile(Base):
+    """What a person wants every answer to respect: instructions, and whether what is remembered of them is used."""
+
+    __tablename__ = "profiles"
+
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    instructions: Mapped[str | None] = mapped_column(Text)
+    use_memory: Mapped[bool] = mapped_column(default=True, server_default="true")
+
+
+class Memory(Base):
+    """A sentence that is remembered of a person, for all of their conversations."""
+
+    __tablename__ = "memories"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    text: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+
+
+class SavedPrompt(Base):
+    """A text that is asked again and again; `{{name}}` in it is filled in when it is used."""
+
+    __tablename__ = "saved_prompts"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    title: Mapped[str] = mapped_column(String(100))
+    content: Mapped[str] = mapped_column(Text)
+    # Whether everybody who is signed in finds it; changing it stays its owner's.
+    shared: Mapped[bool] = mapped_column(default=False, server_default="false")
+    created_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+    updated_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+
+    __table_args__ = (Index("ix_saved_prompts_shared", "id", postgresql_where=sql_text("shared")),)
+
+
+class Project(Base):
+    """Conversations that belong together, with instructions and files of their own."""
+
+    __tablename__ = "projects"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    name: Mapped[str] = mapped_column(String(100))
+    instructions: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+    updated_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+
+
+class ProjectFile(Base):
+    """A file that every conversation of a project searches."""
+
+    __tablename__ = "project_files"
+
+    project_id: Mapped[UUID] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True)
+    file_id: Mapped[UUID] = mapped_column(ForeignKey("files.id", ondelete="CASCADE"), primary_key=True, index=True)
+
+
+class Assistant(Base):
+    """A model with a system prompt, tools and files, saved under a name.
+
+    What a conversation says of its own goes before it. `tools` is None for the operator's choice.
+    """
+
+    __tablename__ = "assistants"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    name: Mapped[str] = mapped_column(String(100))
+    description: Mapped[str | None] = mapped_column(String(400))
+    # A small picture as a data URL; None: the page draws the name's first letter.
+    picture: Mapped[str | None] = mapped_column(Text)
+    model_source: Mapped[str | None] = mapped_column(String(20))
+    model_name: Mapped[str | None] = mapped_column(String(200))
+    system_prompt: Mapped[str | None] = mapped_column(Text)
+    tools: Mapped[list[str] | None] = mapped_column(ARRAY(String(128)))
+    # Whether everybody who is signed in may chat with it. Its files are searched for whoever may read them.
+    shared: Mapped[bool] = mapped_column(default=False, server_default="false")
+    created_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+    updated_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+
+    __table_args__ = (Index("ix_assistants_shared", "id", postgresql_where=sql_text("shared")),)
+
+
+class AssistantFile(Base):
+    """A file that every conversation with an assistant searches."""
+
+    __tablename__ = "assistant_files"
+
+    assistant_id: Mapped[UUID] = mapped_column(ForeignKey("assistants.id", ondelete="CASCADE"), primary_key=True)
+    file_id: Mapped[UUID] = mapped_column(ForeignKey("files.id", ondelete="CASCADE"), primary_key=True, index=True)
+
+
 class LoginFailure(Base):
     """A failed sign-in, counted per account name and per address within the last minutes."""
 
@@ -189,6 +284,10 @@ class Conversation(Base):
     # Names of the tools that are on, None for the operator's choice; those that need no approval here any more.
     tools: Mapped[list[str] | None] = mapped_column(ARRAY(String(128)))
     approved_tools: Mapped[list[str]] = mapped_column(ARRAY(String(128)), default=list, server_default="{}")
+    project_id: Mapped[UUID | None] = mapped_column(ForeignKey("projects.id", ondelete="SET NULL"), index=True)
+    assistant_id: Mapped[UUID | None] = mapped_column(ForeignKey("assistants.id", ondelete="SET NULL"), index=True)
+    # Listed nowhere, without memory, and deleted some hours after its last message.
+    temporary: Mapped[bool] = mapped_column(default=False, server_default="false")
     # What clients of the Agent Server protocol keep with their threads.
     client_metadata: Mapped[dict[str, Any] | None]
     # No foreign key: leaf and messages would refer to each other in a circle.
@@ -198,6 +297,7 @@ class Conversation(Base):
 
     __table_args__ = (
         Index("ix_conversations_page", "user_id", "archived", sql_text("updated_at DESC"), sql_text("id DESC")),
+        Index("ix_conversations_temporary", "updated_at", postgresql_where=sql_text("temporary")),
         Index(
             "ix_conversations_title_trgm",
             sql_text("lower(title)"),
@@ -236,6 +336,10 @@ class Message(Base):
     error: Mapped[dict[str, Any] | None]
     rating: Mapped[str | None] = mapped_column(String(4))
     comment: Mapped[str | None] = mapped_column(Text)
+    # Why an answer was rated so, by code; whether administrators may read it with its question.
+    rating_reasons: Mapped[list[str] | None] = mapped_column(ARRAY(String(20)))
+    rating_shows_text: Mapped[bool] = mapped_column(default=False, server_default="false")
+    rated_at: Mapped[datetime | None]
     run_id: Mapped[UUID | None]
     # The graph's state after this answer: a question below it runs from there. Absent or pruned, it is rebuilt.
     checkpoint_id: Mapped[str | None] = mapped_column(String(64))
@@ -247,6 +351,7 @@ class Message(Base):
 
     __table_args__ = (
         Index("ix_messages_conversation_id_parent_id", "conversation_id", "parent_id"),
+        Index("ix_messages_rated_at", sql_text("rated_at DESC"), postgresql_where=sql_text("rated_at IS NOT NULL")),
         Index("ix_messages_tsv", "tsv", postgresql_using="gin"),
         Index(
             "ix_messages_content_trgm",
@@ -285,9 +390,12 @@ class Run(Base):
     finished_at: Mapped[datetime | None]
 
     __table_args__ = (
+        # One answer of a model at a time to a question; two models may answer it side by side.
         Index(
-            "uq_runs_open_user_message_id",
+            "uq_runs_open_question_model",
             "user_message_id",
+            sql_text("coalesce(request ->> 'model_source', '')"),
+            sql_text("coalesce(request ->> 'model_name', '')"),
             unique=True,
             postgresql_where=sql_text("status IN ('running', 'waiting')"),
         ),

@@ -14,6 +14,7 @@ import asyncpg
 
 from llama_service.errors import BadRequest, Conflict, NotFound
 from llama_service.ids import new_id
+from persistence.personal import NOTHING_SAID, Personal, personal_columns
 from persistence.session import Database, RawConnection, Statement
 from persistence.sessions import SEEN_EVERY, SESSION_IS_VALID, Claims
 
@@ -50,7 +51,7 @@ class NewConversation:
 
 @dataclass(frozen=True, slots=True)
 class ConversationRow:
-    """A conversation's row, as far as a turn needs it; `version` is its `xmin`."""
+    """A conversation's row, as far as a turn needs it, with what its assistant adds; `version` is its `xmin`."""
 
     id: UUID
     title: str | None
@@ -61,8 +62,15 @@ class ConversationRow:
     search_library: bool
     tools: Sequence[str] | None
     approved_tools: Sequence[str]
-    leaf_id: UUID | None
+    temporary: bool = False
+    leaf_id: UUID | None = None
     version: int | None = None
+
+    @classmethod
+    def of(cls, row: Any) -> "ConversationRow":
+        """Return what `CONVERSATION_COLUMNS` hold."""
+        names = [name for name in cls.__dataclass_fields__ if name != "id"]
+        return cls(row["conversation"], *(row[name] for name in names))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,16 +107,21 @@ class Placement:
         return self.parent_id is None and self.new_question and self.conversation.title_source == "none"
 
 
-_CONVERSATION = """
-    c.id AS conversation, c.title, c.title_source, c.model_source, c.model_name, c.system_prompt, c.search_library,
-    c.tools, c.approved_tools, c.leaf_id, c.xmin AS version
+# What a conversation does not say itself, its assistant says, as long as its owner may chat with that one.
+CONVERSATION_COLUMNS = """
+    c.id AS conversation, c.title, c.title_source,
+    CASE WHEN coalesce(c.model_source, c.model_name) IS NULL THEN a.model_source ELSE c.model_source END
+        AS model_source,
+    CASE WHEN coalesce(c.model_source, c.model_name) IS NULL THEN a.model_name ELSE c.model_name END AS model_name,
+    coalesce(c.system_prompt, a.system_prompt) AS system_prompt, c.search_library, coalesce(c.tools, a.tools) AS tools,
+    c.approved_tools, c.temporary, c.leaf_id, c.xmin AS version
 """
-_COLUMNS = [name for name in ConversationRow.__dataclass_fields__ if name != "id"]
+WITH_ASSISTANT = "LEFT JOIN assistants a ON a.id = c.assistant_id AND (a.user_id = c.user_id OR a.shared)"
 
 _FIND = Statement(
     f"""
-    SELECT {_CONVERSATION}, m.id, m.status, m.run_id, m.checkpoint_id
-    FROM conversations c
+    SELECT {CONVERSATION_COLUMNS}, m.id, m.status, m.run_id, m.checkpoint_id
+    FROM conversations c {WITH_ASSISTANT}
     LEFT JOIN messages m ON m.conversation_id = c.id AND m.id = coalesce(CAST(:parent AS uuid), c.leaf_id)
     WHERE c.id = CAST(:conversation AS uuid) AND c.user_id = CAST(:user AS uuid)
     """  # noqa: S608  (parts of our own)
@@ -143,7 +156,7 @@ def place_in_new_conversation(question: Question, new: NewConversation) -> Place
     history = [(new_id(), role, content) for role, content in new.history]
     models = (new.model_source, new.model_name, new.system_prompt)
     conversation = ConversationRow(
-        new_id(), None, "none", *models, search_library=True, tools=new.tools, approved_tools=(), leaf_id=None
+        new_id(), None, "none", *models, search_library=True, tools=new.tools, approved_tools=()
     )
     parent = history[-1][0] if history else None
     images = question.images or ()
@@ -161,7 +174,7 @@ async def find_place(database: Database, question: Question, user_id: UUID) -> P
         row = await connection.row(_FIND, values)
         if row is None:
             raise NotFound
-        conversation = ConversationRow(row["conversation"], *(row[name] for name in _COLUMNS))
+        conversation = ConversationRow.of(row)
         if question.continue_message_id is not None or question.regenerate:
             return await _place_under_question(connection, question, conversation)
         if question.edit_of is not None:
@@ -248,7 +261,7 @@ def _write_statement(conversation: str) -> Statement:
             SELECT clock_timestamp() AS now
         ), conversation AS (
             {conversation} AND (CAST(:session AS uuid) IS NULL OR EXISTS ({SESSION_IS_VALID}))
-            RETURNING id
+            RETURNING id, project_id, temporary
         ), history AS (
             INSERT INTO messages (id, conversation_id, parent_id, role, content, created_at)
             SELECT h.id, conversation.id, lag(h.id) OVER (ORDER BY h.place), h.role, h.content,
@@ -284,7 +297,9 @@ def _write_statement(conversation: str) -> Statement:
             INSERT INTO run_events (run_id, seq, event, data)
             SELECT CAST(:run AS uuid), 1, 'start', CAST(:start AS text) FROM conversation
         )
-        SELECT EXISTS (SELECT FROM files WHERE files.user_id = CAST(:user AS uuid)) AS has_files FROM conversation
+        SELECT EXISTS (SELECT FROM files WHERE files.user_id = CAST(:user AS uuid)) AS has_files,
+               {personal_columns("conversation", "CAST(:user AS uuid)")}
+        FROM conversation
         """  # noqa: S608
     )
 
@@ -307,7 +322,15 @@ class TurnWrite:
     title: str | None
 
 
-async def write_turn(database: Database, place: Placement, write: TurnWrite) -> bool:
+@dataclass(frozen=True, slots=True)
+class WrittenTurn:
+    """What a turn's statement saw besides: whether its caller has files, and what they have said once for all."""
+
+    has_files: bool = False
+    personal: Personal = NOTHING_SAID
+
+
+async def write_turn(database: Database, place: Placement, write: TurnWrite) -> WrittenTurn:
     """Write question, empty answer, run and first event together; return whether the caller has any files.
 
     Raises StaleConversation where nothing was written, Conflict where the question is being answered already.
@@ -352,4 +375,4 @@ async def write_turn(database: Database, place: Placement, write: TurnWrite) -> 
         raise Conflict("An answer to this question is being written.", details=details) from None
     if written is None:
         raise StaleConversation
-    return bool(written["has_files"])
+    return WrittenTurn(has_files=written["has_files"], personal=Personal.of(written))

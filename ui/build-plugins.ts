@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { cp, readdir, readFile, writeFile } from "node:fs/promises";
 import { extname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -36,6 +37,16 @@ export const copiedAssets = (): Plugin =>
     for (const name of ["swagger-ui.css", "swagger-ui-bundle.js"]) {
       await cp(join(packages, "swagger-ui-dist", name), join(folder, "docs", name));
     }
+  });
+
+/** Write the service worker with the names of the files that the page begins with. */
+export const serviceWorker = (): Plugin =>
+  afterBuild("service-worker", async (folder) => {
+    const page = await readFile(join(folder, "index.html"), "utf-8");
+    const files = [...page.matchAll(/(?:src|href)="\.\/([^"]+)"/g)].map((match) => `./${match[1]}`);
+    const build = createHash("sha256").update(page).digest("hex").slice(0, 12);
+    const source = await readFile(fileURLToPath(new URL("src/worker/sw.js", import.meta.url)), "utf-8");
+    await writeFile(join(folder, "sw.js"), source.replace("__BUILD__", build).replace("__FILES__", JSON.stringify(files)));
   });
 
 /** Write each file's compressed forms beside it, so that the server has nothing to compress. */

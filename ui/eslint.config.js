@@ -39,7 +39,7 @@ const boundaries = [
 ];
 
 export default ts.config(
-  { ignores: ["dist", "node_modules", "src/shared/api/schema.d.ts", "public"] },
+  { ignores: ["dist", "node_modules", "src/shared/api/schema.d.ts", "src/worker", "public"] },
   js.configs.recommended,
   ...ts.configs.recommendedTypeChecked,
   {

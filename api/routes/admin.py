@@ -1,6 +1,6 @@
 """Administration of accounts."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
@@ -12,6 +12,7 @@ from api.errors import responses
 from api.recent import RecentErrors
 from api.schemas.auth import UserChange
 from api.schemas.common import Page
+from api.schemas.conversations import FeedbackEntry
 from api.schemas.stats import ErrorEntry, ErrorList
 from auth import two_factor
 from auth.schemas import UserRead
@@ -19,6 +20,7 @@ from auth.tokens import revoke
 from auth.users import UserDatabase, UserManager
 from llama_service import errors
 from llama_service.errors import BadRequest, NotFound
+from persistence import messages
 from persistence.paging import decode_cursor, encode_cursor
 from persistence.tables import User
 
@@ -81,6 +83,19 @@ async def recent_errors(admin: Admin, request: Request) -> ErrorList:
     """List the newest errors of the process that answers, by request id."""
     kept: RecentErrors = request.app.state.recent_errors
     return ErrorList(items=[ErrorEntry.model_validate(entry) for entry in kept.newest()])
+
+
+@router.get("/feedback", responses=_ADMIN | responses(errors.BadRequest))
+async def list_feedback(
+    admin: Admin,
+    session: Session,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    rating: Literal["up", "down"] | None = None,
+) -> Page[FeedbackEntry]:
+    """List opinions of answers, newest first; question and answer are there where their giver shows them."""
+    rows, following = await messages.list_rated(session, rating=rating, limit=limit, cursor=cursor)
+    return Page(items=[FeedbackEntry.of(row) for row in rows], next_cursor=following)
 
 
 @router.delete("/users/{user_id}", status_code=204, responses=_ADMIN | responses(errors.NotFound, errors.BadRequest))

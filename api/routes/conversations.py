@@ -10,6 +10,7 @@ from api import portability
 from api.cleanup import forget_conversation
 from api.deps import CurrentUser, Cursor, Limit, Session, State
 from api.errors import responses
+from api.schemas.chat import ConversationUsage
 from api.schemas.common import Page
 from api.schemas.conversations import (
     ConversationChange,
@@ -20,7 +21,7 @@ from api.schemas.conversations import (
 )
 from llama_service import errors
 from llama_service.errors import BadRequest, FileTooLarge
-from persistence import conversations, messages
+from persistence import conversations, messages, stats
 
 router = APIRouter(prefix="/conversations", tags=["conversations"])
 
@@ -35,8 +36,10 @@ async def list_conversations(
     cursor: Cursor = None,
     q: Annotated[str | None, Query(max_length=400, description="Words of titles and messages")] = None,
     include_archived: bool = False,
+    project_id: Annotated[UUID | None, Query(description="Those of one project")] = None,
+    outside_projects: Annotated[bool, Query(description="Those of no project")] = False,
 ) -> Page[ConversationRead]:
-    """List conversations, newest first; with `q`, those whose title or messages hold the words."""
+    """List conversations, newest first; with `q`, those whose title or messages hold the words, of all projects."""
     words = q.replace("\x00", "").strip() if q else ""
     if words:
         items, following = await conversations.search(
@@ -44,7 +47,13 @@ async def list_conversations(
         )
     else:
         items, following = await conversations.list_page(
-            session, user.id, limit=limit, cursor=cursor, include_archived=include_archived
+            session,
+            user.id,
+            limit=limit,
+            cursor=cursor,
+            include_archived=include_archived,
+            project_id=project_id,
+            outside_projects=outside_projects,
         )
     shapes = [ConversationRead.of(item.conversation, item.hit) for item in items]
     return Page(items=shapes, next_cursor=following)
@@ -53,7 +62,7 @@ async def list_conversations(
 @router.post("", status_code=201, responses=_OWN)
 async def create_conversation(body: ConversationCreate, user: CurrentUser, session: Session) -> ConversationRead:
     """Begin an empty conversation."""
-    return ConversationRead.of(await conversations.create(session, user.id, **body.model_dump()))
+    return ConversationRead.of(await conversations.create(session, user.id, **body.model_dump(exclude_unset=True)))
 
 
 @router.post("/import", status_code=201, responses=_OWN | responses(errors.BadRequest, errors.FileTooLarge))
@@ -107,6 +116,13 @@ async def list_messages(
     row = await conversations.get(session, user.id, conversation_id)
     items, following = await messages.branch(session, row, leaf=leaf, limit=limit, cursor=cursor)
     return Page(items=[MessageRead.of(item) for item in items], next_cursor=following)
+
+
+@router.get("/{conversation_id}/usage", responses=_OWN)
+async def conversation_usage(conversation_id: UUID, user: CurrentUser, session: Session) -> ConversationUsage:
+    """Return what a conversation has cost, in tokens and, where prices are known, in US dollars."""
+    await conversations.get(session, user.id, conversation_id)
+    return ConversationUsage.model_validate(await stats.of_conversation(session, user.id, conversation_id))
 
 
 @router.get("/{conversation_id}/export", responses=_OWN, response_class=Response)

@@ -125,10 +125,15 @@ async def extracted_text(file_id: UUID, user: CurrentUser, session: Session) -> 
 
 @router.get("/{file_id}/chunks", responses=_OWN | responses(errors.BadRequest))
 async def chunks(
-    file_id: UUID, user: CurrentUser, session: Session, limit: Limit = 100, cursor: Cursor = None
+    file_id: UUID,
+    user: CurrentUser,
+    session: Session,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+    position: Annotated[int, Query(ge=0, le=10_000_000, description="Begin with this passage")] = 0,
 ) -> Page[ChunkRead]:
     """Return the passages in their order."""
-    rows, following = await files.chunks(session, user.id, file_id, limit=limit, cursor=cursor)
+    rows, following = await files.chunks(session, user.id, file_id, limit=limit, cursor=cursor, position=position)
     return Page(items=[ChunkRead.of(row) for row in rows], next_cursor=following)
 
 

@@ -43,8 +43,14 @@ async def trace(message_id: UUID, user: CurrentUser, session: Session) -> TraceR
 
 @router.put("/{message_id}/feedback", status_code=204, responses=_OWN)
 async def feedback(message_id: UUID, body: Feedback, user: CurrentUser, session: Session) -> None:
-    """Keep an opinion of an answer."""
-    await messages.rate(session, user.id, message_id, body.rating, body.comment)
+    """Keep an opinion of an answer, in the place of the one before."""
+    await messages.rate(session, user.id, message_id, **body.model_dump())
+
+
+@router.delete("/{message_id}/feedback", status_code=204, responses=_OWN)
+async def withdraw_feedback(message_id: UUID, user: CurrentUser, session: Session) -> None:
+    """Take an opinion back."""
+    await messages.unrate(session, user.id, message_id)
 
 
 @router.post(

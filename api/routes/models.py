@@ -6,7 +6,8 @@ from fastapi import APIRouter
 
 from api.deps import State, Visitor
 from api.errors import responses
-from api.schemas.models import ModelListRead, ModelRead, StatusList, StatusRead
+from api.schemas.models import DefaultModelRead, ModelListRead, ModelRead, StatusList, StatusRead
+from chains.plan import plan
 from llama_service import errors
 from llama_service.settings import ModelSource
 
@@ -19,6 +20,15 @@ async def list_models(mode: ModelSource, visitor: Visitor, state: State) -> Mode
     found = await state.registry.list_models(mode)
     shapes = [ModelRead.model_validate(asdict(model)) for model in found.models]
     return ModelListRead(mode=mode, models=shapes, count=len(shapes), error=found.error)
+
+
+@router.get("/default")
+async def default_model(visitor: Visitor, state: State) -> DefaultModelRead:
+    """Say which model answers now where a question and its conversation name none."""
+    provider, fallback_from = plan(state.settings, state.watch.status, None)
+    return DefaultModelRead(
+        model_source=provider, model_name=state.registry.default_model(provider), fallback_from=fallback_from
+    )
 
 
 @router.get("/status")

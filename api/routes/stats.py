@@ -24,6 +24,7 @@ async def _usage(session: AsyncSession, user_id: UUID | None) -> UserStats:
         **totals,
         input_tokens=sum(row["input_tokens"] for row in models),
         output_tokens=sum(row["output_tokens"] for row in models),
+        cost_usd=sum(row["cost_usd"] for row in models),
         by_day=[DayUsage(day=row.pop("key"), **row) for row in days],
         by_model=[ModelUsage(model=row.pop("key"), **row) for row in models],
     )

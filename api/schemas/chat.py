@@ -137,12 +137,28 @@ class StepRead(Shape):
 
 
 class UsageRead(Shape):
-    """Tokens of the call; `estimated` where the provider did not count them."""
+    """Tokens of the answer's calls; `estimated` where the provider did not count them.
+
+    `cached_tokens` are those of the input that the provider had read before; `cost_usd` is null where nobody knows the
+    price.
+    """
 
     input_tokens: int
     output_tokens: int
     total_tokens: int
     estimated: bool = False
+    cached_tokens: int = 0
+    cost_usd: float | None = None
+
+
+class ConversationUsage(Shape):
+    """What a conversation has cost, with all of its branches; `cost_usd` is that of the `priced` answers."""
+
+    answers: int
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float
+    priced: int
 
 
 class Timings(Shape):

@@ -10,7 +10,7 @@ from api.schemas.chat import ErrorRead, SourceRead, StepRead, ToolName, UsageRea
 from api.schemas.common import Body, Shape
 from llama_service.settings import ModelSource
 from persistence.conversations import Hit
-from persistence.messages import BranchMessage
+from persistence.messages import BranchMessage, Rated
 from persistence.relevance import Confidence
 from persistence.tables import Conversation
 
@@ -18,8 +18,8 @@ Title = Field(default=None, max_length=200)
 Pair = Annotated[list[int], Field(min_length=2, max_length=2)]
 
 
-class ConversationCreate(Body):
-    """How a conversation begins."""
+class ConversationStart(Body):
+    """What a conversation says of itself; what it does not say, its assistant says."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"title": "Rental contract"}})
 
@@ -31,9 +31,20 @@ class ConversationCreate(Body):
     tools: list[ToolName] | None = Field(
         default=None, max_length=128, description="Names of the tools that are on; null: those that the operator chose"
     )
+    project_id: UUID | None = None
+    assistant_id: UUID | None = Field(default=None, description="One of your own or a shared one")
 
 
-class ConversationChange(ConversationCreate):
+class ConversationCreate(ConversationStart):
+    """How a conversation begins. With a project or an assistant that has files, it searches those alone by default.
+
+    A temporary one is listed nowhere, uses no memory, and is deleted a day after its last message.
+    """
+
+    temporary: bool = False
+
+
+class ConversationChange(ConversationStart):
     """What may be changed; only fields that are present are. `leaf_id` makes the branch through it the current one.
 
     With `search_library` a turn that names no files searches your library and the files of the conversation, without it
@@ -42,6 +53,7 @@ class ConversationChange(ConversationCreate):
 
     archived: bool = False
     pinned: bool = False
+    temporary: Literal[False] = Field(default=False, description="A temporary conversation can only become a kept one")
     leaf_id: UUID | None = None
     approved_tools: list[ToolName] = Field(
         default=[], max_length=128, description="Names of the tools whose calls need no approval in this conversation"
@@ -61,6 +73,9 @@ class ConversationRead(Shape):
     approved_tools: list[str]
     archived: bool
     pinned: bool
+    project_id: UUID | None
+    assistant_id: UUID | None
+    temporary: bool
     leaf_id: UUID | None
     created_at: datetime
     updated_at: datetime
@@ -76,18 +91,58 @@ class ConversationRead(Shape):
         return shape
 
 
+FeedbackReason = Literal["wrong", "incomplete", "sources", "ignored_request", "style", "slow", "harmful", "other"]
+
+
 class FeedbackRead(Shape):
     """An opinion of an answer."""
 
     rating: Literal["up", "down"]
     comment: str | None = None
+    reasons: list[str] = Field(default_factory=list)
+    show_text: bool = False
 
 
 class Feedback(Body):
-    """An opinion of an answer."""
+    """An opinion of an answer; administrators see it. With `show_text` they may read question and answer with it."""
 
     rating: Literal["up", "down"]
     comment: str | None = Field(default=None, max_length=4000)
+    reasons: list[FeedbackReason] = Field(default=[], max_length=8)
+    show_text: bool = False
+
+
+class FeedbackEntry(Shape):
+    """An opinion as administrators see it; question and answer are there only where its giver shows them."""
+
+    message_id: UUID
+    rating: Literal["up", "down"]
+    reasons: list[str]
+    comment: str | None
+    username: str | None
+    model_source: str | None
+    model_name: str | None
+    question: str | None
+    answer: str | None
+    rated_at: datetime
+
+    @classmethod
+    def of(cls, item: Rated) -> "FeedbackEntry":
+        """Return a row as the API shows it."""
+        row = item.answer
+        return cls.model_validate(
+            {
+                "message_id": row.id,
+                "reasons": row.rating_reasons or [],
+                "username": item.username,
+                "question": item.question,
+                "answer": row.content if row.rating_shows_text else None,
+                **{name: getattr(row, name) for name in _OF_RATED},
+            }
+        )
+
+
+_OF_RATED = ("rating", "comment", "model_source", "model_name", "rated_at")
 
 
 class AttachmentRead(Shape):
@@ -131,7 +186,10 @@ class MessageRead(Shape):
     def of(cls, item: BranchMessage) -> "MessageRead":
         """Return a row as the API shows it."""
         row = item.message
-        feedback = FeedbackRead(rating=row.rating, comment=row.comment) if row.rating else None
+        feedback = None
+        if row.rating:
+            reasons, shows = row.rating_reasons or [], row.rating_shows_text
+            feedback = FeedbackRead(rating=row.rating, comment=row.comment, reasons=reasons, show_text=shows)
         values = {name: getattr(row, name) for name in _PLAIN}
         return cls(
             **values,

@@ -35,6 +35,17 @@ class ModelListRead(Shape):
     error: str | None = None
 
 
+class DefaultModelRead(Shape):
+    """The model that answers where none is named; `model_name` is null where only the provider knows it.
+
+    `fallback_from` is the source that should answer and can't be reached.
+    """
+
+    model_source: ModelSource
+    model_name: str | None
+    fallback_from: ModelSource | None
+
+
 class StatusRead(Shape):
     """Whether a provider answers; `url` and `error` are told to who is signed in."""
 

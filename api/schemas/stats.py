@@ -10,21 +10,23 @@ from api.schemas.models import StatusRead
 
 
 class DayUsage(Shape):
-    """Answers and tokens of a day (UTC)."""
+    """Answers, tokens and US dollars of a day (UTC)."""
 
     day: str
     answers: int
     input_tokens: int
     output_tokens: int
+    cost_usd: float
 
 
 class ModelUsage(Shape):
-    """Answers and tokens of a model."""
+    """Answers, tokens and US dollars of a model; those whose price nobody knows count nothing."""
 
     model: str
     answers: int
     input_tokens: int
     output_tokens: int
+    cost_usd: float
 
 
 class UserStats(Shape):
@@ -36,6 +38,7 @@ class UserStats(Shape):
     bytes: int
     input_tokens: int
     output_tokens: int
+    cost_usd: float
     by_day: list[DayUsage]
     by_model: list[ModelUsage]
     files_limit: int | None = Field(default=None, description="Files that the account may have; null for the server")

@@ -82,6 +82,8 @@ class Provider(ABC):
         """Whether pictures may be shown to `model`, as far as that is known."""
         return False
 
+    is_official: bool = False
+    """Whether the address is OpenAI's own service, whose models and prices are known."""
     assumed_window: int = 8192
     """Tokens that a model reads where nobody tells."""
     continues_prefix: bool = False

@@ -14,7 +14,7 @@ from langchain_core.globals import get_debug
 from langchain_core.language_models import BaseChatModel
 from langchain_core.language_models.chat_models import agenerate_from_stream, generate_from_stream
 from langchain_core.messages import AIMessageChunk, BaseMessage
-from langchain_core.messages.ai import UsageMetadata
+from langchain_core.messages.ai import InputTokenDetails, UsageMetadata
 from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables.config import var_child_runnable_config
@@ -101,6 +101,7 @@ class LeanModel(BaseChatModel):
             input_tokens=delta.usage.input_tokens,
             output_tokens=delta.usage.output_tokens,
             total_tokens=delta.usage.total_tokens,
+            input_token_details=InputTokenDetails(cache_read=delta.usage.cached_tokens),
         )
         told: dict[str, Any] = {_FINISH_REASON: delta.finish_reason, "model_provider": self.model_provider}
         if delta.model:
@@ -200,4 +201,5 @@ def _usage_of(message: AIMessageChunk) -> Usage | None:
     if usage is None:
         return None
     estimated = bool(message.response_metadata.get(_ESTIMATED))
-    return Usage(usage["input_tokens"], usage["output_tokens"], usage["total_tokens"], estimated)
+    cached = usage.get("input_token_details", {}).get("cache_read", 0)
+    return Usage(usage["input_tokens"], usage["output_tokens"], usage["total_tokens"], estimated, cached)

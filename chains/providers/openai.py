@@ -217,7 +217,7 @@ class OpenAIProvider(Provider):
         return self.settings.openai_embed_model
 
     @property
-    def is_official(self) -> bool:
+    def is_official(self) -> bool:  # type: ignore[override]  # the settings say it
         """Whether this is OpenAI's own service, whose models and prices are known."""
         return self.url == OFFICIAL_URL
 
@@ -268,7 +268,7 @@ class OpenAIProvider(Provider):
             raise ProviderBadAnswer
         found = [row for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str)]
         infos = [
-            model_info(row, default=self.default_model, official=self.is_official)
+            model_info(row, default=self.default_model)
             for row in found
             if is_chat_model(row["id"], official=self.is_official)
         ]

@@ -1,4 +1,4 @@
-"""What is known of OpenAI's models: which of them chat, what they read, what they cost."""
+"""What is known of OpenAI's models: which of them chat, what they read and can do."""
 
 import re
 from collections.abc import Mapping
@@ -14,24 +14,6 @@ _OFFICIAL_NO_CHAT = re.compile(
 )
 _NO_CHAT = re.compile(r"embed|whisper|\btts|rerank|\bbge-|\be5-|moderation")
 
-# US dollars for a million tokens in and out, https://platform.openai.com/docs/pricing, as of 2025-11.
-_PRICES: Mapping[str, tuple[float, float]] = {
-    "gpt-3.5-turbo": (0.5, 1.5),
-    "gpt-4": (30, 60),
-    "gpt-4-turbo": (10, 30),
-    "gpt-4o": (2.5, 10),
-    "gpt-4o-mini": (0.15, 0.6),
-    "gpt-4.1": (2, 8),
-    "gpt-4.1-mini": (0.4, 1.6),
-    "gpt-4.1-nano": (0.1, 0.4),
-    "gpt-5": (1.25, 10),
-    "gpt-5-mini": (0.25, 2),
-    "gpt-5-nano": (0.05, 0.4),
-    "o1": (15, 60),
-    "o3": (2, 8),
-    "o3-mini": (1.1, 4.4),
-    "o4-mini": (1.1, 4.4),
-}
 _DATE = re.compile(r"-\d{4}(-\d{2}-\d{2})?$")
 
 
@@ -65,11 +47,10 @@ def _told_window(row: Mapping[str, Any]) -> int | None:
     return next((int(value) for value in told if isinstance(value, int) and value > 0), None)
 
 
-def model_info(row: Mapping[str, Any], *, default: str | None, official: bool) -> ModelInfo:
+def model_info(row: Mapping[str, Any], *, default: str | None) -> ModelInfo:
     """Return what is known of a row of `/models`."""
     name = str(row["id"])
     profile = _profile(name)
-    cost = _PRICES.get(_DATE.sub("", name)) if official else None
     meta = row.get("meta")
     size = meta.get("size") if isinstance(meta, dict) else None
     return ModelInfo(
@@ -79,6 +60,4 @@ def model_info(row: Mapping[str, Any], *, default: str | None, official: bool) -
         max_output_tokens=profile.get("max_output_tokens") or None,
         capabilities=Capabilities(tools=bool(profile.get("tool_calling")), vision=bool(profile.get("image_inputs"))),
         default=name == default,
-        cost_input=cost[0] if cost else None,
-        cost_output=cost[1] if cost else None,
     )

@@ -68,4 +68,5 @@ class OpenAIParser(SseParser):
 
 def _usage(told: dict[str, Any]) -> Usage:
     given, made = int(told.get("prompt_tokens") or 0), int(told.get("completion_tokens") or 0)
-    return Usage(given, made, int(told.get("total_tokens") or given + made))
+    cached = (told.get("prompt_tokens_details") or {}).get("cached_tokens")
+    return Usage(given, made, int(told.get("total_tokens") or given + made), cached_tokens=int(cached or 0))

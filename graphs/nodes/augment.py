@@ -55,6 +55,7 @@ def assemble(state: ChatState, context: ChatContext, services: TurnServices, fou
     kept_free = reserve(window) + models.count_tokens(str(tools)) if tools else 0
     return prompts.build(
         system_prompt=context.system_prompt,
+        personal=services.answer.personal,
         summary=summary["text"] if summary else None,
         history=history_of(state),
         question=question_of(state),

@@ -26,6 +26,7 @@ from persistence import checkpoints, run_end, runs
 from persistence.events import EventLog, Listener, RunEvent, event_line
 from persistence.run_end import ClaimedRun
 from persistence.session import DATABASE_AWAY, Database
+from persistence.turn_start import WrittenTurn
 
 log = structlog.get_logger(__name__)
 
@@ -147,7 +148,7 @@ class RunEngine:
     def abandon(self, run: Run) -> None:
         """Forget a run whose question could not be written."""
         run.is_abandoned = True
-        run.note_commit(has_files=False)
+        run.note_commit(WrittenTurn())
         self._streams.pop(run.run_id, None)
         self._stop(run, RELEASED)
 

@@ -19,9 +19,10 @@ from llama_service.errors import AppError, error_of
 from persistence import run_end
 from persistence.events import REASONING, TEXT, EventLog, RunEvent, event_line
 from persistence.messages import newest_steps
+from persistence.personal import NOTHING_SAID, Personal
 from persistence.run_end import RunEnd
 from persistence.session import Database
-from persistence.turn_start import Placement
+from persistence.turn_start import Placement, WrittenTurn
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,7 @@ class Run:
     database: Database
     events: EventLog
     sent: Sent = Sent()
+    personal: Personal = NOTHING_SAID
     context: ChatContext | None = None
     task: "asyncio.Task[None] | None" = None
     # Why the run is being stopped from outside, and how the graph itself has ended it.
@@ -128,9 +130,9 @@ class Run:
         """Note that the question is still being written."""
         self._committed = asyncio.Event()
 
-    def note_commit(self, *, has_files: bool) -> None:
+    def note_commit(self, written: WrittenTurn) -> None:
         """Note that question and run are in the database."""
-        self.files.has_any = has_files
+        self.files.has_any, self.personal = written.has_files, written.personal
         if self._committed is not None:
             self._committed.set()
             self._committed = None

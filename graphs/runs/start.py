@@ -14,6 +14,7 @@ from chains.title import first_words
 from chains.types import ProviderStatus
 from graphs.context import ChatContext, TurnServices
 from graphs.files import CallerFiles, Reach, Tables
+from graphs.memory import CallerMemory
 from graphs.pictures import MAX_PICTURE_BYTES, PictureReader
 from graphs.record import TurnRecord
 from graphs.runs.branch import ConversationBranch
@@ -168,11 +169,11 @@ class TurnStarter:
         kept = orjson.dumps(request.kept(), default=str).decode()
         write = TurnWrite(run_id, self.engine.worker, caller.user_id, caller.claims, kept, start.line, title)
         try:
-            has_files = await write_turn(self.database, place, write)
+            written = await write_turn(self.database, place, write)
         except BaseException:
             self.engine.abandon(run)
             raise
-        run.note_commit(has_files=has_files)
+        run.note_commit(written)
         return run
 
     def _plan(self, request: TurnRequest, conversation: ConversationRow) -> AnswerPlan:
@@ -223,6 +224,7 @@ class TurnStarter:
         run.sent = Sent.of(events)
         run.record.tool_steps = {step["id"]: step for step in run.sent.steps}
         run.record.attempt = claimed.attempt
+        run.personal = claimed.personal
         return run
 
     def _prepare(
@@ -258,6 +260,7 @@ class TurnStarter:
             answer=run,
             tools=toolbox,
             calls=RunCalls(self.database, run_id, self.engine.worker),
+            memory=CallerMemory(self.database, user_id, is_off=conversation.temporary) if user_id else None,
             record=run.record,
             source_budget=self.settings.retrieval_budget_chars,
         )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from graphs.tools import calculate, current_date, read_file, search_files, tables
+from graphs.tools import calculate, current_date, read_file, remember, search_files, tables
 from graphs.tools.spec import ToolSpec
 
 BUILT_IN: Final[Sequence[ToolSpec]] = (
@@ -13,4 +13,5 @@ BUILT_IN: Final[Sequence[ToolSpec]] = (
     tables.QUERY_SPEC,
     calculate.SPEC,
     current_date.SPEC,
+    remember.SPEC,
 )

@@ -43,6 +43,14 @@ class Files(Protocol):
         ...
 
 
+class Memory(Protocol):
+    """What is remembered of the caller, for all of their conversations."""
+
+    async def remember(self, text: str) -> None:
+        """Remember a sentence. Raises ToolFailed where nothing is to be remembered."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ToolContext:
     """What a call may use of its turn. `budget` is how many characters its result may have."""
@@ -50,6 +58,7 @@ class ToolContext:
     files: Files
     budget: int
     user_id: str | None = None
+    memory: Memory | None = None
 
     @classmethod
     def of(cls, config: RunnableConfig) -> "ToolContext":

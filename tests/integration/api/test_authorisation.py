@@ -28,7 +28,7 @@ OPEN = {
     "api.routes.auth": {"register", "login", "refresh", "forgot_password", "reset_password"},
     "api.routes.oidc": {"methods", "oidc_login", "oidc_callback", "oidc_backchannel_logout"},
     "api.routes.health": {"health", "ready", "metrics"},
-    "api.routes.models": {"list_models", "status"},
+    "api.routes.models": {"list_models", "default_model", "status"},
     "api.agent_server.assistants": {"is_ok", "info"},
 }
 

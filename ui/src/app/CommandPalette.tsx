@@ -2,6 +2,8 @@ import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { useEffect, useId, useRef, useState, type KeyboardEvent } from "react";
 import { conversationsQuery } from "@/features/conversations/api";
+import { assistantsQuery } from "@/features/assistants/api";
+import { projectsQuery } from "@/features/projects/api";
 import { filesQuery } from "@/features/files/api";
 import { useMe } from "@/shared/api/me";
 import { useT } from "@/shared/i18n";
@@ -96,18 +98,22 @@ export function CommandPalette({ onClose, onNewChat, onHelp }: CommandPalettePro
   );
 }
 
-function useCommands(q: string, onNewChat: () => void, onHelp: () => void): Command[] {
+/** The pages, and what can be done from everywhere. */
+function useActions(onNewChat: () => void, onHelp: () => void): Command[] {
   const t = useT();
   const me = useMe();
   const navigate = useNavigate();
-  const found = useInfiniteQuery(conversationsQuery(q, false));
-  // What was found for other letters is no answer to Enter.
-  const chats = found.isPlaceholderData ? [] : (found.data?.pages[0]?.items ?? []);
-  const { data: files = [] } = useQuery(filesQuery(null));
-  const fits = ({ name }: { name: string }): boolean => name.toLowerCase().includes(q.toLowerCase());
   const actions: Command[] = [
     { key: "new", icon: "plus", name: t("conversations.new"), run: onNewChat },
     { key: "files", icon: "folder", name: t("nav.files"), run: () => void navigate({ to: "/files" }) },
+    { key: "assistants", icon: "assistant", name: t("assistants.title"), run: () => void navigate({ to: "/assistants" }) },
+    { key: "prompts", icon: "prompt", name: t("prompts.title"), run: () => void navigate({ to: "/prompts" }) },
+    {
+      key: "temporary",
+      icon: "clock",
+      name: t("temporary.on"),
+      run: () => void navigate({ to: "/", search: { temporary: true } }),
+    },
     { key: "account", icon: "user", name: t("nav.account"), run: () => void navigate({ to: "/account" }) },
     { key: "studio", icon: "graph", name: t("nav.studio"), run: () => void navigate({ to: "/studio/{-$id}", params: {} }) },
     { key: "light", icon: "sliders", name: t("palette.light"), run: () => setTheme("light") },
@@ -116,6 +122,20 @@ function useCommands(q: string, onNewChat: () => void, onHelp: () => void): Comm
   ];
   if (me?.is_superuser)
     actions.push({ key: "admin", icon: "gauge", name: t("nav.admin"), run: () => void navigate({ to: "/admin" }) });
+  return actions;
+}
+
+function useCommands(q: string, onNewChat: () => void, onHelp: () => void): Command[] {
+  const t = useT();
+  const navigate = useNavigate();
+  const found = useInfiniteQuery(conversationsQuery(q, false));
+  // What was found for other letters is no answer to Enter.
+  const chats = found.isPlaceholderData ? [] : (found.data?.pages[0]?.items ?? []);
+  const { data: files = [] } = useQuery(filesQuery(null));
+  const { data: projects = [] } = useQuery(projectsQuery);
+  const { data: assistants = [] } = useQuery(assistantsQuery);
+  const actions = useActions(onNewChat, onHelp);
+  const fits = ({ name }: { name: string }): boolean => name.toLowerCase().includes(q.toLowerCase());
   return [
     ...(q === "" ? [] : actions.filter(fits)),
     ...chats
@@ -128,6 +148,20 @@ function useCommands(q: string, onNewChat: () => void, onHelp: () => void): Comm
         hint: snippet ?? undefined,
         run: () => void navigate({ to: "/c/$id", params: { id } }),
       })),
+    ...(q === "" ? [] : projects.filter(fits).slice(0, MOST_FILES)).map(({ id, name }): Command => ({
+      key: id,
+      icon: "project",
+      name,
+      hint: t("projects.one"),
+      run: () => void navigate({ to: "/projects/$id", params: { id } }),
+    })),
+    ...(q === "" ? [] : assistants.filter(fits).slice(0, MOST_FILES)).map(({ id, name }): Command => ({
+      key: id,
+      icon: "assistant",
+      name,
+      hint: t("assistants.one"),
+      run: () => void navigate({ to: "/", search: { assistant: id } }),
+    })),
     ...(q === "" ? [] : files.filter(fits).slice(0, MOST_FILES)).map(({ id, name }): Command => ({
       key: id,
       icon: "file",

@@ -1,8 +1,11 @@
 import { useQuery } from "@tanstack/react-query";
-import { useNavigate, useParams } from "@tanstack/react-router";
+import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { lazy, Suspense, useCallback, useEffect, useMemo, useRef, useState } from "react";
+import { assistantsQuery } from "@/features/assistants/api";
+import { AssistantPicture } from "@/features/assistants/AssistantPicture";
+import { useSwitchBranch } from "@/features/chat/api";
 import { ChatView } from "@/features/chat/ChatView";
-import { Compare } from "@/features/chat/Compare";
+import { SideBySide } from "@/features/chat/SideBySide";
 import { useLiveRuns } from "@/features/chat/live/context";
 import type { LiveRun } from "@/features/chat/live/LiveRun";
 import { Citation } from "@/features/citations/Citation";
@@ -14,18 +17,33 @@ import { ScopeMenu } from "@/features/files/ScopeMenu";
 import { useUploads } from "@/features/files/useUploads";
 import { ModelPicker, type ChosenModel } from "@/features/models/ModelPicker";
 import { useTakesTools } from "@/features/models/api";
+import { projectsQuery } from "@/features/projects/api";
+import { PromptMenu } from "@/features/prompts/PromptMenu";
 import { ToolsMenu } from "@/features/tools/ToolsMenu";
 import { conversationQuery, useCreateConversation, usePatchConversation } from "@/shared/api/conversation";
 import { ApiError } from "@/shared/api/errors";
 import { isPicture } from "@/shared/api/pictures";
 import { sourceOf } from "@/shared/api/sources";
-import type { Attachment, Conversation, Message, ReplayRequest, Source, StoredFile } from "@/shared/api/types";
+import type {
+  Assistant,
+  Attachment,
+  ChatRequest,
+  Conversation,
+  ConversationStart,
+  Message,
+  Project,
+  ReplayRequest,
+  Source,
+  StoredFile,
+} from "@/shared/api/types";
 import { useStored } from "@/shared/hooks/useStored";
 import { useT } from "@/shared/i18n";
+import { Button, IconButton } from "@/shared/ui/controls";
 import { useErrorText } from "@/shared/ui/ErrorNotice";
 import { useToast } from "@/shared/ui/Toasts";
 import { NotFoundPage } from "./fallbacks";
 import { PageHead } from "./PageHead";
+import type { Beginning } from "./router";
 import { usePanelInHistory } from "./usePanelInHistory";
 
 const DocumentPanel = lazy(async () => ({ default: (await import("@/features/citations/DocumentPanel")).DocumentPanel }));
@@ -38,29 +56,23 @@ type Side = { document: Place } | { answer: Message } | null;
 export function ConversationScreen() {
   const { id } = useParams({ strict: false });
   const conversationId = id ?? null;
-  const t = useT();
   const navigate = useNavigate();
-  const draft = useDraft(conversationId);
+  const beginning = useBeginning();
+  const draft = useDraft(conversationId, beginning);
   const placeId = conversationId ?? draft.id;
   const { place, missing } = usePlace(placeId);
   // A draft is no conversation yet to those who see it.
   const conversation = conversationId ? place : null;
+  const setting = useSetting(conversation, beginning);
   const [side, setSide] = useState<Side>(null);
   const closeSide = useCallback(() => setSide(null), []);
   const goBack = usePanelInHistory(side !== null, closeSide);
-  const [firstTools, setFirstTools] = useFirstTools();
-  const [firstModel, setFirstModel] = useState<ChosenModel>({ source: null, name: null });
-  const patch = usePatchConversation();
+  const choices = useChoices(conversation, place, setting.assistant, beginning);
+  const { mutateAsync: create } = useCreateConversation();
   const uploads = useUploads();
   const open = useCallback((to: string) => navigate({ to: "/c/$id", params: { id: to } }), [navigate]);
-  const onFiles = useTakeFiles(place, placeId, firstModel, firstTools, uploads.add, draft.keep);
-  const title = conversation?.title || t(conversationId ? "conversations.untitled" : "conversations.new");
-  const chosen = conversation ? modelOf(conversation) : firstModel;
-  const takesTools = useTakesTools(chosen);
-
-  useEffect(() => {
-    document.title = `${title} · ${t("app.name")}`;
-  }, [title, t]);
+  const onFiles = useTakeFiles(place, placeId, choices.start, uploads.add, draft.keep);
+  const title = useTitle(conversationId, conversation);
   useEffect(() => {
     setSide(null);
   }, [conversationId]);
@@ -78,22 +90,22 @@ export function ConversationScreen() {
     [preview],
   );
 
-  function choose({ source, name }: ChosenModel) {
-    if (placeId) patch.mutate({ id: placeId, model_source: source, model_name: name });
-    if (!conversationId) setFirstModel({ source, name });
-  }
-
   if (conversationId && missing) return <NotFoundPage />;
   return (
     <div className="conversation-screen">
       <div className="conversation-screen__main">
-        <PageHead title={title} />
+        <PageHead title={title}>
+          <Setting setting={setting} conversation={conversation} />
+          {!conversationId && <TemporaryButton beginning={beginning} />}
+        </PageHead>
         <ChatView
-          key={conversationId ?? "new"}
+          key={conversationId ?? `new ${JSON.stringify(beginning)}`}
           conversation={conversation}
           conversationId={conversationId}
           draftId={draft.id}
-          firstModel={{ model_source: firstModel.source, model_name: firstModel.name }}
+          begin={Object.keys(beginning).length > 0 ? async () => (await create(choices.start)).id : null}
+          firstModel={requested(choices.firstModel)}
+          secondModel={choices.secondModel && requested(choices.secondModel)}
           onStarted={(started) => {
             draft.keep(null);
             void open(started);
@@ -107,18 +119,11 @@ export function ConversationScreen() {
           scope={(searches, onSearches) => (
             <ScopeMenu conversation={place} searches={searches} onSearches={onSearches} onPreview={preview} />
           )}
-          tools={
-            <ToolsMenu
-              chosen={place ? (place.tools ?? null) : firstTools}
-              onChoose={(tools) => {
-                if (placeId) patch.mutate({ id: placeId, tools });
-                if (!conversationId) setFirstTools(tools);
-              }}
-              able={takesTools}
-            />
-          }
-          firstTools={draft.id ? null : firstTools}
-          modelPicker={<ModelPicker chosen={chosen} onChoose={choose} />}
+          tools={<ToolsMenu chosen={choices.tools} onChoose={choices.chooseTools} able={choices.takesTools} />}
+          firstTools={draft.id ? null : choices.newTools}
+          modelPicker={<Models choices={choices} assistant={setting.assistant} />}
+          welcome={setting.assistant && <AssistantWelcome assistant={setting.assistant} />}
+          promptMenu={(text, onText, keys) => <PromptMenu text={text} onText={onText} keys={keys} />}
         />
       </div>
       <Suspense>
@@ -126,6 +131,125 @@ export function ConversationScreen() {
       </Suspense>
       <DropZone onFiles={onFiles} />
     </div>
+  );
+}
+
+/** What stands above the chat, and on the browser's tab. */
+function useTitle(conversationId: string | null, conversation: Conversation | null): string {
+  const t = useT();
+  const title = conversation?.title || t(conversationId ? "conversations.untitled" : "conversations.new");
+  useEffect(() => {
+    document.title = `${title} · ${t("app.name")}`;
+  }, [title, t]);
+  return title;
+}
+
+/** What a new chat's address says of its beginning, as the conversation keeps it. */
+function useBeginning(): ConversationStart {
+  const search: Beginning = useSearch({ strict: false });
+  const { project, assistant, temporary } = search;
+  return useMemo(
+    () => ({
+      ...(project ? { project_id: project } : {}),
+      ...(assistant ? { assistant_id: assistant } : {}),
+      ...(temporary ? { temporary } : {}),
+    }),
+    [project, assistant, temporary],
+  );
+}
+
+/** Makes the chat that is about to begin a temporary one, or a usual one again. */
+function TemporaryButton({ beginning }: { beginning: ConversationStart }) {
+  const t = useT();
+  const navigate = useNavigate();
+  const temporary = beginning.temporary ?? false;
+  const others = {
+    ...(beginning.project_id ? { project: beginning.project_id } : {}),
+    ...(beginning.assistant_id ? { assistant: beginning.assistant_id } : {}),
+  };
+  return (
+    <IconButton
+      icon="clock"
+      label={t(temporary ? "temporary.off" : "temporary.on")}
+      aria-pressed={temporary}
+      onClick={() => void navigate({ to: "/", search: temporary ? others : { ...others, temporary: true } })}
+    />
+  );
+}
+
+interface Choices {
+  chosen: ChosenModel;
+  firstModel: ChosenModel;
+  secondModel: ChosenModel | null;
+  chooseModel: (model: ChosenModel) => void;
+  chooseSecond: (model: ChosenModel | null) => void;
+  tools: string[] | null;
+  /** The tools that a new chat begins with, null for the default. */
+  newTools: string[] | null;
+  chooseTools: (names: string[]) => void;
+  takesTools: boolean;
+  /** How a conversation that begins now is made. */
+  start: ConversationStart;
+}
+
+/** Models and tools: the conversation's, or those that a new one begins with. `place` is a new chat's draft, too. */
+function useChoices(
+  conversation: Conversation | null,
+  place: Conversation | null,
+  assistant: Assistant | null,
+  beginning: ConversationStart,
+): Choices {
+  const { mutate: patch } = usePatchConversation();
+  const [firstTools, setFirstTools] = useFirstTools();
+  const [ownTools, setOwnTools] = useState<string[] | null>(null);
+  const [firstModel, setFirstModel] = useState<ChosenModel>(NO_MODEL);
+  const [secondModel, chooseSecond] = useState<ChosenModel | null>(null);
+  const chosen = conversation ? modelOf(conversation) : firstModel;
+  const takesTools = useTakesTools(chosen.source || !assistant ? chosen : modelOf(assistant));
+  // An assistant's tools stand, unless others are chosen here.
+  const newTools = ownTools ?? (assistant ? null : firstTools);
+  const start = useMemo(
+    () => ({ ...beginning, ...requested(firstModel), ...(newTools ? { tools: newTools } : {}) }),
+    [beginning, firstModel, newTools],
+  );
+  return {
+    chosen,
+    firstModel,
+    secondModel,
+    chooseSecond,
+    newTools,
+    takesTools,
+    start,
+    tools: (place ? place.tools : newTools) ?? assistant?.tools ?? null,
+    chooseModel: ({ source, name }) => {
+      if (place) patch({ id: place.id, model_source: source, model_name: name });
+      if (!conversation) setFirstModel({ source, name });
+    },
+    chooseTools: (names) => {
+      if (place) patch({ id: place.id, tools: names });
+      if (conversation) return;
+      setOwnTools(names);
+      if (!assistant) setFirstTools(names);
+    },
+  };
+}
+
+/** The model that answers, and the second one where two are asked. */
+function Models({ choices, assistant }: { choices: Choices; assistant: Assistant | null }) {
+  const t = useT();
+  const { chosen, secondModel, chooseModel, chooseSecond } = choices;
+  return (
+    <>
+      <ModelPicker chosen={chosen} standard={assistant?.model_name ?? null} onChoose={chooseModel} />
+      {secondModel && <ModelPicker chosen={secondModel} onChoose={chooseSecond} />}
+      <IconButton
+        icon="columns"
+        className="second-model"
+        label={t(secondModel ? "compare.one" : "compare.two")}
+        aria-pressed={secondModel !== null}
+        onClick={() => chooseSecond(secondModel ? null : NO_MODEL)}
+      />
+    </>
   );
 }
 
@@ -137,7 +261,9 @@ function SidePanel({ side, onClose }: { side: Side; onClose: () => void }) {
 
 /** The reasons of an answer, with the way to ask for another one and to compare the two. */
 function Reasons({ answer, onClose }: { answer: Message; onClose: () => void }) {
+  const t = useT();
   const runs = useLiveRuns();
+  const { mutate: show } = useSwitchBranch(answer.conversation_id);
   const [run, setRun] = useState<LiveRun | null>(null);
   const { conversation_id: conversationId, parent_id: after } = answer;
   const replay = (request: ReplayRequest) =>
@@ -155,7 +281,14 @@ function Reasons({ answer, onClose }: { answer: Message; onClose: () => void }) 
           />
         }
       />
-      {run && <Compare answer={answer} run={run} onClose={() => setRun(null)} />}
+      {run && (
+        <SideBySide
+          answers={[answer, run]}
+          titles={[t("trace.before"), t("trace.after")]}
+          onKeep={show}
+          onClose={() => setRun(null)}
+        />
+      )}
     </>
   );
 }
@@ -168,11 +301,69 @@ function useFirstTools(): [string[] | null, (names: string[]) => void] {
 }
 
 const NO_TOOLS = "-";
+const NO_MODEL: ChosenModel = { source: null, name: null };
 
-const modelOf = ({ model_source, model_name }: Conversation): ChosenModel => ({
+const modelOf = ({ model_source, model_name }: Pick<Conversation, "model_source" | "model_name">): ChosenModel => ({
   source: sourceOf(model_source),
   name: model_name,
 });
+
+const requested = ({ source, name }: ChosenModel): Pick<ChatRequest, "model_source" | "model_name"> =>
+  source ? { model_source: source, model_name: name } : {};
+
+interface ChatSetting {
+  assistant: Assistant | null;
+  project: Project | null;
+  temporary: boolean;
+}
+
+/** The assistant and the project of a conversation, or of the one that is about to begin, and whether it is temporary. */
+function useSetting(conversation: Conversation | null, beginning: ConversationStart): ChatSetting {
+  const { assistant_id: assistantId = null, project_id: projectId = null, temporary = false } = conversation ?? beginning;
+  const { data: assistants = [] } = useQuery({ ...assistantsQuery, enabled: assistantId !== null });
+  const { data: projects = [] } = useQuery({ ...projectsQuery, enabled: projectId !== null });
+  return {
+    assistant: assistants.find(({ id }) => id === assistantId) ?? null,
+    project: projects.find(({ id }) => id === projectId) ?? null,
+    temporary,
+  };
+}
+
+/** Says with whom one chats, in which project, and whether it is for now only. */
+function Setting({ setting, conversation }: { setting: ChatSetting; conversation: Conversation | null }) {
+  const t = useT();
+  const { mutate: patch } = usePatchConversation();
+  const { assistant, project, temporary } = setting;
+  return (
+    <>
+      {project && (
+        <Link className="badge" to="/projects/$id" params={{ id: project.id }}>
+          {project.name}
+        </Link>
+      )}
+      {assistant && (
+        <Link className="page-head__assistant" to="/assistants">
+          <AssistantPicture assistant={assistant} small />
+          <span>{assistant.name}</span>
+        </Link>
+      )}
+      {temporary && <span className="badge badge--marker">{t("temporary.badge")}</span>}
+      {temporary && conversation && (
+        <Button onClick={() => patch({ id: conversation.id, temporary: false })}>{t("temporary.keep")}</Button>
+      )}
+    </>
+  );
+}
+
+function AssistantWelcome({ assistant }: { assistant: Assistant }) {
+  return (
+    <div className="welcome welcome--assistant">
+      <AssistantPicture assistant={assistant} />
+      <h2>{assistant.name}</h2>
+      {assistant.description && <p>{assistant.description}</p>}
+    </div>
+  );
+}
 
 function usePlace(id: string | null): { place: Conversation | null; missing: boolean } {
   const { data, error } = useQuery({ ...conversationQuery(id ?? ""), enabled: id !== null });
@@ -187,8 +378,9 @@ interface Draft {
 }
 
 /** The conversation of the new chat's first files: it has no question yet, and this browser remembers it until it has. */
-function useDraft(conversationId: string | null): Draft {
-  const [stored, store] = useStored("draft-conversation", "");
+function useDraft(conversationId: string | null, beginning: ConversationStart): Draft {
+  const kind = Object.values(beginning).join(" ");
+  const [stored, store] = useStored(`draft-conversation${kind && `:${kind}`}`, "");
   const wanted = conversationId === null && stored !== "";
   const { data, error } = useQuery({ ...conversationQuery(stored), enabled: wanted });
   const spent = isMissing(error) || (data !== undefined && data.leaf_id !== null);
@@ -206,8 +398,7 @@ function useDraft(conversationId: string | null): Draft {
 function useTakeFiles(
   conversation: Conversation | null,
   placeId: string | null,
-  model: ChosenModel,
-  tools: string[] | null,
+  start: ConversationStart,
   add: (files: File[], conversationId: string) => void,
   keepDraft: (id: string) => void,
 ): (files: File[]) => void {
@@ -231,9 +422,7 @@ function useTakeFiles(
         if (isFirst && !pictures && conversation?.search_library) patch({ id: placeId, search_library: false });
         return add(files, placeId);
       }
-      const chosen = { model_source: model.source, model_name: model.name, ...(tools ? { tools } : {}) };
-      const body = { ...chosen, search_library: pictures };
-      creating.current ??= create(body);
+      creating.current ??= create({ ...start, search_library: pictures });
       creating.current.then(
         ({ id }) => {
           keepDraft(id);
@@ -245,6 +434,6 @@ function useTakeFiles(
         },
       );
     },
-    [add, conversation, create, isFirst, keepDraft, model, patch, placeId, say, toast, tools],
+    [add, conversation, create, isFirst, keepDraft, patch, placeId, say, start, toast],
   );
 }

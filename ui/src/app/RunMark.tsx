@@ -2,6 +2,7 @@ import { useEffect, useRef, useSyncExternalStore } from "react";
 import { useLiveRuns, useLiveState, useRunsOf } from "@/features/chat/live/context";
 import type { LiveRun, Phase } from "@/features/chat/live/LiveRun";
 import { useT } from "@/shared/i18n";
+import { notify } from "@/shared/notify";
 import { useToast } from "@/shared/ui/Toasts";
 
 /** Beside a conversation in the list: whether an answer is being written there, or waits for its reader. */
@@ -27,9 +28,11 @@ export function useRunNews(currentId: string | null, open: (conversationId: stri
       const { conversationId, ending } = run.now;
       if (told.current.get(run) === phase || !conversationId) return;
       told.current.set(run, phase);
-      if (conversationId === currentId || (phase === "over" && ending !== "complete")) return;
-      const action = { label: t("runs.open"), run: () => open(conversationId) };
-      if (phase === "waiting" || phase === "over") toast({ text: t(phase === "over" ? "runs.ready" : "runs.asks"), action });
+      if (phase !== "waiting" && (phase !== "over" || ending !== "complete")) return;
+      const show = () => open(conversationId);
+      notify(t(phase === "over" ? "runs.readyHere" : "runs.asksHere"), show);
+      if (conversationId === currentId) return;
+      toast({ text: t(phase === "over" ? "runs.ready" : "runs.asks"), action: { label: t("runs.open"), run: show } });
     };
   });
   useEffect(() => {

@@ -1,6 +1,9 @@
 import { Link, Outlet, useNavigate, useParams, useRouterState } from "@tanstack/react-router";
 import { useEffect, useMemo, useRef, useState } from "react";
 import { ConversationList } from "@/features/conversations/ConversationList";
+import { MoveDialog } from "@/features/projects/MoveDialog";
+import { ProjectList } from "@/features/projects/ProjectList";
+import type { Conversation } from "@/shared/api/types";
 import { useT } from "@/shared/i18n";
 import { IconButton } from "@/shared/ui/controls";
 import { Icon } from "@/shared/ui/Icon";
@@ -10,6 +13,7 @@ import { KeyboardHelp } from "./KeyboardHelp";
 import { RunMark, useRunNews } from "./RunMark";
 import { ShellContext } from "./shellContext";
 import { UserMenu } from "./UserMenu";
+import { useStored } from "@/shared/hooks/useStored";
 import { useEscape } from "@/shared/hooks/useEscape";
 import { useShortcuts } from "./useShortcuts";
 import "./shell.css";
@@ -23,8 +27,10 @@ export function Shell() {
   const { id } = useParams({ strict: false });
   const pathname = useRouterState({ select: (state) => state.location.pathname });
   const [open, setOpen] = useState(false);
+  const [folded, fold] = useStored("sidebar-folded", "");
   const [help, setHelp] = useState(false);
   const [palette, setPalette] = useState(false);
+  const [moving, setMoving] = useState<Conversation | null>(null);
   const search = useRef<HTMLInputElement>(null);
   const currentId = pathname.startsWith("/c/") ? (id ?? null) : null;
 
@@ -33,7 +39,7 @@ export function Shell() {
   }, [pathname]);
   const newChat = () => {
     setOpen(false);
-    void navigate({ to: "/" });
+    void navigate({ to: "/", search: {} });
   };
   const goTo = (conversationId: string) => void navigate({ to: "/c/$id", params: { id: conversationId } });
   useShortcuts({
@@ -45,20 +51,28 @@ export function Shell() {
   });
   useRunNews(currentId, goTo);
   useEscape(open, () => setOpen(false));
-  const frame = useMemo(() => ({ openMenu: () => setOpen(true) }), []);
+  const frame = useMemo(() => ({
+      openMenu: () => {
+        setOpen(true);
+        fold("");
+      },
+    }),
+    [fold],
+  );
 
   return (
     <ShellContext value={frame}>
       <a className="skip" href="#main">
         {t("app.skip")}
       </a>
-      <div className={`shell ${open ? "shell--open" : ""}`}>
+      <div className={`shell ${open ? "shell--open" : ""} ${folded ? "shell--folded" : ""}`}>
         <nav className="sidebar" aria-label={t("app.navigation")}>
           <div className="sidebar__head">
             <Link to="/" className="sidebar__name">
               <Logo />
               {t("app.name")}
             </Link>
+            <IconButton className="sidebar__fold" icon="side" label={t("app.foldMenu")} onClick={() => fold("folded")} />
             <IconButton className="sidebar__close" icon="close" label={t("app.closeMenu")} onClick={() => setOpen(false)} />
           </div>
           <button type="button" className="sidebar__new" onClick={newChat}>
@@ -69,7 +83,26 @@ export function Shell() {
             <Icon name="folder" size={18} />
             {t("nav.files")}
           </Link>
-          <ConversationList currentId={currentId} search={search} onOpen={goTo} onGone={newChat} mark={mark} />
+          <Link to="/assistants" className="sidebar__link" activeProps={{ "aria-current": "page" }}>
+            <Icon name="assistant" size={18} />
+            {t("assistants.title")}
+          </Link>
+          <Link to="/prompts" className="sidebar__link" activeProps={{ "aria-current": "page" }}>
+            <Icon name="prompt" size={18} />
+            {t("prompts.title")}
+          </Link>
+          <ProjectList
+            currentId={pathname.startsWith("/projects/") ? (id ?? null) : null}
+            onOpen={(projectId) => void navigate({ to: "/projects/$id", params: { id: projectId } })}
+          />
+          <ConversationList
+            currentId={currentId}
+            search={search}
+            onOpen={goTo}
+            onGone={newChat}
+            onMove={setMoving}
+            mark={mark}
+          />
           <UserMenu onHelp={() => setHelp(true)} />
         </nav>
         {open && <button type="button" className="shell__veil" aria-label={t("app.closeMenu")} onClick={() => setOpen(false)} />}
@@ -78,6 +111,7 @@ export function Shell() {
         </main>
       </div>
       {palette && <CommandPalette onClose={() => setPalette(false)} onNewChat={newChat} onHelp={() => setHelp(true)} />}
+      {moving && <MoveDialog conversation={moving} onClose={() => setMoving(null)} />}
       {help && <KeyboardHelp onClose={() => setHelp(false)} />}
     </ShellContext>
   );

@@ -61,7 +61,23 @@ const shellRoute = createRoute({
 const page = <Path extends string>(path: Path, component: ReturnType<typeof lazyRouteComponent>) =>
   createRoute({ getParentRoute: () => shellRoute, path, component });
 
-const newChatRoute = createRoute({ getParentRoute: () => shellRoute, path: "/", component: ConversationScreen });
+/** What a new chat begins with. */
+export interface Beginning {
+  project?: string;
+  assistant?: string;
+  temporary?: true;
+}
+
+const newChatRoute = createRoute({
+  getParentRoute: () => shellRoute,
+  path: "/",
+  validateSearch: ({ project, assistant, temporary }: Record<string, unknown>): Beginning => ({
+    ...(typeof project === "string" ? { project } : {}),
+    ...(typeof assistant === "string" ? { assistant } : {}),
+    ...(temporary === true ? { temporary } : {}),
+  }),
+  component: ConversationScreen,
+});
 const chatRoute = createRoute({ getParentRoute: () => shellRoute, path: "/c/$id", component: ConversationScreen });
 const filesRoute = createRoute({
   getParentRoute: () => shellRoute,
@@ -80,12 +96,25 @@ const accountRoute = createRoute({
   component: lazyRouteComponent(() => import("./AccountScreen"), "AccountScreen"),
 });
 const adminRoute = page("/admin", lazyRouteComponent(() => import("./AdminScreen"), "AdminScreen"));
+const assistantsRoute = page("/assistants", lazyRouteComponent(() => import("./AssistantsScreen"), "AssistantsScreen"));
+const promptsRoute = page("/prompts", lazyRouteComponent(() => import("./PromptsScreen"), "PromptsScreen"));
+const projectRoute = page("/projects/$id", lazyRouteComponent(() => import("./ProjectScreen"), "ProjectScreen"));
 const studioRoute = page("/studio/{-$id}", lazyRouteComponent(() => import("./StudioScreen"), "StudioScreen"));
 
 const routeTree = rootRoute.addChildren([
   signInRoute,
   resetRoute,
-  shellRoute.addChildren([newChatRoute, chatRoute, filesRoute, accountRoute, adminRoute, studioRoute]),
+  shellRoute.addChildren([
+    newChatRoute,
+    chatRoute,
+    filesRoute,
+    assistantsRoute,
+    promptsRoute,
+    projectRoute,
+    accountRoute,
+    adminRoute,
+    studioRoute,
+  ]),
 ]);
 
 export function createAppRouter(queries: QueryClient) {

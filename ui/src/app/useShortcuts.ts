@@ -13,7 +13,7 @@ function neighbour(currentId: string | null, by: 1 | -1): string | null {
   const links = [...document.querySelectorAll<HTMLAnchorElement>(".conversation__link")];
   const ids = links
     .sort((a, b) => a.getBoundingClientRect().top - b.getBoundingClientRect().top)
-    .map((link) => link.pathname.replace("/c/", ""));
+    .map((link) => link.dataset["id"] ?? "");
   const index = currentId ? ids.indexOf(currentId) : by === 1 ? -1 : ids.length;
   return ids[index + by] ?? null;
 }

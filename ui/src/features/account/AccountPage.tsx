@@ -4,6 +4,7 @@ import { useMe } from "@/shared/api/me";
 import { LANGUAGES, useI18n, useT, type Language } from "@/shared/i18n";
 import { useFormats } from "@/shared/i18n/format";
 import { StatsView } from "@/shared/stats/StatsView";
+import { notificationsExist, useNotifications } from "@/shared/notify";
 import { setTheme, THEMES, useTheme } from "@/shared/theme";
 import { methodsQuery } from "@/shared/api/signIn";
 import { statsQuery } from "@/shared/api/stats";
@@ -12,6 +13,7 @@ import { waysToSignInQuery } from "./api";
 import { Data } from "./Data";
 import { Identities } from "./Identities";
 import { Password } from "./Password";
+import { Personal } from "./Personal";
 import { Sessions } from "./Sessions";
 import { TwoFactor } from "./TwoFactor";
 import "./account.css";
@@ -30,6 +32,9 @@ export function AccountPage({ problem, onLeft }: { problem?: string; onLeft: () 
       </Section>
       <Section title={t("account.appearance")}>
         <Appearance />
+      </Section>
+      <Section title={t("personal.title")}>
+        <Personal />
       </Section>
       {ways && methods && (methods.oidc.length > 0 || ways.identities.length > 0) && (
         <Section title={t("account.identities")}>
@@ -90,6 +95,22 @@ function Profile() {
   );
 }
 
+/** Whether the system tells of answers that are ready while the page is out of sight. */
+function Notifications() {
+  const t = useT();
+  const [on, setOn] = useNotifications();
+  if (!notificationsExist) return null;
+  return (
+    <label className="check">
+      <input type="checkbox" checked={on === "on"} onChange={({ target }) => void setOn(target.checked)} />
+      <span>
+        {t("account.notify")}
+        {on === "refused" && <small className="field__hint"> {t("account.notifyRefused")}</small>}
+      </span>
+    </label>
+  );
+}
+
 function Appearance() {
   const { t, chosen, setLanguage } = useI18n();
   const theme = useTheme();
@@ -113,6 +134,7 @@ function Appearance() {
           </label>
         ))}
       </fieldset>
+      <Notifications />
     </>
   );
 }

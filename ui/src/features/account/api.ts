@@ -46,6 +46,48 @@ export const useRenewRecoveryCodes = () =>
 export const useSwitchTwoFactorOff = () =>
   useSignInChange((body: { password: string; code: string }) => take(api.POST("/api/v1/auth/two-factor/off", { body })));
 
+export type Profile = components["schemas"]["ProfileRead"];
+
+export const profileQuery = queryOptions({
+  queryKey: keys.profile,
+  queryFn: ({ signal }): Promise<Profile> => take(api.GET("/api/v1/profile", { signal })),
+});
+
+export function useSaveProfile() {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: (body: Partial<Profile>) => take(api.PATCH("/api/v1/profile", { body })),
+    onMutate: (body) => queries.setQueryData<Profile>(keys.profile, (known) => known && { ...known, ...body }),
+    onSettled: () => queries.invalidateQueries({ queryKey: keys.profile }),
+  });
+}
+
+export const memoriesQuery = queryOptions({
+  queryKey: keys.memories,
+  queryFn: async ({ signal }) => (await take(api.GET("/api/v1/memories", { signal }))).items,
+});
+
+export function useAddMemory() {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: (text: string) => take(api.POST("/api/v1/memories", { body: { text } })),
+    onSuccess: () => queries.invalidateQueries({ queryKey: keys.memories }),
+  });
+}
+
+/** Forget one thing, or everything for null. */
+export function useForget() {
+  const queries = useQueryClient();
+  return useMutation({
+    meta: { toast: true },
+    mutationFn: (id: string | null) =>
+      id === null
+        ? take(api.DELETE("/api/v1/memories", {}))
+        : take(api.DELETE("/api/v1/memories/{memory_id}", { params: { path: { memory_id: id } } })),
+    onSettled: () => queries.invalidateQueries({ queryKey: keys.memories }),
+  });
+}
+
 export const useChangePassword = () =>
   useMutation({
     mutationFn: (body: { current_password: string; new_password: string }) =>

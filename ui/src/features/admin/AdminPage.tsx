@@ -5,6 +5,7 @@ import { ErrorNotice } from "@/shared/ui/ErrorNotice";
 import { StatsView } from "@/shared/stats/StatsView";
 import { systemQuery } from "./api";
 import { Errors } from "./Errors";
+import { Feedback } from "./Feedback";
 import { Health } from "./Health";
 import { McpServers } from "./McpServers";
 import { Users } from "./Users";
@@ -25,6 +26,10 @@ export function AdminPage() {
       <section aria-label={t("mcp.title")}>
         <h2>{t("mcp.title")}</h2>
         <McpServers />
+      </section>
+      <section aria-label={t("admin.feedback")}>
+        <h2>{t("admin.feedback")}</h2>
+        <Feedback />
       </section>
       <section aria-label={t("admin.errors")}>
         <h2>{t("admin.errors")}</h2>

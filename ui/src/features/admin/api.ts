@@ -18,6 +18,15 @@ export const errorsQuery = queryOptions({
   refetchInterval: REFRESH_MS,
 });
 
+export const feedbackQuery = (rating: "up" | "down") =>
+  infiniteQueryOptions({
+    queryKey: keys.feedback(rating),
+    queryFn: ({ pageParam, signal }) =>
+      take(api.GET("/api/v1/admin/feedback", { params: { query: { limit: PAGE, cursor: pageParam, rating } }, signal })),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (page) => page.next_cursor ?? undefined,
+  });
+
 export const usersQuery = (q: string) =>
   infiniteQueryOptions({
     queryKey: keys.users(q),

@@ -1,5 +1,5 @@
 import { useQuery, useQueryClient, type QueryClient } from "@tanstack/react-query";
-import { useEffect, useRef, useState, type ReactNode } from "react";
+import { useEffect, useRef, useState, type ReactNode, type Ref } from "react";
 import { keys } from "@/shared/api/keys";
 import { isPicture } from "@/shared/api/pictures";
 import type { Attachment, ChatRequest, Conversation, Message, Source, StoredFile } from "@/shared/api/types";
@@ -9,10 +9,11 @@ import { useT } from "@/shared/i18n";
 import { IconButton, Spinner } from "@/shared/ui/controls";
 import { ErrorNotice } from "@/shared/ui/ErrorNotice";
 import { useFeedback, messagesQuery, useSwitchBranch } from "./api";
-import { Composer } from "./composer/Composer";
+import { SideBySide } from "./SideBySide";
+import { Composer, type FieldKeys } from "./composer/Composer";
 import { SettingsButton } from "./composer/SettingsButton";
 import { Welcome } from "./Welcome";
-import { useLiveRuns, useRunsOf } from "./live/context";
+import { useLiveRuns, usePair, useRunsOf } from "./live/context";
 import type { Asked, LiveRun } from "./live/LiveRun";
 import { useParameters, withSearch } from "./parameters";
 import { ActionsContext, type MessageActions } from "./thread/actions";
@@ -28,8 +29,12 @@ export interface ChatViewProps {
   conversationId: string | null;
   /** A conversation that has its first files and no question yet: the new chat's. */
   draftId: string | null;
-  /** The model chosen for a conversation that does not exist yet. */
+  /** Begins the conversation before its first question, where that needs more than the question says; null elsewhere. */
+  begin: (() => Promise<string>) | null;
+  /** The model and the system prompt chosen for a conversation that does not exist yet. */
   firstModel: Pick<ChatRequest, "model_source" | "model_name">;
+  /** The model that answers each question beside the first, null for none. */
+  secondModel: Pick<ChatRequest, "model_source" | "model_name"> | null;
   onStarted: (conversationId: string) => void;
   onExplain: (answer: Message) => void;
   onFiles: (files: File[]) => void;
@@ -42,6 +47,10 @@ export interface ChatViewProps {
   tools: ReactNode;
   firstTools: string[] | null;
   modelPicker: ReactNode;
+  /** Draws what an empty conversation shows, null for the usual welcome. */
+  welcome: ReactNode;
+  /** Draws saved prompts above the message's field, while that calls for them. */
+  promptMenu: (text: string, onText: (text: string) => void, keys: Ref<FieldKeys>) => ReactNode;
   /** Whether something is open beside the chat. */
   panel: boolean;
 }
@@ -57,16 +66,21 @@ export function ChatView(props: ChatViewProps) {
   const runs = useRunsOf(conversationId);
   useJoin(branch);
   const rows = rowsOf(branch, runs);
-  const current = runs.find((run) => run.now.phase !== "over") ?? null;
+  const going = runs.filter((run) => run.now.phase !== "over");
+  const current = going[0] ?? null;
   const store = useLiveRuns();
 
   const field = useRef<HTMLTextAreaElement>(null);
   const picker = useRef<HTMLInputElement>(null);
   const [draft, setDraft] = useStored(`draft:${conversationId ?? "new"}`, "");
   const [parameters, setParameters] = useParameters(conversationId);
-  const { actions, ask, refused } = useChat(props, branch, current !== null, parameters, setDraft);
+  const [firstPrompt, setFirstPrompt] = useState("");
+  const menuKeys = useRef<FieldKeys>(null);
+  const { actions, ask, refused } = useChat(props, branch, current !== null, parameters, firstPrompt, setDraft);
   useFocusOnOpen(field);
-  const stop = () => current && void store.cancel(current);
+  const stop = () => {
+    for (const run of going) void store.cancel(run);
+  };
   // Escape closes what lies beside the chat first.
   useEscape(current !== null && !props.panel, stop);
 
@@ -86,23 +100,27 @@ export function ChatView(props: ChatViewProps) {
       <div className="chat">
         {/* A new chat becomes a conversation while it is answered: it is there that this is told. */}
         <LiveRegion run={conversationId === null ? null : current} />
-        {query.isLoading ? (
-          <div className="page-message">
-            <Spinner label={t("app.loading")} />
-          </div>
-        ) : rows.length > 0 ? (
-          <Thread rows={rows} renderRow={renderRow} />
-        ) : (
-          <Welcome onPick={(text) => {
-            setDraft(text);
-            field.current?.focus();
-          }} />
-        )}
+        <Talk
+          loading={query.isLoading}
+          rows={rows}
+          empty={
+            props.welcome ?? (
+              <Welcome
+                onPick={(text) => {
+                  setDraft(text);
+                  field.current?.focus();
+                }}
+              />
+            )
+          }
+        />
         <div className="chat__foot">
           {query.error && <ErrorNotice error={query.error} />}
           {refused !== null && <ErrorNotice error={refused} />}
+          {props.promptMenu(draft, setDraft, menuKeys)}
           <Composer
             field={field}
+            keys={menuKeys}
             text={draft}
             onText={setDraft}
             running={current !== null}
@@ -136,7 +154,13 @@ export function ChatView(props: ChatViewProps) {
                 />
                 {props.scope(parameters.use_rag ?? true, (searches) => setParameters(withSearch(parameters, searches)))}
                 {props.tools}
-                <SettingsButton conversation={conversation} parameters={parameters} onParameters={setParameters} />
+                <SettingsButton
+                  conversation={conversation}
+                  firstPrompt={firstPrompt}
+                  onFirstPrompt={setFirstPrompt}
+                  parameters={parameters}
+                  onParameters={setParameters}
+                />
                 <span className="composer__space" />
                 {props.modelPicker}
               </>
@@ -144,7 +168,36 @@ export function ChatView(props: ChatViewProps) {
           />
         </div>
       </div>
+      <Pair conversationId={conversationId} onKeep={actions.show} />
     </ActionsContext>
+  );
+}
+
+/** The messages, or what stands in their place. */
+function Talk({ loading, rows, empty }: { loading: boolean; rows: Row[]; empty: ReactNode }) {
+  const t = useT();
+  if (loading)
+    return (
+      <div className="page-message">
+        <Spinner label={t("app.loading")} />
+      </div>
+    );
+  return rows.length > 0 ? <Thread rows={rows} renderRow={renderRow} /> : empty;
+}
+
+/** The answers of two models to one question, where two are asked. */
+function Pair({ conversationId, onKeep }: { conversationId: string | null; onKeep: (messageId: string) => void }) {
+  const t = useT();
+  const store = useLiveRuns();
+  const pair = usePair(conversationId);
+  if (!pair) return null;
+  return (
+    <SideBySide
+      answers={pair}
+      titles={[t("compare.first"), t("compare.second")]}
+      onKeep={onKeep}
+      onClose={() => store.showPair(null)}
+    />
   );
 }
 
@@ -219,12 +272,14 @@ function picturesOf(queries: QueryClient, placeId: string | null): string[] {
 
 /** Everything that asks for an answer: a new question, an edited one, the same one again, the rest of an answer. */
 function useChat(
-  { conversationId, draftId, firstModel, firstTools, onStarted, onExplain, citation, attachment }: ChatViewProps,
+  props: ChatViewProps,
   branch: Message[],
   busy: boolean,
   parameters: Partial<ChatRequest>,
+  firstPrompt: string,
   setDraft: (text: string) => void,
 ): { actions: MessageActions; ask: (text: string) => void; refused: unknown } {
+  const { conversationId, draftId, begin, firstModel, secondModel, firstTools, onStarted } = props;
   const store = useLiveRuns();
   const queries = useQueryClient();
   const { mutate: show } = useSwitchBranch(conversationId ?? "");
@@ -232,20 +287,48 @@ function useChat(
   const [refused, setRefused] = useState<unknown>(null);
   const [editing, setEditing] = useState<string | null>(null);
 
-  function start(asked: Partial<Asked>, request: Partial<ChatRequest>) {
+  function refuse(error: unknown, question: string | null) {
+    setRefused(error);
+    if (question !== null) setDraft(question);
+  }
+
+  function start(asked: Partial<Asked>, request: Partial<ChatRequest>, place = conversationId ?? draftId) {
     setRefused(null);
     const full: Asked = { conversationId, after: null, question: null, continues: null, ...asked };
-    store.ask(
+    const run = store.ask(
       full,
-      { message: full.question ?? "", ...parameters, conversation_id: conversationId ?? draftId, ...request },
+      { message: full.question ?? "", ...parameters, conversation_id: place, ...request },
       {
-        onStart: (id) => conversationId === null && onStarted(id),
-        onRefused: (error) => {
-          setRefused(error);
-          if (full.question !== null) setDraft(full.question);
+        onStart: ({ conversation_id: id, user_message_id: question }) => {
+          if (full.question !== null && secondModel) store.showPair([run, askSecond(id, question)]);
+          if (conversationId === null) onStarted(id);
         },
+        onRefused: (error) => refuse(error, full.question),
       },
     );
+  }
+
+  /** Let the second model answer the same question. */
+  function askSecond(id: string, question: string): LiveRun {
+    const asked: Asked = { conversationId: id, after: question, question: null, continues: null };
+    return store.ask(asked, {
+      message: "",
+      ...parameters,
+      ...secondModel,
+      conversation_id: id,
+      parent_message_id: question,
+      regenerate: true,
+    });
+  }
+
+  /** What only the first question says: later ones are asked as the conversation has kept it. */
+  function first(): Partial<ChatRequest> {
+    if (conversationId !== null) return {};
+    return {
+      ...firstModel,
+      ...(firstTools ? { tools: firstTools } : {}),
+      ...(firstPrompt.trim() ? { system_prompt: firstPrompt.trim() } : {}),
+    };
   }
 
   const questionOf = (answer: Message): string =>
@@ -255,22 +338,24 @@ function useChat(
     refused,
     ask: (text) => {
       const last = branch.at(-1)?.id ?? null;
-      const first = conversationId === null ? { ...firstModel, ...(firstTools ? { tools: firstTools } : {}) } : {};
       const images = picturesOf(queries, conversationId ?? draftId);
-      start(
-        { question: text, after: last, images },
-        { ...first, parent_message_id: last, ...(images.length > 0 ? { image_file_ids: images } : {}) },
+      const asked = { question: text, after: last, images };
+      const request = { ...first(), parent_message_id: last, ...(images.length > 0 ? { image_file_ids: images } : {}) };
+      if (conversationId !== null || draftId !== null || !begin) return start(asked, request);
+      begin().then(
+        (id) => start(asked, request, id),
+        (error: unknown) => refuse(error, text),
       );
     },
     actions: {
       busy,
       editing,
       setEditing,
-      citation,
-      attachment,
-      explain: onExplain,
+      citation: props.citation,
+      attachment: props.attachment,
+      explain: props.onExplain,
       show: (id) => show(id),
-      rate: (answer, rating) => rate({ id: answer.id, rating }),
+      rate: (answer, feedback) => rate({ id: answer.id, feedback }),
       edit: (message, text) =>
         start(
           { question: text, after: message.parent_id ?? null },

@@ -2,7 +2,7 @@ import { queryOptions, useMutation, useQueryClient } from "@tanstack/react-query
 import { allPages } from "@/shared/api/all";
 import { api, take } from "@/shared/api/client";
 import { keys } from "@/shared/api/keys";
-import type { Decision, Message, Rating } from "@/shared/api/types";
+import type { Decision, Message, FeedbackGiven } from "@/shared/api/types";
 import { inOrder } from "./live/branch";
 
 const PAGE = 200;
@@ -43,16 +43,30 @@ export function useSwitchBranch(conversationId: string) {
   });
 }
 
-/** Say whether an answer was good. */
+/** What a conversation has cost; asked for while somebody looks. */
+export const conversationUsageQuery = (id: string) =>
+  queryOptions({
+    queryKey: keys.conversationUsage(id),
+    queryFn: ({ signal }) =>
+      take(api.GET("/api/v1/conversations/{conversation_id}/usage", { params: { path: { conversation_id: id } }, signal })),
+    staleTime: 0,
+  });
+
+/** Say whether an answer was good, and why, or take that back. */
 export function useFeedback(conversationId: string) {
   const queries = useQueryClient();
   return useMutation({
     meta: { toast: true },
-    mutationFn: ({ id, rating }: { id: string; rating: Rating }) =>
-      take(api.PUT("/api/v1/messages/{message_id}/feedback", { params: { path: { message_id: id } }, body: { rating } })),
-    onMutate: ({ id, rating }) => {
+    mutationFn: ({ id, feedback }: { id: string; feedback: FeedbackGiven | null }) => {
+      const params = { path: { message_id: id } };
+      return feedback
+        ? take(api.PUT("/api/v1/messages/{message_id}/feedback", { params, body: feedback }))
+        : take(api.DELETE("/api/v1/messages/{message_id}/feedback", { params }));
+    },
+    onMutate: ({ id, feedback }) => {
+      const shown = feedback && { reasons: [], show_text: false, ...feedback };
       queries.setQueryData<Message[]>(keys.messages(conversationId), (branch) =>
-        branch?.map((message) => (message.id === id ? { ...message, feedback: { rating } } : message)),
+        branch?.map((message) => (message.id === id ? { ...message, feedback: shown } : message)),
       );
     },
     onError: () => queries.invalidateQueries({ queryKey: keys.messages(conversationId) }),

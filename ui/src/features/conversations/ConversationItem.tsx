@@ -1,6 +1,7 @@
 import { memo, useState, type FormEvent, type MouseEvent, type ReactNode } from "react";
 import { usePatchConversation } from "@/shared/api/conversation";
 import type { Conversation } from "@/shared/api/types";
+import { at } from "@/shared/root";
 import { useT } from "@/shared/i18n";
 import { Icon } from "@/shared/ui/Icon";
 import { Menu, MenuItem, MenuLine } from "@/shared/ui/Menu";
@@ -12,6 +13,8 @@ interface ConversationItemProps {
   current: boolean;
   onOpen: (id: string) => void;
   onDelete: (conversation: Conversation) => void;
+  /** Put the conversation into a project, or out of one. */
+  onMove: (conversation: Conversation) => void;
   mark: (id: string) => ReactNode;
 }
 
@@ -32,7 +35,8 @@ export const ConversationItem = memo(function ConversationItem(props: Conversati
     <div className={`conversation ${current ? "conversation--current" : ""}`}>
       <a
         className="conversation__link"
-        href={`/c/${conversation.id}`}
+        href={at(`/c/${conversation.id}`)}
+        data-id={conversation.id}
         aria-current={current ? "page" : undefined}
         onClick={open}
       >
@@ -57,7 +61,7 @@ function Snippet({ text, hits }: { text: string; hits: number[][] }) {
 
 type ItemMenuProps = ConversationItemProps & { title: string; onRename: () => void };
 
-function ItemMenu({ conversation, title, onDelete, onRename }: ItemMenuProps) {
+function ItemMenu({ conversation, title, onDelete, onMove, onRename }: ItemMenuProps) {
   const t = useT();
   const patch = usePatchConversation();
   const { id, pinned, archived } = conversation;
@@ -79,6 +83,9 @@ function ItemMenu({ conversation, title, onDelete, onRename }: ItemMenuProps) {
       </MenuItem>
       <MenuItem icon="pencil" onSelect={onRename}>
         {t("conversations.rename")}
+      </MenuItem>
+      <MenuItem icon="folder" onSelect={() => onMove(conversation)}>
+        {t("conversations.move")}
       </MenuItem>
       <MenuItem icon="archive" onSelect={() => patch.mutate({ id, archived: !archived })}>
         {t(archived ? "conversations.unarchive" : "conversations.archive")}

@@ -24,12 +24,13 @@ interface ConversationListProps {
   onOpen: (id: string) => void;
   /** Called when the open conversation is deleted. */
   onGone: () => void;
+  onMove: (conversation: Conversation) => void;
   /** Draws what goes on in a conversation. */
   mark: (id: string) => ReactNode;
 }
 
-/** All conversations, of which only the lines in the window are in the document. */
-export function ConversationList({ currentId, search, onOpen, onGone, mark }: ConversationListProps) {
+/** The conversations that are in no project, or those that were searched for, of which only the lines in the window are in the document. */
+export function ConversationList({ currentId, search, onOpen, onGone, onMove, mark }: ConversationListProps) {
   const t = useT();
   const [text, setText] = useState("");
   const [archived, setArchived] = useState(false);
@@ -95,6 +96,7 @@ export function ConversationList({ currentId, search, onOpen, onGone, mark }: Co
         currentId={currentId}
         onOpen={onOpen}
         onDelete={remove}
+        onMove={onMove}
         mark={mark}
         loadMore={query.hasNextPage && !query.isFetching ? () => void query.fetchNextPage() : null}
       />
@@ -120,11 +122,12 @@ interface LinesProps {
   currentId: string | null;
   onOpen: (id: string) => void;
   onDelete: (conversation: Conversation) => void;
+  onMove: (conversation: Conversation) => void;
   mark: (id: string) => ReactNode;
   loadMore: (() => void) | null;
 }
 
-function Lines({ list: scroller, onKeyDown, conversations, currentId, onOpen, onDelete, mark, loadMore }: LinesProps) {
+function Lines({ list: scroller, onKeyDown, conversations, currentId, onOpen, onDelete, onMove, mark, loadMore }: LinesProps) {
   const t = useT();
   const lines = useMemo(() => grouped(conversations), [conversations]);
   const virtual = useVirtualizer({
@@ -173,6 +176,7 @@ function Lines({ list: scroller, onKeyDown, conversations, currentId, onOpen, on
                 current={line.conversation.id === currentId}
                 onOpen={onOpen}
                 onDelete={onDelete}
+                onMove={onMove}
                 mark={mark}
               />
             </li>

@@ -8,15 +8,25 @@ import type { Imported } from "@/shared/api/types";
 
 const PAGE = 100;
 
-/** The conversations, newest first; those that match `q` in their title or a message where there is one. */
-export const conversationsQuery = (q: string, archived: boolean) =>
+/**
+ * The conversations of one project, or those of none for null, newest first; where there is a `q`, those of all that
+ * match it in their title or a message.
+ */
+export const conversationsQuery = (q: string, archived: boolean, projectId: string | null = null) =>
   infiniteQueryOptions({
-    queryKey: keys.conversationList(q, archived),
+    queryKey: keys.conversationList(q, archived, projectId),
     queryFn: ({ pageParam, signal }) =>
       take(
         api.GET("/api/v1/conversations", {
           params: {
-            query: { limit: PAGE, cursor: pageParam, q: q || undefined, include_archived: archived || undefined },
+            query: {
+              limit: PAGE,
+              cursor: pageParam,
+              q: q || undefined,
+              include_archived: archived || undefined,
+              project_id: projectId ?? undefined,
+              outside_projects: q === "" && projectId === null ? true : undefined,
+            },
           },
           signal,
         }),
@@ -34,7 +44,7 @@ export function useDeleteConversation() {
     mutationFn: (id: string) => take(api.DELETE("/api/v1/conversations/{conversation_id}", { params: { path: { conversation_id: id } } })),
     onSettled: () =>
       Promise.all([
-        queries.invalidateQueries({ queryKey: ["conversations", "list"] }),
+        queries.invalidateQueries({ queryKey: keys.conversationLists }),
         queries.invalidateQueries({ queryKey: keys.files }),
       ]),
   });
@@ -53,7 +63,7 @@ export function useImportConversation() {
       if (!response.ok) throw await readError(response);
       return (await response.json()) as Imported;
     },
-    onSuccess: () => queries.invalidateQueries({ queryKey: ["conversations", "list"] }),
+    onSuccess: () => queries.invalidateQueries({ queryKey: keys.conversationLists }),
   });
 }
 

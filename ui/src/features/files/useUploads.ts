@@ -1,5 +1,5 @@
 import { useQueryClient } from "@tanstack/react-query";
-import { useCallback, useRef, useState } from "react";
+import { useCallback, useEffect, useRef, useState } from "react";
 import { keys } from "@/shared/api/keys";
 import type { Namesake, StoredFile } from "@/shared/api/types";
 import { refreshFiles } from "./api";
@@ -33,9 +33,16 @@ export interface Uploads {
   settle: (question: Question) => void;
 }
 
-/** Sends files, a few at a time; one that has arrived leaves this list and shows up among the stored ones. */
-export function useUploads(): Uploads {
+/**
+ * Sends files, a few at a time; one that has arrived leaves this list and shows up among the stored ones. `onArrived`
+ * hears of each.
+ */
+export function useUploads(onArrived?: (file: StoredFile) => void): Uploads {
   const queries = useQueryClient();
+  const tell = useRef(onArrived);
+  useEffect(() => {
+    tell.current = onArrived;
+  });
   const [uploads, setUploads] = useState<Upload[]>([]);
   const [questions, setQuestions] = useState<Question[]>([]);
   const nextKey = useRef(0);
@@ -69,6 +76,7 @@ export function useUploads(): Uploads {
             const stored = await upload(file, conversationId, (sent) => change({ sent }));
             for (const list of [keys.fileList(conversationId, true), keys.fileList(conversationId), keys.fileList(null)])
               queries.setQueryData<StoredFile[]>(list, (old) => old && withFile(old, stored));
+            tell.current?.(stored);
             const older = stored.same_name?.[0];
             if (older) setQuestions((list) => [...list, { file: stored, older, conversationId }]);
             await refreshFiles(queries);

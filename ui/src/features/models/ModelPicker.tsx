@@ -1,10 +1,12 @@
 import { DropdownMenu } from "radix-ui";
+import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
+import { useMe } from "@/shared/api/me";
 import type { ModelSource } from "@/shared/api/types";
 import { useT, type Translate } from "@/shared/i18n";
 import { Icon } from "@/shared/ui/Icon";
 import { MenuLabel, MenuLine } from "@/shared/ui/Menu";
-import { useProviders, type ProviderModels } from "./api";
+import { defaultModelQuery, useProviders, type ProviderModels } from "./api";
 import "./models.css";
 
 export interface ChosenModel {
@@ -14,6 +16,8 @@ export interface ChosenModel {
 
 interface ModelPickerProps {
   chosen: ChosenModel;
+  /** What answers where nothing is chosen, if that is not the server's default: an assistant's model. */
+  standard?: string | null;
   onChoose: (model: ChosenModel) => void;
 }
 
@@ -27,24 +31,27 @@ function chosenOf(value: string): ChosenModel {
 }
 
 /** The model of a conversation: by provider, with what is known of each. */
-export function ModelPicker({ chosen, onChoose }: ModelPickerProps) {
+export function ModelPicker({ chosen, standard = null, onChoose }: ModelPickerProps) {
   const t = useT();
   const [open, setOpen] = useState(false);
   const { providers, loading } = useProviders(open);
-  const shown = chosen.source ? (chosen.name ?? t(`source.${chosen.source}`)) : t("models.default");
+  const { data: usual } = useQuery(defaultModelQuery);
+  const usualName = standard ?? usual?.model_name ?? null;
+  const shown = chosen.source ? (chosen.name ?? t(`source.${chosen.source}`)) : (usualName ?? t("models.default"));
+  const isDemo = (chosen.source ?? (standard === null ? usual?.model_source : null)) === "embedded";
   return (
     <DropdownMenu.Root modal={false} open={open} onOpenChange={setOpen}>
       <DropdownMenu.Trigger asChild>
         <button type="button" className="model-picker" aria-label={`${t("models.picker")}: ${shown}`}>
           <span className="model-picker__name">{shown}</span>
-          {chosen.source === "embedded" && <span className="badge">{t("app.demo")}</span>}
+          {isDemo && <span className="badge">{t("app.demo")}</span>}
           <Icon name="chevron" size={14} />
         </button>
       </DropdownMenu.Trigger>
       <DropdownMenu.Portal>
         <DropdownMenu.Content className="menu model-menu" side="top" align="end" sideOffset={8} collisionPadding={8}>
           <DropdownMenu.RadioGroup value={valueOf(chosen)} onValueChange={(value) => onChoose(chosenOf(value))}>
-            <Choice value={DEFAULT} name={t("models.default")} />
+            <Choice value={DEFAULT} name={t("models.default")} detail={usualName ?? undefined} />
             {loading ? (
               <MenuLabel>{t("models.loading")}</MenuLabel>
             ) : (
@@ -59,6 +66,7 @@ export function ModelPicker({ chosen, onChoose }: ModelPickerProps) {
 
 function ProviderChoices({ provider: { source, available, error, models } }: { provider: ProviderModels }) {
   const t = useT();
+  const isAdmin = useMe()?.is_superuser ?? false;
   return (
     <>
       <MenuLine />
@@ -69,7 +77,7 @@ function ProviderChoices({ provider: { source, available, error, models } }: { p
         {!available && <span className="model-menu__state">{t("models.unavailable")}</span>}
       </DropdownMenu.Label>
       {source === "embedded" && available && <p className="model-menu__note">{t("models.demoHint")}</p>}
-      {!available && error && <p className="model-menu__note">{error}</p>}
+      {!available && error && <p className="model-menu__note">{isAdmin ? error : t("models.notSetUp")}</p>}
       {models.map((model) => (
         <Choice
           key={model.name}
@@ -83,12 +91,14 @@ function ProviderChoices({ provider: { source, available, error, models } }: { p
   );
 }
 
-/** Context size and capabilities, as far as the provider tells. */
-function detailOf(t: Translate, { context_window: tokens, capabilities }: ProviderModels["models"][number]): string {
+/** Context size, capabilities and price, as far as they are known. */
+function detailOf(t: Translate, model: ProviderModels["models"][number]): string {
+  const { context_window: tokens, capabilities, cost_input: read, cost_output: written } = model;
   const parts = [
     tokens && t("models.context", { count: tokens }),
     capabilities.tools && t("models.tools"),
     capabilities.vision && t("models.vision"),
+    typeof read === "number" && typeof written === "number" && t("models.price", { read, written }),
   ];
   return parts.filter(Boolean).join(" · ");
 }

@@ -1,7 +1,7 @@
 import { queryOptions, useQueries, useQuery } from "@tanstack/react-query";
 import { api, take } from "@/shared/api/client";
 import { keys } from "@/shared/api/keys";
-import type { ModelList, ModelSource, ModelStatus } from "@/shared/api/types";
+import type { DefaultModel, ModelList, ModelSource, ModelStatus } from "@/shared/api/types";
 
 export const SOURCES = ["embedded", "ollama", "openai", "aihub"] as const satisfies ModelSource[];
 export type Provider = (typeof SOURCES)[number];
@@ -21,6 +21,13 @@ const listQuery = (mode: Provider) =>
       take(api.GET("/api/v1/models/list", { params: { query: { mode } }, signal })),
     staleTime: FRESH_MS,
   });
+
+/** The model that answers now where none is named. */
+export const defaultModelQuery = queryOptions({
+  queryKey: [...keys.models, "default"],
+  queryFn: ({ signal }): Promise<DefaultModel> => take(api.GET("/api/v1/models/default", { signal })),
+  staleTime: FRESH_MS,
+});
 
 export interface ProviderModels {
   source: Provider;

@@ -1,3 +1,4 @@
+import { at } from "@/shared/root";
 import { useState, type FormEvent } from "react";
 import type { Checkpoint } from "@/shared/api/types";
 import { useT } from "@/shared/i18n";
@@ -35,7 +36,7 @@ export function RunFrom({ conversationId, checkpoint }: { conversationId: string
       </Button>
       {run.isPending && <Spinner label={t("studio.running")} />}
       {run.error && <ErrorNotice error={run.error} />}
-      {run.isSuccess && <a href={`/c/${conversationId}`}>{t("studio.open")}</a>}
+      {run.isSuccess && <a href={at(`/c/${conversationId}`)}>{t("studio.open")}</a>}
     </form>
   );
 }

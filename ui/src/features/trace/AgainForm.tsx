@@ -39,7 +39,6 @@ export function AgainForm({ answer, picker, onReplay }: AgainFormProps) {
 
   return (
     <form className="again" onSubmit={submit}>
-      <h3>{t("trace.again")}</h3>
       {picker(model, setModel)}
       <div className="again__row">
         <Field label={t("chat.topK")} name="top_k" type="number" min={1} max={50} placeholder={t("chat.default")} />

@@ -1,7 +1,9 @@
+import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { useT } from "@/shared/i18n";
 import { useFormats } from "@/shared/i18n/format";
-import { Button } from "@/shared/ui/controls";
+import { Button, Spinner } from "@/shared/ui/controls";
+import { passageQuery } from "./api";
 import { candidatesOf, verdictOf, type Candidate, type Trace } from "./types";
 
 const FIRST = 8;
@@ -31,11 +33,15 @@ export function Candidates({ trace }: { trace: Trace }) {
 function Row({ candidate, best }: { candidate: Candidate; best: number }) {
   const t = useT();
   const { number } = useFormats();
+  const [open, setOpen] = useState(false);
   const { file_name: name, position, score, lexical, vector, chosen } = candidate;
   return (
     <li className={`candidate ${chosen ? "candidate--chosen" : ""}`}>
       <span className="candidate__name">
-        {name} <small>#{position + 1}</small>
+        {name}{" "}
+        <button type="button" className="text-button" aria-expanded={open} onClick={() => setOpen(!open)}>
+          {t("trace.passage", { n: position + 1 })}
+        </button>
       </span>
       <span className={chosen ? "badge badge--marker" : "badge"}>{chosen ? t("trace.used") : t("trace.unused")}</span>
       <span className="candidate__bar" aria-hidden="true">
@@ -45,8 +51,17 @@ function Row({ candidate, best }: { candidate: Candidate; best: number }) {
         {t("trace.score")} {number(round(score))} · {t("trace.lexical")} {number(round(lexical))} · {t("trace.dense")}{" "}
         {number(round(vector))}
       </small>
+      {open && <Passage fileId={candidate.file_id} position={position} />}
     </li>
   );
+}
+
+/** The passage's own words, as the file is now. */
+function Passage({ fileId, position }: { fileId: string; position: number }) {
+  const t = useT();
+  const { data, error } = useQuery(passageQuery(fileId, position));
+  if (error) return <p className="candidate__text">{t("trace.passageGone")}</p>;
+  return data ? <p className="candidate__text">{data.text}</p> : <Spinner label={t("app.loading")} />;
 }
 
 const round = (value: number | undefined): number => Math.round((value ?? 0) * 100) / 100;

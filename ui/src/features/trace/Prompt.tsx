@@ -42,7 +42,16 @@ export function Details({ trace }: { trace: Trace }) {
   return (
     <section>
       <h3>{t("trace.parameters")}</h3>
-      <pre className="trace__json">{JSON.stringify({ ...generate?.input, ...generate?.output }, null, 2)}</pre>
+      <dl className="trace__facts">
+        {Object.entries({ ...generate?.input, ...generate?.output })
+          .filter(([, value]) => value !== null && value !== "")
+          .map(([name, value]) => (
+            <div key={name}>
+              <dt>{name}</dt>
+              <dd>{shown(value)}</dd>
+            </div>
+          ))}
+      </dl>
       {trace.checkpoint_id && (
         <p className="trace__note">
           {t("trace.checkpoint")}: <code>{trace.checkpoint_id}</code>
@@ -50,4 +59,15 @@ export function Details({ trace }: { trace: Trace }) {
       )}
     </section>
   );
+}
+
+/** A recorded value for people: the parts of what has parts, one after the other. */
+function shown(value: unknown): string {
+  if (Array.isArray(value)) return value.map(shown).join("; ");
+  if (typeof value === "object" && value !== null)
+    return Object.entries(value)
+      .filter(([, part]) => part !== null)
+      .map(([name, part]) => `${name} ${shown(part)}`)
+      .join(", ");
+  return String(value);
 }

@@ -43,8 +43,13 @@ export function TracePanel({ answer, again, onClose }: TracePanelProps) {
         {isLoading && <Spinner label={t("app.loading")} />}
         {missing && <p className="notice">{t("trace.missing")}</p>}
         {error && !missing && <ErrorNotice error={error} />}
+        {data && (
+          <details className="again-fold">
+            <summary>{t("trace.again")}</summary>
+            {again}
+          </details>
+        )}
         {data && <Reasons trace={data} />}
-        {again}
       </div>
     </aside>
   );

@@ -1,7 +1,7 @@
 import { queryOptions, useMutation, useQueryClient } from "@tanstack/react-query";
 import { api, take } from "./client";
 import { keys } from "./keys";
-import type { Conversation, ConversationPatch } from "./types";
+import type { Conversation, ConversationPatch, ConversationStart } from "./types";
 
 const YOUNG_MS = 60_000;
 const TITLE_POLL_MS = 3000;
@@ -31,21 +31,21 @@ export function usePatchConversation() {
     onError: (_error, { id }) => queries.invalidateQueries({ queryKey: keys.conversation(id) }),
     onSuccess: (conversation) => {
       queries.setQueryData(keys.conversation(conversation.id), conversation);
-      return queries.invalidateQueries({ queryKey: ["conversations", "list"] });
+      return queries.invalidateQueries({ queryKey: keys.conversationLists });
     },
   });
 }
 
-/** Start an empty conversation, for files that come before the first question. */
+/** Start an empty conversation: for files that come before the first question, in a project, with an assistant. */
 export function useCreateConversation() {
   const queries = useQueryClient();
   return useMutation({
-    mutationFn: (body: ConversationPatch) =>
+    mutationFn: (body: ConversationStart) =>
       take(api.POST("/api/v1/conversations", { body })),
     onSuccess: (conversation) => {
       queries.setQueryData(keys.conversation(conversation.id), conversation);
       queries.setQueryData(keys.messages(conversation.id), []);
-      return queries.invalidateQueries({ queryKey: ["conversations", "list"] });
+      return queries.invalidateQueries({ queryKey: keys.conversationLists });
     },
   });
 }

@@ -7,6 +7,17 @@ export type Session = Schemas["SessionRead"];
 /** The client reads tuples as plain arrays, so the pairs of `highlights` are said here. */
 export type Conversation = Omit<Schemas["ConversationRead"], "highlights"> & { highlights?: number[][] | null };
 export type ConversationPatch = Partial<Schemas["ConversationChange"]>;
+export type ConversationStart = Partial<Schemas["ConversationCreate"]>;
+export type Assistant = Schemas["AssistantRead"];
+export type AssistantPatch = Partial<Schemas["AssistantChange"]>;
+export type Project = Schemas["ProjectRead"];
+export type ProjectPatch = Partial<Schemas["ProjectChange"]>;
+export type SavedPrompt = Schemas["PromptRead"];
+export type SavedPromptPatch = Partial<Schemas["PromptChange"]>;
+export type FeedbackReason = Schemas["Feedback"]["reasons"] extends (infer Reason)[] | undefined ? Reason : never;
+export type FeedbackGiven = Schemas["Feedback"];
+export type FeedbackEntry = Schemas["FeedbackEntry"];
+export type DefaultModel = Schemas["DefaultModelRead"];
 export type Message = Schemas["MessageRead"];
 export type Rating = Schemas["Feedback"]["rating"];
 export type Attachment = Schemas["AttachmentRead"];

@@ -8,6 +8,8 @@ export interface Formats {
   bytes: (count: number) => string;
   number: (value: number) => string;
   percent: (share: number) => string;
+  /** US dollars; below a cent, as many places as it takes. */
+  money: (dollars: number) => string;
   duration: (milliseconds: number) => string;
   time: (iso: string) => string;
   date: (iso: string) => string;
@@ -28,8 +30,15 @@ export function formatsFor(language: string): Formats {
   const dateTime = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" });
   const unit = (value: number, name: string, unitDisplay: "short" | "long" = "short"): string =>
     new Intl.NumberFormat(language, { style: "unit", unit: name, unitDisplay, maximumFractionDigits: 1 }).format(value);
+  const money = (dollars: number): Intl.NumberFormat =>
+    new Intl.NumberFormat(language, {
+      style: "currency",
+      currency: "USD",
+      ...(dollars !== 0 && Math.abs(dollars) < 0.01 ? { maximumSignificantDigits: 2 } : {}),
+    });
   return {
     number: (value) => number.format(value),
+    money: (dollars) => money(dollars).format(dollars),
     percent: (share) => percent.format(share),
     bytes: (count) => {
       const step = Math.min(UNITS.length - 1, count > 0 ? Math.floor(Math.log(count) / Math.log(1024)) : 0);

@@ -1,6 +1,6 @@
 import type { Translate } from "./index";
 
-const BUILT_IN = ["search_files", "read_file", "list_tables", "query_table", "calculate", "current_date"] as const;
+const BUILT_IN = ["search_files", "read_file", "list_tables", "query_table", "calculate", "current_date", "remember"] as const;
 type BuiltIn = (typeof BUILT_IN)[number];
 
 const isBuiltIn = (name: string): name is BuiltIn => (BUILT_IN as readonly string[]).includes(name);

@@ -1,5 +1,5 @@
 import type { Token, Tokens } from "marked";
-import { Fragment, lazy, Suspense } from "react";
+import { Fragment, lazy, Suspense, useState } from "react";
 import { useT } from "@/shared/i18n";
 import { Icon } from "@/shared/ui/Icon";
 import { useCitations } from "./context";
@@ -63,33 +63,62 @@ function PlainText({ token }: { token: Token }) {
   return token.type === "escape" ? text : decodeEntities(text);
 }
 
+/** A link of an answer: a real one, about whose host the reader is asked once. */
 function Link({ token }: { token: Tokens.Link }) {
-  const ask = useLinkGuard();
+  const guard = useLinkGuard();
   const address = safeAddress(token.href);
   if (!address) return <Inline tokens={token.tokens} />;
   return (
-    <button type="button" className="md-link" title={address} aria-haspopup="dialog" onClick={() => ask(address)}>
+    <a
+      className="md-link"
+      href={address}
+      title={address}
+      target="_blank"
+      rel="noopener noreferrer nofollow"
+      onClick={(event) => {
+        if (guard.knows(address)) return;
+        event.preventDefault();
+        guard.ask(address, () => window.open(address, "_blank", "noopener,noreferrer"));
+      }}
+    >
       <Inline tokens={token.tokens} />
-    </button>
+    </a>
   );
 }
 
-/** Pictures of other hosts would tell them who reads; the address is shown instead. */
+/** Pictures of other hosts tell them who reads: each is loaded when the reader wants it, from hosts agreed to. */
 function Image({ token }: { token: Tokens.Image }) {
-  const ask = useLinkGuard();
+  const guard = useLinkGuard();
   const t = useT();
+  const [wanted, setWanted] = useState(false);
+  const [failed, setFailed] = useState(false);
   const address = safeAddress(token.href);
-  const label = t("chat.image", { address: token.text || token.href });
+  const loadable = address?.startsWith("https:") ?? false;
+  if (wanted && address && !failed)
+    return (
+      <img
+        className="md-picture"
+        src={address}
+        alt={token.text}
+        referrerPolicy="no-referrer"
+        onError={() => setFailed(true)}
+      />
+    );
+  const name = token.text || token.href;
   return (
     <button
       type="button"
       className="md-image"
       title={token.href}
-      disabled={!address}
-      onClick={() => address && ask(address)}
+      disabled={!loadable || failed}
+      onClick={() => {
+        if (!address) return;
+        if (guard.knows(address)) setWanted(true);
+        else guard.ask(address, () => setWanted(true));
+      }}
     >
       <Icon name="image" size={16} />
-      <span>{label}</span>
+      <span>{t(failed ? "chat.imageFailed" : "chat.image", { address: name })}</span>
     </button>
   );
 }

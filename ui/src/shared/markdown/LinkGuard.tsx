@@ -1,32 +1,63 @@
-import { createContext, useContext, useState, type ReactNode } from "react";
+import { createContext, useCallback, useContext, useMemo, useState, type ReactNode } from "react";
 import { useT } from "@/shared/i18n";
 import { Button } from "@/shared/ui/controls";
 import { Modal } from "@/shared/ui/Modal";
 
-const Context = createContext<((address: string) => void) | null>(null);
+export interface Guard {
+  /** Whether the reader has agreed to this address's host. */
+  knows: (address: string) => boolean;
+  /** Ask whether this address may be gone to, or loaded; then do it. */
+  ask: (address: string, onAgreed: () => void) => void;
+}
 
-/** Asks before anything leads away from this page, and shows where it would lead. */
+const Context = createContext<Guard | null>(null);
+const STORED = "agreed-hosts";
+
+/** Mail has no host: each address is asked about once. */
+const hostOf = (address: string): string => {
+  const url = new URL(address);
+  return url.host || url.href;
+};
+
+function stored(): string[] {
+  try {
+    const hosts: unknown = JSON.parse(sessionStorage.getItem(STORED) ?? "[]");
+    return Array.isArray(hosts) ? hosts.filter((host) => typeof host === "string") : [];
+  } catch {
+    return [];
+  }
+}
+
+/** Asks once for each host before anything leads away from this page or is loaded from elsewhere. */
 export function LinkGuard({ children }: { children: ReactNode }) {
-  const [address, setAddress] = useState<string | null>(null);
   const t = useT();
-  const close = () => setAddress(null);
+  const [agreed, setAgreed] = useState(stored);
+  const [asked, setAsked] = useState<{ address: string; onAgreed: () => void } | null>(null);
+  const knows = useCallback((address: string) => agreed.includes(hostOf(address)), [agreed]);
+  const ask = useCallback((address: string, onAgreed: () => void) => setAsked({ address, onAgreed }), []);
+  const guard = useMemo(() => ({ knows, ask }), [knows, ask]);
+  const close = () => setAsked(null);
+
+  function agree() {
+    if (!asked) return;
+    const hosts = [...agreed, hostOf(asked.address)];
+    sessionStorage.setItem(STORED, JSON.stringify(hosts));
+    setAgreed(hosts);
+    asked.onAgreed();
+    close();
+  }
+
   return (
-    <Context value={setAddress}>
+    <Context value={guard}>
       {children}
-      {address && (
+      {asked && (
         <Modal title={t("link.title")} text={t("link.explain")} onClose={close}>
-          <p className="address">{address}</p>
+          <p className="address">{asked.address}</p>
           <div className="dialog__actions">
             <Button onClick={close}>{t("app.cancel")}</Button>
-            <a
-              className="button button--primary"
-              href={address}
-              target="_blank"
-              rel="noopener noreferrer nofollow"
-              onClick={close}
-            >
+            <Button kind="primary" onClick={agree}>
               {t("link.open")}
-            </a>
+            </Button>
           </div>
         </Modal>
       )}
@@ -34,8 +65,8 @@ export function LinkGuard({ children }: { children: ReactNode }) {
   );
 }
 
-export function useLinkGuard(): (address: string) => void {
-  const ask = useContext(Context);
-  if (!ask) throw new Error("useLinkGuard needs a LinkGuard above it");
-  return ask;
+export function useLinkGuard(): Guard {
+  const guard = useContext(Context);
+  if (!guard) throw new Error("useLinkGuard needs a LinkGuard above it");
+  return guard;
 }

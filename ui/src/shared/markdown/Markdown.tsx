@@ -11,13 +11,20 @@ import "./markdown.css";
 
 const Formula = lazy(() => import("./Formula"));
 
+interface MarkdownProps {
+  text: string;
+  growing?: boolean;
+  /** Whether each line of the text stays one, as people write their messages. */
+  breaks?: boolean;
+}
+
 /**
  * A Markdown text as elements. While `growing`, only the block at its end is read and drawn anew.
  *
  * Nothing here becomes HTML by itself: tags in the text are shown as text, pictures and links ask before they load.
  */
-export function Markdown({ text, growing = false }: { text: string; growing?: boolean }) {
-  const [lexer] = useState(() => new BlockLexer());
+export function Markdown({ text, growing = false, breaks = false }: MarkdownProps) {
+  const [lexer] = useState(() => new BlockLexer(breaks));
   const blocks = lexer.update(text);
   const last = growing ? blocks.findLastIndex((block) => block.token.type !== "space") : -1;
   const shown = blocks.flatMap((block, index) => (index === last ? readable(block) : [block]));

@@ -8,10 +8,10 @@ export interface Block {
   token: Token;
 }
 
-function lex(text: string, offset: number): Block[] {
+function lex(text: string, offset: number, breaks: boolean): Block[] {
   const blocks: Block[] = [];
   let start = offset;
-  for (const token of markdown.lexer(text)) {
+  for (const token of markdown.lexer(text, { ...markdown.defaults, breaks })) {
     blocks.push({ start, raw: token.raw, token });
     start += token.raw.length;
   }
@@ -25,8 +25,14 @@ function lex(text: string, offset: number): Block[] {
  * it, so the cost of an update is that of its last block, not of the answer.
  */
 export class BlockLexer {
+  private readonly breaks: boolean;
   private text = "";
   private blocks: Block[] = [];
+
+  /** With `breaks` each line of the text stays one, as people write their messages. */
+  constructor(breaks = false) {
+    this.breaks = breaks;
+  }
 
   update(text: string): Block[] {
     if (text === this.text) return this.blocks;
@@ -34,7 +40,7 @@ export class BlockLexer {
     const kept = grown ? this.settled() : [];
     const last = kept.at(-1);
     const from = last ? last.start + last.raw.length : 0;
-    this.blocks = [...kept, ...lex(text.slice(from), from)];
+    this.blocks = [...kept, ...lex(text.slice(from), from, this.breaks)];
     this.text = text;
     return this.blocks;
   }

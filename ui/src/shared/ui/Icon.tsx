@@ -35,6 +35,14 @@ const PATHS = {
   chat: "M4 5h16v11H10l-4 4v-4H4z",
   image: "M4 5h16v14H4zM4 16l5-5 4 4 2-2 5 5M15.5 9.5h.01",
   tool: "M14.5 6.5a4 4 0 0 0-5.3 5L4 16.7 7.3 20l5.2-5.2a4 4 0 0 0 5-5.3l-2.6 2.6-2.4-.6-.6-2.4z",
+  project: "M4 6h6l2 2.5h8V19H4zM8 13h8M8 16h5",
+  assistant: "M5 9h14v10H5zM12 9V5M10 5h4M9 13h.01M15 13h.01M10 16h4",
+  prompt: "M5 4h14v16H5zM8 8h8M8 12h8M8 16h5",
+  clock: "M12 20a8 8 0 1 0 0-16 8 8 0 0 0 0 16zM12 8v4.5l3 2",
+  speak: "M4 10v4h3l5 4V6L7 10zM15.5 9a4.5 4.5 0 0 1 0 6M18 6.5a8 8 0 0 1 0 11",
+  mic: "M12 14a3 3 0 0 0 3-3V7a3 3 0 1 0-6 0v4a3 3 0 0 0 3 3zM6 11a6 6 0 0 0 12 0M12 17v3",
+  columns: "M4 5h7v14H4zM13 5h7v14h-7z",
+  side: "M4 5h16v14H4zM9.5 5v14",
   warn: "M12 4l9 16H3zM12 10v4M12 17h.01",
 } as const;
 

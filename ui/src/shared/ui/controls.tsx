@@ -66,6 +66,26 @@ export function Field({ label, hint, ...rest }: FieldProps) {
   );
 }
 
+type TextAreaProps = Omit<ComponentProps<"textarea">, "id"> & { label: string; hint?: string };
+
+/** A labelled field of several lines. */
+export function TextArea({ label, hint, ...rest }: TextAreaProps) {
+  const id = useId();
+  return (
+    <div className="field">
+      <label className="field__label" htmlFor={id}>
+        {label}
+      </label>
+      <textarea id={id} className="input" dir="auto" aria-describedby={hint ? `${id}-hint` : undefined} {...rest} />
+      {hint && (
+        <span className="field__hint" id={`${id}-hint`}>
+          {hint}
+        </span>
+      )}
+    </div>
+  );
+}
+
 /** A field for a code of an authenticator app, ready to be typed into. */
 export function CodeField({ hint }: { hint?: string }) {
   const t = useT();

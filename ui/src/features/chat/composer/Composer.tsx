@@ -2,8 +2,15 @@ import { useEffect, useRef, type ClipboardEvent, type KeyboardEvent, type ReactN
 import { useT } from "@/shared/i18n";
 import { Icon } from "@/shared/ui/Icon";
 import { Tip } from "@/shared/ui/controls";
+import { DictateButton } from "./DictateButton";
+
+/** Who may take a key of the field before the field does; says whether it has. */
+export interface FieldKeys {
+  onKeyDown: (event: KeyboardEvent) => boolean;
+}
 
 interface ComposerProps {
+  keys: RefObject<FieldKeys | null>;
   field: RefObject<HTMLTextAreaElement | null>;
   text: string;
   onText: (text: string) => void;
@@ -22,7 +29,7 @@ interface ComposerProps {
 
 /** Where the message is written: Enter sends, Shift+Enter breaks the line. */
 export function Composer(props: ComposerProps) {
-  const { field, text, onText, running, onSend, onQueue, onStop, onEditLast, onFiles, attachments, tools } = props;
+  const { field, keys, text, onText, running, onSend, onQueue, onStop, onEditLast, onFiles, attachments, tools } = props;
   const t = useT();
   const empty = text.trim() === "";
   useGrowing(field, text);
@@ -34,7 +41,7 @@ export function Composer(props: ComposerProps) {
   }
 
   function onKeyDown(event: KeyboardEvent) {
-    if (event.nativeEvent.isComposing) return;
+    if (event.nativeEvent.isComposing || keys.current?.onKeyDown(event)) return;
     if (event.key === "Enter" && !event.shiftKey && !event.altKey) {
       event.preventDefault();
       submit();
@@ -74,6 +81,7 @@ export function Composer(props: ComposerProps) {
       />
       <div className="composer__tools">
         {tools}
+        <DictateButton onText={(said) => onText(text === "" ? said : `${text.trimEnd()} ${said}`)} />
         {running ? (
           <RoundButton label={t("chat.stop")} icon="stop" onClick={onStop} />
         ) : (

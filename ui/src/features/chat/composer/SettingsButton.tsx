@@ -1,13 +1,19 @@
+import { useQuery } from "@tanstack/react-query";
 import { Popover } from "radix-ui";
 import { useId, useState } from "react";
 import type { Conversation } from "@/shared/api/types";
 import { usePatchConversation } from "@/shared/api/conversation";
 import { useT } from "@/shared/i18n";
-import { Button, Field, IconButton } from "@/shared/ui/controls";
+import { useFormats } from "@/shared/i18n/format";
+import { Button, Field, IconButton, TextArea } from "@/shared/ui/controls";
+import { conversationUsageQuery } from "../api";
 import { EFFORTS, PRESETS, type ChatParameters } from "../parameters";
 
 interface SettingsProps {
   conversation: Conversation | null;
+  /** The system prompt of a conversation that does not exist yet. */
+  firstPrompt: string;
+  onFirstPrompt: (prompt: string) => void;
   parameters: ChatParameters;
   onParameters: (parameters: ChatParameters) => void;
 }
@@ -18,14 +24,21 @@ const without = (parameters: ChatParameters): ChatParameters =>
   Object.fromEntries(Object.entries(parameters).filter(([, value]) => value !== undefined));
 
 /** System prompt and parameters of this conversation. */
-export function SettingsButton({ conversation, parameters, onParameters }: SettingsProps) {
+export function SettingsButton({ conversation, firstPrompt, onFirstPrompt, parameters, onParameters }: SettingsProps) {
   const t = useT();
   const id = useId();
+  const prompt = conversation ? conversation.system_prompt : firstPrompt.trim();
+  // What is searched is said beside.
+  const isSet = Boolean(prompt) || Object.keys(parameters).some((name) => name !== "use_rag");
   const set = (part: ChatParameters) => onParameters(without({ ...parameters, ...part }));
   return (
     <Popover.Root>
       <Popover.Trigger asChild>
-        <IconButton icon="sliders" label={t("chat.settings")} />
+        <IconButton
+          icon="sliders"
+          className={isSet ? "icon-button--marked" : ""}
+          label={isSet ? t("chat.settingsSet") : t("chat.settings")}
+        />
       </Popover.Trigger>
       <Popover.Portal>
         <Popover.Content className="popover settings" side="top" align="start" sideOffset={8} collisionPadding={8} aria-label={t("chat.settings")}>
@@ -83,25 +96,47 @@ export function SettingsButton({ conversation, parameters, onParameters }: Setti
               </label>
             ))}
           </fieldset>
-          {conversation && <SystemPrompt key={conversation.id} id={id} conversation={conversation} />}
+          {conversation ? (
+            <SystemPrompt key={conversation.id} conversation={conversation} />
+          ) : (
+            <TextArea
+              label={t("chat.systemPrompt")}
+              rows={3}
+              placeholder={t("chat.systemPromptHint")}
+              value={firstPrompt}
+              onChange={({ target }) => onFirstPrompt(target.value)}
+            />
+          )}
+          {conversation?.leaf_id && <UsageLine id={conversation.id} />}
         </Popover.Content>
       </Popover.Portal>
     </Popover.Root>
   );
 }
 
-function SystemPrompt({ id, conversation }: { id: string; conversation: Conversation }) {
+/** What the conversation has cost so far. */
+function UsageLine({ id }: { id: string }) {
+  const t = useT();
+  const { money } = useFormats();
+  const { data } = useQuery(conversationUsageQuery(id));
+  if (!data || data.answers === 0) return null;
+  const tokens = t("chat.tokens", { count: data.input_tokens + data.output_tokens });
+  return (
+    <p className="settings__usage">
+      {t("chat.soFar", { tokens })}
+      {data.priced > 0 && ` · ${money(data.cost_usd)}`}
+    </p>
+  );
+}
+
+function SystemPrompt({ conversation }: { conversation: Conversation }) {
   const t = useT();
   const patch = usePatchConversation();
   const [text, setText] = useState(conversation.system_prompt ?? "");
   return (
     <div className="field">
-      <label className="field__label" htmlFor={id}>
-        {t("chat.systemPrompt")}
-      </label>
-      <textarea
-        id={id}
-        className="input"
+      <TextArea
+        label={t("chat.systemPrompt")}
         rows={3}
         placeholder={t("chat.systemPromptHint")}
         value={text}

@@ -10,9 +10,17 @@ import { LiveRun, type Asked } from "./LiveRun";
 
 const CHANNEL = "llama-service.runs";
 
+interface Hooks {
+  /** Hears of the run's beginning: by then its question is kept. */
+  onStart?: (event: RunEvent & { type: "start" }) => void;
+  /** Hears of an error that came before anything was written. */
+  onRefused?: (error: unknown) => void;
+}
+
 /** All runs that this page is showing, and what they do to the query cache when they begin and end. */
 export class LiveRuns {
   private runs: readonly LiveRun[] = [];
+  private pair: readonly LiveRun[] | null = null;
   private readonly listeners = new Set<() => void>();
   private readonly channel = new BroadcastChannel(CHANNEL);
   private readonly queries: QueryClient;
@@ -32,14 +40,18 @@ export class LiveRuns {
 
   readonly snapshot = (): readonly LiveRun[] => this.runs;
 
-  /** Ask; `onStart` hears the conversation's id, `onRefused` an error that came before anything was written. */
-  ask(
-    asked: Asked,
-    request: ChatRequest,
-    hooks: { onStart?: (conversationId: string) => void; onRefused?: (error: unknown) => void } = {},
-  ): LiveRun {
+  /** Ask. */
+  ask(asked: Asked, request: ChatRequest, hooks: Hooks = {}): LiveRun {
     return this.open(asked, "/api/v1/chat/stream", request, hooks);
   }
+
+  /** The two runs that answer one question side by side, until somebody closes them. */
+  readonly pairOf = (): readonly LiveRun[] | null => this.pair;
+
+  readonly showPair = (runs: readonly LiveRun[] | null): void => {
+    this.pair = runs;
+    this.tell();
+  };
 
   /** Answer a message's question again under other settings. */
   replay(asked: Asked, messageId: string, request: ReplayRequest): LiveRun {
@@ -75,7 +87,7 @@ export class LiveRuns {
     asked: Asked,
     path: string,
     body: object,
-    hooks: { onStart?: (conversationId: string) => void; onRefused?: (error: unknown) => void },
+    hooks: Hooks,
   ): LiveRun {
     const run = new LiveRun(asked);
     this.add(run);
@@ -93,7 +105,7 @@ export class LiveRuns {
   private async pump(
     run: LiveRun,
     from: { open?: (signal: AbortSignal) => Promise<Response>; runId?: string },
-    hooks: { onStart?: (conversationId: string) => void; onRefused?: (error: unknown) => void },
+    hooks: Hooks,
   ): Promise<void> {
     const { signal } = run.abort;
     try {
@@ -114,7 +126,7 @@ export class LiveRuns {
   private async began(
     run: LiveRun,
     event: RunEvent & { type: "start" },
-    onStart?: (id: string) => void,
+    onStart: Hooks["onStart"],
   ): Promise<void> {
     const id = event.conversation_id;
     // A read that was on its way before the run began would take its question out of the branch again.
@@ -125,7 +137,7 @@ export class LiveRuns {
     this.channel.postMessage(id);
     this.runs = [...this.runs];
     this.tell();
-    onStart?.(id);
+    onStart?.(event);
     void this.queries.invalidateQueries({ queryKey: keys.conversations });
     // What waited for a question in the composer now stands on it.
     void this.queries.invalidateQueries({ queryKey: keys.fileLists });

@@ -17,6 +17,13 @@ export function useLiveState(run: LiveRun | null): LiveState | null {
   return useSyncExternalStore(run ? run.subscribe : nothing, () => run?.snapshot() ?? null);
 }
 
+/** The two runs that answer a question of this conversation side by side, null where none do. */
+export function usePair(conversationId: string | null): readonly LiveRun[] | null {
+  const store = useLiveRuns();
+  const pair = useSyncExternalStore(store.subscribe, store.pairOf);
+  return conversationId !== null && pair?.[0]?.now.conversationId === conversationId ? pair : null;
+}
+
 /** The runs of one conversation that this page is showing; `null` is the conversation that has no id yet. */
 export function useRunsOf(conversationId: string | null): LiveRun[] {
   const store = useLiveRuns();

@@ -1,34 +1,35 @@
+import { useState } from "react";
 import type { Message } from "@/shared/api/types";
 import { useT } from "@/shared/i18n";
 import { useFormats } from "@/shared/i18n/format";
 import { IconButton, Tip } from "@/shared/ui/controls";
 import { CopyButton } from "@/shared/ui/CopyButton";
 import { useActions } from "./actions";
+import { FeedbackDialog } from "./FeedbackDialog";
+import { ReadAloud } from "./ReadAloud";
 import { Versions } from "./Versions";
 
 /** The actions of an answer, and what it took: model, time, tokens. */
 export function AnswerFooter({ message }: { message: Message }) {
   const t = useT();
   const { busy, regenerate, rate, explain } = useActions();
+  const [judging, setJudging] = useState(false);
+  const rating = message.feedback?.rating;
   return (
     <footer className="message__actions">
       <Versions message={message} />
       <CopyButton text={message.content} label={t("chat.copy")} />
       <IconButton small icon="refresh" label={t("chat.regenerate")} disabled={busy} onClick={() => regenerate(message)} />
+      <ReadAloud text={message.content} />
       <IconButton
         small
         icon="up"
         label={t("chat.good")}
-        aria-pressed={message.feedback?.rating === "up"}
-        onClick={() => rate(message, "up")}
+        aria-pressed={rating === "up"}
+        onClick={() => rate(message, rating === "up" ? null : { rating: "up", reasons: [], show_text: false })}
       />
-      <IconButton
-        small
-        icon="down"
-        label={t("chat.bad")}
-        aria-pressed={message.feedback?.rating === "down"}
-        onClick={() => rate(message, "down")}
-      />
+      <IconButton small icon="down" label={t("chat.bad")} aria-pressed={rating === "down"} onClick={() => setJudging(true)} />
+      {judging && <FeedbackDialog message={message} onClose={() => setJudging(false)} />}
       <IconButton small icon="why" label={t("chat.why")} onClick={() => explain(message)} />
       <Meta message={message} />
     </footer>
@@ -50,6 +51,7 @@ function Meta({ message }: { message: Message }) {
           <span>{t("chat.tokens", { count: usage.total_tokens })}</span>
         </Tip>
       )}
+      {typeof usage?.cost_usd === "number" && <span>{formats.money(usage.cost_usd)}</span>}
       <time dateTime={message.created_at}>{formats.time(message.created_at)}</time>
     </span>
   );

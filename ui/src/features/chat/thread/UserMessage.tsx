@@ -1,6 +1,7 @@
 import { useState, type KeyboardEvent } from "react";
 import type { Message } from "@/shared/api/types";
 import { useT } from "@/shared/i18n";
+import { Markdown } from "@/shared/markdown/Markdown";
 import { Button, IconButton } from "@/shared/ui/controls";
 import { CopyButton } from "@/shared/ui/CopyButton";
 import { Picture } from "@/shared/ui/Picture";
@@ -25,9 +26,7 @@ export function UserMessage({ message }: { message: Message }) {
           ))}
         </div>
       )}
-      <div className="message__bubble" dir="auto">
-        {message.content}
-      </div>
+      <Words text={message.content} />
       <div className="message__actions">
         <Versions message={message} />
         <CopyButton text={message.content} label={t("chat.copy")} />
@@ -40,6 +39,28 @@ export function UserMessage({ message }: { message: Message }) {
         />
       </div>
     </article>
+  );
+}
+
+const FOLDED_LINES = 16;
+const FOLDED_CHARACTERS = 1600;
+
+/** What was asked, as Markdown; long ones are folded until somebody wants to read them. */
+function Words({ text }: { text: string }) {
+  const t = useT();
+  const isLong = text.length > FOLDED_CHARACTERS || text.split("\n").length > FOLDED_LINES;
+  const [folded, setFolded] = useState(true);
+  return (
+    <div className="message__bubble" data-folded={isLong && folded}>
+      <div className="message__words">
+        <Markdown text={text} breaks />
+      </div>
+      {isLong && (
+        <button type="button" className="text-button" aria-expanded={!folded} onClick={() => setFolded(!folded)}>
+          {t(folded ? "chat.unfold" : "chat.fold")}
+        </button>
+      )}
+    </div>
   );
 }
 

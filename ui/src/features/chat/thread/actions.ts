@@ -1,5 +1,5 @@
 import { createContext, useContext, type ReactNode } from "react";
-import type { Attachment, Message, Rating, Source } from "@/shared/api/types";
+import type { Attachment, FeedbackGiven, Message, Source } from "@/shared/api/types";
 
 /** What can be done with a message; given by the view, so that rows stay the same objects while it changes. */
 export interface MessageActions {
@@ -8,7 +8,8 @@ export interface MessageActions {
   regenerate: (answer: Message) => void;
   continueAnswer: (answer: Message) => void;
   show: (messageId: string) => void;
-  rate: (answer: Message, rating: Rating) => void;
+  /** Keep an opinion of an answer, or take it back for null. */
+  rate: (answer: Message, feedback: FeedbackGiven | null) => void;
   explain: (answer: Message) => void;
   editing: string | null;
   setEditing: (messageId: string | null) => void;

@@ -1,0 +1,50 @@
+import { useQuery } from "@tanstack/react-query";
+import { useNavigate, useParams } from "@tanstack/react-router";
+import { useEffect, useState } from "react";
+import { ProjectChats } from "@/features/conversations/ProjectChats";
+import { FileChooser } from "@/features/files/FileChooser";
+import { projectsQuery } from "@/features/projects/api";
+import { MoveDialog } from "@/features/projects/MoveDialog";
+import { ProjectPage } from "@/features/projects/ProjectPage";
+import type { Conversation } from "@/shared/api/types";
+import { useT } from "@/shared/i18n";
+import { NotFoundPage } from "./fallbacks";
+import { PageHead } from "./PageHead";
+import { RunMark } from "./RunMark";
+
+const mark = (conversationId: string) => <RunMark conversationId={conversationId} />;
+
+/** A project with its conversations. */
+export function ProjectScreen() {
+  const t = useT();
+  const navigate = useNavigate();
+  const { id = "" } = useParams({ strict: false });
+  const { data: projects } = useQuery(projectsQuery);
+  const [moving, setMoving] = useState<Conversation | null>(null);
+  const project = projects?.find((each) => each.id === id);
+  useEffect(() => {
+    if (project) document.title = `${project.name} · ${t("app.name")}`;
+  }, [project, t]);
+  if (!projects) return null;
+  if (!project) return <NotFoundPage />;
+  return (
+    <>
+      <PageHead title={project.name} />
+      <ProjectPage
+        project={project}
+        onNewChat={() => void navigate({ to: "/", search: { project: project.id } })}
+        onGone={() => void navigate({ to: "/" })}
+        chats={
+          <ProjectChats
+            projectId={project.id}
+            onOpen={(conversationId) => void navigate({ to: "/c/$id", params: { id: conversationId } })}
+            onMove={setMoving}
+            mark={mark}
+          />
+        }
+        files={(chosen, onChoose) => <FileChooser chosen={chosen} onChoose={onChoose} />}
+      />
+      {moving && <MoveDialog conversation={moving} onClose={() => setMoving(null)} />}
+    </>
+  );
+}

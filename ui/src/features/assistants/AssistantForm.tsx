@@ -1,0 +1,194 @@
+import { useId, useRef, useState, type ReactNode } from "react";
+import type { Assistant, AssistantPatch, ModelSource } from "@/shared/api/types";
+import { sourceOf } from "@/shared/api/sources";
+import { useT } from "@/shared/i18n";
+import { Button, Field, TextArea } from "@/shared/ui/controls";
+import { ErrorNotice } from "@/shared/ui/ErrorNotice";
+import { Modal } from "@/shared/ui/Modal";
+import { useSaveAssistant } from "./api";
+import { AssistantPicture } from "./AssistantPicture";
+import { smallPicture } from "./picture";
+
+interface Model {
+  source: ModelSource | null;
+  name: string | null;
+}
+
+/** What other features draw in the form. */
+export interface FormParts {
+  model: (chosen: Model, onChoose: (model: Model) => void) => ReactNode;
+  tools: (chosen: string[] | null, onChoose: (names: string[]) => void, model: Model) => ReactNode;
+  files: (chosen: string[], onChoose: (fileIds: string[]) => void) => ReactNode;
+}
+
+interface AssistantFormProps extends FormParts {
+  /** The one that is changed, null for a new one. */
+  assistant: Assistant | null;
+  onClose: () => void;
+}
+
+interface Values {
+  name: string;
+  description: string;
+  picture: string | null;
+  prompt: string;
+  model: Model;
+  tools: string[] | null;
+  fileIds: string[];
+  shared: boolean;
+}
+
+const EMPTY: Values = {
+  name: "",
+  description: "",
+  picture: null,
+  prompt: "",
+  model: { source: null, name: null },
+  tools: null,
+  fileIds: [],
+  shared: false,
+};
+
+function valuesOf(assistant: Assistant | null): Values {
+  if (!assistant) return EMPTY;
+  return {
+    ...assistant,
+    description: assistant.description ?? "",
+    prompt: assistant.system_prompt ?? "",
+    model: { source: sourceOf(assistant.model_source), name: assistant.model_name },
+    fileIds: assistant.file_ids,
+  };
+}
+
+const patchOf = ({ name, description, picture, prompt, model, tools, fileIds, shared }: Values): AssistantPatch => ({
+  name,
+  description: description || null,
+  picture,
+  system_prompt: prompt || null,
+  model_source: model.source,
+  model_name: model.name,
+  tools,
+  file_ids: fileIds,
+  shared,
+});
+
+/** Make an assistant, or change one. */
+export function AssistantForm({ assistant, onClose, model, tools, files }: AssistantFormProps) {
+  const t = useT();
+  const save = useSaveAssistant();
+  const [values, setValues] = useState(() => valuesOf(assistant));
+  const set = (part: Partial<Values>) => setValues((known) => ({ ...known, ...part }));
+  const { name, description, picture, prompt, fileIds, shared } = values;
+  const submit = () =>
+    save.mutate({ ...(assistant ? { id: assistant.id } : {}), ...patchOf(values) }, { onSuccess: onClose });
+
+  return (
+    <Modal title={t(assistant ? "assistants.edit" : "assistants.new")} wide onClose={onClose}>
+      <form
+        className="assistant-form"
+        onSubmit={(event) => {
+          event.preventDefault();
+          submit();
+        }}
+      >
+        {save.error && <ErrorNotice error={save.error} />}
+        <PictureField name={name} picture={picture} onPicture={(chosen) => set({ picture: chosen })} />
+        <Field
+          label={t("assistants.name")}
+          maxLength={100}
+          required
+          value={name}
+          onChange={({ target }) => set({ name: target.value })}
+        />
+        <Field
+          label={t("assistants.description")}
+          maxLength={400}
+          value={description}
+          onChange={({ target }) => set({ description: target.value })}
+        />
+        <TextArea
+          label={t("chat.systemPrompt")}
+          hint={t("assistants.promptHint")}
+          rows={6}
+          maxLength={20_000}
+          value={prompt}
+          onChange={({ target }) => set({ prompt: target.value })}
+        />
+        <div className="assistant-form__row">
+          {model(values.model, (chosen) => set({ model: chosen }))}
+          {tools(values.tools, (names) => set({ tools: names }), values.model)}
+        </div>
+        <fieldset className="choices choices--list">
+          <legend>{t("assistants.files")}</legend>
+          {files(fileIds, (ids) => set({ fileIds: ids }))}
+        </fieldset>
+        <label className="check">
+          <input type="checkbox" checked={shared} onChange={({ target }) => set({ shared: target.checked })} />
+          <span>
+            {t("saved.share")}
+            {shared && fileIds.length > 0 && <small className="field__hint"> {t("assistants.filesStay")}</small>}
+          </span>
+        </label>
+        <div className="dialog__actions">
+          <Button onClick={onClose}>{t("app.cancel")}</Button>
+          <Button kind="primary" type="submit" disabled={save.isPending || name.trim() === ""}>
+            {t("app.save")}
+          </Button>
+        </div>
+      </form>
+    </Modal>
+  );
+}
+
+interface PictureFieldProps {
+  name: string;
+  picture: string | null;
+  onPicture: (picture: string | null) => void;
+}
+
+function PictureField({ name, picture, onPicture }: PictureFieldProps) {
+  const t = useT();
+  const id = useId();
+  const picker = useRef<HTMLInputElement>(null);
+  const [failed, setFailed] = useState(false);
+  function take(file: File) {
+    smallPicture(file).then(
+      (small) => {
+        setFailed(false);
+        onPicture(small);
+      },
+      () => setFailed(true),
+    );
+  }
+  return (
+    <div className="assistant-form__picture">
+      <AssistantPicture assistant={{ name: name || "?", picture }} />
+      <Button icon="image" onClick={() => picker.current?.click()}>
+        {t("assistants.picture")}
+      </Button>
+      {picture && (
+        <Button kind="quiet" onClick={() => onPicture(null)}>
+          {t("app.remove")}
+        </Button>
+      )}
+      {failed && (
+        <span className="field__hint" role="alert">
+          {t("assistants.pictureFailed")}
+        </span>
+      )}
+      <input
+        ref={picker}
+        id={id}
+        type="file"
+        accept="image/*"
+        hidden
+        tabIndex={-1}
+        onChange={(event) => {
+          const [file] = event.target.files ?? [];
+          if (file) take(file);
+          event.target.value = "";
+        }}
+      />
+    </div>
+  );
+}

@@ -1,0 +1,50 @@
+import { useInfiniteQuery } from "@tanstack/react-query";
+import type { ReactNode } from "react";
+import type { Conversation } from "@/shared/api/types";
+import { useT } from "@/shared/i18n";
+import { Button } from "@/shared/ui/controls";
+import { ErrorNotice } from "@/shared/ui/ErrorNotice";
+import { conversationsQuery } from "./api";
+import { ConversationItem } from "./ConversationItem";
+import { useDeleteLater } from "./useDeleteLater";
+import "./conversations.css";
+
+interface ProjectChatsProps {
+  projectId: string;
+  onOpen: (id: string) => void;
+  onMove: (conversation: Conversation) => void;
+  mark: (id: string) => ReactNode;
+}
+
+/** The conversations of a project. */
+export function ProjectChats({ projectId, onOpen, onMove, mark }: ProjectChatsProps) {
+  const t = useT();
+  const query = useInfiniteQuery(conversationsQuery("", false, projectId));
+  const { hidden, deleteLater } = useDeleteLater();
+  const shown = query.data?.pages.flatMap((page) => page.items).filter(({ id }) => !hidden.has(id)) ?? [];
+  return (
+    <>
+      {query.error && <ErrorNotice error={query.error} />}
+      {query.isSuccess && shown.length === 0 && <p>{t("projects.noChats")}</p>}
+      <ul className="project-chats" aria-label={t("conversations.title")}>
+        {shown.map((conversation) => (
+          <li key={conversation.id}>
+            <ConversationItem
+              conversation={conversation}
+              current={false}
+              onOpen={onOpen}
+              onDelete={({ id }) => deleteLater(id)}
+              onMove={onMove}
+              mark={mark}
+            />
+          </li>
+        ))}
+      </ul>
+      {query.hasNextPage && (
+        <Button disabled={query.isFetching} onClick={() => void query.fetchNextPage()}>
+          {t("app.more")}
+        </Button>
+      )}
+    </>
+  );
+}

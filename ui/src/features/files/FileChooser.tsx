@@ -1,0 +1,64 @@
+import { useQuery } from "@tanstack/react-query";
+import { useRef } from "react";
+import { useT } from "@/shared/i18n";
+import { Button } from "@/shared/ui/controls";
+import { ErrorNotice } from "@/shared/ui/ErrorNotice";
+import { filesQuery } from "./api";
+import { FileState } from "./Attachments";
+import { useUploads } from "./useUploads";
+import "./files.css";
+
+interface FileChooserProps {
+  chosen: string[];
+  onChoose: (fileIds: string[]) => void;
+}
+
+/** Choose among one's files, or add some. */
+export function FileChooser({ chosen, onChoose }: FileChooserProps) {
+  const t = useT();
+  const { data: files = [], error, isSuccess } = useQuery(filesQuery(null));
+  const picker = useRef<HTMLInputElement>(null);
+  const uploads = useUploads(({ id }) => onChoose([...new Set([...chosen, id])]));
+  return (
+    <div className="file-chooser">
+      {error && <ErrorNotice error={error} />}
+      {isSuccess && files.length === 0 && <p className="field__hint">{t("files.none")}</p>}
+      <ul className="file-chooser__list" aria-label={t("files.title")}>
+        {files.map((file) => (
+          <li key={file.id}>
+            <label className="check">
+              <input
+                type="checkbox"
+                checked={chosen.includes(file.id)}
+                onChange={({ target }) =>
+                  onChoose(target.checked ? [...chosen, file.id] : chosen.filter((id) => id !== file.id))
+                }
+              />
+              <span className="file-chooser__name">{file.name}</span>
+              <FileState file={file} />
+            </label>
+          </li>
+        ))}
+      </ul>
+      {uploads.uploads.map(({ key, file, error: failure }) => (
+        <p key={key} className="field__hint">
+          {file.name}: {failure ? t("file.failed") : t("files.sending")}
+        </p>
+      ))}
+      <Button icon="upload" onClick={() => picker.current?.click()}>
+        {t("files.upload")}
+      </Button>
+      <input
+        ref={picker}
+        type="file"
+        multiple
+        hidden
+        tabIndex={-1}
+        onChange={(event) => {
+          uploads.add([...(event.target.files ?? [])], null);
+          event.target.value = "";
+        }}
+      />
+    </div>
+  );
+}

@@ -1,0 +1,38 @@
+import { queryOptions, useMutation, useQueryClient } from "@tanstack/react-query";
+import { allPages } from "@/shared/api/all";
+import { api, take } from "@/shared/api/client";
+import { keys } from "@/shared/api/keys";
+import type { Project, ProjectPatch } from "@/shared/api/types";
+
+const PAGE = 200;
+
+export const projectsQuery = queryOptions({
+  queryKey: keys.projects,
+  queryFn: ({ signal }): Promise<Project[]> =>
+    allPages((cursor) => take(api.GET("/api/v1/projects", { params: { query: { limit: PAGE, cursor } }, signal }))),
+});
+
+/** Change a project, or begin one where no id is given. */
+export function useSaveProject() {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: ({ id, ...body }: ProjectPatch & { id?: string }): Promise<Project> =>
+      id
+        ? take(api.PATCH("/api/v1/projects/{project_id}", { params: { path: { project_id: id } }, body }))
+        : take(api.POST("/api/v1/projects", { body: { ...body, name: body.name ?? "" } })),
+    onSuccess: () => queries.invalidateQueries({ queryKey: keys.projects }),
+  });
+}
+
+/** Delete a project; its chats go back to the list of all. */
+export function useDeleteProject() {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: (id: string) => take(api.DELETE("/api/v1/projects/{project_id}", { params: { path: { project_id: id } } })),
+    onSuccess: () =>
+      Promise.all([
+        queries.invalidateQueries({ queryKey: keys.projects }),
+        queries.invalidateQueries({ queryKey: keys.conversations }),
+      ]),
+  });
+}
