@@ -19,9 +19,10 @@ _SANE_ID = re.compile(r"[\w.:\-]{1,128}")
 _QUIET = {"/health", "/ready", "/metrics"}
 
 # No inline script and no eval; what a model or a file says can't reach another origin.
+# Pictures of other hosts: the page loads one when its reader has agreed to the host (ui/src/shared/markdown).
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; "
+    "img-src 'self' data: blob: https:; font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; "
     "manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 

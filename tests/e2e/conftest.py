@@ -87,6 +87,8 @@ async def open_page(browser: Browser, server: Server, watch: Watch) -> AsyncIter
     async def make(person: Person | None = None, path: str = "/", **options: Any) -> Page:
         options.setdefault("locale", "en-US")
         options.setdefault("viewport", {"width": 1280, "height": 800})
+        # What a service worker asks for is not seen by the watch, nor by what tests put in its way.
+        options.setdefault("service_workers", "block")
         options.setdefault("base_url", server.url)
         watch.origins.add(options["base_url"])
         context = await browser.new_context(**options)

@@ -238,8 +238,9 @@ async def test_why_this_answer_and_side_by_side(open_page: OpenPage, anna: Perso
     await shot(page, "why-1280-light")
 
     openai.script(reply="Two years, once more [1].")
+    await panel.get_by_text("Try again with").click()
     await panel.get_by_role("spinbutton", name="Temperature").fill("0.2")
     await panel.get_by_role("button", name="Try again", exact=True).click()
     both = page.get_by_role("dialog", name="Side by side")
     await expect(both.get_by_text("Two years, once more")).to_be_visible()
-    await expect(both.get_by_text("This answer")).to_be_visible()
+    await expect(both.get_by_role("heading", name="This answer")).to_be_visible()

@@ -70,7 +70,7 @@ async def test_a_pasted_picture_is_shown_to_the_model_and_in_the_chat(
 
 async def test_a_model_that_does_not_see_says_so_and_the_message_stays(open_page: OpenPage, anna: Person) -> None:
     page = await open_page(anna)
-    await choose_model(page, "gpt-4$|gpt-4 ")
+    await choose_model(page, "^gpt-4 8")
     await paste(page, 130)
     await ask(page, "What is this?")
     await expect(page.get_by_role("alert")).to_contain_text("This model can't look at pictures")

@@ -50,13 +50,16 @@ The end.
 
 STRANGERS = """
 () => [...document.querySelectorAll("*")].filter((element) =>
+  // A link leads nowhere until somebody presses it and agrees to its host.
+  !element.matches("a[href^='https:'][target=_blank][rel='noopener noreferrer nofollow']") &&
+  (
   element.matches("iframe, form[action], base, meta[http-equiv], object, embed") ||
   [...element.attributes].some(({ name }) => name.startsWith("on")) ||
   [element.src, element.href].some((address) => {
     if (typeof address !== "string" || address === "") return false;
     const url = new URL(address, location.href);
     return url.protocol !== "blob:" && url.origin !== location.origin;
-  })
+  }))
 ).map((element) => element.outerHTML)
 """
 
@@ -91,11 +94,9 @@ async def test_a_link_shows_its_address_before_it_opens(
     openai.script(reply=f"See [the manual]({EVIL}/manual?a=1&b=2).")
     await ask(page, "Where?")
     answer = await answered(page)
-    await answer.get_by_role("button", name="the manual").click()
+    await answer.get_by_role("link", name="the manual").click()
     notice = page.get_by_role("dialog", name="Leave this page?")
     await expect(notice).to_contain_text(f"{EVIL}/manual?a=1&b=2")
-    link = notice.get_by_role("link")
-    assert await link.get_attribute("rel") == "noopener noreferrer nofollow"
     await notice.get_by_role("button", name="Cancel").click()
     await expect(notice).to_have_count(0)
 

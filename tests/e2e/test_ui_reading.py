@@ -111,6 +111,8 @@ async def test_an_answer_tells_what_it_took_and_takes_feedback(
     answer = await answered(page)
     await expect(answer.get_by_role("button", name="Good answer")).to_have_attribute("aria-pressed", "true")
     await answer.get_by_role("button", name="Bad answer").click()
+    await page.get_by_role("dialog", name="What was wrong?").get_by_role("button", name="Close").click()
+    await expect(answer.get_by_role("button", name="Bad answer")).to_have_attribute("aria-pressed", "true")
     await expect(answer.get_by_role("button", name="Good answer")).to_have_attribute("aria-pressed", "false")
 
 

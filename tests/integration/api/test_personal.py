@@ -15,10 +15,13 @@ from tests.support import Person, Server
 
 
 def system_of(openai: OpenAIServer) -> str:
-    """Return the system prompt that the model was sent last."""
-    first = openai.chats[-1].body["messages"][0]
-    assert first["role"] in ("system", "developer")
-    return str(first["content"])
+    """Return the system prompt that the model was sent with the last question (titles are asked for behind it)."""
+    sent = [chat.body["messages"][0] for chat in openai.chats]
+    assert {first["role"] for first in sent} <= {"system", "developer"}
+    return next(str(first["content"]) for first in reversed(sent) if not str(first["content"]).startswith(_TITLE))
+
+
+_TITLE = "Write a title"
 
 
 async def conversation(person: Person, **values: Any) -> dict[str, Any]:

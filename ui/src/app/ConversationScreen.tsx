@@ -105,7 +105,7 @@ export function ConversationScreen() {
           draftId={draft.id}
           begin={Object.keys(beginning).length > 0 ? async () => (await create(choices.start)).id : null}
           firstModel={requested(choices.firstModel)}
-          secondModel={choices.secondModel && requested(choices.secondModel)}
+          secondModel={choices.secondModel?.source ? requested(choices.secondModel) : null}
           onStarted={(started) => {
             draft.keep(null);
             void open(started);
@@ -241,7 +241,7 @@ function Models({ choices, assistant }: { choices: Choices; assistant: Assistant
   return (
     <>
       <ModelPicker chosen={chosen} standard={assistant?.model_name ?? null} onChoose={chooseModel} />
-      {secondModel && <ModelPicker chosen={secondModel} onChoose={chooseSecond} />}
+      {secondModel && <ModelPicker chosen={secondModel} wanted={t("compare.choose")} onChoose={chooseSecond} />}
       <IconButton
         icon="columns"
         className="second-model"

@@ -161,5 +161,21 @@ export async function collectData(onCount: (conversations: number) => void): Pro
     );
     onCount(conversations.length);
   }
-  return { profile, files, conversations };
+  const page = (cursor: string | undefined) => ({ params: { query: { limit: PAGE, cursor } } });
+  const personal = await take(api.GET("/api/v1/profile", {}));
+  const memories = (await take(api.GET("/api/v1/memories", {}))).items;
+  const projects = await allPages((cursor) => take(api.GET("/api/v1/projects", page(cursor))));
+  const assistants = await allPages((cursor) => take(api.GET("/api/v1/assistants", page(cursor))));
+  const prompts = await allPages((cursor) => take(api.GET("/api/v1/prompts", page(cursor))));
+  const own = <Item extends { is_owner: boolean }>(items: Item[]) => items.filter(({ is_owner: mine }) => mine);
+  return {
+    profile,
+    personal,
+    memories,
+    projects,
+    assistants: own(assistants),
+    prompts: own(prompts),
+    files,
+    conversations,
+  };
 }

@@ -18,6 +18,8 @@ interface ModelPickerProps {
   chosen: ChosenModel;
   /** What answers where nothing is chosen, if that is not the server's default: an assistant's model. */
   standard?: string | null;
+  /** What is shown where a model has to be chosen; there is no default one then. */
+  wanted?: string;
   onChoose: (model: ChosenModel) => void;
 }
 
@@ -30,15 +32,29 @@ function chosenOf(value: string): ChosenModel {
   return { source: source as ModelSource, name: name.join(" ") || null };
 }
 
+interface Named {
+  name: string;
+  isDemo: boolean;
+}
+
+/** What answers where nothing is chosen: an assistant's model, else the server's default, as far as it is known. */
+function useUsual(standard: string | null): Named {
+  const t = useT();
+  const { data } = useQuery(defaultModelQuery);
+  if (standard !== null) return { name: standard, isDemo: false };
+  return { name: data?.model_name ?? t("models.default"), isDemo: data?.model_source === "embedded" };
+}
+
+const named = (t: Translate, { source, name }: ChosenModel, none: Named): Named =>
+  source ? { name: name ?? t(`source.${source}`), isDemo: source === "embedded" } : none;
+
 /** The model of a conversation: by provider, with what is known of each. */
-export function ModelPicker({ chosen, standard = null, onChoose }: ModelPickerProps) {
+export function ModelPicker({ chosen, standard = null, wanted, onChoose }: ModelPickerProps) {
   const t = useT();
   const [open, setOpen] = useState(false);
   const { providers, loading } = useProviders(open);
-  const { data: usual } = useQuery(defaultModelQuery);
-  const usualName = standard ?? usual?.model_name ?? null;
-  const shown = chosen.source ? (chosen.name ?? t(`source.${chosen.source}`)) : (usualName ?? t("models.default"));
-  const isDemo = (chosen.source ?? (standard === null ? usual?.model_source : null)) === "embedded";
+  const usual = useUsual(standard);
+  const { name: shown, isDemo } = named(t, chosen, wanted === undefined ? usual : { name: wanted, isDemo: false });
   return (
     <DropdownMenu.Root modal={false} open={open} onOpenChange={setOpen}>
       <DropdownMenu.Trigger asChild>
@@ -51,7 +67,7 @@ export function ModelPicker({ chosen, standard = null, onChoose }: ModelPickerPr
       <DropdownMenu.Portal>
         <DropdownMenu.Content className="menu model-menu" side="top" align="end" sideOffset={8} collisionPadding={8}>
           <DropdownMenu.RadioGroup value={valueOf(chosen)} onValueChange={(value) => onChoose(chosenOf(value))}>
-            <Choice value={DEFAULT} name={t("models.default")} detail={usualName ?? undefined} />
+            {wanted === undefined && <Choice value={DEFAULT} name={t("models.default")} detail={usual.name} />}
             {loading ? (
               <MenuLabel>{t("models.loading")}</MenuLabel>
             ) : (

@@ -20,9 +20,20 @@ export function useSaveProject() {
       id
         ? take(api.PATCH("/api/v1/projects/{project_id}", { params: { path: { project_id: id } }, body }))
         : take(api.POST("/api/v1/projects", { body: { ...body, name: body.name ?? "" } })),
-    onSuccess: () => queries.invalidateQueries({ queryKey: keys.projects }),
+    // What was chosen is shown at once; a refusal shows again what is.
+    onMutate: ({ id, ...body }) =>
+      queries.setQueryData<Project[]>(keys.projects, (known) =>
+        known?.map((project) => (project.id === id ? { ...project, ...withoutNull(body) } : project)),
+      ),
+    onSettled: () => queries.invalidateQueries({ queryKey: keys.projects }),
   });
 }
+
+const withoutNull = ({ name, instructions, file_ids }: ProjectPatch): Partial<Project> => ({
+  ...(name ? { name } : {}),
+  ...(instructions !== undefined ? { instructions } : {}),
+  ...(file_ids ? { file_ids } : {}),
+});
 
 /** Delete a project; its chats go back to the list of all. */
 export function useDeleteProject() {

@@ -339,6 +339,7 @@ const texts = {
   "chat.fold": "Show less",
   "chat.unfold": "Show all",
   "chat.imageFailed": "Image could not be loaded: {address}",
+  "compare.choose": "Choose the second model",
   "compare.first": "First model",
   "compare.second": "Second model",
   "compare.keep": "Keep this answer",

@@ -351,6 +351,7 @@ export const ru: Catalogue = {
   "chat.fold": "Свернуть",
   "chat.unfold": "Показать полностью",
   "chat.imageFailed": "Не удалось загрузить изображение: {address}",
+  "compare.choose": "Выберите вторую модель",
   "compare.first": "Первая модель",
   "compare.second": "Вторая модель",
   "compare.keep": "Оставить этот ответ",

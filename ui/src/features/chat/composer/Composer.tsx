@@ -81,7 +81,7 @@ export function Composer(props: ComposerProps) {
       />
       <div className="composer__tools">
         {tools}
-        <DictateButton onText={(said) => onText(text === "" ? said : `${text.trimEnd()} ${said}`)} />
+        <DictateButton text={text} onText={onText} />
         {running ? (
           <RoundButton label={t("chat.stop")} icon="stop" onClick={onStop} />
         ) : (

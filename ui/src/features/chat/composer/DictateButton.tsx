@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from "react";
+import { useEffect, useLayoutEffect, useRef, useState } from "react";
 import { useI18n } from "@/shared/i18n";
 import { IconButton } from "@/shared/ui/controls";
 import { useToast } from "@/shared/ui/Toasts";
@@ -23,15 +23,23 @@ declare global {
 
 const LOCALES = { en: "en-US", ru: "ru-RU" };
 
-/** Writes what is said, where the browser can; it is the browser's own service that listens. */
-export function DictateButton({ onText }: { onText: (said: string) => void }) {
+interface DictateButtonProps {
+  text: string;
+  onText: (text: string) => void;
+}
+
+const joined = (text: string, said: string): string => (text === "" ? said : `${text.trimEnd()} ${said}`);
+
+/** Writes what is said behind the text, where the browser can; it is the browser's own service that listens. */
+export function DictateButton({ text, onText }: DictateButtonProps) {
   const { t, language } = useI18n();
   const toast = useToast();
   const [listening, setListening] = useState<Recognition | null>(null);
-  const hear = useRef(onText);
-  useEffect(() => {
-    hear.current = onText;
-  });
+  // Several pieces may be heard before the first one is drawn.
+  const latest = useRef({ text, onText });
+  useLayoutEffect(() => {
+    latest.current = { text, onText };
+  }, [text, onText]);
   useEffect(() => () => listening?.stop(), [listening]);
   const Recogniser = window.SpeechRecognition ?? window.webkitSpeechRecognition;
   if (!Recogniser) return null;
@@ -43,7 +51,9 @@ export function DictateButton({ onText }: { onText: (said: string) => void }) {
     recognition.onresult = ({ results, resultIndex }) => {
       for (let index = resultIndex; index < results.length; index += 1) {
         const said = results[index]?.[0]?.transcript.trim();
-        if (said) hear.current(said);
+        if (!said) continue;
+        latest.current.text = joined(latest.current.text, said);
+        latest.current.onText(latest.current.text);
       }
     };
     recognition.onerror = ({ error }) => {

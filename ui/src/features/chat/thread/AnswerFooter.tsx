@@ -15,6 +15,11 @@ export function AnswerFooter({ message }: { message: Message }) {
   const { busy, regenerate, rate, explain } = useActions();
   const [judging, setJudging] = useState(false);
   const rating = message.feedback?.rating;
+  function judge() {
+    // The opinion counts at once; why is asked for.
+    if (rating !== "down") rate(message, { rating: "down", reasons: [], show_text: false });
+    setJudging(true);
+  }
   return (
     <footer className="message__actions">
       <Versions message={message} />
@@ -28,7 +33,7 @@ export function AnswerFooter({ message }: { message: Message }) {
         aria-pressed={rating === "up"}
         onClick={() => rate(message, rating === "up" ? null : { rating: "up", reasons: [], show_text: false })}
       />
-      <IconButton small icon="down" label={t("chat.bad")} aria-pressed={rating === "down"} onClick={() => setJudging(true)} />
+      <IconButton small icon="down" label={t("chat.bad")} aria-pressed={rating === "down"} onClick={judge} />
       {judging && <FeedbackDialog message={message} onClose={() => setJudging(false)} />}
       <IconButton small icon="why" label={t("chat.why")} onClick={() => explain(message)} />
       <Meta message={message} />

@@ -72,7 +72,7 @@ export function FeedbackDialog({ message, onClose }: { message: Message; onClose
               {t("feedback.withdraw")}
             </Button>
           )}
-          <Button onClick={onClose}>{t("app.cancel")}</Button>
+          <Button onClick={onClose}>{t("app.close")}</Button>
           <Button kind="primary" type="submit">
             {t("feedback.send")}
           </Button>
