@@ -3,6 +3,7 @@ import { useLiveRuns, useLiveState, useRunsOf } from "@/features/chat/live/conte
 import type { LiveRun, Phase } from "@/features/chat/live/LiveRun";
 import { useT } from "@/shared/i18n";
 import { notify } from "@/shared/notify";
+import { at } from "@/shared/root";
 import { useToast } from "@/shared/ui/Toasts";
 
 /** Beside a conversation in the list: whether an answer is being written there, or waits for its reader. */
@@ -16,7 +17,7 @@ export function RunMark({ conversationId }: { conversationId: string }) {
 }
 
 /** Tells of answers in other conversations than the open one: when they are complete, and when they wait. */
-export function useRunNews(currentId: string | null, open: (conversationId: string) => void): void {
+export function useRunNews(open: (conversationId: string) => void): void {
   const t = useT();
   const toast = useToast();
   const store = useLiveRuns();
@@ -31,7 +32,8 @@ export function useRunNews(currentId: string | null, open: (conversationId: stri
       if (phase !== "waiting" && (phase !== "over" || ending !== "complete")) return;
       const show = () => open(conversationId);
       notify(t(phase === "over" ? "runs.readyHere" : "runs.asksHere"), show);
-      if (conversationId === currentId) return;
+      // By the address: a new chat may be answered before the router has shown where it is kept.
+      if (location.pathname === at(`/c/${conversationId}`)) return;
       toast({ text: t(phase === "over" ? "runs.ready" : "runs.asks"), action: { label: t("runs.open"), run: show } });
     };
   });

@@ -49,7 +49,7 @@ export function Shell() {
     currentId,
     goTo,
   });
-  useRunNews(currentId, goTo);
+  useRunNews(goTo);
   useEscape(open, () => setOpen(false));
   const frame = useMemo(() => ({
       openMenu: () => {

@@ -36,6 +36,9 @@ export function SideBySide({ answers, titles, onKeep, onClose }: SideBySideProps
           />
         ))}
       </div>
+      <div className="dialog__actions">
+        <Button onClick={onClose}>{t("app.close")}</Button>
+      </div>
     </Modal>
   );
 }

@@ -41,7 +41,7 @@ export function ScopeMenu({ conversation, searches, onSearches, onPreview }: Sco
   return (
     <Popover.Root>
       <Popover.Trigger asChild>
-        <button type="button" className="state-button">
+        <button type="button" className="state-button" data-scope={scope}>
           <Icon name="folder" size={16} />
           <span className="visually-hidden">{t("scope.title")}: </span>
           <span className="scope__name">{t(NAMES[scope])}</span>
