@@ -219,9 +219,10 @@ async def test_own_messages_are_markdown_and_long_ones_fold(
     await expect(bubble.locator("strong")).to_have_text("this")
     await expect(bubble.locator("pre")).to_contain_text("x = 1")
     await expect(bubble.locator("br").first).to_be_attached()
-    folded = (await bubble.bounding_box() or {})["height"]
+    height = "(element) => element.getBoundingClientRect().height"
+    folded = await bubble.evaluate(height)
     await bubble.get_by_role("button", name="Show all").click()
-    assert (await bubble.bounding_box() or {})["height"] > folded * 2
+    assert await bubble.evaluate(height) > folded * 2
     await expect(bubble).to_contain_text("line 59")
 
 

@@ -10,6 +10,7 @@ from tests.conftest import Database, Join
 from tests.integration.api.test_chat import messages
 from tests.integration.api.test_personal import conversation, system_of
 from tests.integration.api.test_scope import FOX, OWL, QUESTION, names
+from tests.integration.api.test_waiting import read_on, until_action
 from tests.providers import OllamaServer, OpenAIServer
 from tests.support import Person
 
@@ -273,3 +274,26 @@ async def test_prompts_are_saved_shared_changed_and_deleted(anna: Person, boris:
     assert (await anna.http.delete(path)).status_code == 404
     for body in ({"title": "x"}, {"title": "", "content": "y"}, {"title": "x", "content": ""}):
         assert (await anna.http.post("/prompts", json=body)).status_code == 422
+
+
+async def test_a_run_that_goes_on_later_says_the_same_to_its_model(anna: Person, openai: OpenAIServer) -> None:
+    """What waits for a person, or is taken over, is loaded by another statement than what begins."""
+    await anna.http.patch("/profile", json={"instructions": "Begin with Ahoy."})
+    await anna.http.post("/memories", json={"text": "Anna lives in Riga."})
+    project = await made(anna, "/projects", name="Forest", instructions="Answer in one word.")
+    assistant = await made(
+        anna, "/assistants", name="Ranger", system_prompt="You are a ranger.", model_source="openai", tools=["remember"]
+    )
+    thread = await conversation(anna, assistant_id=assistant["id"], project_id=project["id"])
+    openai.script(rounds=[[("remember", {"fact": "Likes tea."})]])
+    seen = await until_action(anna, message="I like tea", conversation_id=thread["id"])
+    before = system_of(openai)
+    for words in ("You are a ranger.", "Answer in one word.", "Begin with Ahoy.", "Anna lives in Riga."):
+        assert words in before
+    decisions = {"decisions": [{"step_id": seen[-2].data["step"]["id"], "decision": "approve"}]}
+    asked = len(openai.chats)
+    assert (await anna.http.post(f"/chat/runs/{seen[0].data['run_id']}/resume", json=decisions)).status_code == 202
+    assert (await read_on(anna, seen[0].data["run_id"], seen[-1].id))[-1].name == "done"
+    assert len(openai.chats) > asked
+    after = system_of(openai)
+    assert after.replace("- Likes tea.", "").split() == before.split(), "but for what it has learned meanwhile"
