@@ -41,13 +41,32 @@ async def test_a_project_from_its_beginning_to_its_end(open_page: OpenPage, anna
     await shot(page, "project-1280")
     await page.get_by_role("button", name="New chat in this project").click()
     await expect(page.get_by_role("link", name="Forest")).to_be_visible()
+    scope = page.get_by_role("button", name=re.compile("^Search in"))
+    await expect(scope).to_have_text(re.compile("Files of this chat ?1"))
     await ask(page, QUESTION)
     answer = await answered(page)
     await expect(answer.get_by_role("list", name=re.compile("Sources|Looked at"))).to_have_count(1)
     assert "Answer in one word." in system_of(openai)
-    shown = [source["file_name"] for source in (await anna.get("/conversations"))["items"][:0]]
-    assert shown == []
+    thread = (await anna.get("/conversations"))["items"][0]["id"]
+    answers = (await anna.get(f"/conversations/{thread}/messages"))["items"]
+    assert {source["file_name"] for source in answers[-1]["sources"]} == {"owl.txt"}
+    await expect(scope).to_have_text(re.compile("Files of this chat ?1"))
+    # Another chat of the project that searches everything from its first question on.
     await page.get_by_role("link", name="Forest").click()
+    await page.get_by_role("button", name="New chat in this project").click()
+    await scope.click()
+    await page.get_by_role("radio", name="All my files").click()
+    await expect(scope).to_have_text(re.compile("All my files"))
+    await page.keyboard.press("Escape")
+    await ask(page, QUESTION)
+    await answered(page)
+    await expect(scope).to_have_text(re.compile("All my files"))
+    thread = (await anna.get("/conversations"))["items"][0]["id"]
+    answers = (await anna.get(f"/conversations/{thread}/messages"))["items"]
+    assert {source["file_name"] for source in answers[-1]["sources"]} == {"owl.txt", "fox.txt"}
+    assert (await anna.http.delete(f"/conversations/{thread}")).status_code == 204
+    await page.goto("/")
+    await page.get_by_role("button", name="Forest", exact=True).click()
     await expect(page.get_by_role("region", name="Chats").locator(".project-chats li")).to_have_count(1)
     assert await chats(page) == await page.locator(".project-chats .conversation__title").all_inner_texts()
     await page.get_by_role("button", name="Delete project").click()

@@ -1,21 +1,30 @@
 """Signing in through the company's provider, and with a second factor, as people do it in a browser."""
 
 import time
+from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pyotp
 import pytest
 from playwright.async_api import Page, expect
 
+from llama_service.settings import Settings
 from tests.conftest import Database
 from tests.e2e.axe import accessible
 from tests.e2e.conftest import OpenPage, Watch, shot
 from tests.integration.api.test_two_factor import switch_on
 from tests.providers import OidcServer
-from tests.support import Person
+from tests.support import Person, Server, serving
 
 pytestmark = [pytest.mark.e2e, pytest.mark.newest]
 PHONE = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"}
+
+
+@pytest.fixture
+async def strict(settings: Settings) -> AsyncIterator[Server]:
+    """A server whose administrators need a second factor."""
+    async with serving(settings.model_copy(update={"admin_two_factor": True})) as running:
+        yield running
 
 
 @pytest.fixture
@@ -164,3 +173,15 @@ async def test_an_administrator_resets_it(open_page: OpenPage, anna: Person, bor
     await expect(page.get_by_role("menuitem")).to_have_count(0)
     await anna.sign_in()
     assert (await anna.get("/auth/sign-in"))["two_factor"] is False
+
+
+async def test_an_administrator_without_a_second_factor_is_led_to_where_it_is_set_up(
+    open_page: OpenPage, strict: Server, database: Database
+) -> None:
+    person = await Person.join(strict.url)
+    database.execute("UPDATE users SET is_superuser = true WHERE username = %s", (person.name,))
+    page = await open_page(person, "/admin", base_url=strict.url)
+    await expect(page.get_by_role("alert")).to_have_count(1)
+    await page.get_by_role("main").get_by_role("link", name="Account").click()
+    await expect(page.get_by_text("Administrators need two-factor sign-in here: nothing can be")).to_be_visible()
+    await person.close()

@@ -1,3 +1,4 @@
+import { Link } from "@tanstack/react-router";
 import { AdminPage } from "@/features/admin/AdminPage";
 import { useT } from "@/shared/i18n";
 import { PageHead } from "./PageHead";
@@ -7,7 +8,13 @@ export function AdminScreen() {
   return (
     <>
       <PageHead title={t("admin.title")} />
-      <AdminPage />
+      <AdminPage
+        secondFactor={
+          <Link className="button button--primary" to="/account">
+            {t("nav.account")}
+          </Link>
+        }
+      />
     </>
   );
 }

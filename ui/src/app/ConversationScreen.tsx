@@ -67,7 +67,7 @@ export function ConversationScreen() {
   const [side, setSide] = useState<Side>(null);
   const closeSide = useCallback(() => setSide(null), []);
   const goBack = usePanelInHistory(side !== null, closeSide);
-  const choices = useChoices(conversation, place, setting.assistant, beginning);
+  const choices = useChoices(conversation, place, setting, beginning);
   const { mutateAsync: create } = useCreateConversation();
   const uploads = useUploads();
   const open = useCallback((to: string) => navigate({ to: "/c/$id", params: { id: to } }), [navigate]);
@@ -117,7 +117,15 @@ export function ConversationScreen() {
           attachment={attachment}
           attachments={<Attachments conversationId={placeId} uploads={uploads} onPreview={preview} />}
           scope={(searches, onSearches) => (
-            <ScopeMenu conversation={place} searches={searches} onSearches={onSearches} onPreview={preview} />
+            <ScopeMenu
+              conversation={place}
+              brought={choices.scope.brought}
+              library={choices.scope.library}
+              onLibrary={choices.scope.chooseLibrary}
+              searches={searches}
+              onSearches={onSearches}
+              onPreview={preview}
+            />
           )}
           tools={<ToolsMenu chosen={choices.tools} onChoose={choices.chooseTools} able={choices.takesTools} />}
           firstTools={draft.id ? null : choices.newTools}
@@ -177,7 +185,34 @@ function TemporaryButton({ beginning }: { beginning: ConversationStart }) {
   );
 }
 
+interface Scope {
+  /** How many files project and assistant bring, and whether all of one's files are searched, too. */
+  brought: number;
+  library: boolean;
+  chooseLibrary: (library: boolean) => void;
+  /** What was chosen for a conversation that does not exist yet. */
+  first: Pick<ConversationStart, "search_library">;
+}
+
+/** What questions search: the conversation's choice, or the one that a new chat begins with. */
+function useScope(place: Conversation | null, { assistant, project }: ChatSetting): Scope {
+  const { mutate: patch } = usePatchConversation();
+  const [first, setFirst] = useState<Pick<ConversationStart, "search_library">>({});
+  const brought = new Set([...(project?.file_ids ?? []), ...(assistant?.file_ids ?? [])]).size;
+  return {
+    brought,
+    first,
+    // Where a project or an assistant brings files, the server searches those alone unless it is told otherwise.
+    library: place?.search_library ?? first.search_library ?? brought === 0,
+    chooseLibrary: (library) => {
+      if (place) patch({ id: place.id, search_library: library });
+      else setFirst({ search_library: library });
+    },
+  };
+}
+
 interface Choices {
+  scope: Scope;
   chosen: ChosenModel;
   firstModel: ChosenModel;
   secondModel: ChosenModel | null;
@@ -196,9 +231,12 @@ interface Choices {
 function useChoices(
   conversation: Conversation | null,
   place: Conversation | null,
-  assistant: Assistant | null,
+  setting: ChatSetting,
   beginning: ConversationStart,
 ): Choices {
+  const { assistant } = setting;
+  const scope = useScope(place, setting);
+  const { first } = scope;
   const { mutate: patch } = usePatchConversation();
   const [firstTools, setFirstTools] = useFirstTools();
   const [ownTools, setOwnTools] = useState<string[] | null>(null);
@@ -209,10 +247,16 @@ function useChoices(
   // An assistant's tools stand, unless others are chosen here.
   const newTools = ownTools ?? (assistant ? null : firstTools);
   const start = useMemo(
-    () => ({ ...beginning, ...requested(firstModel), ...(newTools ? { tools: newTools } : {}) }),
-    [beginning, firstModel, newTools],
+    () => ({
+      ...beginning,
+      ...requested(firstModel),
+      ...(newTools ? { tools: newTools } : {}),
+      ...first,
+    }),
+    [beginning, first, firstModel, newTools],
   );
   return {
+    scope,
     chosen,
     firstModel,
     secondModel,
@@ -422,7 +466,7 @@ function useTakeFiles(
         if (isFirst && !pictures && conversation?.search_library) patch({ id: placeId, search_library: false });
         return add(files, placeId);
       }
-      creating.current ??= create({ ...start, search_library: pictures });
+      creating.current ??= create({ search_library: pictures, ...start });
       creating.current.then(
         ({ id }) => {
           keepDraft(id);

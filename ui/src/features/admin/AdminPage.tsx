@@ -1,4 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
+import type { ReactNode } from "react";
+import { ApiError } from "@/shared/api/errors";
 import { useMe } from "@/shared/api/me";
 import { useT } from "@/shared/i18n";
 import { ErrorNotice } from "@/shared/ui/ErrorNotice";
@@ -11,12 +13,19 @@ import { McpServers } from "./McpServers";
 import { Users } from "./Users";
 import "./admin.css";
 
-/** Users, the system's figures and its health; for administrators. */
-export function AdminPage() {
+/** Users, the system's figures and its health; for administrators. `secondFactor` leads to where one is set up. */
+export function AdminPage({ secondFactor }: { secondFactor: ReactNode }) {
   const t = useT();
   const me = useMe();
   const { data, error } = useQuery({ ...systemQuery, enabled: me?.is_superuser === true });
   if (me && !me.is_superuser) return <p className="page-message">{t("admin.forbidden")}</p>;
+  if (error instanceof ApiError && error.code === "second_factor_required")
+    return (
+      <div className="page-message">
+        <ErrorNotice error={error} />
+        {secondFactor}
+      </div>
+    );
   return (
     <div className="admin">
       <section aria-label={t("admin.users")}>

@@ -1,7 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { Popover } from "radix-ui";
 import { useId } from "react";
-import { usePatchConversation } from "@/shared/api/conversation";
 import type { Conversation, StoredFile } from "@/shared/api/types";
 import { useT, type Key } from "@/shared/i18n";
 import { IconButton } from "@/shared/ui/controls";
@@ -14,6 +13,11 @@ type Scope = "library" | "conversation" | "none";
 
 interface ScopeMenuProps {
   conversation: Conversation | null;
+  /** How many files its project and its assistant bring. */
+  brought: number;
+  /** Whether all of one's files are searched, too. */
+  library: boolean;
+  onLibrary: (library: boolean) => void;
   /** Whether files are searched at all. */
   searches: boolean;
   onSearches: (searches: boolean) => void;
@@ -23,19 +27,19 @@ interface ScopeMenuProps {
 const NAMES: Record<Scope, Key> = { library: "scope.library", conversation: "scope.conversation", none: "scope.none" };
 
 /** Says and changes what the next question searches, and lists the conversation's files. */
-export function ScopeMenu({ conversation, searches, onSearches, onPreview }: ScopeMenuProps) {
+export function ScopeMenu(props: ScopeMenuProps) {
+  const { conversation, brought, library, onLibrary, searches, onSearches, onPreview } = props;
   const t = useT();
   const name = useId();
   const id = conversation?.id ?? null;
   const { data: files = [] } = useQuery({ ...filesQuery(id), enabled: id !== null });
-  const { mutate: patch } = usePatchConversation();
   const own = id === null ? [] : files;
-  const library = conversation?.search_library ?? true;
+  const count = own.length + brought;
   const scope: Scope = !searches ? "none" : library ? "library" : "conversation";
 
   function choose(next: Scope) {
     onSearches(next !== "none");
-    if (id !== null && next !== "none") patch({ id, search_library: next === "library" });
+    if (next !== "none") onLibrary(next === "library");
   }
 
   return (
@@ -45,7 +49,7 @@ export function ScopeMenu({ conversation, searches, onSearches, onPreview }: Sco
           <Icon name="folder" size={16} />
           <span className="visually-hidden">{t("scope.title")}: </span>
           <span className="scope__name">{t(NAMES[scope])}</span>
-          {scope === "conversation" && own.length > 0 && <span className="scope__count">{own.length}</span>}
+          {scope === "conversation" && count > 0 && <span className="scope__count">{count}</span>}
         </button>
       </Popover.Trigger>
       <Popover.Portal>
@@ -58,13 +62,14 @@ export function ScopeMenu({ conversation, searches, onSearches, onPreview }: Sco
                   type="radio"
                   name={name}
                   checked={scope === each}
-                  disabled={each === "conversation" && id === null}
+                  disabled={each === "conversation" && id === null && brought === 0}
                   onChange={() => choose(each)}
                 />
                 {t(NAMES[each])}
               </label>
             ))}
           </fieldset>
+          {brought > 0 && <p className="field__hint">{t("scope.brought", { count: brought })}</p>}
           {conversation && own.length > 0 && <OwnFiles conversationId={conversation.id} files={own} onPreview={onPreview} />}
         </Popover.Content>
       </Popover.Portal>

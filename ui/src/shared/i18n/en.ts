@@ -310,6 +310,7 @@ const texts = {
   "scope.title": "Search in",
   "scope.library": "All my files",
   "scope.conversation": "Files of this chat",
+  "scope.brought": { one: "{count} file of its project or assistant", other: "{count} files of its project or assistant" },
   "scope.none": "No files",
   "stage.queued": "Waiting",
   "stage.extract": "Reading",

@@ -317,6 +317,7 @@ export const ru: Catalogue = {
   "scope.title": "Где искать",
   "scope.library": "Все мои файлы",
   "scope.conversation": "Файлы этой беседы",
+  "scope.brought": { one: "{count} файл проекта или ассистента", few: "{count} файла проекта или ассистента", many: "{count} файлов проекта или ассистента", other: "{count} файла проекта или ассистента" },
   "scope.none": "Без файлов",
   "stage.queued": "Ожидание",
   "stage.extract": "Чтение",
