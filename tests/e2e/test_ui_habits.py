@@ -104,7 +104,7 @@ async def test_a_script_from_right_to_left_stands_on_the_right(
     await ask(page, "ما هذا؟")
     answer = await answered(page)
     direction = "(e) => getComputedStyle(e).direction"
-    assert await page.locator(".message__bubble").evaluate(direction) == "rtl"
+    assert await page.locator(".message__bubble p").evaluate(direction) == "rtl"
     found = await answer.locator(".md > *").evaluate_all(f"(all) => all.map({direction})")
     assert found == ["rtl", "rtl", "ltr", "rtl"]
     assert await answer.locator("li").first.evaluate(direction) == "rtl"
@@ -208,3 +208,50 @@ async def test_every_way_to_close_a_document(open_page: OpenPage, anna: Person, 
             await expect(page.get_by_role("complementary", name="Why this answer")).to_be_visible()
         await expect(panel).to_have_count(0)
     await expect(page.get_by_text("Something went wrong on this page.")).to_have_count(0)
+
+
+async def test_equal_titles_are_told_apart(open_page: OpenPage, anna: Person) -> None:
+    for title in ("Minutes", "Minutes", "Plan"):
+        await anna.http.post("/conversations", json={"title": title})
+    page = await open_page(anna)
+    rows = page.locator(".conversations .conversation__title")
+    await expect(rows).to_have_count(3)
+    texts = await rows.all_inner_texts()
+    assert sorted(text.split()[0] for text in texts) == ["Minutes", "Minutes", "Plan"]
+    assert [bool(re.search(r"\d:\d\d", text)) for text in texts] == [text.startswith("Minutes") for text in texts]
+
+
+async def test_another_model_answers_in_place(open_page: OpenPage, anna: Person, openai: OpenAIServer) -> None:
+    page = await open_page(anna)
+    await ask(page, "Hello")
+    answer = await answered(page)
+    await expect(answer.locator(".meta")).to_contain_text("gpt-4")
+    await answer.get_by_role("button", name="Regenerate with another model").click()
+    await page.get_by_role("menuitemradio", name="gpt-4o-mini").click()
+    await expect(answer.get_by_text("2 of 2")).to_be_visible()
+    await expect(answer.locator(".meta")).to_contain_text("gpt-4o-mini")
+    await expect(page.get_by_role("button", name="Model: gpt-4", exact=True)).to_be_visible()
+
+
+async def test_a_drawing_is_as_large_as_it_is(open_page: OpenPage, anna: Person, openai: OpenAIServer) -> None:
+    openai.script(reply="```mermaid\ngraph TD\n  a --> b\n```")
+    page = await open_page(anna)
+    await ask(page, "Draw")
+    answer = await answered(page)
+    picture = answer.locator(".md-diagram img")
+    await expect(picture).to_be_visible()
+    await picture.evaluate("(image) => image.decode()")
+    wide, column = await picture.evaluate("(image) => [image.clientWidth, image.parentElement.clientWidth]")
+    assert 20 < wide < column / 2
+
+
+async def test_files_beside_an_open_document_are_readable(open_page: OpenPage, anna: Person) -> None:
+    name = "The minutes of the meeting of the board in March.txt"
+    await anna.indexed(name, b"The board met in March.")
+    page = await open_page(anna, "/files", viewport={"width": 1100, "height": 800})
+    await page.get_by_role("button", name=name, exact=True).click()
+    await expect(page.get_by_role("complementary", name="Document")).to_be_visible()
+    box = await page.get_by_role("button", name=name, exact=True).bounding_box()
+    assert box is not None
+    assert box["width"] > 150
+    assert box["height"] < 60

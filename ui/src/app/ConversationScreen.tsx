@@ -4,7 +4,7 @@ import { lazy, Suspense, useCallback, useEffect, useMemo, useRef, useState } fro
 import { assistantsQuery } from "@/features/assistants/api";
 import { AssistantPicture } from "@/features/assistants/AssistantPicture";
 import { useSwitchBranch } from "@/features/chat/api";
-import { ChatView } from "@/features/chat/ChatView";
+import { ChatView, type ChatViewProps } from "@/features/chat/ChatView";
 import { SideBySide } from "@/features/chat/SideBySide";
 import { useLiveRuns } from "@/features/chat/live/context";
 import type { LiveRun } from "@/features/chat/live/LiveRun";
@@ -39,6 +39,7 @@ import type {
 import { useStored } from "@/shared/hooks/useStored";
 import { useT } from "@/shared/i18n";
 import { Button, IconButton } from "@/shared/ui/controls";
+import { Icon } from "@/shared/ui/Icon";
 import { useErrorText } from "@/shared/ui/ErrorNotice";
 import { useToast } from "@/shared/ui/Toasts";
 import { NotFoundPage } from "./fallbacks";
@@ -130,6 +131,7 @@ export function ConversationScreen() {
           tools={<ToolsMenu chosen={choices.tools} onChoose={choices.chooseTools} able={choices.takesTools} />}
           firstTools={draft.id ? null : choices.newTools}
           modelPicker={<Models choices={choices} assistant={setting.assistant} />}
+          modelMenu={modelMenu}
           welcome={setting.assistant && <AssistantWelcome assistant={setting.assistant} />}
           promptMenu={(text, onText, keys) => <PromptMenu text={text} onText={onText} keys={keys} />}
         />
@@ -276,6 +278,26 @@ function useChoices(
       if (!assistant) setFirstTools(names);
     },
   };
+}
+
+/** The choice of a model that answers again. */
+const modelMenu: ChatViewProps["modelMenu"] = (onChoose) => <AgainWith onChoose={(model) => onChoose(requested(model))} />;
+
+function AgainWith({ onChoose }: { onChoose: (model: ChosenModel) => void }) {
+  const t = useT();
+  const label = t("chat.regenerateWith");
+  return (
+    <ModelPicker
+      chosen={NO_MODEL}
+      wanted={label}
+      onChoose={onChoose}
+      trigger={
+        <button type="button" className="icon-button icon-button--small" aria-label={label} title={label}>
+          <Icon name="chevron" size={12} />
+        </button>
+      }
+    />
+  );
 }
 
 /** The model that answers, and the second one where two are asked. */

@@ -47,6 +47,8 @@ export interface ChatViewProps {
   tools: ReactNode;
   firstTools: string[] | null;
   modelPicker: ReactNode;
+  /** Draws the choice of a model that answers again. */
+  modelMenu: MessageActions["modelMenu"];
   /** Draws what an empty conversation shows, null for the usual welcome. */
   welcome: ReactNode;
   /** Draws saved prompts above the message's field, while that calls for them. */
@@ -363,11 +365,12 @@ function useChat(
             ? { parent_message_id: message.parent_id }
             : { parent_message_id: null, edit_of: message.id },
         ),
-      regenerate: (answer) =>
+      regenerate: (answer, model) =>
         start(
           { after: answer.parent_id ?? null },
-          { message: questionOf(answer), parent_message_id: answer.parent_id, regenerate: true },
+          { message: questionOf(answer), parent_message_id: answer.parent_id, regenerate: true, ...model },
         ),
+      modelMenu: props.modelMenu,
       continueAnswer: (answer) =>
         start({ continues: answer, after: answer.parent_id ?? null }, { continue_message_id: answer.id }),
     },

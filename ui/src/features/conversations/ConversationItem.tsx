@@ -16,10 +16,12 @@ interface ConversationItemProps {
   /** Put the conversation into a project, or out of one. */
   onMove: (conversation: Conversation) => void;
   mark: (id: string) => ReactNode;
+  /** Stands beside a title that another conversation has, too. */
+  when?: string | undefined;
 }
 
 export const ConversationItem = memo(function ConversationItem(props: ConversationItemProps) {
-  const { conversation, current, onOpen, mark } = props;
+  const { conversation, current, onOpen, mark, when } = props;
   const t = useT();
   const [renaming, setRenaming] = useState(false);
   const title = conversation.title || t("conversations.untitled");
@@ -40,7 +42,10 @@ export const ConversationItem = memo(function ConversationItem(props: Conversati
         aria-current={current ? "page" : undefined}
         onClick={open}
       >
-        <span className="conversation__title">{title}</span>
+        <span className="conversation__title">
+          {title}
+          {when && <small className="conversation__when"> {when}</small>}
+        </span>
         {conversation.snippet && <Snippet text={conversation.snippet} hits={conversation.highlights ?? []} />}
       </a>
       {mark(conversation.id)}

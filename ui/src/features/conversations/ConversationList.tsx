@@ -3,12 +3,13 @@ import { useVirtualizer } from "@tanstack/react-virtual";
 import { useDeferredValue, useEffect, useMemo, useRef, useState, type KeyboardEvent, type ReactNode, type RefObject } from "react";
 import type { Conversation } from "@/shared/api/types";
 import { useT } from "@/shared/i18n";
+import { daysAgo, useFormats } from "@/shared/i18n/format";
 import { IconButton } from "@/shared/ui/controls";
 import { ErrorNotice } from "@/shared/ui/ErrorNotice";
 import { Icon } from "@/shared/ui/Icon";
 import { conversationsQuery } from "./api";
 import { ConversationItem } from "./ConversationItem";
-import { grouped } from "./group";
+import { grouped, titlesOfSeveral } from "./group";
 import { ListOptions } from "./ListOptions";
 import { useDeleteLater } from "./useDeleteLater";
 import "./conversations.css";
@@ -130,6 +131,10 @@ interface LinesProps {
 function Lines({ list: scroller, onKeyDown, conversations, currentId, onOpen, onDelete, onMove, mark, loadMore }: LinesProps) {
   const t = useT();
   const lines = useMemo(() => grouped(conversations), [conversations]);
+  const twice = useMemo(() => titlesOfSeveral(conversations), [conversations]);
+  const { time, date } = useFormats();
+  const whenOf = ({ title, updated_at: at }: Conversation): string | undefined =>
+    twice.has(title ?? "") ? (daysAgo(at) === 0 ? time(at) : date(at)) : undefined;
   const virtual = useVirtualizer({
     count: lines.length,
     getScrollElement: () => scroller.current,
@@ -178,6 +183,7 @@ function Lines({ list: scroller, onKeyDown, conversations, currentId, onOpen, on
                 onDelete={onDelete}
                 onMove={onMove}
                 mark={mark}
+                when={whenOf(line.conversation)}
               />
             </li>
           );

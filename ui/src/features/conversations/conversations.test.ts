@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Conversation } from "@/shared/api/types";
-import { grouped } from "./group";
+import { grouped, titlesOfSeveral } from "./group";
 import { pieces } from "./highlight";
 
 const NOW = new Date(2026, 5, 15, 12);
@@ -21,6 +21,11 @@ describe("grouped", () => {
     ]);
     expect(grouped([], NOW)).toEqual([]);
   });
+});
+
+it("tells which titles several conversations have", () => {
+  const titled = (title: string | null) => at(0, { title });
+  expect(titlesOfSeveral([titled("a"), titled("b"), titled("a"), titled(null), titled("a")])).toEqual(new Set(["a"]));
 });
 
 describe("pieces", () => {

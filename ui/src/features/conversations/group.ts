@@ -34,3 +34,9 @@ export function grouped(conversations: Conversation[], now: Date = new Date()): 
     ];
   });
 }
+
+/** The titles that more than one conversation has. */
+export function titlesOfSeveral(conversations: Conversation[]): Set<string> {
+  const seen = new Set<string>();
+  return new Set(conversations.map(({ title }) => title ?? "").filter((title) => seen.has(title) || !seen.add(title)));
+}

@@ -1,6 +1,6 @@
 import { DropdownMenu } from "radix-ui";
 import { useQuery } from "@tanstack/react-query";
-import { useState } from "react";
+import { useState, type ReactNode } from "react";
 import { useMe } from "@/shared/api/me";
 import type { ModelSource } from "@/shared/api/types";
 import { useT, type Translate } from "@/shared/i18n";
@@ -20,6 +20,8 @@ interface ModelPickerProps {
   standard?: string | null;
   /** What is shown where a model has to be chosen; there is no default one then. */
   wanted?: string;
+  /** The button that opens the list, where that is not the usual one with the model's name. */
+  trigger?: ReactNode;
   onChoose: (model: ChosenModel) => void;
 }
 
@@ -49,7 +51,7 @@ const named = (t: Translate, { source, name }: ChosenModel, none: Named): Named 
   source ? { name: name ?? t(`source.${source}`), isDemo: source === "embedded" } : none;
 
 /** The model of a conversation: by provider, with what is known of each. */
-export function ModelPicker({ chosen, standard = null, wanted, onChoose }: ModelPickerProps) {
+export function ModelPicker({ chosen, standard = null, wanted, trigger, onChoose }: ModelPickerProps) {
   const t = useT();
   const [open, setOpen] = useState(false);
   const { providers, loading } = useProviders(open);
@@ -58,11 +60,13 @@ export function ModelPicker({ chosen, standard = null, wanted, onChoose }: Model
   return (
     <DropdownMenu.Root modal={false} open={open} onOpenChange={setOpen}>
       <DropdownMenu.Trigger asChild>
-        <button type="button" className="model-picker" aria-label={`${t("models.picker")}: ${shown}`}>
-          <span className="model-picker__name">{shown}</span>
-          {isDemo && <span className="badge">{t("app.demo")}</span>}
-          <Icon name="chevron" size={14} />
-        </button>
+        {trigger ?? (
+          <button type="button" className="model-picker" aria-label={`${t("models.picker")}: ${shown}`}>
+            <span className="model-picker__name">{shown}</span>
+            {isDemo && <span className="badge">{t("app.demo")}</span>}
+            <Icon name="chevron" size={14} />
+          </button>
+        )}
       </DropdownMenu.Trigger>
       <DropdownMenu.Portal>
         <DropdownMenu.Content className="menu model-menu" side="top" align="end" sideOffset={8} collisionPadding={8}>

@@ -224,6 +224,7 @@ export const ru: Catalogue = {
   "thoughts.for": "Думал {time}",
   "chat.reconnecting": "Связь потеряна; сервер продолжает писать ответ. Переподключение…",
   "chat.regenerate": "Ответить заново",
+  "chat.regenerateWith": "Ответить другой моделью",
   "chat.edit": "Изменить",
   "chat.saveEdit": "Отправить изменённое",
   "chat.editLabel": "Изменение сообщения",

@@ -20,7 +20,16 @@ async function drawn(id: string, code: string, dark: boolean): Promise<string> {
     suppressErrorRendering: true,
   });
   const { svg } = await mermaid.render(id, code);
-  return URL.createObjectURL(new Blob([svg], { type: "image/svg+xml" }));
+  return URL.createObjectURL(new Blob([inNaturalSize(svg)], { type: "image/svg+xml" }));
+}
+
+/** Give a drawing the width and height of what is drawn: mermaid makes it as wide as whatever it stands in. */
+export function inNaturalSize(svg: string): string {
+  const box = /<svg[^>]*\bviewBox="[-\d.]+ [-\d.]+ ([\d.]+) ([\d.]+)"/.exec(svg);
+  if (!box) return svg;
+  return svg.replace(/<svg[^>]*>/, (tag) =>
+    tag.replace(/\s(?:width|height)="[^"]*"/g, "").replace(/>$/, ` width="${box[1]}" height="${box[2]}">`),
+  );
 }
 
 type State = { picture: string } | "failed" | null;

@@ -12,7 +12,7 @@ import { Versions } from "./Versions";
 /** The actions of an answer, and what it took: model, time, tokens. */
 export function AnswerFooter({ message }: { message: Message }) {
   const t = useT();
-  const { busy, regenerate, rate, explain } = useActions();
+  const { busy, regenerate, modelMenu, rate, explain } = useActions();
   const [judging, setJudging] = useState(false);
   const rating = message.feedback?.rating;
   function judge() {
@@ -25,6 +25,7 @@ export function AnswerFooter({ message }: { message: Message }) {
       <Versions message={message} />
       <CopyButton text={message.content} label={t("chat.copy")} />
       <IconButton small icon="refresh" label={t("chat.regenerate")} disabled={busy} onClick={() => regenerate(message)} />
+      {!busy && modelMenu((model) => regenerate(message, model))}
       <ReadAloud text={message.content} />
       <IconButton
         small

@@ -51,7 +51,7 @@ function Words({ text }: { text: string }) {
   const isLong = text.length > FOLDED_CHARACTERS || text.split("\n").length > FOLDED_LINES;
   const [folded, setFolded] = useState(true);
   return (
-    <div className="message__bubble" dir="auto" data-folded={isLong && folded}>
+    <div className="message__bubble" data-folded={isLong && folded}>
       <div className="message__words">
         <Markdown text={text} breaks />
       </div>

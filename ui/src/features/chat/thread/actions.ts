@@ -1,11 +1,14 @@
 import { createContext, useContext, type ReactNode } from "react";
-import type { Attachment, FeedbackGiven, Message, Source } from "@/shared/api/types";
+import type { Attachment, ChatRequest, FeedbackGiven, Message, Source } from "@/shared/api/types";
 
 /** What can be done with a message; given by the view, so that rows stay the same objects while it changes. */
 export interface MessageActions {
   busy: boolean;
   edit: (message: Message, text: string) => void;
-  regenerate: (answer: Message) => void;
+  /** Answer again, by another model where one is given. */
+  regenerate: (answer: Message, model?: Pick<ChatRequest, "model_source" | "model_name">) => void;
+  /** Draws the choice of a model that answers again. */
+  modelMenu: (onChoose: (model: Pick<ChatRequest, "model_source" | "model_name">) => void) => ReactNode;
   continueAnswer: (answer: Message) => void;
   show: (messageId: string) => void;
   /** Keep an opinion of an answer, or take it back for null. */
