@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from llama_service.errors import NotFound
 from persistence import owned
 from persistence.paging import decode_cursor, encode_cursor
-from persistence.tables import Assistant, AssistantFile, Conversation, Project, ProjectFile
+from persistence.tables import Assistant, AssistantFile, Conversation, File, Project, ProjectFile
 
 # Marks that no text of a user holds, put around hits by Postgres and turned into offsets here.
 _OPEN, _CLOSE = "\x02", "\x03"
@@ -58,7 +58,7 @@ async def create(session: AsyncSession, user_id: UUID | None, **values: Any) -> 
     """
     if user_id is not None:
         await _check_place(session, user_id, values)
-    if "search_library" not in values and await _brings_files(session, values):
+    if "search_library" not in values and await _brings_files(session, user_id, values):
         values["search_library"] = False
     title = values.get("title")
     row = Conversation(user_id=user_id, title_source="user" if title else "none", **values)
@@ -75,10 +75,14 @@ async def _check_place(session: AsyncSession, user_id: UUID, values: Mapping[str
         await owned.get(session, Assistant, user_id, assistant_id)
 
 
-async def _brings_files(session: AsyncSession, values: Mapping[str, Any]) -> bool:
+async def _brings_files(session: AsyncSession, user_id: UUID | None, values: Mapping[str, Any]) -> bool:
+    """Whether project or assistant bring files that the user has."""
+    if values.get("project_id") is None and values.get("assistant_id") is None:
+        return False
     of_project = select(ProjectFile.file_id).where(ProjectFile.project_id == values.get("project_id"))
     of_assistant = select(AssistantFile.file_id).where(AssistantFile.assistant_id == values.get("assistant_id"))
-    return await session.scalar(union_all(of_project, of_assistant).limit(1)) is not None
+    brought = File.id.in_(union_all(of_project, of_assistant))
+    return await session.scalar(select(File.id).where(File.user_id == user_id, brought).limit(1)) is not None
 
 
 async def change(

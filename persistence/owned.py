@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, func, insert, or_, select
+from sqlalchemy import ColumnElement, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from llama_service.errors import Conflict, NotFound
@@ -121,6 +121,8 @@ async def _set_files(
     await session.execute(delete(table).where(column == row_id))
     if wanted:
         await session.execute(insert(table), [{column.key: row_id, "file_id": file_id} for file_id in wanted])
+        # A file of one conversation would die with it.
+        await session.execute(update(File).where(File.id.in_(wanted)).values(in_library=True))
 
 
 async def _with_files(

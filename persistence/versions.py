@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from llama_service.errors import NotFound, ValidationFailed
 from persistence import files
 from persistence.files import Removed
-from persistence.tables import ConversationFile, File
+from persistence.tables import AssistantFile, ConversationFile, File, ProjectFile
 
 _OFFERED = 10
 
@@ -54,7 +54,8 @@ async def replace(session: AsyncSession, user_id: UUID, *, new: UUID, old: UUID)
 
 
 async def retire(session: AsyncSession, file_id: UUID) -> Removed | None:
-    """Delete what a file replaces, and what that was to replace; it takes their place in conversations and library.
+    """Delete what a file replaces, and what that was to replace; it takes their place in conversations, projects,
+    assistants and library.
 
     For the transaction that makes the file searchable: searches find either the old or the new one.
     """
@@ -86,4 +87,8 @@ async def retire(session: AsyncSession, file_id: UUID) -> Removed | None:
     )
     columns = ["conversation_id", "file_id", "message_id"]
     await session.execute(upsert(ConversationFile).from_select(columns, links).on_conflict_do_nothing())
+    for table, owner_of_links in ((ProjectFile, ProjectFile.project_id), (AssistantFile, AssistantFile.assistant_id)):
+        used = select(owner_of_links, cast(file_id, Uuid)).where(table.file_id.in_(ids)).distinct()
+        into = upsert(table).from_select([owner_of_links.key, "file_id"], used)
+        await session.execute(into.on_conflict_do_nothing())
     return await files.remove(session, owner, ids)

@@ -14,7 +14,7 @@ from llama_service.settings import ModelSource
 from persistence.owned import Owned
 from persistence.tables import Assistant, Project, SavedPrompt
 
-_PICTURE_CHARS = 80_000
+_PICTURE_CHARS = 40_000  # a list may hold hundreds of them
 _SIGNATURES = {"png": b"\x89PNG\r\n", "jpeg": b"\xff\xd8\xff", "webp": b"RIFF"}
 
 

@@ -89,6 +89,29 @@ async def test_a_deleted_project_leaves_its_conversations_and_files(anna: Person
     assert (await anna.ask("Still there?", conversation_id=thread["id"]))["response"]
 
 
+async def test_a_chats_file_that_a_project_uses_outlives_the_chat(anna: Person, openai: OpenAIServer) -> None:
+    thread = await conversation(anna, search_library=False)
+    owl = await anna.indexed("owl.txt", OWL, conversation_id=thread["id"])
+    assert owl["in_library"] is False
+    project = await made(anna, "/projects", name="Forest", file_ids=[owl["id"]])
+    assert (await anna.http.delete(f"/conversations/{thread['id']}")).status_code == 204
+    other = await conversation(anna, project_id=project["id"])
+    assert names(await anna.ask(QUESTION, conversation_id=other["id"])) == {"owl.txt"}
+
+
+async def test_a_newer_file_takes_the_older_ones_place_in_projects_and_assistants(
+    anna: Person, openai: OpenAIServer
+) -> None:
+    old = await anna.indexed("owl.txt", OWL)
+    for path in ("/projects", "/assistants"):
+        await made(anna, path, name="Forest", file_ids=[old["id"]])
+    new = await anna.indexed("owl.txt", OWL + b" It wakes at dusk.")
+    answer = await anna.http.post(f"/files/{new['id']}/replace", json={"file_id": old["id"]})
+    assert answer.status_code == 200, answer.text
+    for path in ("/projects", "/assistants"):
+        assert (await anna.get(path))["items"][0]["file_ids"] == [new["id"]]
+
+
 async def test_a_strangers_project_and_files_are_not_there(anna: Person, boris: Person) -> None:
     owl = await anna.indexed("owl.txt", OWL)
     project = await made(anna, "/projects", name="Forest")
@@ -206,6 +229,10 @@ async def test_a_shared_assistant_is_chatted_with_and_its_files_stay_its_owners(
     assert answer["sources"] == [], "whoever may not read a file does not find it through an assistant either"
     found = await boris.http.post("/search", json={"query": QUESTION, "conversation_id": thread["id"]})
     assert found.json()["passages"] == []
+    await boris.indexed("fox.txt", FOX)
+    fresh = await conversation(boris, assistant_id=assistant["id"])
+    assert fresh["search_library"] is True, "files that are not his are no reason to leave his own out"
+    assert names(await boris.ask(QUESTION, conversation_id=fresh["id"])) == {"fox.txt"}
     await anna.http.patch(path, json={"shared": False})
     await boris.ask("Still a ranger?", conversation_id=thread["id"])
     assert "ranger." not in system_of(openai), "what is no longer shared is gone from the next answer on"
@@ -230,7 +257,7 @@ async def test_a_deleted_assistant_leaves_its_conversations(anna: Person, openai
         "data:image/png;base64,bm90IGEgcGljdHVyZQ==",
         "data:image/png;base64,%%%",
         "data:text/html;base64,iVBORw0KGgo=",
-        PICTURE + "A" * 80_000,
+        PICTURE + "A" * 40_000,
     ],
 )
 async def test_a_picture_that_is_none_is_refused(anna: Person, picture: str) -> None:

@@ -559,6 +559,7 @@ const texts = {
   "stats.messages": "Messages",
   "stats.files": "Files",
   "stats.bytes": "Storage",
+  "stats.cost": "Cost",
   "stats.tokensIn": "Tokens read",
   "stats.tokensOut": "Tokens written",
   "stats.answers": "Answers",

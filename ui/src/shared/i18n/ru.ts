@@ -576,6 +576,7 @@ export const ru: Catalogue = {
   "stats.messages": "Сообщения",
   "stats.files": "Файлы",
   "stats.bytes": "Объём",
+  "stats.cost": "Стоимость",
   "stats.tokensIn": "Токены: прочитано",
   "stats.tokensOut": "Токены: написано",
   "stats.answers": "Ответы",

@@ -7,7 +7,7 @@ import "./stats.css";
 /** Totals, tokens by day, and the models that were used. */
 export function StatsView({ stats, users }: { stats: UserStats; users?: number }) {
   const t = useT();
-  const { number, bytes } = useFormats();
+  const { number, bytes, money } = useFormats();
   return (
     <div className="stats">
       <dl className="figures">
@@ -18,6 +18,7 @@ export function StatsView({ stats, users }: { stats: UserStats; users?: number }
         <Figure label={t("stats.bytes")} value={bytes(stats.bytes)} />
         <Figure label={t("stats.tokensIn")} value={number(stats.input_tokens)} />
         <Figure label={t("stats.tokensOut")} value={number(stats.output_tokens)} />
+        {stats.cost_usd > 0 && <Figure label={t("stats.cost")} value={money(stats.cost_usd)} />}
       </dl>
       {stats.by_day.length > 0 && <DayChart days={stats.by_day} />}
       {stats.by_model.length > 0 && <Models stats={stats} />}
@@ -36,7 +37,7 @@ export function Figure({ label, value }: { label: string; value: string }) {
 
 function Models({ stats }: { stats: UserStats }) {
   const t = useT();
-  const { number } = useFormats();
+  const { number, money } = useFormats();
   return (
     // A wide table scrolls, so the keyboard has to reach it.
     // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex
@@ -49,6 +50,7 @@ function Models({ stats }: { stats: UserStats }) {
             <th scope="col">{t("stats.answers")}</th>
             <th scope="col">{t("stats.tokensIn")}</th>
             <th scope="col">{t("stats.tokensOut")}</th>
+            {stats.cost_usd > 0 && <th scope="col">{t("stats.cost")}</th>}
           </tr>
         </thead>
         <tbody>
@@ -58,6 +60,7 @@ function Models({ stats }: { stats: UserStats }) {
               <td>{number(model.answers)}</td>
               <td>{number(model.input_tokens)}</td>
               <td>{number(model.output_tokens)}</td>
+              {stats.cost_usd > 0 && <td>{model.cost_usd > 0 ? money(model.cost_usd) : "–"}</td>}
             </tr>
           ))}
         </tbody>
