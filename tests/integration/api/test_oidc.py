@@ -584,3 +584,11 @@ async def test_nobody_guesses_a_password_that_is_not_there(browse: Browsers, mem
             body = {"username": member, "password": password}
             answer = await http.post("/api/v1/auth/login", json=body)
             assert (answer.status_code, envelope(answer)["code"]) == (401, "invalid_credentials")
+
+
+async def test_nobody_removes_the_identity_of_another(browse: Browsers, member: str, anna: Person) -> None:
+    browser = browse()
+    await browser.sign_in(member)
+    (identity,) = (await browser.http.get("/api/v1/auth/sign-in")).json()["identities"]
+    assert (await anna.http.delete(f"/auth/identities/{identity['id']}")).status_code == 404
+    assert len((await browser.http.get("/api/v1/auth/sign-in")).json()["identities"]) == 1
