@@ -28,6 +28,7 @@ from api.routes import (
     projects,
     prompts,
     search,
+    shares,
     stats,
     studio,
     tools,
@@ -86,7 +87,7 @@ def create_app(settings: Settings, chat_graph: Builder = builder) -> FastAPI:
         studio,
     ):
         api.include_router(module.router)
-    for module in (tools, mcp_servers, projects, assistants, prompts, personal):
+    for module in (tools, mcp_servers, projects, assistants, prompts, personal, shares):
         api.include_router(module.router)
     app.include_router(api)
     app.include_router(health.router)

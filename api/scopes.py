@@ -66,6 +66,7 @@ CLOSED_TO_KEYS: Final = frozenset(
         "routes.oidc": "methods oidc_login oidc_callback oidc_backchannel_logout delete_identity",
         "routes.api_keys": "list_api_keys create_api_key revoke_api_key",
         "routes.assistants": "create_assistant change_assistant delete_assistant",
+        "routes.shares": "create_share list_shares revoke_share read_share",
         "routes.prompts": "create_prompt change_prompt delete_prompt",
         "routes.personal": "get_profile change_profile list_memories add_memory delete_memory delete_all_memories",
         "routes.admin": "list_users change_user delete_user recent_errors list_feedback",

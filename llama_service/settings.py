@@ -155,6 +155,7 @@ class Settings(BaseSettings):
     cookie_secure: bool = False
     allow_registration: bool = True
     allow_anonymous_chat: bool = False
+    allow_public_shares: bool = False
     login_attempts_per_minute: int = Field(default=5, ge=1)
     trusted_proxies: str = "127.0.0.1"
     public_url: Url = ""

@@ -307,6 +307,27 @@ class Conversation(Base):
     )
 
 
+class Share(Base):
+    """A frozen copy of a conversation's branch that others read by a link.
+
+    The link's token is kept as a hash. `messages` is what readers are shown; sources are in it only where the sharer
+    said so. Revoking deletes the row.
+    """
+
+    __tablename__ = "shares"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    conversation_id: Mapped[UUID] = mapped_column(ForeignKey("conversations.id", ondelete="CASCADE"), index=True)
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
+    audience: Mapped[str] = mapped_column(String(10))
+    with_sources: Mapped[bool]
+    title: Mapped[str | None] = mapped_column(String(200))
+    messages: Mapped[list[dict[str, Any]]]
+    created_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+    expires_at: Mapped[datetime | None]
+
+
 class Message(Base):
     """A node of a conversation's tree. Siblings answer, or ask, in the same place."""
 

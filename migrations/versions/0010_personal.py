@@ -1,4 +1,4 @@
-"""personal: projects, assistants, saved prompts, instructions, memory, temporary chats, feedback with reasons
+"""personal: projects, assistants, prompts, instructions, memory, temporary chats, shares, feedback with reasons
 
 Revision ID: 0010
 Revises: 0009
@@ -77,6 +77,18 @@ def upgrade() -> None:
     )
     for table in ("saved_prompts", "assistants"):
         op.create_index(f"ix_{table}_shared", table, ["id"], postgresql_where=sa.text("shared"))
+    _owned(
+        "shares",
+        _to("conversations", "conversation_id"),
+        sa.Column("token_hash", sa.LargeBinary(), nullable=False, unique=True),
+        sa.Column("audience", sa.String(10), nullable=False),
+        sa.Column("with_sources", sa.Boolean(), nullable=False),
+        sa.Column("title", sa.String(200)),
+        sa.Column("messages", postgresql.JSONB(), nullable=False),
+        *_times("created_at"),
+        sa.Column("expires_at", sa.DateTime(timezone=True)),
+    )
+    op.create_index("ix_shares_conversation_id", "shares", ["conversation_id"])
     _files_of("project")
     _files_of("assistant")
     for one in ("project", "assistant"):
@@ -127,6 +139,6 @@ def downgrade() -> None:
         op.drop_column("messages", column)
     for column in ("temporary", "assistant_id", "project_id"):
         op.drop_column("conversations", column)
-    tables = ("assistant_files", "project_files", "assistants", "projects", "saved_prompts", "memories", "profiles")
-    for table in tables:
+    files = ("assistant_files", "project_files")
+    for table in ("shares", *files, "assistants", "projects", "saved_prompts", "memories", "profiles"):
         op.drop_table(table)

@@ -45,7 +45,7 @@ def test_every_route_names_the_owner_or_is_open(repository: Path) -> None:
     open_routes = {
         "register", "login", "refresh", "forgot_password", "reset_password",
         "health", "ready", "metrics", "list_models", "default_model", "status",
-        "methods", "oidc_login", "oidc_callback", "oidc_backchannel_logout",
+        "methods", "oidc_login", "oidc_callback", "oidc_backchannel_logout", "read_share",
     }  # fmt: skip
     for path, text in sources(repository, "api"):
         if path.parent.name != "routes":

@@ -29,6 +29,7 @@ OPEN = {
     "api.routes.oidc": {"methods", "oidc_login", "oidc_callback", "oidc_backchannel_logout"},
     "api.routes.health": {"health", "ready", "metrics"},
     "api.routes.models": {"list_models", "default_model", "status"},
+    "api.routes.shares": {"read_share"},  # for whom a share is, the share says: test_shares.py
     "api.agent_server.assistants": {"is_ok", "info"},
 }
 
@@ -101,7 +102,9 @@ async def belongings(anna: Person) -> dict[str, str]:
         "memory_id": ("/memories", {"text": "This is mine."}),
     }
     made = {name: (await anna.http.post(path, json=body)).json()["id"] for name, (path, body) in saved.items()}
+    share = await anna.http.post(f"/conversations/{answer['conversation_id']}/shares", json={})
     return made | {
+        "share_id": share.json()["id"],
         "conversation_id": answer["conversation_id"],
         "thread_id": answer["conversation_id"],
         "message_id": answer["message_id"],
@@ -142,7 +145,7 @@ async def test_what_is_somebody_elses_is_not_there(
     """On each route that names a thing: 404, or 422 for a body that fits nothing, and the thing stays as it is."""
     tried = 0
     # Of nobody: a model, a sign-in provider; identities have a test of their own (test_oidc.py).
-    of_no_one = {"model", "name", "identity_id", "config_hash"}
+    of_no_one = {"model", "name", "identity_id", "config_hash", "token"}
     for door in doors(server):
         named = set(re.findall(r"\{(\w+)(?::\w+)?\}", door.path))
         if "/admin/" not in door.path:

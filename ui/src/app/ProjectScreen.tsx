@@ -1,16 +1,15 @@
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useParams } from "@tanstack/react-router";
-import { useEffect, useState } from "react";
+import { useEffect } from "react";
 import { ProjectChats } from "@/features/conversations/ProjectChats";
 import { FileChooser } from "@/features/files/FileChooser";
 import { projectsQuery } from "@/features/projects/api";
-import { MoveDialog } from "@/features/projects/MoveDialog";
 import { ProjectPage } from "@/features/projects/ProjectPage";
-import type { Conversation } from "@/shared/api/types";
 import { useT } from "@/shared/i18n";
 import { NotFoundPage } from "./fallbacks";
 import { PageHead } from "./PageHead";
 import { RunMark } from "./RunMark";
+import { useConversationActions } from "./useConversationActions";
 
 const mark = (conversationId: string) => <RunMark conversationId={conversationId} />;
 
@@ -20,7 +19,7 @@ export function ProjectScreen() {
   const navigate = useNavigate();
   const { id = "" } = useParams({ strict: false });
   const { data: projects } = useQuery(projectsQuery);
-  const [moving, setMoving] = useState<Conversation | null>(null);
+  const { act, dialog } = useConversationActions();
   const project = projects?.find((each) => each.id === id);
   useEffect(() => {
     if (project) document.title = `${project.name} · ${t("app.name")}`;
@@ -38,13 +37,13 @@ export function ProjectScreen() {
           <ProjectChats
             projectId={project.id}
             onOpen={(conversationId) => void navigate({ to: "/c/$id", params: { id: conversationId } })}
-            onMove={setMoving}
+            onAction={act}
             mark={mark}
           />
         }
         files={(chosen, onChoose) => <FileChooser chosen={chosen} onChoose={onChoose} />}
       />
-      {moving && <MoveDialog conversation={moving} onClose={() => setMoving(null)} />}
+      {dialog}
     </>
   );
 }

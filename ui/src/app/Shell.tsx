@@ -1,9 +1,7 @@
 import { Link, Outlet, useNavigate, useParams, useRouterState } from "@tanstack/react-router";
 import { useEffect, useMemo, useRef, useState } from "react";
 import { ConversationList } from "@/features/conversations/ConversationList";
-import { MoveDialog } from "@/features/projects/MoveDialog";
 import { ProjectList } from "@/features/projects/ProjectList";
-import type { Conversation } from "@/shared/api/types";
 import { useT } from "@/shared/i18n";
 import { IconButton } from "@/shared/ui/controls";
 import { Icon } from "@/shared/ui/Icon";
@@ -15,6 +13,7 @@ import { ShellContext } from "./shellContext";
 import { UserMenu } from "./UserMenu";
 import { useStored } from "@/shared/hooks/useStored";
 import { useEscape } from "@/shared/hooks/useEscape";
+import { useConversationActions } from "./useConversationActions";
 import { useShortcuts } from "./useShortcuts";
 import "./shell.css";
 
@@ -30,7 +29,7 @@ export function Shell() {
   const [folded, fold] = useStored("sidebar-folded", "");
   const [help, setHelp] = useState(false);
   const [palette, setPalette] = useState(false);
-  const [moving, setMoving] = useState<Conversation | null>(null);
+  const { act, dialog } = useConversationActions();
   const search = useRef<HTMLInputElement>(null);
   const currentId = pathname.startsWith("/c/") ? (id ?? null) : null;
 
@@ -100,7 +99,7 @@ export function Shell() {
             search={search}
             onOpen={goTo}
             onGone={newChat}
-            onMove={setMoving}
+            onAction={act}
             mark={mark}
           />
           <UserMenu onHelp={() => setHelp(true)} />
@@ -111,7 +110,7 @@ export function Shell() {
         </main>
       </div>
       {palette && <CommandPalette onClose={() => setPalette(false)} onNewChat={newChat} onHelp={() => setHelp(true)} />}
-      {moving && <MoveDialog conversation={moving} onClose={() => setMoving(null)} />}
+      {dialog}
       {help && <KeyboardHelp onClose={() => setHelp(false)} />}
     </ShellContext>
   );

@@ -40,7 +40,13 @@ const resetRoute = createRoute({
   component: lazyRouteComponent(() => import("./ResetScreen"), "ResetScreen"),
 });
 
-/** Everything but the sign-in page needs somebody who is signed in. */
+const sharedRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: "/shared/$token",
+  component: lazyRouteComponent(() => import("./SharedScreen"), "SharedScreen"),
+});
+
+/** Everything but these needs somebody who is signed in. */
 const shellRoute = createRoute({
   getParentRoute: () => rootRoute,
   id: "shell",
@@ -104,6 +110,7 @@ const studioRoute = page("/studio/{-$id}", lazyRouteComponent(() => import("./St
 const routeTree = rootRoute.addChildren([
   signInRoute,
   resetRoute,
+  sharedRoute,
   shellRoute.addChildren([
     newChatRoute,
     chatRoute,

@@ -8,13 +8,15 @@ import { Menu, MenuItem, MenuLine } from "@/shared/ui/Menu";
 import { exportAddress } from "./api";
 import { pieces } from "./highlight";
 
+export type ConversationAction = (conversation: Conversation, action: "move" | "share") => void;
+
 interface ConversationItemProps {
   conversation: Conversation;
   current: boolean;
   onOpen: (id: string) => void;
   onDelete: (conversation: Conversation) => void;
-  /** Put the conversation into a project, or out of one. */
-  onMove: (conversation: Conversation) => void;
+  /** Move the conversation to a project, or share it. */
+  onAction: ConversationAction;
   mark: (id: string) => ReactNode;
   /** Stands beside a title that another conversation has, too. */
   when?: string | undefined;
@@ -66,7 +68,7 @@ function Snippet({ text, hits }: { text: string; hits: number[][] }) {
 
 type ItemMenuProps = ConversationItemProps & { title: string; onRename: () => void };
 
-function ItemMenu({ conversation, title, onDelete, onMove, onRename }: ItemMenuProps) {
+function ItemMenu({ conversation, title, onDelete, onAction, onRename }: ItemMenuProps) {
   const t = useT();
   const patch = usePatchConversation();
   const { id, pinned, archived } = conversation;
@@ -89,8 +91,11 @@ function ItemMenu({ conversation, title, onDelete, onMove, onRename }: ItemMenuP
       <MenuItem icon="pencil" onSelect={onRename}>
         {t("conversations.rename")}
       </MenuItem>
-      <MenuItem icon="folder" onSelect={() => onMove(conversation)}>
+      <MenuItem icon="folder" onSelect={() => onAction(conversation, "move")}>
         {t("conversations.move")}
+      </MenuItem>
+      <MenuItem icon="link" onSelect={() => onAction(conversation, "share")}>
+        {t("shares.share")}
       </MenuItem>
       <MenuItem icon="archive" onSelect={() => patch.mutate({ id, archived: !archived })}>
         {t(archived ? "conversations.unarchive" : "conversations.archive")}

@@ -8,7 +8,7 @@ import { IconButton } from "@/shared/ui/controls";
 import { ErrorNotice } from "@/shared/ui/ErrorNotice";
 import { Icon } from "@/shared/ui/Icon";
 import { conversationsQuery } from "./api";
-import { ConversationItem } from "./ConversationItem";
+import { ConversationItem, type ConversationAction } from "./ConversationItem";
 import { grouped, titlesOfSeveral } from "./group";
 import { ListOptions } from "./ListOptions";
 import { useDeleteLater } from "./useDeleteLater";
@@ -25,13 +25,13 @@ interface ConversationListProps {
   onOpen: (id: string) => void;
   /** Called when the open conversation is deleted. */
   onGone: () => void;
-  onMove: (conversation: Conversation) => void;
+  onAction: ConversationAction;
   /** Draws what goes on in a conversation. */
   mark: (id: string) => ReactNode;
 }
 
 /** The conversations that are in no project, or those that were searched for, of which only the lines in the window are in the document. */
-export function ConversationList({ currentId, search, onOpen, onGone, onMove, mark }: ConversationListProps) {
+export function ConversationList({ currentId, search, onOpen, onGone, onAction, mark }: ConversationListProps) {
   const t = useT();
   const [text, setText] = useState("");
   const [archived, setArchived] = useState(false);
@@ -97,7 +97,7 @@ export function ConversationList({ currentId, search, onOpen, onGone, onMove, ma
         currentId={currentId}
         onOpen={onOpen}
         onDelete={remove}
-        onMove={onMove}
+        onAction={onAction}
         mark={mark}
         loadMore={query.hasNextPage && !query.isFetching ? () => void query.fetchNextPage() : null}
       />
@@ -123,12 +123,12 @@ interface LinesProps {
   currentId: string | null;
   onOpen: (id: string) => void;
   onDelete: (conversation: Conversation) => void;
-  onMove: (conversation: Conversation) => void;
+  onAction: ConversationAction;
   mark: (id: string) => ReactNode;
   loadMore: (() => void) | null;
 }
 
-function Lines({ list: scroller, onKeyDown, conversations, currentId, onOpen, onDelete, onMove, mark, loadMore }: LinesProps) {
+function Lines({ list: scroller, onKeyDown, conversations, currentId, onOpen, onDelete, onAction, mark, loadMore }: LinesProps) {
   const t = useT();
   const lines = useMemo(() => grouped(conversations), [conversations]);
   const twice = useMemo(() => titlesOfSeveral(conversations), [conversations]);
@@ -181,7 +181,7 @@ function Lines({ list: scroller, onKeyDown, conversations, currentId, onOpen, on
                 current={line.conversation.id === currentId}
                 onOpen={onOpen}
                 onDelete={onDelete}
-                onMove={onMove}
+                onAction={onAction}
                 mark={mark}
                 when={whenOf(line.conversation)}
               />

@@ -1,23 +1,22 @@
 import { useInfiniteQuery } from "@tanstack/react-query";
 import type { ReactNode } from "react";
-import type { Conversation } from "@/shared/api/types";
 import { useT } from "@/shared/i18n";
 import { Button } from "@/shared/ui/controls";
 import { ErrorNotice } from "@/shared/ui/ErrorNotice";
 import { conversationsQuery } from "./api";
-import { ConversationItem } from "./ConversationItem";
+import { ConversationItem, type ConversationAction } from "./ConversationItem";
 import { useDeleteLater } from "./useDeleteLater";
 import "./conversations.css";
 
 interface ProjectChatsProps {
   projectId: string;
   onOpen: (id: string) => void;
-  onMove: (conversation: Conversation) => void;
+  onAction: ConversationAction;
   mark: (id: string) => ReactNode;
 }
 
 /** The conversations of a project. */
-export function ProjectChats({ projectId, onOpen, onMove, mark }: ProjectChatsProps) {
+export function ProjectChats({ projectId, onOpen, onAction, mark }: ProjectChatsProps) {
   const t = useT();
   const query = useInfiniteQuery(conversationsQuery("", false, projectId));
   const { hidden, deleteLater } = useDeleteLater();
@@ -34,7 +33,7 @@ export function ProjectChats({ projectId, onOpen, onMove, mark }: ProjectChatsPr
               current={false}
               onOpen={onOpen}
               onDelete={({ id }) => deleteLater(id)}
-              onMove={onMove}
+              onAction={onAction}
               mark={mark}
             />
           </li>

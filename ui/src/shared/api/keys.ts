@@ -21,6 +21,8 @@ export const keys = {
   apiKeys: ["api-keys"] as const,
   tools: ["tools"] as const,
   projects: ["projects"] as const,
+  shares: (conversationId: string) => ["shares", conversationId] as const,
+  shared: (token: string) => ["shared", token] as const,
   assistants: ["assistants"] as const,
   prompts: ["prompts"] as const,
   profile: ["profile"] as const,

@@ -1,0 +1,122 @@
+"""Shared conversations: frozen copies of a branch, read by whoever has the link and is let in."""
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final, Literal, TypeAlias
+from uuid import UUID
+
+from sqlalchemy import delete, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from llama_service.errors import Conflict, NotFound
+from persistence import conversations, messages
+from persistence.messages import BranchMessage
+from persistence.tables import Share, User
+
+Audience: TypeAlias = Literal["signed_in", "anyone"]
+MOST: Final = 50  # of one conversation
+_PAGE = 200
+# What readers see of a source: enough to judge the answer, nothing that leads to the file.
+_OF_SOURCE = ("n", "file_name", "page", "snippet")
+
+
+def _hash(token: str) -> bytes:
+    # 256 random bits: there is nothing to guess.
+    return hashlib.sha256(token.encode()).digest()
+
+
+async def create(
+    session: AsyncSession,
+    user_id: UUID,
+    conversation_id: UUID,
+    *,
+    audience: Audience,
+    with_sources: bool,
+    expires_at: datetime | None,
+) -> tuple[Share, str]:
+    """Freeze the current branch of a conversation of the user's; return the row, and the link's token.
+
+    Raises NotFound for a conversation that is not theirs, Conflict where nothing has been said or much is shared.
+    """
+    conversation = await conversations.get(session, user_id, conversation_id)
+    count = await session.scalar(select(func.count()).where(Share.conversation_id == conversation_id))
+    if int(count or 0) >= MOST:
+        raise Conflict(f"This chat is shared {MOST} times; revoke a link that is not needed.")
+    pages: list[list[BranchMessage]] = []
+    cursor: str | None = None
+    while True:
+        items, cursor = await messages.branch(session, conversation, leaf=None, limit=_PAGE, cursor=cursor)
+        pages.append(items)
+        if cursor is None:
+            break
+    frozen = [_frozen(item, with_sources) for page in reversed(pages) for item in page]
+    if not frozen:
+        raise Conflict("There is nothing to share in this chat yet.")
+    token = secrets.token_urlsafe(32)
+    row = Share(
+        user_id=user_id,
+        conversation_id=conversation_id,
+        token_hash=_hash(token),
+        audience=audience,
+        with_sources=with_sources,
+        title=conversation.title,
+        messages=frozen,
+        expires_at=expires_at,
+    )
+    session.add(row)
+    await session.flush()
+    await session.refresh(row)
+    return row, token
+
+
+def _frozen(item: BranchMessage, with_sources: bool) -> dict[str, Any]:
+    row = item.message
+    sources = [{name: source.get(name) for name in _OF_SOURCE} for source in row.sources or []] if with_sources else []
+    return {
+        "role": row.role,
+        "content": row.content,
+        "model_name": row.model_name,
+        "created_at": row.created_at.isoformat(),
+        "sources": sources,
+    }
+
+
+async def of_conversation(session: AsyncSession, user_id: UUID, conversation_id: UUID) -> Sequence[Share]:
+    """Return the shares of a conversation of the user's, newest first; expired ones are among them. Raises NotFound."""
+    await conversations.get(session, user_id, conversation_id)
+    query = select(Share).where(Share.conversation_id == conversation_id, Share.user_id == user_id)
+    return (await session.execute(query.order_by(Share.id.desc()))).scalars().all()
+
+
+async def revoke(session: AsyncSession, user_id: UUID, conversation_id: UUID, share_id: UUID) -> None:
+    """End a share of the user's, at once. Raises NotFound."""
+    gone = await session.execute(
+        delete(Share)
+        .where(Share.id == share_id, Share.conversation_id == conversation_id, Share.user_id == user_id)
+        .returning(Share.id)
+    )
+    if gone.first() is None:
+        raise NotFound
+
+
+async def read(session: AsyncSession, token: str, audiences: Sequence[Audience]) -> tuple[Share, str]:
+    """Return what a link leads to, and its owner's name.
+
+    Raises NotFound for a link that is unknown, revoked, expired, or for others than the reader.
+    """
+    query = (
+        select(Share, User.username)
+        .join(User, User.id == Share.user_id)
+        .where(
+            Share.token_hash == _hash(token),
+            Share.audience.in_(audiences),
+            User.is_active,
+            or_(Share.expires_at.is_(None), Share.expires_at > func.clock_timestamp()),
+        )
+    )
+    found = (await session.execute(query)).one_or_none()
+    if found is None:
+        raise NotFound
+    return found[0], found[1]
