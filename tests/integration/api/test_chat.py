@@ -384,7 +384,7 @@ async def test_feedback(anna: Person) -> None:
     path = f"/messages/{answer['message_id']}/feedback"
     assert (await anna.http.put(path, json={"rating": "down", "comment": "meh"})).status_code == 204
     last = (await messages(anna, answer["conversation_id"]))[-1]
-    assert last["feedback"] == {"rating": "down", "comment": "meh"}
+    assert last["feedback"] == {"rating": "down", "comment": "meh", "reasons": [], "show_text": False}
     assert (await anna.http.put(path, json={"rating": "sideways"})).status_code == 422
 
 

@@ -115,7 +115,7 @@ async def test_administrators_see_feedback_and_texts_only_where_they_are_shown(
 
 async def test_two_models_answer_one_question_at_once(anna: Person, openai: OpenAIServer) -> None:
     """The same model twice is a conflict, as before; both answers stand, and either can be gone on from."""
-    openai.script(tokens=["word "] * 12, delay=0.05)
+    openai.script(tokens=["word "] * 12, delay=0.2)
     first = await anna.http.post("/chat/stream", json={"message": "Hello", "model_source": "openai"}, timeout=60)
     done = [line for line in first.text.splitlines() if line.startswith("data:")]
     assert '"type":"done"' in done[-1].replace(" ", "")
@@ -147,4 +147,3 @@ async def test_two_models_answer_one_question_at_once(anna: Person, openai: Open
         history = [message["content"] for message in openai.chats[-1].body["messages"]]
         assert on["response"] == "fine"
         assert "word " * 12 in history
-        openai.script(tokens=["word "] * 12, delay=0.05)

@@ -16,9 +16,9 @@ from tests.support import Person, Server
 
 def system_of(openai: OpenAIServer) -> str:
     """Return the system prompt that the model was sent with the last question (titles are asked for behind it)."""
-    sent = [chat.body["messages"][0] for chat in openai.chats]
-    assert {first["role"] for first in sent} <= {"system", "developer"}
-    return next(str(first["content"]) for first in reversed(sent) if not str(first["content"]).startswith(_TITLE))
+    sent = [chat.body["messages"][0] for chat in reversed(openai.chats)]
+    heads = (str(first["content"]) for first in sent if first["role"] in ("system", "developer"))
+    return next(head for head in heads if not head.startswith(_TITLE))
 
 
 _TITLE = "Write a title"
