@@ -3,6 +3,7 @@ import { useState, type FormEvent } from "react";
 import { useT } from "@/shared/i18n";
 import { useFormats } from "@/shared/i18n/format";
 import { CopyButton } from "@/shared/ui/CopyButton";
+import { ConfirmDialog } from "@/shared/ui/ConfirmDialog";
 import { Button, Field } from "@/shared/ui/controls";
 import { ErrorNotice } from "@/shared/ui/ErrorNotice";
 import { Modal } from "@/shared/ui/Modal";
@@ -131,15 +132,15 @@ function ShownOnce({ name, value, onClose }: { name: string; value: string; onCl
 
 function RevokeDialog({ apiKey, onClose }: { apiKey: { id: string; name: string }; onClose: () => void }) {
   const t = useT();
-  const { mutate: revoke, isPending } = useRevokeApiKey();
+  const revoke = useRevokeApiKey();
   return (
-    <Modal title={t("keys.revokeOf", { name: apiKey.name })} text={t("keys.revokeExplain")} onClose={onClose}>
-      <div className="dialog__actions">
-        <Button onClick={onClose}>{t("app.cancel")}</Button>
-        <Button kind="danger" disabled={isPending} onClick={() => revoke(apiKey.id, { onSuccess: onClose })}>
-          {t("keys.revoke")}
-        </Button>
-      </div>
-    </Modal>
+    <ConfirmDialog
+      title={t("keys.revokeOf", { name: apiKey.name })}
+      text={t("keys.revokeExplain")}
+      action={t("keys.revoke")}
+      work={revoke}
+      onConfirm={() => revoke.mutate(apiKey.id, { onSuccess: onClose })}
+      onClose={onClose}
+    />
   );
 }

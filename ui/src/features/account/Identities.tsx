@@ -4,9 +4,9 @@ import { ApiError } from "@/shared/api/errors";
 import { methodsQuery, signInAddress } from "@/shared/api/signIn";
 import { useT } from "@/shared/i18n";
 import { useFormats } from "@/shared/i18n/format";
+import { ConfirmDialog } from "@/shared/ui/ConfirmDialog";
 import { Button } from "@/shared/ui/controls";
 import { ErrorNotice } from "@/shared/ui/ErrorNotice";
-import { Modal } from "@/shared/ui/Modal";
 import { useRemoveIdentity, type WaysToSignIn } from "./api";
 
 /** Accounts at sign-in providers that this one is signed in to by, and how to add one. */
@@ -60,20 +60,15 @@ export function Identities({ ways, problem }: { ways: WaysToSignIn; problem?: st
 
 function RemoveDialog({ identity, onClose }: { identity: { id: string; label: string }; onClose: () => void }) {
   const t = useT();
-  const { mutate: remove, isPending, error } = useRemoveIdentity();
+  const remove = useRemoveIdentity();
   return (
-    <Modal
+    <ConfirmDialog
       title={t("account.removeIdentityOf", { label: identity.label })}
       text={t("account.removeIdentityExplain")}
+      action={t("account.removeIdentity")}
+      work={remove}
+      onConfirm={() => remove.mutate(identity.id, { onSuccess: onClose })}
       onClose={onClose}
-    >
-      {error && <ErrorNotice error={error} />}
-      <div className="dialog__actions">
-        <Button onClick={onClose}>{t("app.cancel")}</Button>
-        <Button kind="danger" disabled={isPending} onClick={() => remove(identity.id, { onSuccess: onClose })}>
-          {t("account.removeIdentity")}
-        </Button>
-      </div>
-    </Modal>
+    />
   );
 }

@@ -3,6 +3,7 @@ import { useState, type FormEvent } from "react";
 import type { McpServer } from "@/shared/api/types";
 import { useT } from "@/shared/i18n";
 import { useFormats } from "@/shared/i18n/format";
+import { ConfirmDialog } from "@/shared/ui/ConfirmDialog";
 import { Button, Field } from "@/shared/ui/controls";
 import { ErrorNotice } from "@/shared/ui/ErrorNotice";
 import { Icon } from "@/shared/ui/Icon";
@@ -219,14 +220,12 @@ function DeleteDialog({ server, onClose }: { server: McpServer; onClose: () => v
   const t = useT();
   const remove = useDeleteMcpServer();
   return (
-    <Modal title={t("mcp.delete", { name: server.name })} text={t("mcp.deleteExplain")} onClose={onClose}>
-      {remove.error && <ErrorNotice error={remove.error} />}
-      <div className="dialog__actions">
-        <Button onClick={onClose}>{t("app.cancel")}</Button>
-        <Button kind="danger" disabled={remove.isPending} onClick={() => remove.mutate(server.id, { onSuccess: onClose })}>
-          {t("app.delete")}
-        </Button>
-      </div>
-    </Modal>
+    <ConfirmDialog
+      title={t("mcp.delete", { name: server.name })}
+      text={t("mcp.deleteExplain")}
+      work={remove}
+      onConfirm={() => remove.mutate(server.id, { onSuccess: onClose })}
+      onClose={onClose}
+    />
   );
 }

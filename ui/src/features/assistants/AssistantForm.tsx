@@ -1,10 +1,11 @@
-import { useId, useRef, useState, type ReactNode } from "react";
+import { useState, type ReactNode } from "react";
 import type { Assistant, AssistantPatch, ModelSource } from "@/shared/api/types";
 import { sourceOf } from "@/shared/api/sources";
 import { useT } from "@/shared/i18n";
 import { Button, Field, TextArea } from "@/shared/ui/controls";
 import { ErrorNotice } from "@/shared/ui/ErrorNotice";
 import { Modal } from "@/shared/ui/Modal";
+import { useFilePicker } from "@/shared/ui/useFilePicker";
 import { useSaveAssistant } from "./api";
 import { AssistantPicture } from "./AssistantPicture";
 import { smallPicture } from "./picture";
@@ -148,8 +149,6 @@ interface PictureFieldProps {
 
 function PictureField({ name, picture, onPicture }: PictureFieldProps) {
   const t = useT();
-  const id = useId();
-  const picker = useRef<HTMLInputElement>(null);
   const [failed, setFailed] = useState(false);
   function take(file: File) {
     smallPicture(file).then(
@@ -160,10 +159,17 @@ function PictureField({ name, picture, onPicture }: PictureFieldProps) {
       () => setFailed(true),
     );
   }
+  const { pick, field } = useFilePicker(
+    ([file]) => {
+      if (file) take(file);
+    },
+    "image/*",
+    false,
+  );
   return (
     <div className="assistant-form__picture">
       <AssistantPicture assistant={{ name: name || "?", picture }} />
-      <Button icon="image" onClick={() => picker.current?.click()}>
+      <Button icon="image" onClick={pick}>
         {t("assistants.picture")}
       </Button>
       {picture && (
@@ -176,19 +182,7 @@ function PictureField({ name, picture, onPicture }: PictureFieldProps) {
           {t("assistants.pictureFailed")}
         </span>
       )}
-      <input
-        ref={picker}
-        id={id}
-        type="file"
-        accept="image/*"
-        hidden
-        tabIndex={-1}
-        onChange={(event) => {
-          const [file] = event.target.files ?? [];
-          if (file) take(file);
-          event.target.value = "";
-        }}
-      />
+      {field}
     </div>
   );
 }

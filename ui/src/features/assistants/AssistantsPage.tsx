@@ -3,11 +3,11 @@ import { useState, type ReactNode } from "react";
 import { useMe } from "@/shared/api/me";
 import type { Assistant } from "@/shared/api/types";
 import { useT } from "@/shared/i18n";
+import { ConfirmDialog } from "@/shared/ui/ConfirmDialog";
 import { Button } from "@/shared/ui/controls";
 import { ErrorNotice } from "@/shared/ui/ErrorNotice";
 import { Icon } from "@/shared/ui/Icon";
 import { Menu, MenuItem } from "@/shared/ui/Menu";
-import { Modal } from "@/shared/ui/Modal";
 import { assistantsQuery, useDeleteAssistant } from "./api";
 import { AssistantForm, type FormParts } from "./AssistantForm";
 import { AssistantPicture } from "./AssistantPicture";
@@ -103,14 +103,12 @@ function DeleteAssistant({ assistant, onClose }: { assistant: Assistant; onClose
   const t = useT();
   const remove = useDeleteAssistant();
   return (
-    <Modal title={t("app.deleteTitle", { name: assistant.name })} text={t("assistants.deleteExplain")} onClose={onClose}>
-      {remove.error && <ErrorNotice error={remove.error} />}
-      <div className="dialog__actions">
-        <Button onClick={onClose}>{t("app.cancel")}</Button>
-        <Button kind="danger" disabled={remove.isPending} onClick={() => remove.mutate(assistant.id, { onSuccess: onClose })}>
-          {t("app.delete")}
-        </Button>
-      </div>
-    </Modal>
+    <ConfirmDialog
+      title={t("app.deleteTitle", { name: assistant.name })}
+      text={t("assistants.deleteExplain")}
+      work={remove}
+      onConfirm={() => remove.mutate(assistant.id, { onSuccess: onClose })}
+      onClose={onClose}
+    />
   );
 }

@@ -7,6 +7,7 @@ import { useEscape } from "@/shared/hooks/useEscape";
 import { useStored } from "@/shared/hooks/useStored";
 import { useT } from "@/shared/i18n";
 import { IconButton, Spinner } from "@/shared/ui/controls";
+import { useFilePicker } from "@/shared/ui/useFilePicker";
 import { ErrorNotice } from "@/shared/ui/ErrorNotice";
 import { useFeedback, messagesQuery, useSwitchBranch } from "./api";
 import { SideBySide } from "./SideBySide";
@@ -73,7 +74,7 @@ export function ChatView(props: ChatViewProps) {
   const store = useLiveRuns();
 
   const field = useRef<HTMLTextAreaElement>(null);
-  const picker = useRef<HTMLInputElement>(null);
+  const picker = useFilePicker(onFiles);
   const [draft, setDraft] = useStored(`draft:${conversationId ?? "new"}`, "");
   const [parameters, setParameters] = useParameters(conversationId);
   const [firstPrompt, setFirstPrompt] = useState("");
@@ -142,18 +143,8 @@ export function ChatView(props: ChatViewProps) {
             }
             tools={
               <>
-                <IconButton icon="clip" label={t("chat.attach")} onClick={() => picker.current?.click()} />
-                <input
-                  ref={picker}
-                  type="file"
-                  multiple
-                  hidden
-                  tabIndex={-1}
-                  onChange={(event) => {
-                    onFiles([...(event.target.files ?? [])]);
-                    event.target.value = "";
-                  }}
-                />
+                <IconButton icon="clip" label={t("chat.attach")} onClick={picker.pick} />
+                {picker.field}
                 {props.scope(parameters.use_rag ?? true, (searches) => setParameters(withSearch(parameters, searches)))}
                 {props.tools}
                 <SettingsButton

@@ -1,7 +1,7 @@
-import { useRef } from "react";
 import { useT } from "@/shared/i18n";
 import { Icon } from "@/shared/ui/Icon";
 import { Menu, MenuItem } from "@/shared/ui/Menu";
+import { useFilePicker } from "@/shared/ui/useFilePicker";
 import { useToast } from "@/shared/ui/Toasts";
 import { useImportConversation } from "./api";
 
@@ -13,7 +13,6 @@ interface ListOptionsProps {
 
 export function ListOptions({ archived, onArchived, onImported }: ListOptionsProps) {
   const t = useT();
-  const picker = useRef<HTMLInputElement>(null);
   const toast = useToast();
   const take = useImportConversation();
 
@@ -27,6 +26,14 @@ export function ListOptions({ archived, onArchived, onImported }: ListOptionsPro
     });
   }
 
+  const { pick, field } = useFilePicker(
+    ([file]) => {
+      if (file) importFile(file);
+    },
+    "application/json,.json",
+    false,
+  );
+
   return (
     <>
       <Menu
@@ -39,22 +46,11 @@ export function ListOptions({ archived, onArchived, onImported }: ListOptionsPro
         <MenuItem icon="archive" onSelect={() => onArchived(!archived)}>
           {t(archived ? "conversations.hideArchived" : "conversations.showArchived")}
         </MenuItem>
-        <MenuItem icon="upload" onSelect={() => picker.current?.click()}>
+        <MenuItem icon="upload" onSelect={pick}>
           {t("conversations.import")}
         </MenuItem>
       </Menu>
-      <input
-        ref={picker}
-        type="file"
-        accept="application/json,.json"
-        hidden
-        tabIndex={-1}
-        onChange={(event) => {
-          const [file] = event.target.files ?? [];
-          if (file) importFile(file);
-          event.target.value = "";
-        }}
-      />
+      {field}
     </>
   );
 }

@@ -1,7 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
-import { useRef } from "react";
 import { useT } from "@/shared/i18n";
 import { Button } from "@/shared/ui/controls";
+import { useFilePicker } from "@/shared/ui/useFilePicker";
 import { ErrorNotice } from "@/shared/ui/ErrorNotice";
 import { filesQuery } from "./api";
 import { FileState } from "./Attachments";
@@ -17,8 +17,8 @@ interface FileChooserProps {
 export function FileChooser({ chosen, onChoose }: FileChooserProps) {
   const t = useT();
   const { data: files = [], error, isSuccess } = useQuery(filesQuery(null));
-  const picker = useRef<HTMLInputElement>(null);
   const uploads = useUploads(({ id }) => onChoose([...new Set([...chosen, id])]));
+  const { pick, field } = useFilePicker((added) => uploads.add(added, null));
   return (
     <div className="file-chooser">
       {error && <ErrorNotice error={error} />}
@@ -45,20 +45,10 @@ export function FileChooser({ chosen, onChoose }: FileChooserProps) {
           {file.name}: {failure ? t("file.failed") : t("files.sending")}
         </p>
       ))}
-      <Button icon="upload" onClick={() => picker.current?.click()}>
+      <Button icon="upload" onClick={pick}>
         {t("files.upload")}
       </Button>
-      <input
-        ref={picker}
-        type="file"
-        multiple
-        hidden
-        tabIndex={-1}
-        onChange={(event) => {
-          uploads.add([...(event.target.files ?? [])], null);
-          event.target.value = "";
-        }}
-      />
+      {field}
     </div>
   );
 }

@@ -1,12 +1,13 @@
 import { useQuery } from "@tanstack/react-query";
-import { useRef, useState } from "react";
+import { useState } from "react";
 import { statsQuery } from "@/shared/api/stats";
 import type { StoredFile } from "@/shared/api/types";
 import { useT } from "@/shared/i18n";
 import { useFormats } from "@/shared/i18n/format";
+import { ConfirmDialog } from "@/shared/ui/ConfirmDialog";
 import { Button } from "@/shared/ui/controls";
 import { ErrorNotice } from "@/shared/ui/ErrorNotice";
-import { Modal } from "@/shared/ui/Modal";
+import { useFilePicker } from "@/shared/ui/useFilePicker";
 import { useToast } from "@/shared/ui/Toasts";
 import { filesQuery, useDeleteFile } from "./api";
 import { Attachments } from "./Attachments";
@@ -26,29 +27,19 @@ export function FilesPage({ onPreview, onOpenConversation }: FilesPageProps) {
   const t = useT();
   const { data: files = [], error, isSuccess } = useQuery(filesQuery(null));
   const uploads = useUploads();
-  const picker = useRef<HTMLInputElement>(null);
   const [attaching, setAttaching] = useState<StoredFile | null>(null);
   const [deleting, setDeleting] = useState<StoredFile | null>(null);
   const add = (list: File[]) => uploads.add(list, null);
+  const { pick, field } = useFilePicker(add);
 
   return (
     <div className="files-page">
       <div className="files-page__bar">
         <Usage files={files} />
-        <Button kind="primary" icon="upload" onClick={() => picker.current?.click()}>
+        <Button kind="primary" icon="upload" onClick={pick}>
           {t("files.upload")}
         </Button>
-        <input
-          ref={picker}
-          type="file"
-          multiple
-          hidden
-          tabIndex={-1}
-          onChange={(event) => {
-            add([...(event.target.files ?? [])]);
-            event.target.value = "";
-          }}
-        />
+        {field}
       </div>
       {error && <ErrorNotice error={error} />}
       <Attachments conversationId={null} uploads={uploads} onPreview={onPreview} />
@@ -106,14 +97,12 @@ function DeleteDialog({ file, onClose }: { file: StoredFile; onClose: () => void
       },
     });
   return (
-    <Modal title={t("files.deleteTitle", { name: file.name })} text={t("files.deleteExplain")} onClose={onClose}>
-      {remove.error && <ErrorNotice error={remove.error} />}
-      <div className="dialog__actions">
-        <Button onClick={onClose}>{t("app.cancel")}</Button>
-        <Button kind="danger" disabled={remove.isPending} onClick={confirm}>
-          {t("app.delete")}
-        </Button>
-      </div>
-    </Modal>
+    <ConfirmDialog
+      title={t("files.deleteTitle", { name: file.name })}
+      text={t("files.deleteExplain")}
+      work={remove}
+      onConfirm={confirm}
+      onClose={onClose}
+    />
   );
 }

@@ -1,9 +1,9 @@
 import { useState, type ReactNode } from "react";
 import type { Project } from "@/shared/api/types";
 import { useT } from "@/shared/i18n";
+import { ConfirmDialog } from "@/shared/ui/ConfirmDialog";
 import { Button, Field, TextArea } from "@/shared/ui/controls";
 import { ErrorNotice } from "@/shared/ui/ErrorNotice";
-import { Modal } from "@/shared/ui/Modal";
 import { useDeleteProject, useSaveProject } from "./api";
 import "./projects.css";
 
@@ -88,14 +88,12 @@ function DeleteProject({ project, onClose, onGone }: { project: Project; onClose
   const t = useT();
   const remove = useDeleteProject();
   return (
-    <Modal title={t("app.deleteTitle", { name: project.name })} text={t("projects.deleteExplain")} onClose={onClose}>
-      {remove.error && <ErrorNotice error={remove.error} />}
-      <div className="dialog__actions">
-        <Button onClick={onClose}>{t("app.cancel")}</Button>
-        <Button kind="danger" disabled={remove.isPending} onClick={() => remove.mutate(project.id, { onSuccess: onGone })}>
-          {t("app.delete")}
-        </Button>
-      </div>
-    </Modal>
+    <ConfirmDialog
+      title={t("app.deleteTitle", { name: project.name })}
+      text={t("projects.deleteExplain")}
+      work={remove}
+      onConfirm={() => remove.mutate(project.id, { onSuccess: onGone })}
+      onClose={onClose}
+    />
   );
 }

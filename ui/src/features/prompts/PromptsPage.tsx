@@ -3,6 +3,7 @@ import { useState } from "react";
 import { useMe } from "@/shared/api/me";
 import type { SavedPrompt } from "@/shared/api/types";
 import { useT } from "@/shared/i18n";
+import { ConfirmDialog } from "@/shared/ui/ConfirmDialog";
 import { Button, Field, TextArea } from "@/shared/ui/controls";
 import { ErrorNotice } from "@/shared/ui/ErrorNotice";
 import { Icon } from "@/shared/ui/Icon";
@@ -128,14 +129,11 @@ function DeletePrompt({ prompt, onClose }: { prompt: SavedPrompt; onClose: () =>
   const t = useT();
   const remove = useDeletePrompt();
   return (
-    <Modal title={t("app.deleteTitle", { name: prompt.title })} onClose={onClose}>
-      {remove.error && <ErrorNotice error={remove.error} />}
-      <div className="dialog__actions">
-        <Button onClick={onClose}>{t("app.cancel")}</Button>
-        <Button kind="danger" disabled={remove.isPending} onClick={() => remove.mutate(prompt.id, { onSuccess: onClose })}>
-          {t("app.delete")}
-        </Button>
-      </div>
-    </Modal>
+    <ConfirmDialog
+      title={t("app.deleteTitle", { name: prompt.title })}
+      work={remove}
+      onConfirm={() => remove.mutate(prompt.id, { onSuccess: onClose })}
+      onClose={onClose}
+    />
   );
 }
