@@ -226,7 +226,7 @@ async def test_another_model_answers_in_place(open_page: OpenPage, anna: Person,
     await ask(page, "Hello")
     answer = await answered(page)
     await expect(answer.locator(".meta")).to_contain_text("gpt-4")
-    await answer.get_by_role("button", name="Regenerate with another model").click()
+    await answer.get_by_role("button", name="Answer with another model").click()
     await page.get_by_role("menuitemradio", name="gpt-4o-mini").click()
     await expect(answer.get_by_text("2 of 2")).to_be_visible()
     await expect(answer.locator(".meta")).to_contain_text("gpt-4o-mini")

@@ -219,7 +219,7 @@ const texts = {
   "thoughts.for": "Thought for {time}",
   "chat.reconnecting": "Connection lost; the server is still writing. Reconnecting…",
   "chat.regenerate": "Regenerate",
-  "chat.regenerateWith": "Regenerate with another model",
+  "chat.regenerateWith": "Answer with another model",
   "chat.edit": "Edit",
   "chat.saveEdit": "Send edited",
   "chat.editLabel": "Edit message",
