@@ -14,7 +14,7 @@ from tests.integration.api.test_scope import FOX, OWL, QUESTION
 from tests.providers import OpenAIServer
 from tests.support import Person
 
-pytestmark = [pytest.mark.e2e, pytest.mark.newest]
+pytestmark = pytest.mark.e2e
 
 PHONE = {"width": 390, "height": 844}
 

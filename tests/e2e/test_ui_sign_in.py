@@ -16,7 +16,7 @@ from tests.integration.api.test_two_factor import switch_on
 from tests.providers import OidcServer
 from tests.support import Person, Server, serving
 
-pytestmark = [pytest.mark.e2e, pytest.mark.newest]
+pytestmark = pytest.mark.e2e
 PHONE = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"}
 
 
