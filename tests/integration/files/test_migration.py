@@ -64,3 +64,38 @@ async def test_files_of_conversations_do_not_enter_the_library_by_an_upgrade(bef
         found = connection.execute("SELECT id, in_library FROM files").fetchall()
         assert dict(found) == {free: True, attached: False}
         assert connection.execute("SELECT search_library FROM conversations").fetchall() == [(True,)]
+
+
+async def test_opinions_runs_and_chats_of_before_stay(before: Settings) -> None:
+    """From the schema before projects and shares, with an open run and an opinion that had no time of its own."""
+    command.upgrade(alembic_config(before.postgres_migration), "0009")
+    user, chat, question, answer, run, rival = (uuid4() for _ in range(6))
+    with psycopg.connect(before.postgres.libpq, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO users (id, username, email, hashed_password, is_active, is_superuser, is_verified)"
+            " VALUES (%s, 'u', 'u@example.com', 'x', true, false, true)",
+            (user,),
+        )
+        connection.execute("INSERT INTO conversations (id, user_id, title) VALUES (%s, %s, 'T')", (chat, user))
+        for message, parent, role in ((question, None, "user"), (answer, question, "assistant")):
+            connection.execute(
+                "INSERT INTO messages (id, conversation_id, parent_id, role, content) VALUES (%s, %s, %s, %s, 'x')",
+                (message, chat, parent, role),
+            )
+        connection.execute("UPDATE messages SET rating = 'down', comment = 'meh' WHERE id = %s", (answer,))
+        start = (
+            "INSERT INTO runs (id, conversation_id, user_id, user_message_id, message_id, worker, lease_until, request)"
+            " VALUES (%s, %s, %s, %s, %s, %s, now(), %s::jsonb)"
+        )
+        of_run = (chat, user, question, answer, uuid4())
+        connection.execute(start, (run, *of_run, '{"model_source": "openai", "model_name": "a"}'))
+        migrate(before)
+        found = connection.execute(
+            "SELECT rating, comment, rating_shows_text, rated_at = created_at FROM messages WHERE id = %s", (answer,)
+        ).fetchone()
+        assert found == ("down", "meh", False, True)
+        kept = connection.execute("SELECT title, temporary, project_id, assistant_id FROM conversations").fetchone()
+        assert kept == ("T", False, None, None)
+        connection.execute(start, (rival, *of_run, '{"model_source": "openai", "model_name": "b"}'))
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            connection.execute(start, (uuid4(), *of_run, '{"model_source": "openai", "model_name": "b"}'))
