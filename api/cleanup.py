@@ -20,16 +20,12 @@ async def forget_conversation(
     Its runs are stopped first. Raises NotFound, with `only_temporary` also where its owner keeps it.
     """
     async with state.database.transaction() as session:
-        row = await conversations.get(session, user_id, conversation_id)
-        if only_temporary and not row.temporary:
-            raise NotFound
+        await conversations.get(session, user_id, conversation_id, only_temporary=only_temporary)
         running = await runs.open_of(session, [conversation_id])
     await _stop(state, user_id, running)
     removed = None
     async with state.database.transaction() as session:
-        row = await conversations.get(session, user_id, conversation_id, lock=True)
-        if only_temporary and not row.temporary:
-            raise NotFound
+        await conversations.get(session, user_id, conversation_id, lock=True, only_temporary=only_temporary)
         own = await files.only_in(session, user_id, conversation_id)
         await conversations.remove(session, user_id, conversation_id)
         if own:

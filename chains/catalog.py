@@ -70,15 +70,19 @@ class Catalog:
             try:
                 provider.require(provider.missing())
                 models = await self._within(provider.list_models())
-                return ModelList(name, [self._priced(provider, model) for model in models])
+                # Beside the event loop: some hundred names are looked up in a long list, which is read first.
+                return ModelList(name, await asyncio.to_thread(self._priced, provider, models))
             except AppError as error:
                 return ModelList(name, [], error.message)
 
         return ask
 
-    def _priced(self, provider: Provider, model: ModelInfo) -> ModelInfo:
-        price = self._prices.per_million(provider.name, model.name, official=provider.is_official)
-        return replace(model, cost_input=price[0], cost_output=price[1]) if price else model
+    def _priced(self, provider: Provider, models: list[ModelInfo]) -> list[ModelInfo]:
+        prices = [self._prices.per_million(provider.name, m.name, official=provider.is_official) for m in models]
+        return [
+            replace(model, cost_input=price[0], cost_output=price[1]) if price else model
+            for model, price in zip(models, prices, strict=True)
+        ]
 
     def _prober(self, name: ProviderName) -> Callable[[], Awaitable[ProviderStatus]]:
         async def probe() -> ProviderStatus:

@@ -284,18 +284,24 @@ class ModelRegistry:
     async def chat_model(self, target: Target) -> LeanModel:
         """Return LangChain's model of a target, without the policy; it is kept for the next call.
 
-        Making one takes up to 0.2 s of CPU (the SDKs build their clients), so it is done in a thread.
+        Making one takes up to 0.2 s of CPU (the SDKs build their clients), so it is done in a thread; so does finding
+        its price for the first time, which is asked for at the end of each answer.
         """
         key = (target.source, target.model)
         if key in self._models:
             return self._models[key]
         async with self._making:
             if key not in self._models:
-                model = await asyncio.to_thread(self._providers[target.source].chat_model, target.model)
+                model = await asyncio.to_thread(self._make, target)
                 if len(self._models) >= _MODELS_KEPT:  # names come from users: no growth without end
                     self._models.clear()
                 self._models[key] = model
             return self._models[key]
+
+    def _make(self, target: Target) -> LeanModel:
+        provider = self._providers[target.source]
+        self._prices.per_million(target.source, target.model, official=provider.is_official)
+        return provider.chat_model(target.model)
 
 
 async def completion_of(items: AsyncGenerator[StreamItem, None]) -> Completion:

@@ -17,7 +17,10 @@ _MILLION = 1_000_000
 
 
 class Prices:
-    """Prices in US dollars for a million tokens in and out; `own` ones (`MODEL_PRICES`) are by `source/model`."""
+    """Prices in US dollars for a million tokens in and out; `own` ones (`MODEL_PRICES`) are by `source/model`.
+
+    The first look at a public price reads the package's list, 0.2 s of CPU; a model's own first look takes 0.3 ms.
+    """
 
     def __init__(self, own: Mapping[str, tuple[float, float]]) -> None:
         self._own = own

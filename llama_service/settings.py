@@ -63,9 +63,14 @@ Words = Annotated[list[str], NoDecode, BeforeValidator(_split)]
 
 
 def _prices(value: object) -> object:
-    """Return prices of `source/model=in:out` entries; what is no text is as it was given."""
-    if not isinstance(value, str) or value.lstrip().startswith("{"):
-        return json.loads(value) if isinstance(value, str) else value
+    """Return prices of `source/model=in:out` entries; what is no text is as it was given.
+
+    A child process is handed JSON (`as_variables`).
+    """
+    if not isinstance(value, str):
+        return value
+    if value.startswith("{"):
+        return json.loads(value)
     found: dict[str, tuple[float, ...]] = {}
     for entry in filter(None, (part.strip() for part in value.split(","))):
         name, _, price = entry.rpartition("=")

@@ -6,13 +6,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, select, text, tuple_, union_all, update
+from sqlalchemy import delete, select, text, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from llama_service.errors import NotFound
-from persistence import owned
+from persistence import files, owned
 from persistence.paging import decode_cursor, encode_cursor
-from persistence.tables import Assistant, AssistantFile, Conversation, File, Project, ProjectFile
+from persistence.tables import Assistant, Conversation, File, Project
 
 # Marks that no text of a user holds, put around hits by Postgres and turned into offsets here.
 _OPEN, _CLOSE = "\x02", "\x03"
@@ -34,9 +34,18 @@ class ConversationSummary:
     hit: Hit | None = None
 
 
-async def get(session: AsyncSession, user_id: UUID, conversation_id: UUID, *, lock: bool = False) -> Conversation:
-    """Return the conversation. Raises NotFound where it is absent or somebody else's."""
+async def get(
+    session: AsyncSession,
+    user_id: UUID,
+    conversation_id: UUID,
+    *,
+    lock: bool = False,
+    only_temporary: bool = False,
+) -> Conversation:
+    """Return the conversation. Raises NotFound where it is absent, somebody else's, or kept and only wanted if not."""
     query = select(Conversation).where(Conversation.id == conversation_id, Conversation.user_id == user_id)
+    if only_temporary:
+        query = query.where(Conversation.temporary)
     if lock:
         query = query.with_for_update()
     found = (await session.execute(query)).scalar_one_or_none()
@@ -58,12 +67,14 @@ async def create(session: AsyncSession, user_id: UUID | None, **values: Any) -> 
     """
     if user_id is not None:
         await _check_place(session, user_id, values)
-    if "search_library" not in values and await _brings_files(session, user_id, values):
-        values["search_library"] = False
     title = values.get("title")
     row = Conversation(user_id=user_id, title_source="user" if title else "none", **values)
     session.add(row)
     await session.flush()
+    if "search_library" not in values and (row.project_id or row.assistant_id):
+        brought = select(File.id).where(File.user_id == user_id, File.id.in_(files.at_hand(row.id)))
+        row.search_library = await session.scalar(brought.limit(1)) is None
+        await session.flush()
     await session.refresh(row)
     return row
 
@@ -73,16 +84,6 @@ async def _check_place(session: AsyncSession, user_id: UUID, values: Mapping[str
         await owned.get(session, Project, user_id, project_id)
     if (assistant_id := values.get("assistant_id")) is not None:
         await owned.get(session, Assistant, user_id, assistant_id)
-
-
-async def _brings_files(session: AsyncSession, user_id: UUID | None, values: Mapping[str, Any]) -> bool:
-    """Whether project or assistant bring files that the user has."""
-    if values.get("project_id") is None and values.get("assistant_id") is None:
-        return False
-    of_project = select(ProjectFile.file_id).where(ProjectFile.project_id == values.get("project_id"))
-    of_assistant = select(AssistantFile.file_id).where(AssistantFile.assistant_id == values.get("assistant_id"))
-    brought = File.id.in_(union_all(of_project, of_assistant))
-    return await session.scalar(select(File.id).where(File.user_id == user_id, brought).limit(1)) is not None
 
 
 async def change(

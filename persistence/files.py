@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import delete, exists, func, or_, select, text, update
+from sqlalchemy import CompoundSelect, delete, exists, func, or_, select, text, union_all, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
@@ -13,7 +13,7 @@ from sqlalchemy.orm import aliased
 from llama_service.errors import NotFound
 from persistence import leftovers
 from persistence.paging import decode_cursor, encode_cursor
-from persistence.tables import Conversation, ConversationFile, File, Passage, Posting
+from persistence.tables import AssistantFile, Conversation, ConversationFile, File, Passage, Posting, ProjectFile
 
 VIEWABLE: Final = frozenset({"image/png", "image/jpeg", "image/webp", "image/gif"})
 """Media types of pictures that models are shown and the page draws."""
@@ -142,6 +142,22 @@ async def detach(session: AsyncSession, user_id: UUID, file_id: UUID, conversati
     )
     elsewhere = select(ConversationFile.file_id).where(ConversationFile.file_id == File.id).exists()
     await session.execute(update(File).where(File.id == file_id, ~elsewhere).values(in_library=True))
+
+
+def at_hand(conversation_id: UUID) -> CompoundSelect[Any]:
+    """Return the files of a conversation: its own, its project's and its assistant's."""
+    of_project = (
+        select(ProjectFile.file_id)
+        .join(Conversation, Conversation.project_id == ProjectFile.project_id)
+        .where(Conversation.id == conversation_id)
+    )
+    of_assistant = (
+        select(AssistantFile.file_id)
+        .join(Conversation, Conversation.assistant_id == AssistantFile.assistant_id)
+        .where(Conversation.id == conversation_id)
+    )
+    attached = select(ConversationFile.file_id).where(ConversationFile.conversation_id == conversation_id)
+    return union_all(attached, of_project, of_assistant)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,12 @@ from persistence.tables import Assistant, AssistantFile, File, Project, ProjectF
 
 MOST: Final = 200  # of one kind, of one person
 
+LINKS: Final[Mapping[Any, Any]] = {
+    Assistant: (AssistantFile, AssistantFile.assistant_id),
+    Project: (ProjectFile, ProjectFile.project_id),
+}
+"""The tables that tie files to what is saved, and their columns that name it."""
+
 Row = TypeVar("Row", Assistant, SavedPrompt, Project)
 
 
@@ -101,17 +107,10 @@ async def remove(
         raise NotFound
 
 
-def _links(kind: type[Row]) -> Any:
-    """Return the table and the column that tie files to a kind, None where it has no files."""
-    if kind is Assistant:
-        return AssistantFile, AssistantFile.assistant_id
-    return (ProjectFile, ProjectFile.project_id) if kind is Project else None
-
-
 async def _set_files(
     session: AsyncSession, kind: type[Row], user_id: UUID, row_id: UUID, file_ids: Sequence[UUID]
 ) -> None:
-    links = _links(kind)
+    links = LINKS.get(kind)
     if links is None:
         return
     table, column = links
@@ -129,7 +128,7 @@ async def _with_files(
     session: AsyncSession, kind: type[Row], user_id: UUID, rows: Sequence[tuple[Row, str]]
 ) -> list[Owned[Row]]:
     found: dict[UUID, list[UUID]] = {row.id: [] for row, _ in rows}
-    links = _links(kind)
+    links = LINKS.get(kind)
     if links is not None and rows:
         table, column = links
         query = (

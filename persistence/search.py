@@ -9,17 +9,18 @@ from uuid import UUID
 
 import numpy as np
 import structlog
-from sqlalchemy import ColumnElement, CompoundSelect, func, select, tuple_, union_all
+from sqlalchemy import ColumnElement, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from llama_service.errors import AppError
 from persistence import lexical, ranking, relevance
 from persistence.exact import WIDEST, ExactVectors, Floats, sought_vector
+from persistence.files import at_hand
 from persistence.ranking import FilePostings, Key, LexicalHits, Ranked, Span
 from persistence.relevance import Confidence, Judgement, MessageKind, Passages
 from persistence.session import Database
-from persistence.tables import AssistantFile, Conversation, ConversationFile, File, Passage, Posting, ProjectFile
+from persistence.tables import ConversationFile, File, Passage, Posting
 from persistence.vectors import VectorIndex
 
 log = structlog.get_logger(__name__)
@@ -177,25 +178,9 @@ def within(scope: Scope) -> list[ColumnElement[bool]]:
     if scope.file_ids:
         conditions.append(File.id.in_(scope.file_ids))
     elif scope.conversation_id is not None:
-        own = File.id.in_(_at_hand(scope.conversation_id))
+        own = File.id.in_(at_hand(scope.conversation_id))
         conditions.append(own | File.in_library if scope.library else own)
     return conditions
-
-
-def _at_hand(conversation_id: UUID) -> CompoundSelect[Any]:
-    """Return the files of a conversation: its own, its project's and its assistant's."""
-    of_project = (
-        select(ProjectFile.file_id)
-        .join(Conversation, Conversation.project_id == ProjectFile.project_id)
-        .where(Conversation.id == conversation_id)
-    )
-    of_assistant = (
-        select(AssistantFile.file_id)
-        .join(Conversation, Conversation.assistant_id == AssistantFile.assistant_id)
-        .where(Conversation.id == conversation_id)
-    )
-    attached = select(ConversationFile.file_id).where(ConversationFile.conversation_id == conversation_id)
-    return union_all(attached, of_project, of_assistant)
 
 
 async def came_with(database: Database, scope: Scope, message_id: UUID) -> bool:

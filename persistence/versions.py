@@ -8,9 +8,9 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from llama_service.errors import NotFound, ValidationFailed
-from persistence import files
+from persistence import files, owned
 from persistence.files import Removed
-from persistence.tables import AssistantFile, ConversationFile, File, ProjectFile
+from persistence.tables import ConversationFile, File
 
 _OFFERED = 10
 
@@ -87,8 +87,8 @@ async def retire(session: AsyncSession, file_id: UUID) -> Removed | None:
     )
     columns = ["conversation_id", "file_id", "message_id"]
     await session.execute(upsert(ConversationFile).from_select(columns, links).on_conflict_do_nothing())
-    for table, owner_of_links in ((ProjectFile, ProjectFile.project_id), (AssistantFile, AssistantFile.assistant_id)):
-        used = select(owner_of_links, cast(file_id, Uuid)).where(table.file_id.in_(ids)).distinct()
-        into = upsert(table).from_select([owner_of_links.key, "file_id"], used)
+    for table, user in owned.LINKS.values():
+        used = select(user, cast(file_id, Uuid)).where(table.file_id.in_(ids)).distinct()
+        into = upsert(table).from_select([user.key, "file_id"], used)
         await session.execute(into.on_conflict_do_nothing())
     return await files.remove(session, owner, ids)

@@ -25,25 +25,25 @@ async def list_projects(
 ) -> Page[ProjectRead]:
     """List your projects, newest first."""
     items, following = await owned.list_page(session, Project, user.id, limit=limit, cursor=cursor)
-    return Page(items=[ProjectRead.of(item) for item in items], next_cursor=following)
+    return Page(items=[ProjectRead.of(item, user.id) for item in items], next_cursor=following)
 
 
 @router.post("", status_code=201, responses=_WRITTEN | responses(errors.Conflict))
 async def create_project(body: ProjectCreate, user: CurrentUser, session: Session) -> ProjectRead:
     """Begin a project."""
-    return ProjectRead.of(await owned.create(session, Project, user.id, body.model_dump(exclude_none=True)))
+    return ProjectRead.of(await owned.create(session, Project, user.id, body.model_dump(exclude_none=True)), user.id)
 
 
 @router.get("/{project_id}", responses=_ONE)
 async def get_project(project_id: UUID, user: CurrentUser, session: Session) -> ProjectRead:
     """Return one of your projects."""
-    return ProjectRead.of(await owned.get(session, Project, user.id, project_id))
+    return ProjectRead.of(await owned.get(session, Project, user.id, project_id), user.id)
 
 
 @router.patch("/{project_id}", responses=_WRITTEN)
 async def change_project(project_id: UUID, body: ProjectChange, user: CurrentUser, session: Session) -> ProjectRead:
     """Change what is present in the body."""
-    return ProjectRead.of(await owned.change(session, Project, user.id, project_id, body.changes()))
+    return ProjectRead.of(await owned.change(session, Project, user.id, project_id, body.changes()), user.id)
 
 
 @router.delete("/{project_id}", status_code=204, responses=_ONE)

@@ -3,7 +3,7 @@
 import base64
 import binascii
 from datetime import datetime
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, Self
 from uuid import UUID
 
 from pydantic import AfterValidator, Field, StringConstraints
@@ -12,7 +12,6 @@ from api.schemas.chat import ToolName
 from api.schemas.common import Body, Shape
 from llama_service.settings import ModelSource
 from persistence.owned import Owned
-from persistence.tables import Assistant, Project, SavedPrompt
 
 _PICTURE_CHARS = 40_000  # a list may hold hundreds of them
 _SIGNATURES = {"png": b"\x89PNG\r\n", "jpeg": b"\xff\xd8\xff", "webp": b"RIFF"}
@@ -46,6 +45,29 @@ class _Change(Body):
         return {name: value for name, value in given.items() if value is not None or name in self.nullable}
 
 
+class _Read(Shape):
+    """What is saved, as the API shows it to a user."""
+
+    id: UUID
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, item: Owned[Any], user_id: UUID) -> Self:
+        """Return a row as the API shows it to a user."""
+        beside = {"file_ids": item.file_ids, "owner": item.owner, "is_owner": item.row.user_id == user_id}
+        columns = {name: getattr(item.row, name) for name in cls.model_fields if name not in beside}
+        return cls.model_validate(columns | beside)
+
+
+class _SharedRead(_Read):
+    """What may be shared with everybody; only its owner may change it."""
+
+    shared: bool
+    owner: str
+    is_owner: bool
+
+
 class AssistantChange(_Change):
     """What may be changed; only fields that are present are."""
 
@@ -72,10 +94,9 @@ class AssistantCreate(AssistantChange):
     name: Name
 
 
-class AssistantRead(Shape):
+class AssistantRead(_SharedRead):
     """An assistant; `file_ids` are those of its files that are yours. Only its owner may change it."""
 
-    id: UUID
     name: str
     description: str | None
     picture: str | None
@@ -84,16 +105,6 @@ class AssistantRead(Shape):
     system_prompt: str | None
     tools: list[str] | None
     file_ids: list[UUID]
-    shared: bool
-    owner: str
-    is_owner: bool
-    created_at: datetime
-    updated_at: datetime
-
-    @classmethod
-    def of(cls, item: Owned[Assistant], user_id: UUID) -> "AssistantRead":
-        """Return a row as the API shows it to a user."""
-        return _read(cls, item, user_id)
 
 
 class PromptChange(_Change):
@@ -113,22 +124,11 @@ class PromptCreate(PromptChange):
     content: str = Field(min_length=1, max_length=20_000, description="`{{name}}` is asked for when it is used")
 
 
-class PromptRead(Shape):
+class PromptRead(_SharedRead):
     """A saved prompt. Only its owner may change it."""
 
-    id: UUID
     title: str
     content: str
-    shared: bool
-    owner: str
-    is_owner: bool
-    created_at: datetime
-    updated_at: datetime
-
-    @classmethod
-    def of(cls, item: Owned[SavedPrompt], user_id: UUID) -> "PromptRead":
-        """Return a row as the API shows it to a user."""
-        return _read(cls, item, user_id)
 
 
 class ProjectChange(_Change):
@@ -149,27 +149,9 @@ class ProjectCreate(ProjectChange):
     name: Name
 
 
-class ProjectRead(Shape):
+class ProjectRead(_Read):
     """A project. Its conversations are listed by `GET /conversations?project_id=`."""
 
-    id: UUID
     name: str
     instructions: str | None
     file_ids: list[UUID]
-    created_at: datetime
-    updated_at: datetime
-
-    @classmethod
-    def of(cls, item: Owned[Project]) -> "ProjectRead":
-        """Return a row as the API shows it."""
-        values = {name: getattr(item.row, name) for name in cls.model_fields if name != "file_ids"}
-        return cls(**values, file_ids=item.file_ids)
-
-
-Read = TypeVar("Read", AssistantRead, PromptRead)
-
-
-def _read(kind: type[Read], item: Owned[Assistant] | Owned[SavedPrompt], user_id: UUID) -> Read:
-    beside = {"file_ids": item.file_ids, "owner": item.owner, "is_owner": item.row.user_id == user_id}
-    columns = {name: getattr(item.row, name) for name in kind.model_fields if name not in beside}
-    return kind.model_validate(columns | beside)

@@ -54,6 +54,11 @@ class Provider(ABC):
     async def list_models(self) -> list[ModelInfo]:
         """Ask for the chat models. Raises an AppError."""
 
+    @property
+    def is_official(self) -> bool:
+        """Whether the address is OpenAI's own service, whose models and prices are known."""
+        return False
+
     def warn(self) -> None:  # noqa: B027  (most providers have nothing to warn of)
         """Log, once at the start, what the operator should know."""
 
@@ -82,8 +87,6 @@ class Provider(ABC):
         """Whether pictures may be shown to `model`, as far as that is known."""
         return False
 
-    is_official: bool = False
-    """Whether the address is OpenAI's own service, whose models and prices are known."""
     assumed_window: int = 8192
     """Tokens that a model reads where nobody tells."""
     continues_prefix: bool = False

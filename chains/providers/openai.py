@@ -217,7 +217,7 @@ class OpenAIProvider(Provider):
         return self.settings.openai_embed_model
 
     @property
-    def is_official(self) -> bool:  # type: ignore[override]  # the settings say it
+    def is_official(self) -> bool:
         """Whether this is OpenAI's own service, whose models and prices are known."""
         return self.url == OFFICIAL_URL
 
