@@ -235,3 +235,22 @@ async def test_a_chat_is_shared_read_by_another_and_taken_back(
     await expect(dialog.get_by_role("list", name="Links to this chat")).to_have_count(0)
     await stranger.reload()
     await expect(stranger.get_by_role("heading", name="This link leads nowhere.")).to_be_visible()
+
+
+async def test_what_was_chosen_for_one_new_chat_is_no_choice_for_an_assistants(
+    open_page: OpenPage, anna: Person, openai: OpenAIServer
+) -> None:
+    await made(anna, "/assistants", name="Ranger", model_source="openai", model_name="gpt-4")
+    page = await open_page(anna)
+    await page.get_by_role("button", name=re.compile("^Model")).click()
+    await page.get_by_role("menuitemradio", name="gpt-4o-mini").click()
+    await expect(page.get_by_role("button", name="Model: gpt-4o-mini")).to_be_visible()
+    # From one new chat to the other without a page between them.
+    await page.keyboard.press("Control+k")
+    await page.keyboard.type("Ranger")
+    await expect(page.get_by_role("option", name="Ranger")).to_be_visible()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("heading", name="Ranger")).to_be_visible()
+    await expect(page.get_by_role("button", name="Model: gpt-4", exact=True)).to_be_visible()
+    await ask(page, "Hello")
+    await expect((await answered(page)).locator(".meta")).to_contain_text(re.compile(r"gpt-4(?!o)"))

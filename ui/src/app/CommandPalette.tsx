@@ -1,11 +1,12 @@
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
-import { useEffect, useId, useRef, useState, type KeyboardEvent } from "react";
+import { useId, useState, type KeyboardEvent } from "react";
 import { conversationsQuery } from "@/features/conversations/api";
 import { assistantsQuery } from "@/features/assistants/api";
 import { projectsQuery } from "@/features/projects/api";
 import { filesQuery } from "@/features/files/api";
 import { useMe } from "@/shared/api/me";
+import { useActiveLine } from "@/shared/hooks/useActiveLine";
 import { useT } from "@/shared/i18n";
 import { setTheme } from "@/shared/theme";
 import { Icon, type IconName } from "@/shared/ui/Icon";
@@ -34,14 +35,8 @@ export function CommandPalette({ onClose, onNewChat, onHelp }: CommandPalettePro
   const t = useT();
   const id = useId();
   const [text, setText] = useState("");
-  const [at, setAt] = useState(0);
-  const list = useRef<HTMLUListElement>(null);
   const commands = useCommands(text.trim(), onNewChat, onHelp);
-  const active = Math.min(at, commands.length - 1);
-
-  useEffect(() => {
-    list.current?.children[active]?.scrollIntoView({ block: "nearest" });
-  }, [active]);
+  const { active, point, list, step } = useActiveLine<HTMLUListElement>(commands.length);
 
   function choose(command: Command | undefined) {
     if (!command) return;
@@ -50,10 +45,8 @@ export function CommandPalette({ onClose, onNewChat, onHelp }: CommandPalettePro
   }
 
   function onKeyDown(event: KeyboardEvent) {
-    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-    if (step && commands.length > 0) setAt((active + step + commands.length) % commands.length);
-    else if (event.key === "Enter" && !event.nativeEvent.isComposing) choose(commands[active]);
-    else return;
+    if (event.key === "Enter" && !event.nativeEvent.isComposing) choose(commands[active]);
+    else if (!step(event)) return;
     event.preventDefault();
   }
 
@@ -70,7 +63,7 @@ export function CommandPalette({ onClose, onNewChat, onHelp }: CommandPalettePro
         value={text}
         onChange={({ target }) => {
           setText(target.value);
-          setAt(0);
+          point(0);
         }}
         onKeyDown={onKeyDown}
       />
@@ -85,7 +78,7 @@ export function CommandPalette({ onClose, onNewChat, onHelp }: CommandPalettePro
             aria-selected={index === active}
             className="palette__line"
             onClick={() => choose(command)}
-            onMouseMove={() => setAt(index)}
+            onMouseMove={() => point(index)}
           >
             <Icon name={command.icon} size={16} />
             <span className="palette__name">{command.name}</span>

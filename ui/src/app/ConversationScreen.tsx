@@ -1,7 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
-import { lazy, Suspense, useCallback, useEffect, useMemo, useRef, useState } from "react";
-import { assistantsQuery } from "@/features/assistants/api";
+import { lazy, Suspense, useCallback, useEffect, useRef, useState } from "react";
 import { AssistantPicture } from "@/features/assistants/AssistantPicture";
 import { useSwitchBranch } from "@/features/chat/api";
 import { ChatView, type ChatViewProps } from "@/features/chat/ChatView";
@@ -16,22 +15,17 @@ import { DropZone } from "@/features/files/DropZone";
 import { ScopeMenu } from "@/features/files/ScopeMenu";
 import { useUploads } from "@/features/files/useUploads";
 import { ModelPicker, type ChosenModel } from "@/features/models/ModelPicker";
-import { useTakesTools } from "@/features/models/api";
-import { projectsQuery } from "@/features/projects/api";
 import { PromptMenu } from "@/features/prompts/PromptMenu";
 import { ToolsMenu } from "@/features/tools/ToolsMenu";
 import { conversationQuery, useCreateConversation, usePatchConversation } from "@/shared/api/conversation";
 import { ApiError } from "@/shared/api/errors";
 import { isPicture } from "@/shared/api/pictures";
-import { sourceOf } from "@/shared/api/sources";
 import type {
   Assistant,
   Attachment,
-  ChatRequest,
   Conversation,
   ConversationStart,
   Message,
-  Project,
   ReplayRequest,
   Source,
   StoredFile,
@@ -45,6 +39,7 @@ import { useToast } from "@/shared/ui/Toasts";
 import { NotFoundPage } from "./fallbacks";
 import { PageHead } from "./PageHead";
 import type { Beginning } from "./router";
+import { NO_MODEL, requested, useBeginning, useChoices, useSetting, type ChatSetting, type Choices } from "./useChoices";
 import { usePanelInHistory } from "./usePanelInHistory";
 
 const DocumentPanel = lazy(async () => ({ default: (await import("@/features/citations/DocumentPanel")).DocumentPanel }));
@@ -97,7 +92,7 @@ export function ConversationScreen() {
       <div className="conversation-screen__main">
         <PageHead title={title}>
           <Setting setting={setting} conversation={conversation} />
-          {!conversationId && <TemporaryButton beginning={beginning} />}
+          {!conversationId && <TemporaryButton />}
         </PageHead>
         <ChatView
           key={conversationId ?? `new ${JSON.stringify(beginning)}`}
@@ -154,29 +149,12 @@ function useTitle(conversationId: string | null, conversation: Conversation | nu
   return title;
 }
 
-/** What a new chat's address says of its beginning, as the conversation keeps it. */
-function useBeginning(): ConversationStart {
-  const search: Beginning = useSearch({ strict: false });
-  const { project, assistant, temporary } = search;
-  return useMemo(
-    () => ({
-      ...(project ? { project_id: project } : {}),
-      ...(assistant ? { assistant_id: assistant } : {}),
-      ...(temporary ? { temporary } : {}),
-    }),
-    [project, assistant, temporary],
-  );
-}
-
 /** Makes the chat that is about to begin a temporary one, or a usual one again. */
-function TemporaryButton({ beginning }: { beginning: ConversationStart }) {
+function TemporaryButton() {
   const t = useT();
   const navigate = useNavigate();
-  const temporary = beginning.temporary ?? false;
-  const others = {
-    ...(beginning.project_id ? { project: beginning.project_id } : {}),
-    ...(beginning.assistant_id ? { assistant: beginning.assistant_id } : {}),
-  };
+  const beginning: Beginning = useSearch({ strict: false });
+  const { temporary = false, ...others } = beginning;
   return (
     <IconButton
       icon="clock"
@@ -185,99 +163,6 @@ function TemporaryButton({ beginning }: { beginning: ConversationStart }) {
       onClick={() => void navigate({ to: "/", search: temporary ? others : { ...others, temporary: true } })}
     />
   );
-}
-
-interface Scope {
-  /** How many files project and assistant bring, and whether all of one's files are searched, too. */
-  brought: number;
-  library: boolean;
-  chooseLibrary: (library: boolean) => void;
-  /** What was chosen for a conversation that does not exist yet. */
-  first: Pick<ConversationStart, "search_library">;
-}
-
-/** What questions search: the conversation's choice, or the one that a new chat begins with. */
-function useScope(place: Conversation | null, { assistant, project }: ChatSetting): Scope {
-  const { mutate: patch } = usePatchConversation();
-  const [first, setFirst] = useState<Pick<ConversationStart, "search_library">>({});
-  const brought = new Set([...(project?.file_ids ?? []), ...(assistant?.file_ids ?? [])]).size;
-  return {
-    brought,
-    first,
-    // Where a project or an assistant brings files, the server searches those alone unless it is told otherwise.
-    library: place?.search_library ?? first.search_library ?? brought === 0,
-    chooseLibrary: (library) => {
-      if (place) patch({ id: place.id, search_library: library });
-      else setFirst({ search_library: library });
-    },
-  };
-}
-
-interface Choices {
-  scope: Scope;
-  chosen: ChosenModel;
-  firstModel: ChosenModel;
-  secondModel: ChosenModel | null;
-  chooseModel: (model: ChosenModel) => void;
-  chooseSecond: (model: ChosenModel | null) => void;
-  tools: string[] | null;
-  /** The tools that a new chat begins with, null for the default. */
-  newTools: string[] | null;
-  chooseTools: (names: string[]) => void;
-  takesTools: boolean;
-  /** How a conversation that begins now is made. */
-  start: ConversationStart;
-}
-
-/** Models and tools: the conversation's, or those that a new one begins with. `place` is a new chat's draft, too. */
-function useChoices(
-  conversation: Conversation | null,
-  place: Conversation | null,
-  setting: ChatSetting,
-  beginning: ConversationStart,
-): Choices {
-  const { assistant } = setting;
-  const scope = useScope(place, setting);
-  const { first } = scope;
-  const { mutate: patch } = usePatchConversation();
-  const [firstTools, setFirstTools] = useFirstTools();
-  const [ownTools, setOwnTools] = useState<string[] | null>(null);
-  const [firstModel, setFirstModel] = useState<ChosenModel>(NO_MODEL);
-  const [secondModel, chooseSecond] = useState<ChosenModel | null>(null);
-  const chosen = conversation ? modelOf(conversation) : firstModel;
-  const takesTools = useTakesTools(chosen.source || !assistant ? chosen : modelOf(assistant));
-  // An assistant's tools stand, unless others are chosen here.
-  const newTools = ownTools ?? (assistant ? null : firstTools);
-  const start = useMemo(
-    () => ({
-      ...beginning,
-      ...requested(firstModel),
-      ...(newTools ? { tools: newTools } : {}),
-      ...first,
-    }),
-    [beginning, first, firstModel, newTools],
-  );
-  return {
-    scope,
-    chosen,
-    firstModel,
-    secondModel,
-    chooseSecond,
-    newTools,
-    takesTools,
-    start,
-    tools: (place ? place.tools : newTools) ?? assistant?.tools ?? null,
-    chooseModel: ({ source, name }) => {
-      if (place) patch({ id: place.id, model_source: source, model_name: name });
-      if (!conversation) setFirstModel({ source, name });
-    },
-    chooseTools: (names) => {
-      if (place) patch({ id: place.id, tools: names });
-      if (conversation) return;
-      setOwnTools(names);
-      if (!assistant) setFirstTools(names);
-    },
-  };
 }
 
 /** The choice of a model that answers again. */
@@ -357,42 +242,6 @@ function Reasons({ answer, onClose }: { answer: Message; onClose: () => void }) 
       )}
     </>
   );
-}
-
-/** The tools that new chats begin with: those that were chosen last, kept in this browser. */
-function useFirstTools(): [string[] | null, (names: string[]) => void] {
-  const [stored, store] = useStored("tools:new", "");
-  const names = useMemo(() => (stored === "" ? null : stored === NO_TOOLS ? [] : stored.split(" ")), [stored]);
-  return [names, (next) => store(next.length > 0 ? next.join(" ") : NO_TOOLS)];
-}
-
-const NO_TOOLS = "-";
-const NO_MODEL: ChosenModel = { source: null, name: null };
-
-const modelOf = ({ model_source, model_name }: Pick<Conversation, "model_source" | "model_name">): ChosenModel => ({
-  source: sourceOf(model_source),
-  name: model_name,
-});
-
-const requested = ({ source, name }: ChosenModel): Pick<ChatRequest, "model_source" | "model_name"> =>
-  source ? { model_source: source, model_name: name } : {};
-
-interface ChatSetting {
-  assistant: Assistant | null;
-  project: Project | null;
-  temporary: boolean;
-}
-
-/** The assistant and the project of a conversation, or of the one that is about to begin, and whether it is temporary. */
-function useSetting(conversation: Conversation | null, beginning: ConversationStart): ChatSetting {
-  const { assistant_id: assistantId = null, project_id: projectId = null, temporary = false } = conversation ?? beginning;
-  const { data: assistants = [] } = useQuery({ ...assistantsQuery, enabled: assistantId !== null });
-  const { data: projects = [] } = useQuery({ ...projectsQuery, enabled: projectId !== null });
-  return {
-    assistant: assistants.find(({ id }) => id === assistantId) ?? null,
-    project: projects.find(({ id }) => id === projectId) ?? null,
-    temporary,
-  };
 }
 
 /** Says with whom one chats, in which project, and whether it is for now only. */

@@ -50,7 +50,8 @@ export function Shell() {
   });
   useRunNews(goTo);
   useEscape(open, () => setOpen(false));
-  const frame = useMemo(() => ({
+  const frame = useMemo(
+    () => ({
       openMenu: () => {
         setOpen(true);
         fold("");

@@ -26,7 +26,7 @@ export function AccountPage({ problem, onLeft }: { problem?: string; onLeft: () 
   const { data: methods } = useQuery(methodsQuery);
   const hasPassword = Boolean(ways?.has_password && methods?.password);
   return (
-    <div className="account">
+    <div className="account page-column">
       <Section title={t("account.profile")}>
         <Profile />
       </Section>

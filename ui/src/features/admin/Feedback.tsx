@@ -5,9 +5,9 @@ import { useT, type Key } from "@/shared/i18n";
 import { en } from "@/shared/i18n/en";
 import { useFormats } from "@/shared/i18n/format";
 import { Markdown } from "@/shared/markdown/Markdown";
-import { Button } from "@/shared/ui/controls";
 import { ErrorNotice } from "@/shared/ui/ErrorNotice";
 import { Icon } from "@/shared/ui/Icon";
+import { MoreButton } from "@/shared/ui/MoreButton";
 import { feedbackQuery } from "./api";
 
 const KINDS = ["down", "up"] as const;
@@ -38,11 +38,7 @@ export function Feedback() {
           ))}
         </ul>
       )}
-      {query.hasNextPage && (
-        <Button disabled={query.isFetching} onClick={() => void query.fetchNextPage()}>
-          {t("app.more")}
-        </Button>
-      )}
+      <MoreButton query={query} />
     </>
   );
 }

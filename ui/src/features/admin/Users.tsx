@@ -4,7 +4,7 @@ import type { User } from "@/shared/api/types";
 import { useMe } from "@/shared/api/me";
 import { useT } from "@/shared/i18n";
 import { useFormats } from "@/shared/i18n/format";
-import { Button } from "@/shared/ui/controls";
+import { MoreButton } from "@/shared/ui/MoreButton";
 import { ErrorNotice } from "@/shared/ui/ErrorNotice";
 import { Icon } from "@/shared/ui/Icon";
 import { Menu, MenuItem } from "@/shared/ui/Menu";
@@ -36,7 +36,7 @@ export function Users() {
           <UserRow key={user.id} user={user} onChange={patch.mutate} onReset={() => setResetting(user)} />
         ))}
       </ul>
-      {query.hasNextPage && <Button onClick={() => void query.fetchNextPage()}>{t("app.more")}</Button>}
+      <MoreButton query={query} />
       {resetting && <PasswordDialog user={resetting} onClose={() => setResetting(null)} />}
     </>
   );

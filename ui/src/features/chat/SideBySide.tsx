@@ -1,7 +1,7 @@
 import { useMemo } from "react";
 import type { Message, Source } from "@/shared/api/types";
 import { useT } from "@/shared/i18n";
-import { CitationContext } from "@/shared/markdown/context";
+import { citing, CitationContext } from "@/shared/markdown/context";
 import { Markdown } from "@/shared/markdown/Markdown";
 import { Button } from "@/shared/ui/controls";
 import { ErrorNotice } from "@/shared/ui/ErrorNotice";
@@ -53,7 +53,7 @@ function Column({ title, answer, onKeep }: ColumnProps) {
   const t = useT();
   const live = useLiveState(answer instanceof LiveRun ? answer : null);
   const { over, text, model, id, error, sources } = answer instanceof LiveRun ? told(live ?? answer.now) : written(answer);
-  const cite = useMemo(() => citesByName(sources), [sources]);
+  const cite = useMemo(() => citing(sources, drawn), [sources]);
   return (
     <section aria-busy={!over} aria-label={title}>
       <h3>{title}</h3>
@@ -98,13 +98,5 @@ const told = ({ phase, text, modelName, messageId, sources, error }: LiveState):
   error,
 });
 
-/** A citation as the name of its file: beside each other two answers leave no room for a document. */
-function citesByName(sources: Source[]) {
-  const byNumber = new Map(sources.map((source) => [source.n, source]));
-  return {
-    cite: (n: number) => {
-      const source = byNumber.get(n);
-      return source ? <abbr title={`${source.file_name}: ${source.snippet}`}>[{n}]</abbr> : null;
-    },
-  };
-}
+/** A citation with its file's name as a hint: beside each other two answers leave no room for a document. */
+const drawn = ({ n, file_name: name, snippet }: Source) => <abbr title={`${name}: ${snippet}`}>[{n}]</abbr>;

@@ -1,8 +1,8 @@
 import { useInfiniteQuery } from "@tanstack/react-query";
 import type { ReactNode } from "react";
 import { useT } from "@/shared/i18n";
-import { Button } from "@/shared/ui/controls";
 import { ErrorNotice } from "@/shared/ui/ErrorNotice";
+import { MoreButton } from "@/shared/ui/MoreButton";
 import { conversationsQuery } from "./api";
 import { ConversationItem, type ConversationAction } from "./ConversationItem";
 import { useDeleteLater } from "./useDeleteLater";
@@ -39,11 +39,7 @@ export function ProjectChats({ projectId, onOpen, onAction, mark }: ProjectChats
           </li>
         ))}
       </ul>
-      {query.hasNextPage && (
-        <Button disabled={query.isFetching} onClick={() => void query.fetchNextPage()}>
-          {t("app.more")}
-        </Button>
-      )}
+      <MoreButton query={query} />
     </>
   );
 }

@@ -23,7 +23,7 @@ export function ProjectPage({ project, onNewChat, onGone, chats, files }: Projec
   const [deleting, setDeleting] = useState(false);
   const save = useSaveProject();
   return (
-    <div className="project">
+    <div className="project page-column">
       <div className="project__actions">
         <Button kind="primary" icon="plus" onClick={onNewChat}>
           {t("projects.newChat")}

@@ -1,6 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
-import { useEffect, useId, useImperativeHandle, useRef, useState, type KeyboardEvent, type Ref } from "react";
+import { useId, useImperativeHandle, useState, type KeyboardEvent, type Ref } from "react";
 import type { SavedPrompt } from "@/shared/api/types";
+import { useActiveLine } from "@/shared/hooks/useActiveLine";
 import { useT } from "@/shared/i18n";
 import { Button, TextArea } from "@/shared/ui/controls";
 import { Modal } from "@/shared/ui/Modal";
@@ -29,18 +30,12 @@ export function PromptMenu({ text, onText, keys }: PromptMenuProps) {
   const id = useId();
   const called = CALL.exec(text)?.[1];
   const { data: prompts = [], isSuccess } = useQuery({ ...promptsQuery, enabled: called !== undefined });
-  const [at, setAt] = useState(0);
   const [closed, setClosed] = useState<string | null>(null);
   const [filling, setFilling] = useState<SavedPrompt | null>(null);
-  const list = useRef<HTMLUListElement>(null);
   const words = (called ?? "").trim().toLowerCase();
   const found = prompts.filter(({ title }) => title.toLowerCase().includes(words)).slice(0, SHOWN);
   const open = called !== undefined && closed !== text && isSuccess && (found.length > 0 || words === "");
-  const active = Math.min(at, found.length - 1);
-
-  useEffect(() => {
-    list.current?.children[active]?.scrollIntoView({ block: "nearest" });
-  }, [active]);
+  const { active, point, list, step } = useActiveLine<HTMLUListElement>(found.length);
 
   function choose(prompt: SavedPrompt | undefined) {
     if (!prompt) return;
@@ -51,11 +46,9 @@ export function PromptMenu({ text, onText, keys }: PromptMenuProps) {
   useImperativeHandle(keys, () => ({
     onKeyDown: (event) => {
       if (!open) return false;
-      const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-      if (step && found.length > 0) setAt((active + step + found.length) % found.length);
-      else if (event.key === "Escape") setClosed(text);
+      if (event.key === "Escape") setClosed(text);
       else if ((event.key === "Enter" || event.key === "Tab") && found.length > 0) choose(found[active]);
-      else return false;
+      else if (!step(event)) return false;
       event.preventDefault();
       event.stopPropagation();
       return true;
@@ -78,7 +71,7 @@ export function PromptMenu({ text, onText, keys }: PromptMenuProps) {
               className="prompt-menu__line"
               onMouseDown={(event) => event.preventDefault()}
               onClick={() => choose(prompt)}
-              onMouseMove={() => setAt(index)}
+              onMouseMove={() => point(index)}
             >
               {prompt.title}
               <small>{prompt.content}</small>

@@ -1,13 +1,10 @@
 import { useQuery } from "@tanstack/react-query";
-import { useState } from "react";
-import { useMe } from "@/shared/api/me";
+import { useState, type ReactNode } from "react";
 import type { SavedPrompt } from "@/shared/api/types";
 import { useT } from "@/shared/i18n";
-import { ConfirmDialog } from "@/shared/ui/ConfirmDialog";
+import { SavedPage, SharedBadge } from "@/shared/saved/SavedPage";
 import { Button, Field, TextArea } from "@/shared/ui/controls";
 import { ErrorNotice } from "@/shared/ui/ErrorNotice";
-import { Icon } from "@/shared/ui/Icon";
-import { Menu, MenuItem } from "@/shared/ui/Menu";
 import { Modal } from "@/shared/ui/Modal";
 import { promptsQuery, useDeletePrompt, useSavePrompt } from "./api";
 import "./prompts.css";
@@ -15,71 +12,29 @@ import "./prompts.css";
 /** One's own prompts and those that others share. */
 export function PromptsPage() {
   const t = useT();
-  const { data: prompts = [], error, isSuccess } = useQuery(promptsQuery);
-  const [editing, setEditing] = useState<SavedPrompt | "new" | null>(null);
-  const [deleting, setDeleting] = useState<SavedPrompt | null>(null);
   return (
-    <div className="library">
-      <div className="library__bar">
-        <p>{t("prompts.explain")}</p>
-        <Button kind="primary" icon="plus" onClick={() => setEditing("new")}>
-          {t("prompts.new")}
-        </Button>
-      </div>
-      {error && <ErrorNotice error={error} />}
-      {isSuccess && prompts.length === 0 && <p>{t("prompts.none")}</p>}
-      <ul className="cards" aria-label={t("prompts.title")}>
-        {prompts.map((prompt) => (
-          <li key={prompt.id}>
-            <PromptCard prompt={prompt} onEdit={() => setEditing(prompt)} onDelete={() => setDeleting(prompt)} />
-          </li>
-        ))}
-      </ul>
-      {editing && <PromptForm prompt={editing === "new" ? null : editing} onClose={() => setEditing(null)} />}
-      {deleting && <DeletePrompt prompt={deleting} onClose={() => setDeleting(null)} />}
-    </div>
+    <SavedPage
+      query={useQuery(promptsQuery)}
+      texts={{ title: t("prompts.title"), explain: t("prompts.explain"), make: t("prompts.new"), none: t("prompts.none") }}
+      nameOf={({ title }) => title}
+      card={(prompt, menu) => <PromptCard prompt={prompt} menu={menu} />}
+      form={(prompt, onClose) => <PromptForm prompt={prompt} onClose={onClose} />}
+      remove={useDeletePrompt()}
+    />
   );
 }
 
-interface PromptCardProps {
-  prompt: SavedPrompt;
-  onEdit: () => void;
-  onDelete: () => void;
-}
-
-function PromptCard({ prompt, onEdit, onDelete }: PromptCardProps) {
-  const t = useT();
-  const me = useMe();
-  const { title, content, shared, is_owner: mine, owner } = prompt;
+function PromptCard({ prompt, menu }: { prompt: SavedPrompt; menu: ReactNode }) {
   return (
     <article className="prompt-card">
       <div className="prompt-card__head">
-        <h3>{title}</h3>
-        {(mine || (shared && me?.is_superuser)) && (
-          <Menu
-            trigger={
-              <button type="button" className="icon-button icon-button--small" aria-label={t("assistants.actions", { name: title })}>
-                <Icon name="dots" size={16} />
-              </button>
-            }
-          >
-            {mine && (
-              <MenuItem icon="pencil" onSelect={onEdit}>
-                {t("chat.edit")}
-              </MenuItem>
-            )}
-            <MenuItem icon="trash" danger onSelect={onDelete}>
-              {t("app.delete")}
-            </MenuItem>
-          </Menu>
-        )}
+        <h3>{prompt.title}</h3>
+        {menu}
       </div>
-      <p>{content}</p>
-      {shared && (
-        <div>
-          <span className="badge">{mine ? t("saved.shared") : t("saved.by", { owner })}</span>
-        </div>
-      )}
+      <p>{prompt.content}</p>
+      <div>
+        <SharedBadge item={prompt} />
+      </div>
     </article>
   );
 }
@@ -122,18 +77,5 @@ function PromptForm({ prompt, onClose }: { prompt: SavedPrompt | null; onClose: 
         </div>
       </form>
     </Modal>
-  );
-}
-
-function DeletePrompt({ prompt, onClose }: { prompt: SavedPrompt; onClose: () => void }) {
-  const t = useT();
-  const remove = useDeletePrompt();
-  return (
-    <ConfirmDialog
-      title={t("app.deleteTitle", { name: prompt.title })}
-      work={remove}
-      onConfirm={() => remove.mutate(prompt.id, { onSuccess: onClose })}
-      onClose={onClose}
-    />
   );
 }

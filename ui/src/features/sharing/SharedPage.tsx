@@ -3,7 +3,7 @@ import { useEffect, useMemo, type ReactNode } from "react";
 import { ApiError } from "@/shared/api/errors";
 import { useT } from "@/shared/i18n";
 import { useFormats } from "@/shared/i18n/format";
-import { CitationContext } from "@/shared/markdown/context";
+import { citing, CitationContext } from "@/shared/markdown/context";
 import { Markdown } from "@/shared/markdown/Markdown";
 import { Spinner } from "@/shared/ui/controls";
 import { ErrorNotice } from "@/shared/ui/ErrorNotice";
@@ -51,7 +51,7 @@ export function SharedPage({ token, entry }: { token: string; entry: ReactNode }
 function SharedMessage({ message }: { message: Message }) {
   const t = useT();
   const { content, sources, model_name: model } = message;
-  const cite = useMemo(() => citesIn(sources), [sources]);
+  const cite = useMemo(() => citing(sources, drawn), [sources]);
   if (message.role === "user")
     return (
       <article className="message message--user" aria-label={t("shares.question")}>
@@ -84,7 +84,4 @@ function SharedMessage({ message }: { message: Message }) {
   );
 }
 
-const citesIn = (sources: Message["sources"]) => {
-  const names = new Map(sources.map(({ n, file_name: name }) => [n, name]));
-  return { cite: (n: number) => (names.has(n) ? <abbr title={names.get(n)}>[{n}]</abbr> : null) };
-};
+const drawn = ({ n, file_name: name }: Message["sources"][number]) => <abbr title={name}>[{n}]</abbr>;

@@ -390,7 +390,7 @@ const texts = {
   "assistants.edit": "Edit assistant",
   "assistants.explain": "A model with a prompt, tools and files, ready to chat with.",
   "assistants.none": "No assistants yet.",
-  "assistants.actions": "Actions for {name}",
+  "saved.actions": "Actions for {name}",
   "assistants.chat": "Chat",
   "assistants.name": "Name",
   "assistants.description": "Description",

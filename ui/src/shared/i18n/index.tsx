@@ -4,6 +4,8 @@ import { fill, type Parameters } from "./fill";
 
 export const LANGUAGES = { en: "English", ru: "Русский" } as const;
 export type Language = keyof typeof LANGUAGES;
+/** The languages as the browser's voices and ears name them. */
+export const LOCALES: Record<Language, string> = { en: "en-US", ru: "ru-RU" };
 export type Translate = (key: Key, parameters?: Parameters) => string;
 
 interface I18n {

@@ -402,7 +402,7 @@ export const ru: Catalogue = {
   "assistants.edit": "Изменить ассистента",
   "assistants.explain": "Модель с промптом, инструментами и файлами, готовая к работе.",
   "assistants.none": "Ассистентов пока нет.",
-  "assistants.actions": "Действия: {name}",
+  "saved.actions": "Действия: {name}",
   "assistants.chat": "Начать беседу",
   "assistants.name": "Имя",
   "assistants.description": "Описание",

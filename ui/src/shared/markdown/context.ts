@@ -5,6 +5,20 @@ export interface MarkdownContext {
   cite: (n: number) => ReactNode | null;
 }
 
+/** Let each number be drawn by its source. */
+export function citing<Cited extends { n: number }>(
+  sources: readonly Cited[],
+  draw: (source: Cited) => ReactNode,
+): MarkdownContext {
+  const byNumber = new Map(sources.map((source) => [source.n, source]));
+  return {
+    cite: (n) => {
+      const source = byNumber.get(n);
+      return source ? draw(source) : null;
+    },
+  };
+}
+
 const none: MarkdownContext = { cite: () => null };
 
 export const CitationContext = createContext<MarkdownContext>(none);

@@ -46,19 +46,24 @@ export function Tip({ text, children }: { text: ReactNode; children: ReactNode }
   );
 }
 
-type FieldProps = Omit<ComponentProps<"input">, "id"> & { label: string; hint?: string };
+interface LabelledProps {
+  label: string;
+  hint?: string | undefined;
+  children: (field: { id: string; "aria-describedby": string | undefined }) => ReactNode;
+}
 
-/** A labelled input. */
-export function Field({ label, hint, ...rest }: FieldProps) {
+/** What stands above and below a field. */
+function Labelled({ label, hint, children }: LabelledProps) {
   const id = useId();
+  const hintId = hint ? `${id}-hint` : undefined;
   return (
     <div className="field">
       <label className="field__label" htmlFor={id}>
         {label}
       </label>
-      <input id={id} className="input" aria-describedby={hint ? `${id}-hint` : undefined} {...rest} />
+      {children({ id, "aria-describedby": hintId })}
       {hint && (
-        <span className="field__hint" id={`${id}-hint`}>
+        <span className="field__hint" id={hintId}>
           {hint}
         </span>
       )}
@@ -66,23 +71,25 @@ export function Field({ label, hint, ...rest }: FieldProps) {
   );
 }
 
+type FieldProps = Omit<ComponentProps<"input">, "id"> & { label: string; hint?: string };
+
+/** A labelled input. */
+export function Field({ label, hint, ...rest }: FieldProps) {
+  return (
+    <Labelled label={label} hint={hint}>
+      {(field) => <input {...field} className="input" {...rest} />}
+    </Labelled>
+  );
+}
+
 type TextAreaProps = Omit<ComponentProps<"textarea">, "id"> & { label: string; hint?: string };
 
 /** A labelled field of several lines. */
 export function TextArea({ label, hint, ...rest }: TextAreaProps) {
-  const id = useId();
   return (
-    <div className="field">
-      <label className="field__label" htmlFor={id}>
-        {label}
-      </label>
-      <textarea id={id} className="input" dir="auto" aria-describedby={hint ? `${id}-hint` : undefined} {...rest} />
-      {hint && (
-        <span className="field__hint" id={`${id}-hint`}>
-          {hint}
-        </span>
-      )}
-    </div>
+    <Labelled label={label} hint={hint}>
+      {(field) => <textarea {...field} className="input" dir="auto" {...rest} />}
+    </Labelled>
   );
 }
 

@@ -1,5 +1,5 @@
 import { useEffect, useLayoutEffect, useRef, useState } from "react";
-import { useI18n } from "@/shared/i18n";
+import { LOCALES, useI18n } from "@/shared/i18n";
 import { IconButton } from "@/shared/ui/controls";
 import { useToast } from "@/shared/ui/Toasts";
 
@@ -20,8 +20,6 @@ declare global {
     webkitSpeechRecognition?: new () => Recognition;
   }
 }
-
-const LOCALES = { en: "en-US", ru: "ru-RU" };
 
 interface DictateButtonProps {
   text: string;

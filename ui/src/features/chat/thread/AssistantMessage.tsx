@@ -3,7 +3,7 @@ import { ApiError } from "@/shared/api/errors";
 import { sourceName } from "@/shared/api/sources";
 import type { Message, Source } from "@/shared/api/types";
 import { useT } from "@/shared/i18n";
-import { CitationContext } from "@/shared/markdown/context";
+import { citing, CitationContext } from "@/shared/markdown/context";
 import { Markdown } from "@/shared/markdown/Markdown";
 import { Button } from "@/shared/ui/controls";
 import { useErrorText } from "@/shared/ui/ErrorNotice";
@@ -24,7 +24,7 @@ export function AssistantMessage({ row: { message, run } }: { row: Row }) {
   // A page that has just been opened knows of the answer before it has taken its stream up.
   const growing = live === null ? message.status === "streaming" : writing;
   const { text, reasoning, sources, steps } = live ?? { ...message, text: message.content };
-  const cite = useMemo(() => citesFrom(sources, citation), [sources, citation]);
+  const cite = useMemo(() => citing(sources, (source) => citation(source, "number")), [sources, citation]);
 
   return (
     <article className="message message--answer" aria-label={t("chat.assistant")} aria-busy={growing}>
@@ -67,16 +67,6 @@ function Ended({ message, live, sources, text }: EndedProps) {
       {message.status !== "streaming" && <AnswerFooter message={message} />}
     </>
   );
-}
-
-function citesFrom(sources: Source[], citation: (source: Source, look: "number") => React.ReactNode) {
-  const byNumber = new Map(sources.map((source) => [source.n, source]));
-  return {
-    cite: (n: number) => {
-      const source = byNumber.get(n);
-      return source ? citation(source, "number") : null;
-    },
-  };
 }
 
 /** What the answer rests on; what the model had before it and did not cite is no ground, and lies folded. */

@@ -1,9 +1,7 @@
 import { useEffect, useState } from "react";
-import { useI18n } from "@/shared/i18n";
+import { LOCALES, useI18n } from "@/shared/i18n";
 import { spoken } from "@/shared/markdown/spoken";
 import { IconButton } from "@/shared/ui/controls";
-
-const LOCALES = { en: "en-US", ru: "ru-RU" };
 
 /** Reads a text aloud, where the browser has a voice. */
 export function ReadAloud({ text }: { text: string }) {
