@@ -19,7 +19,9 @@ from api.routes import (
     chat,
     conversations,
     files,
+    groups,
     health,
+    libraries,
     mcp_servers,
     messages,
     models,
@@ -87,7 +89,7 @@ def create_app(settings: Settings, chat_graph: Builder = builder) -> FastAPI:
         studio,
     ):
         api.include_router(module.router)
-    for module in (tools, mcp_servers, projects, assistants, prompts, personal, shares):
+    for module in (tools, mcp_servers, projects, assistants, prompts, personal, shares, groups, libraries):
         api.include_router(module.router)
     app.include_router(api)
     app.include_router(health.router)

@@ -8,7 +8,7 @@ from sqlalchemy import delete, select
 
 from api.state import AppState
 from llama_service.errors import NotFound
-from persistence import checkpoints, conversations, files, runs
+from persistence import checkpoints, conversations, files, libraries, runs
 from persistence.tables import Conversation, File, User
 
 
@@ -57,8 +57,9 @@ async def forget_temporary(state: AppState, keep_seconds: float) -> None:
 
 
 async def forget_account(state: AppState, user_id: UUID) -> None:
-    """Delete an account with everything that it owns."""
+    """Delete an account with everything that it owns; what it gave to shared libraries stays with their editors."""
     async with state.database.transaction() as session:
+        await libraries.hand_over(session, user_id)
         threads = list(
             (await session.execute(select(Conversation.id).where(Conversation.user_id == user_id))).scalars()
         )

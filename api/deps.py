@@ -180,6 +180,17 @@ async def get_admin(caller: CurrentCaller, state: State) -> Account:
 Admin = Annotated[Account, Depends(get_admin)]
 
 
+async def is_administrator(caller: CurrentCaller, state: State) -> bool:
+    """Whether an administrator asks, where others may too; one who still lacks a second factor is none."""
+    if not caller.user.is_superuser:
+        return False
+    async with state.database.reading() as session:
+        return not await lacks_second_factor(session, state.settings, caller)
+
+
+IsAdmin = Annotated[bool, Depends(is_administrator)]
+
+
 async def get_chatter(caller: CallerOrNone, state: State) -> UUID | None:
     """Return the id of who chats, None for an anonymous caller where the settings let them in."""
     if caller is None:

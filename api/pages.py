@@ -12,7 +12,7 @@ from llama_service.errors import MethodNotAllowed, NotFound
 
 # The page's router (ui/src/app/router.tsx) knows these; anything else that is no file is not found.
 _PAGES = re.compile(
-    r"(c/[^/]+|files|assistants|prompts|projects/[^/]+|shared/[^/]+|sign-in|account|admin|studio(/[^/]+)?|reset-password)?/?"
+    r"(c/[^/]+|files|libraries(/[^/]+)?|groups|assistants|prompts|projects/[^/]+|shared/[^/]+|sign-in|account|admin|studio(/[^/]+)?|reset-password)?/?"
 )
 _FOR_PROGRAMS = (*APIS, "langserve/", "assets/", "docs-assets/")
 _FOREVER = "public, max-age=31536000, immutable"

@@ -92,7 +92,7 @@ class _Tree:
 
 async def as_json(session: AsyncSession, row: Conversation) -> bytes:
     """Return a conversation with all of its branches, citations and the names of its files."""
-    rows = await messages.list_all(session, row.id)
+    rows = await messages.list_all(session, row)
     names = (
         await session.execute(
             select(File.id, File.name, File.sha256)
@@ -188,6 +188,9 @@ def _checked(tree: _Tree) -> _Tree:
     for node in tree.nodes:
         given = {name: value for name, value in node.values.items() if value is not None}
         node.values = _MessageIn.model_validate(given).model_dump(mode="json")
+        # Its passages came with the file: they are the importer's own text, whatever files there are here.
+        for record in (*(node.values["sources"] or ()), *(node.values["steps"] or ())):
+            record["imported"] = True
     about = _ConversationIn.model_validate({**tree.values, "title": tree.title}).model_dump()
     tree.title = about.pop("title")
     tree.values = about

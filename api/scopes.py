@@ -46,8 +46,12 @@ _ROUTES: Mapping[Scope, Mapping[str, str]] = {
     "files:read": {
         "routes.files": "list_files get_status get_file content extracted_text chunks",
         "routes.search": "search",
+        "routes.libraries": "list_libraries get_library list_library_files",
     },
-    "files:write": {"routes.files": "upload delete process attach detach replace"},
+    "files:write": {
+        "routes.files": "upload delete process attach detach replace",
+        "routes.libraries": "add_library_file remove_library_file",
+    },
     "models:read": {"routes.models": "list_models default_model status", "openai.routes": "list_models get_model"},
 }
 SCOPE_OF: Final[Mapping[str, Scope]] = {
@@ -72,6 +76,10 @@ CLOSED_TO_KEYS: Final = frozenset(
         "routes.admin": "list_users change_user delete_user recent_errors list_feedback",
         "routes.mcp_servers": "list_mcp_servers create_mcp_server change_mcp_server delete_mcp_server",
         "routes.stats": "user_stats system_stats",
+        "routes.groups": "list_groups create_group change_group delete_group list_group_members "
+        "set_group_member remove_group_member",
+        "routes.libraries": "create_library change_library delete_library list_library_members set_library_member "
+        "remove_library_member",
         "routes.studio": "graph",
         "routes.health": "health ready metrics",
         "agent_server.assistants": "is_ok info",

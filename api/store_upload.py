@@ -10,7 +10,7 @@ from api.state import AppState
 from api.uploads import Upload
 from ingestion import detect
 from llama_service.errors import QuotaExceeded, UnsupportedFileType, ValidationFailed
-from persistence import conversations, files, leftovers, versions
+from persistence import conversations, files, leftovers, libraries, versions
 from persistence.files import FileView
 from persistence.tables import File
 
@@ -19,7 +19,7 @@ async def store_upload(state: AppState, user_id: UUID, given: Upload) -> tuple[U
     """Keep an upload and queue it; return it, and whether it was there already.
 
     Raises ValidationFailed for an empty file, UnsupportedFileType, QuotaExceeded, NotFound for a conversation or a
-    file to replace that is not the user's.
+    file to replace that is not the user's, or a library that they do not see; Forbidden where they may not edit it.
     """
     if given.received.size == 0:
         empty = {"loc": ["body", "file"], "msg": "The file is empty.", "type": "empty"}
@@ -41,6 +41,8 @@ async def store_upload(state: AppState, user_id: UUID, given: Upload) -> tuple[U
         await state.blobs.keep(given.received)
         if given.conversation_id is not None:
             await files.attach(session, user_id, file.id, given.conversation_id)
+        if given.library_id is not None:
+            await libraries.add_file(session, user_id, given.library_id, file.id)
         if given.replaces is not None and given.replaces != file.id:
             removed = await versions.replace(session, user_id, new=file.id, old=given.replaces)
         changed = isinstance(found, str) and given.replaces is None
@@ -62,8 +64,10 @@ async def _admit(
     """Return the file that has these bytes already, or the media type of a new one; refuse what may not come in."""
     if given.conversation_id is not None:
         await conversations.get(session, user_id, given.conversation_id)
+    if given.library_id is not None:
+        await libraries.get(session, user_id, given.library_id, edits=True)
     if given.replaces is not None:
-        await files.get(session, user_id, given.replaces)
+        await files.get_own(session, user_id, given.replaces)
     known = await files.same(session, user_id, given.received.sha256, given.name)
     if known is not None:
         return known
@@ -87,12 +91,12 @@ async def _enter(session: AsyncSession, user_id: UUID, given: Upload, found: Fil
     """Return the file of an upload, and whether it is to be read: a new one, or one that could not be read before."""
     if isinstance(found, str):
         size, sha256 = given.received.size, given.received.sha256
-        in_library = given.conversation_id is None
+        in_library = given.conversation_id is None and given.library_id is None
         row = await files.create(
             session, user_id, name=given.name, mime=found, size=size, sha256=sha256, in_library=in_library
         )
         return row, True
-    if given.conversation_id is None and not found.file.in_library:
+    if given.conversation_id is None and given.library_id is None and not found.file.in_library:
         await files.note(session, found.file.id, in_library=True)
         await session.refresh(found.file)
     failed = found.file.status == "failed"

@@ -2,11 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from uuid import UUID
 
+from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from persistence.events import RunEvent
+from persistence.events import RunEvent, event_line
+from persistence.session import Database
+from persistence.withheld import withhold
 
 KEEP_ALIVE = b": keep-alive\n\n"
 _HEADERS = {
@@ -26,6 +31,30 @@ async def frames(batches: AsyncIterator[Sequence[RunEvent]]) -> AsyncGenerator[b
     """Yield batches of events as bytes; an empty batch becomes a comment that keeps the connection alive."""
     async for events in batches:
         yield b"".join(map(frame, events)) if events else KEEP_ALIVE
+
+
+async def told_again(
+    batches: AsyncIterator[Sequence[RunEvent]], database: Database, user_id: UUID
+) -> AsyncGenerator[Sequence[RunEvent], None]:
+    """Yield batches of events that were told before, as far as the caller may still read the files in them."""
+    async for events in batches:
+        if not any(event.name in _WITH_PASSAGES for event in events):
+            yield events
+            continue
+        async with database.reading() as session:
+            yield [await _shown(session, user_id, event) for event in events]
+
+
+_WITH_PASSAGES = ("sources", "step", "done")
+
+
+async def _shown(session: AsyncSession, user_id: UUID, event: RunEvent) -> RunEvent:
+    if event.name not in _WITH_PASSAGES:
+        return event
+    told = event.data
+    shown = await withhold(session, user_id, told)
+    # Where nothing is withheld, the line goes out as it was.
+    return event if shown is told else replace(event, line=event_line(event.name, shown))
 
 
 class EventStream(Response):

@@ -28,6 +28,7 @@ class Upload:
     name: str
     conversation_id: UUID | None
     replaces: UUID | None
+    library_id: UUID | None = None
 
 
 def clean_name(given: str) -> str:
@@ -139,7 +140,7 @@ def _checked(form: _Form, received: Received) -> Upload:
         raise _missing()
     if not form.file_ended:
         raise BadRequest("The upload broke off.")
-    given = {name: _uuid(form, name) for name in ("conversation_id", "replaces")}
+    given = {name: _uuid(form, name) for name in ("conversation_id", "replaces", "library_id")}
     return Upload(received, clean_name(form.file_name), **given)
 
 

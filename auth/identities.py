@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from auth.users import NO_PASSWORD
 from llama_service.errors import AccountExists, NotFound, SignInDenied, SignInFailed
 from llama_service.settings import OidcProvider
+from persistence import groups
 from persistence.tables import Identity, User
 
 log = structlog.get_logger(__name__)
@@ -57,6 +58,7 @@ async def account_of(session: AsyncSession, name: str, provider: OidcProvider, c
         user.is_superuser = is_admin
         log.warning("administrator_by_role", provider=name, user_id=str(user.id), is_superuser=is_admin)
     await session.flush()
+    await groups.follow_provider(session, user.id, name, roles)
     return user
 
 

@@ -22,7 +22,7 @@ from graphs.state import ChatState, SourceReference, ToolStep
 from graphs.toolbox import AT_ONCE, CALL_SECONDS, MAX_CALLS, Toolbox, result_chars
 from graphs.tools.spec import ToolContext, ToolSpec
 from llama_service.errors import AppError
-from persistence.search import Found
+from persistence.search import Found, ScopeFile
 from persistence.session import DATABASE_AWAY
 
 log = structlog.get_logger(__name__)
@@ -57,6 +57,8 @@ def new_steps(calls: Sequence[ToolCall], toolbox: Toolbox) -> list[ToolStep]:
                 status="pending",
                 content="",
                 sources=[],
+                file_ids=[],
+                shared=False,
                 ms=None,
             )
         )
@@ -77,7 +79,10 @@ class RoundOfCalls:
     """Runs the calls of a state's last round. `steps` and `sources` are the round's and the turn's, as they stand."""
 
     def __init__(self, state: ChatState, context: ChatContext, services: TurnServices) -> None:
-        self.steps: list[ToolStep] = [ToolStep(**step) for step in state["rounds"][-1]["steps"]]
+        # A step that an older version kept names no files.
+        self.steps: list[ToolStep] = [
+            ToolStep(**{"file_ids": [], "shared": False, **step}) for step in state["rounds"][-1]["steps"]
+        ]
         self.sources: list[SourceReference] = list(state.get("sources") or [])
         self._services = services
         window = services.models.context_window(services.plan.provider, context.model_name)
@@ -149,10 +154,14 @@ class RoundOfCalls:
     async def _call(self, step: ToolStep, spec: ToolSpec) -> None:
         async with self._slots:
             began = time.perf_counter()
-            status, content, found = await self._outcome(step, spec)
+            status, content, artifact = await self._outcome(step, spec)
+            read = [item for item in artifact if isinstance(item, ScopeFile)]
+            step["file_ids"], step["shared"] = [str(file.id) for file in read], any(file.shared for file in read)
+            found = [item for item in artifact if isinstance(item, Found)]
             await self._finish(step, status, content, found, round((time.perf_counter() - began) * 1000))
 
-    async def _outcome(self, step: ToolStep, spec: ToolSpec) -> tuple[str, str, list[Found]]:
+    async def _outcome(self, step: ToolStep, spec: ToolSpec) -> tuple[str, str, Sequence[Any]]:
+        """Call a tool; return how that ended, what it told, and the passages or files that it took this from."""
         call = {"type": "tool_call", "id": step["id"], "name": step["name"], "args": step["arguments"]}
         try:
             async with asyncio.timeout(CALL_SECONDS):
@@ -173,8 +182,8 @@ class RoundOfCalls:
             log.warning("tool_failed", tool=spec.name, error=type(error).__name__)
             return "failed", "The tool failed.", []
         assert isinstance(message, ToolMessage)  # noqa: S101  (what a call of this type returns)
-        found = message.artifact if isinstance(message.artifact, list) else []
-        return "done", self._fitting(str(message.text)), [item for item in found if isinstance(item, Found)]
+        artifact = message.artifact if isinstance(message.artifact, list) else []
+        return "done", self._fitting(str(message.text)), artifact
 
     def _fitting(self, text: str) -> str:
         text = text.replace("\x00", "")
@@ -184,7 +193,8 @@ class RoundOfCalls:
     async def _finish(self, step: ToolStep, status: str, content: str, found: Sequence[Found], ms: int) -> None:
         """Number what a call brought, write down how it ended, and tell the readers."""
         references = [self._number(passage) for passage in found]
-        result = {"content": content, "sources": references, "ms": ms, "arguments": step["arguments"]}
+        result = {"content": content, "sources": references, "ms": ms}
+        result |= {"arguments": step["arguments"], "file_ids": step["file_ids"], "shared": step["shared"]}
         await self._services.calls.set(step["id"], status, result)
         if found:
             record = self._services.record
@@ -211,6 +221,7 @@ class RoundOfCalls:
         references: list[SourceReference] = result["sources"]
         self.sources += [ref for ref in references if ref["n"] not in numbers]
         step["arguments"] = result["arguments"]
+        step["file_ids"], step["shared"] = result.get("file_ids", []), result.get("shared", False)
         self._set(step, status, result["content"], [ref["n"] for ref in references], result["ms"])
         self._note(step, status)
 
@@ -232,13 +243,11 @@ class RoundOfCalls:
 
     def shown(self) -> list[dict[str, Any]]:
         """Return the steps for the trace, with all that the model read of them."""
-        return [
-            {key: step[key] for key in ("id", "name", "arguments", "status", "content", "sources", "ms")}
-            for step in self.steps
-        ]
+        return [{key: value for key, value in step.items() if key in _IN_TRACE} for step in self.steps]
 
 
 _ASKED = ("name", "title", "arguments")
+_IN_TRACE = ("id", "name", "arguments", "status", "content", "sources", "file_ids", "shared", "ms")
 
 
 def public_step(step: ToolStep, status: str) -> dict[str, Any]:
@@ -253,6 +262,9 @@ def public_step(step: ToolStep, status: str) -> dict[str, Any]:
         "status": status,
         "result_preview": (content if len(content) <= _PREVIEW else content[:_PREVIEW] + "…") or None,
         "sources": step["sources"],
+        "file_ids": step["file_ids"],
+        "shared": step["shared"],
+        "available": True,
         "ms": step["ms"],
     }
 

@@ -1,6 +1,6 @@
 """What a run of the graph is given besides its state: the turn's parameters, and the services that its nodes call."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -45,6 +45,7 @@ class ChatContext:
     tools: tuple[str, ...] = ()
     reasoning_effort: ReasoningEffort | None = None
     file_ids: tuple[str, ...] = ()
+    library_ids: tuple[str, ...] = ()
     request_id: str = "-"
     services: Any = field(default=None, repr=False)
 
@@ -70,6 +71,10 @@ class FileSearch(Files, Pictures, Protocol):
 
     async def load(self, sources: Sequence[SourceReference]) -> list[Found]:
         """Return referenced passages with their texts, those that the caller may still see."""
+        ...
+
+    async def may_read(self, file_ids: Collection[str]) -> bool:
+        """Whether the caller may still read each of these files."""
         ...
 
 

@@ -1,6 +1,6 @@
 """The caller's files, as a run searches and reads them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 from uuid import UUID
@@ -8,6 +8,7 @@ from uuid import UUID
 from graphs.context import ChatContext
 from graphs.pictures import PictureReader
 from graphs.state import SourceReference
+from persistence.access import readable_ids
 from persistence.passages import FilePart, load_passages, read_part
 from persistence.relevance import MessageKind
 from persistence.search import Found, Retrieval, Retriever, Scope, ScopeFile, came_with, list_files
@@ -77,6 +78,14 @@ class CallerFiles:
         reach = self._reach
         return await load_passages(reach.database, reach.scope.user_id, sources) if reach else []
 
+    async def may_read(self, file_ids: Collection[str]) -> bool:
+        """Whether the caller may still read each of these files."""
+        if self._reach is None or not file_ids:
+            return not file_ids
+        wanted = {UUID(file_id) for file_id in file_ids}
+        async with self._reach.database.reading() as session:
+            return await readable_ids(session, self._reach.scope.user_id, wanted) == wanted
+
     async def list_files(self) -> list[ScopeFile]:
         """Return the files, newest first."""
         return await list_files(self._reach.database, self._reach.scope) if self._reach else []
@@ -85,7 +94,7 @@ class CallerFiles:
         """Return passages, best first, of these files (of the scope) or, without any, of all."""
         if self._reach is None:
             return []
-        scope = replace(self._reach.scope, file_ids=file_ids) if file_ids else self._reach.scope
+        scope = replace(self._reach.scope, file_ids=file_ids, library_ids=None) if file_ids else self._reach.scope
         return (await self._reach.retriever.retrieve(scope, query, budget=budget)).sources
 
     async def read(

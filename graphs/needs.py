@@ -39,8 +39,8 @@ def _away(kind: MessageKind | None) -> float:
 
 
 async def _is_about_files(state: ChatState, context: ChatContext, services: TurnServices) -> bool:
-    """Whether the request names files, the question speaks of them, or some were attached with it."""
-    if context.file_ids or mentions_files(question_of(state)):
+    """Whether the request names files or libraries, the question speaks of them, or some were attached with it."""
+    if context.file_ids or context.library_ids or mentions_files(question_of(state)):
         return True
     asked = asked_message(state)
     return asked is not None and await services.files.came_with(asked.id)

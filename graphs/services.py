@@ -54,7 +54,8 @@ def _files(process: _Process, context: ChatContext | None) -> FileSearch:
     if process.retriever is not None and process.database is not None and context is not None and context.user_id:
         conversation = UUID(context.conversation_id) if context.conversation_id else None
         named = [UUID(file_id) for file_id in context.file_ids] or None
-        scope = Scope(UUID(context.user_id), conversation, named, context.search_library)
+        libraries = [UUID(library_id) for library_id in context.library_ids] or None
+        scope = Scope(UUID(context.user_id), conversation, named, context.search_library, libraries)
         reach = Reach(process.retriever, process.database, scope)
     return CallerFiles(reach, _NoTables(), None, patience=0)
 

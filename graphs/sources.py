@@ -44,6 +44,8 @@ def public_source(n: int, source: Found) -> dict[str, Any]:
         "snippet": source.matched[:_SNIPPET],
         "score": source.score,
         "confidence": source.confidence,
+        "shared": source.shared,
+        "available": True,
     }
 
 

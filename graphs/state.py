@@ -63,6 +63,8 @@ class SourceReference(TypedDict):
 class ToolStep(TypedDict):
     """A call of a tool. `content` is what the tool told the model besides the passages numbered in `sources`.
 
+    `file_ids` are the files that `content` itself was read from, `shared` whether one of them is somebody else's.
+
     `problem` is why it can't be made as the model asked for it. `status` is pending until the call has ended.
     """
 
@@ -74,6 +76,8 @@ class ToolStep(TypedDict):
     status: Literal["pending", "done", "failed", "denied"]
     content: str
     sources: list[int]
+    file_ids: list[str]
+    shared: bool
     ms: int | None
 
 
@@ -97,12 +101,14 @@ class PromptParts(TypedDict):
 
 
 class Searched(TypedDict):
-    """What a turn searched: files that it named, its conversation's, the library's too, or nothing; and how many.
+    """What a turn searched: files or libraries that it named, its conversation's, the own library too, or nothing.
+
+    `files` tells how many.
 
     `confidence` tells how likely the sources that were found answer the question.
     """
 
-    scope: Literal["files", "conversation", "library", "none"]
+    scope: Literal["files", "libraries", "conversation", "library", "none"]
     files: int
     confidence: NotRequired[Confidence | None]
 

@@ -10,7 +10,8 @@ from sqlalchemy import delete, select, text, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from llama_service.errors import NotFound
-from persistence import files, owned
+from persistence import owned
+from persistence.access import at_hand, check_libraries, readable
 from persistence.paging import decode_cursor, encode_cursor
 from persistence.tables import Assistant, Conversation, File, Project
 
@@ -63,7 +64,7 @@ async def create(session: AsyncSession, user_id: UUID | None, **values: Any) -> 
     """Begin a conversation; `user_id` is None for an anonymous one.
 
     Where its project or assistant has files, it searches those alone, unless `search_library` is given. Raises NotFound
-    for a project or an assistant that is not there for the user.
+    for a project, an assistant or a library that is not there for the user.
     """
     if user_id is not None:
         await _check_place(session, user_id, values)
@@ -72,7 +73,9 @@ async def create(session: AsyncSession, user_id: UUID | None, **values: Any) -> 
     session.add(row)
     await session.flush()
     if "search_library" not in values and (row.project_id or row.assistant_id):
-        brought = select(File.id).where(File.user_id == user_id, File.id.in_(files.at_hand(row.id)))
+        brought = select(File.id).where(File.id.in_(at_hand(row.id)))
+        if user_id is not None:
+            brought = brought.where(readable(user_id))
         row.search_library = await session.scalar(brought.limit(1)) is None
         await session.flush()
     await session.refresh(row)
@@ -84,12 +87,13 @@ async def _check_place(session: AsyncSession, user_id: UUID, values: Mapping[str
         await owned.get(session, Project, user_id, project_id)
     if (assistant_id := values.get("assistant_id")) is not None:
         await owned.get(session, Assistant, user_id, assistant_id)
+    await check_libraries(session, user_id, values.get("library_ids") or ())
 
 
 async def change(
     session: AsyncSession, user_id: UUID, conversation_id: UUID, values: Mapping[str, Any]
 ) -> Conversation:
-    """Change what the owner may change. Raises NotFound, also for a project or an assistant."""
+    """Change what the owner may change. Raises NotFound, also for what it is to be in or to search."""
     await _check_place(session, user_id, values)
     row = await get(session, user_id, conversation_id, lock=True)
     for key, value in values.items():

@@ -1,19 +1,22 @@
-"""Files and their passages. The owner is in every query; workers, who act for the owner, name the file alone."""
+"""Files and their passages: read by whoever may (`access.readable`), changed by their owner.
+
+Workers, who act for the owner, name the file alone.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import CompoundSelect, delete, exists, func, or_, select, text, union_all, update
+from sqlalchemy import ColumnElement, delete, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import aliased
 
 from llama_service.errors import NotFound
 from persistence import leftovers
+from persistence.access import readable, visible_libraries
 from persistence.paging import decode_cursor, encode_cursor
-from persistence.tables import AssistantFile, Conversation, ConversationFile, File, Passage, Posting, ProjectFile
+from persistence.tables import Conversation, ConversationFile, File, LibraryFile, Passage, Posting, User
 
 VIEWABLE: Final = frozenset({"image/png", "image/jpeg", "image/webp", "image/gif"})
 """Media types of pictures that models are shown and the page draws."""
@@ -21,40 +24,53 @@ VIEWABLE: Final = frozenset({"image/png", "image/jpeg", "image/webp", "image/gif
 
 @dataclass(frozen=True, slots=True)
 class FileView:
-    """A file and the conversations that it is attached to."""
+    """A file as somebody sees it: which of their conversations and libraries it is in, and whose it is."""
 
     file: File
     conversation_ids: list[UUID]
+    library_ids: list[UUID]
+    owner: str
+    is_owner: bool
 
 
-async def _views(session: AsyncSession, rows: Sequence[File]) -> list[FileView]:
-    attached: dict[UUID, list[UUID]] = {row.id: [] for row in rows}
-    query = select(ConversationFile).where(ConversationFile.file_id.in_(list(attached)))
-    for link in (await session.execute(query)).scalars():
-        attached[link.file_id].append(link.conversation_id)
-    return [FileView(row, attached[row.id]) for row in rows]
+async def _views(session: AsyncSession, user_id: UUID, rows: Sequence[File]) -> list[FileView]:
+    ids = [row.id for row in rows]
+    attached: dict[UUID, list[UUID]] = {id_: [] for id_ in ids}
+    links = (
+        select(ConversationFile.file_id, Conversation.id)
+        .join(Conversation, Conversation.id == ConversationFile.conversation_id)
+        .where(ConversationFile.file_id.in_(ids), Conversation.user_id == user_id)
+    )
+    for file_id, conversation_id in await session.execute(links):
+        attached[file_id].append(conversation_id)
+    shelved: dict[UUID, list[UUID]] = {id_: [] for id_ in ids}
+    shelves = select(LibraryFile.file_id, LibraryFile.library_id).where(
+        LibraryFile.file_id.in_(ids), LibraryFile.library_id.in_(visible_libraries(user_id))
+    )
+    for file_id, library_id in await session.execute(shelves):
+        shelved[file_id].append(library_id)
+    names = select(User.id, User.username).where(User.id.in_({row.user_id for row in rows}))
+    owners: dict[UUID, str] = {row.id: row.username for row in await session.execute(names)}
+    return [
+        FileView(row, attached[row.id], shelved[row.id], owners[row.user_id], row.user_id == user_id) for row in rows
+    ]
 
 
 async def get(session: AsyncSession, user_id: UUID, file_id: UUID) -> FileView:
-    """Return a file of the user. Raises NotFound."""
-    query = select(File).where(File.id == file_id, File.user_id == user_id)
+    """Return a file that the user may read. Raises NotFound."""
+    query = select(File).where(File.id == file_id, readable(user_id))
     row = (await session.execute(query)).scalar_one_or_none()
     if row is None:
         raise NotFound
-    return (await _views(session, [row]))[0]
+    return (await _views(session, user_id, [row]))[0]
 
 
-async def all_owned(session: AsyncSession, user_id: UUID, file_ids: Sequence[UUID]) -> bool:
-    """Whether every one of these files is the user's."""
-    wanted = set(file_ids)
-    query = select(func.count()).where(File.id.in_(wanted), File.user_id == user_id)
-    return await session.scalar(query) == len(wanted)
-
-
-async def still_there(session: AsyncSession, user_id: UUID, file_ids: Sequence[str]) -> list[UUID]:
-    """Return those of these files that the user still has."""
-    query = select(File.id).where(File.id.in_([UUID(file_id) for file_id in file_ids]), File.user_id == user_id)
-    return list((await session.execute(query)).scalars())
+async def get_own(session: AsyncSession, user_id: UUID, file_id: UUID) -> FileView:
+    """Return a file of the user's own, which they may change. Raises NotFound."""
+    found = await get(session, user_id, file_id)
+    if not found.is_owner:
+        raise NotFound
+    return found
 
 
 async def list_page(
@@ -64,16 +80,24 @@ async def list_page(
     limit: int,
     cursor: str | None,
     conversation_id: UUID | None,
+    library_id: UUID | None = None,
     status: str | None,
     unasked: bool = False,
 ) -> tuple[list[FileView], str | None]:
-    """Return the user's files, newest first, and the cursor of the next page.
+    """Return the user's own files, or those of a conversation or a library, newest first; the cursor of the next page.
 
     With `unasked`, only those of the conversation that no question has been asked with.
     """
-    query = select(File).where(File.user_id == user_id)
+    query = select(File)
+    if library_id is not None:
+        seen = LibraryFile.library_id.in_(visible_libraries(user_id))
+        query = query.join(LibraryFile).where(LibraryFile.library_id == library_id, seen)
+    elif conversation_id is None:
+        query = query.where(File.user_id == user_id)
     if conversation_id is not None:
-        query = query.join(ConversationFile).where(ConversationFile.conversation_id == conversation_id)
+        query = query.join(ConversationFile).where(
+            ConversationFile.conversation_id == conversation_id, readable(user_id)
+        )
         if unasked:
             query = query.where(ConversationFile.message_id.is_(None))
     if status is not None:
@@ -82,7 +106,7 @@ async def list_page(
         query = query.where(File.id < decode_cursor(cursor, (UUID,))[0])
     rows = list((await session.execute(query.order_by(File.id.desc()).limit(limit + 1))).scalars())
     following = encode_cursor(rows[limit - 1].id) if len(rows) > limit else None
-    return await _views(session, rows[:limit]), following
+    return await _views(session, user_id, rows[:limit]), following
 
 
 async def same(session: AsyncSession, user_id: UUID, sha256: str, name: str) -> FileView | None:
@@ -94,7 +118,7 @@ async def same(session: AsyncSession, user_id: UUID, sha256: str, name: str) -> 
         .limit(1)
     )
     row = (await session.execute(query)).scalar_one_or_none()
-    return (await _views(session, [row]))[0] if row is not None else None
+    return (await _views(session, user_id, [row]))[0] if row is not None else None
 
 
 async def usage(session: AsyncSession, user_id: UUID, *, without: UUID | None = None) -> tuple[int, int]:
@@ -118,46 +142,59 @@ async def create(
 
 
 async def attach(session: AsyncSession, user_id: UUID, file_id: UUID, conversation_id: UUID) -> None:
-    """Put a file of the user at hand in a conversation of the user. Raises NotFound where either is not theirs."""
-    owned = await session.scalar(
-        select(
-            exists().where(File.id == file_id, File.user_id == user_id)
-            & exists().where(Conversation.id == conversation_id, Conversation.user_id == user_id)
-        )
-    )
-    if not owned:
-        raise NotFound
+    """Put a file that the user may read at hand in a conversation of theirs. Raises NotFound."""
+    await get(session, user_id, file_id)
+    await _check_conversation(session, user_id, conversation_id)
     await session.execute(
         upsert(ConversationFile).values(conversation_id=conversation_id, file_id=file_id).on_conflict_do_nothing()
     )
 
 
-async def detach(session: AsyncSession, user_id: UUID, file_id: UUID, conversation_id: UUID) -> None:
-    """Take a file out of a conversation. Out of the last one, it goes to the library. Raises NotFound."""
+async def detach(session: AsyncSession, user_id: UUID, file_id: UUID, conversation_id: UUID) -> FileView:
+    """Take a file out of a conversation of the user's; return it.
+
+    Out of the last one, an own file goes to the library. Raises NotFound.
+    """
     await get(session, user_id, file_id)
+    await _check_conversation(session, user_id, conversation_id)
     await session.execute(
         delete(ConversationFile).where(
             ConversationFile.file_id == file_id, ConversationFile.conversation_id == conversation_id
         )
     )
-    elsewhere = select(ConversationFile.file_id).where(ConversationFile.file_id == File.id).exists()
-    await session.execute(update(File).where(File.id == file_id, ~elsewhere).values(in_library=True))
+    await keep_homeless(session, [file_id])
+    return await get(session, user_id, file_id)
 
 
-def at_hand(conversation_id: UUID) -> CompoundSelect[Any]:
-    """Return the files of a conversation: its own, its project's and its assistant's."""
-    of_project = (
-        select(ProjectFile.file_id)
-        .join(Conversation, Conversation.project_id == ProjectFile.project_id)
-        .where(Conversation.id == conversation_id)
+async def _check_conversation(session: AsyncSession, user_id: UUID, conversation_id: UUID) -> None:
+    own = select(Conversation.id).where(Conversation.id == conversation_id, Conversation.user_id == user_id)
+    if await session.scalar(own) is None:
+        raise NotFound
+
+
+async def keep_homeless(session: AsyncSession, file_ids: Sequence[UUID]) -> None:
+    """Put those of these files that no conversation of their owner's and no library holds into their own library."""
+    left = update(File).where(File.id.in_(file_ids), ~_in_conversation(), ~_in_shared_library())
+    await session.execute(left.values(in_library=True))
+
+
+def _in_conversation(*but_not: UUID) -> ColumnElement[bool]:
+    """Return whether a file is in a conversation of its owner; in another's it does not outlive its library."""
+    return (
+        select(ConversationFile.file_id)
+        .join(Conversation, Conversation.id == ConversationFile.conversation_id)
+        .where(
+            ConversationFile.file_id == File.id,
+            Conversation.user_id == File.user_id,
+            Conversation.id.not_in(but_not),
+        )
+        .correlate(File)
+        .exists()
     )
-    of_assistant = (
-        select(AssistantFile.file_id)
-        .join(Conversation, Conversation.assistant_id == AssistantFile.assistant_id)
-        .where(Conversation.id == conversation_id)
-    )
-    attached = select(ConversationFile.file_id).where(ConversationFile.conversation_id == conversation_id)
-    return union_all(attached, of_project, of_assistant)
+
+
+def _in_shared_library() -> ColumnElement[bool]:
+    return select(LibraryFile.file_id).where(LibraryFile.file_id == File.id).correlate(File).exists()
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,30 +220,21 @@ async def remove(session: AsyncSession, user_id: UUID, file_ids: Sequence[UUID])
 
 
 async def only_in(session: AsyncSession, user_id: UUID, conversation_id: UUID) -> list[UUID]:
-    """Return the files that belong to this conversation alone: not to the library, nor to another one."""
-    elsewhere = aliased(ConversationFile)
-    other = (
-        select(elsewhere.file_id)
-        .where(elsewhere.file_id == File.id, elsewhere.conversation_id != conversation_id)
-        .correlate(File)
-        .exists()
-    )
-    query = (
-        select(File.id)
-        .join(ConversationFile)
-        .where(
-            File.user_id == user_id,
-            ConversationFile.conversation_id == conversation_id,
-            File.in_library.is_(False),
-            ~other,
-        )
+    """Return the files that belong to this conversation alone: not to a library, nor to another one."""
+    here = select(ConversationFile.file_id).where(ConversationFile.conversation_id == conversation_id)
+    query = select(File.id).where(
+        File.id.in_(here),
+        File.user_id == user_id,
+        File.in_library.is_(False),
+        ~_in_conversation(conversation_id),
+        ~_in_shared_library(),
     )
     return list((await session.execute(query)).scalars())
 
 
 async def text_of(session: AsyncSession, user_id: UUID, file_id: UUID) -> tuple[str, list[dict[str, Any]]]:
     """Return the extracted text and its marks (pages, headings). Raises NotFound also where nothing is extracted."""
-    query = select(File.text, File.blocks).where(File.id == file_id, File.user_id == user_id)
+    query = select(File.text, File.blocks).where(File.id == file_id, readable(user_id))
     row = (await session.execute(query)).one_or_none()
     if row is None or row.text is None:
         raise NotFound
@@ -372,8 +400,8 @@ async def other_models(session: AsyncSession, model: str) -> int:
 
 
 async def texts_of(session: AsyncSession, user_id: UUID, file_ids: Sequence[UUID]) -> dict[UUID, str | None] | None:
-    """Return the texts of those of these files that are the user's; None while one of them is still being read."""
-    query = select(File.id, File.text, File.status).where(File.id.in_(file_ids), File.user_id == user_id)
+    """Return the texts of those of these files that the user may read; None while one of them is still being read."""
+    query = select(File.id, File.text, File.status).where(File.id.in_(file_ids), readable(user_id))
     rows = (await session.execute(query)).all()
     if any(row.status in ("pending", "processing") for row in rows):
         return None
@@ -381,6 +409,6 @@ async def texts_of(session: AsyncSession, user_id: UUID, file_ids: Sequence[UUID
 
 
 async def of_ids(session: AsyncSession, user_id: UUID, file_ids: Sequence[UUID]) -> Sequence[File]:
-    """Return those of these files that are the user's."""
-    query = select(File).where(File.id.in_(file_ids), File.user_id == user_id)
+    """Return those of these files that the user may read."""
+    query = select(File).where(File.id.in_(file_ids), readable(user_id))
     return (await session.execute(query)).scalars().all()

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import Text, Uuid, case, column, false, func, or_, select, text, tuple_, update
@@ -14,6 +14,7 @@ from sqlalchemy.orm import aliased, defer
 from llama_service.errors import NotFound
 from persistence.paging import decode_cursor, encode_cursor
 from persistence.tables import Conversation, ConversationFile, File, Message, Run, User
+from persistence.withheld import withhold
 
 # Only keys travel up the tree; the wide rows are joined once, at the end.
 _BRANCH_IDS = text(
@@ -99,13 +100,20 @@ async def _attachments(session: AsyncSession, conversation_id: UUID) -> dict[UUI
     return found
 
 
+async def _as_shown(session: AsyncSession, conversation: Conversation, rows: Sequence[Message]) -> None:
+    """Complete what is being written, and withhold what its owner may not read any more; nothing of it is saved."""
+    session.expunge_all()
+    await _fill_streaming(session, rows)
+    records = [[row.sources, row.steps] for row in rows]
+    for row, (sources, steps) in zip(rows, await withhold(session, conversation.user_id, records), strict=True):
+        row.sources, row.steps = sources, steps
+
+
 async def _fill_streaming(session: AsyncSession, rows: Sequence[Message]) -> None:
-    """Give messages that are being written the text that is known so far; nothing of it is saved."""
+    """Give messages that are being written, which belong to no session, the text that is known so far."""
     running = {row.run_id: row for row in rows if row.status == "streaming" and row.run_id is not None}
     if not running:
         return
-    for row in running.values():
-        session.expunge(row)
     for run_id, content, reasoning, steps in await session.execute(_PARTIAL, {"runs": list(running)}):
         row = running[run_id]
         row.content += content
@@ -133,7 +141,7 @@ async def branch(
     rows = {row.id: row for row in (await session.execute(query)).scalars()}
     ordered = [rows[id_] for id_ in reversed(ids)]
     children = await siblings(session, conversation.id, ordered)
-    await _fill_streaming(session, ordered)
+    await _as_shown(session, conversation, ordered)
     attached = await _attachments(session, conversation.id)
     items = []
     for row in ordered:
@@ -157,16 +165,16 @@ async def get(session: AsyncSession, user_id: UUID, message_id: UUID) -> Message
     return found
 
 
-async def list_all(session: AsyncSession, conversation_id: UUID) -> list[Message]:
-    """Return the whole tree of a conversation that is the caller's, parents before children."""
+async def list_all(session: AsyncSession, conversation: Conversation) -> list[Message]:
+    """Return the whole tree of a conversation, as its owner may see it, parents before children."""
     query = (
         select(Message)
         .options(defer(Message.tsv))
-        .where(Message.conversation_id == conversation_id)
+        .where(Message.conversation_id == conversation.id)
         .order_by(Message.created_at, Message.id)
     )
     rows = list((await session.execute(query)).scalars())
-    await _fill_streaming(session, rows)
+    await _as_shown(session, conversation, rows)
     return rows
 
 
@@ -273,7 +281,9 @@ async def whole_prompt(
     whole: list[dict[str, Any]] = []
     for part in prompt:
         if part["role"] != "history":
-            whole.append(part)
+            pieces = part["content"]  # of an older version: one text
+            content = pieces if isinstance(pieces, str) else "".join(map(_piece, pieces))
+            whole.append({"role": part["role"], "content": content})
             continue
         places = {"leaf": UUID(part["last_id"]), "conversation": conversation_id, "limit": part["count"] + _EMPTY}
         ids = [row.id for row in await session.execute(_BRANCH_IDS, places)]
@@ -284,5 +294,10 @@ async def whole_prompt(
     return whole
 
 
+def _piece(piece: dict[str, Any]) -> str:
+    return str(piece["text"] if piece.get("available", True) else WITHHELD)
+
+
+WITHHELD: Final = "(You can't read this file any more.)"
 # Messages without text (an answer that failed) stand in the branch and not in the prompt.
 _EMPTY = 50

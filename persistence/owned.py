@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from llama_service.errors import Conflict, NotFound
-from persistence import files
+from persistence.access import check_files, check_libraries, readable
 from persistence.paging import decode_cursor, encode_cursor
 from persistence.tables import Assistant, AssistantFile, File, Project, ProjectFile, SavedPrompt, User
 
@@ -30,7 +30,7 @@ Row = TypeVar("Row", Assistant, SavedPrompt, Project)
 
 @dataclass(frozen=True, slots=True)
 class Owned(Generic[Row]):
-    """A row with its owner's name, and those of its files that the caller has."""
+    """A row with its owner's name, and those of its files that the caller may read."""
 
     row: Row
     owner: str
@@ -65,9 +65,13 @@ async def list_page(
 
 
 async def create(session: AsyncSession, kind: type[Row], user_id: UUID, values: Mapping[str, Any]) -> Owned[Row]:
-    """Save something new. Raises NotFound for files that are not the user's, Conflict where there are very many."""
+    """Save something new.
+
+    Raises NotFound for files and libraries that the user may not see, Conflict where there are very many.
+    """
     given = dict(values)
     file_ids = given.pop("file_ids", [])
+    await check_libraries(session, user_id, given.get("library_ids") or ())
     count = await session.scalar(select(func.count()).where(kind.user_id == user_id))
     if int(count or 0) >= MOST:
         raise Conflict(f"You have {MOST} of these; delete one that you don't need.")
@@ -81,7 +85,8 @@ async def create(session: AsyncSession, kind: type[Row], user_id: UUID, values: 
 async def change(
     session: AsyncSession, kind: type[Row], user_id: UUID, row_id: UUID, values: Mapping[str, Any]
 ) -> Owned[Row]:
-    """Change what is in `values`. Raises NotFound where it, or a file, is not the user's."""
+    """Change what is in `values`. Raises NotFound where it is not the user's, or names what they may not see."""
+    await check_libraries(session, user_id, values.get("library_ids") or ())
     query = select(kind).where(kind.id == row_id, kind.user_id == user_id).with_for_update()
     row = (await session.execute(query)).scalar_one_or_none()
     if row is None:
@@ -115,13 +120,13 @@ async def _set_files(
         return
     table, column = links
     wanted = list(dict.fromkeys(file_ids))
-    if wanted and not await files.all_owned(session, user_id, wanted):
-        raise NotFound
+    await check_files(session, user_id, wanted)
     await session.execute(delete(table).where(column == row_id))
     if wanted:
         await session.execute(insert(table), [{column.key: row_id, "file_id": file_id} for file_id in wanted])
         # A file of one conversation would die with it.
-        await session.execute(update(File).where(File.id.in_(wanted)).values(in_library=True))
+        own = update(File).where(File.id.in_(wanted), File.user_id == user_id)
+        await session.execute(own.values(in_library=True))
 
 
 async def _with_files(
@@ -134,7 +139,7 @@ async def _with_files(
         query = (
             select(column, File.id)
             .join(File, File.id == table.file_id)
-            .where(column.in_(list(found)), File.user_id == user_id)
+            .where(column.in_(list(found)), readable(user_id))
             .order_by(File.id)
         )
         for row_id, file_id in await session.execute(query):

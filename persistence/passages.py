@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import func, select
 
+from persistence.access import is_shared, readable
 from persistence.search import Found, Scope, within
 from persistence.session import Database
 from persistence.tables import File, Passage
@@ -17,7 +18,7 @@ _READ_AT_ONCE = 200  # passages
 async def load_passages(database: Database, user_id: UUID, references: Sequence[Mapping[str, Any]]) -> list[Found]:
     """Return the texts behind references (`file_id`, `chunk_id`, `start`, `end`, …), in their order.
 
-    A passage whose file is gone, or is not the user's, is left out.
+    A passage whose file is gone, or that the user may not read any more, is left out.
     """
     found: list[Found] = []
     async with database.reading() as session:
@@ -25,9 +26,9 @@ async def load_passages(database: Database, user_id: UUID, references: Sequence[
             start, end = reference["start"], reference["end"]
             text = func.substr(File.text, start + 1, end - start)
             query = (
-                select(File.name, text.label("text"), Passage.text.label("matched"))
+                select(File.name, text.label("text"), Passage.text.label("matched"), is_shared(user_id))
                 .join(Passage, Passage.file_id == File.id)
-                .where(File.user_id == user_id, File.id == UUID(reference["file_id"]))
+                .where(readable(user_id), File.id == UUID(reference["file_id"]))
                 .where(Passage.id == UUID(reference["chunk_id"]))
             )
             row = (await session.execute(query)).one_or_none()
@@ -50,6 +51,7 @@ def _found(reference: Mapping[str, Any], row: Any) -> Found:
         reference["score"],
         row.matched,
         reference.get("confidence"),
+        shared=row.shared,
     )
 
 
@@ -78,7 +80,7 @@ async def read_part(
     text = func.substr(File.text, Passage.start_char + 1, Passage.end_char - Passage.start_char)
     columns = (Passage.id, Passage.position, Passage.page, Passage.heading, Passage.start_char, Passage.end_char)
     query = (
-        select(File.name, *columns, text.label("text"), Passage.text.label("matched"))
+        select(File.name, *columns, text.label("text"), Passage.text.label("matched"), is_shared(scope.user_id))
         .join(Passage, Passage.file_id == File.id)
         .where(*within(scope), File.id == file_id, Passage.position >= position)
         .order_by(Passage.position)
@@ -96,5 +98,5 @@ async def read_part(
         if found and budget < 0:
             return FilePart(found, row.position)
         place = (row.position, row.page, row.heading, row.start_char, row.end_char)
-        found.append(Found(file_id, row.name, row.id, *place, row.text, 1.0, row.matched))
+        found.append(Found(file_id, row.name, row.id, *place, row.text, 1.0, row.matched, shared=row.shared))
     return FilePart(found, rows[-1].position + 1 if len(rows) == _READ_AT_ONCE else None)

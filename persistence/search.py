@@ -15,8 +15,8 @@ from sqlalchemy.orm import aliased
 
 from llama_service.errors import AppError
 from persistence import lexical, ranking, relevance
+from persistence.access import in_reach, is_shared
 from persistence.exact import WIDEST, ExactVectors, Floats, sought_vector
-from persistence.files import at_hand
 from persistence.ranking import FilePostings, Key, LexicalHits, Ranked, Span
 from persistence.relevance import Confidence, Judgement, MessageKind, Passages
 from persistence.session import Database
@@ -70,7 +70,7 @@ class Found:
 
     `chunk_id`, `position`, `page`, `heading` and `matched` are of the passage that was looked for, `text` is of all.
     `confidence` tells how likely it holds the answer; None where its vectors can't be judged.
-    `pages` are where its passages begin, with their pages.
+    `pages` are where its passages begin, with their pages; `shared` tells whether the file is somebody else's.
     """
 
     file_id: UUID
@@ -86,6 +86,7 @@ class Found:
     matched: str
     confidence: Confidence | None = None
     pages: Sequence[tuple[int, int]] = ()
+    shared: bool = False
 
     def page_at(self, place: int) -> int | None:
         """Return the page of a place in the file's text; that of the match where no more is known."""
@@ -120,21 +121,17 @@ class Retrieval:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a search may see: the files that are named; else those of a conversation and, with `library`, the library.
+    """What a search may see: the files and shared libraries that are named; else what a conversation searches.
 
-    A conversation has its own files, its project's and its assistant's. Where nothing is named, it sees all of the
-    user's.
+    That are its own files, its project's and its assistant's, its libraries and, with `library`, the user's own
+    library. Where nothing is named, it sees all of the user's and their default libraries.
     """
 
     user_id: UUID
     conversation_id: UUID | None = None
     file_ids: Sequence[UUID] | None = None
     library: bool = True
-
-    @property
-    def is_everything(self) -> bool:
-        """Whether all files of the user are searched."""
-        return not self.file_ids and self.conversation_id is None
+    library_ids: Sequence[UUID] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,20 +164,15 @@ async def files_in(session: AsyncSession, scope: Scope) -> Sequence[Any]:
     """Return the scope's files: the columns that a search needs, and whether a newer one is to come (`outdated`)."""
     newer = aliased(File)
     outdated = select(newer.id).where(newer.replaces_id == File.id).exists().label("outdated")
-    columns = (File.id, File.name, File.status, File.searchable, File.passage_lengths)
+    columns = (File.id, File.name, File.status, File.searchable, File.passage_lengths, is_shared(scope.user_id))
     query = select(*columns, File.embedding_model, File.updated_at, outdated).where(*within(scope))
     return (await session.execute(query.order_by(File.id))).all()
 
 
 def within(scope: Scope) -> list[ColumnElement[bool]]:
-    """Return the conditions on files: those of the scope's user, as far as it reaches, that could be read."""
-    conditions = [File.user_id == scope.user_id, File.status != "failed"]
-    if scope.file_ids:
-        conditions.append(File.id.in_(scope.file_ids))
-    elif scope.conversation_id is not None:
-        own = File.id.in_(at_hand(scope.conversation_id))
-        conditions.append(own | File.in_library if scope.library else own)
-    return conditions
+    """Return the conditions on files: those that the scope reaches and its user may read, none that failed."""
+    reach = in_reach(scope.user_id, scope.conversation_id, scope.file_ids, scope.library_ids, own=scope.library)
+    return [File.id.in_(reach), File.status != "failed"]
 
 
 async def came_with(database: Database, scope: Scope, message_id: UUID) -> bool:
@@ -193,17 +185,19 @@ async def came_with(database: Database, scope: Scope, message_id: UUID) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ScopeFile:
-    """A file that a turn may read: its name, media type and the hash of its bytes."""
+    """A file that a turn may read: its name, media type and the hash of its bytes; `shared` if it is another's."""
 
     id: UUID
     name: str
     mime: str
     sha256: str
+    shared: bool
 
 
 async def list_files(database: Database, scope: Scope) -> list[ScopeFile]:
     """Return the files of a scope that are read already, newest first."""
-    query = select(File.id, File.name, File.mime, File.sha256).where(*within(scope), File.searchable)
+    columns = (File.id, File.name, File.mime, File.sha256, is_shared(scope.user_id))
+    query = select(*columns).where(*within(scope), File.searchable)
     async with database.reading() as session:
         return [ScopeFile(*row) for row in await session.execute(query.order_by(File.id.desc()))]
 
@@ -415,11 +409,8 @@ class Retriever:
                 if exact:
                     hits = await self._exact.near(model, sought, files, CANDIDATES)
                 else:
-                    only = None if scope.is_everything else list(places)
                     # What tells languages apart has no share in `sought`, so it counts nothing in the index either.
-                    hits = await self._index.near(
-                        model, sought.tolist(), owner=scope.user_id, file_ids=only, count=CANDIDATES
-                    )
+                    hits = await self._index.near(model, sought.tolist(), file_ids=list(places), count=CANDIDATES)
         except AppError as error:
             return None, error.code
         except TimeoutError:
@@ -480,6 +471,7 @@ class Retriever:
             match.text,
             confidence,
             [(row.start_char, row.page) for row in rows if row.page is not None],
+            file.shared,
         )
 
     @staticmethod

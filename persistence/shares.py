@@ -14,12 +14,15 @@ from llama_service.errors import Conflict, NotFound
 from persistence import conversations, messages
 from persistence.messages import BranchMessage
 from persistence.tables import Share, User
+from persistence.withheld import withhold
 
 Audience: TypeAlias = Literal["signed_in", "anyone"]
 MOST: Final = 50  # of one conversation
 _PAGE = 200
 # What readers see of a source: enough to judge the answer, nothing that leads to the file.
 _OF_SOURCE = ("n", "file_name", "page", "snippet")
+# What tells whether the sharer may still read it; no reader sees that.
+_KEPT_OF_SOURCE = (*_OF_SOURCE, "file_id", "shared", "imported")
 
 
 def _hash(token: str) -> bytes:
@@ -73,7 +76,8 @@ async def create(
 
 def _frozen(item: BranchMessage, with_sources: bool) -> dict[str, Any]:
     row = item.message
-    sources = [{name: source.get(name) for name in _OF_SOURCE} for source in row.sources or []] if with_sources else []
+    shown = row.sources or [] if with_sources else []
+    sources = [{name: source[name] for name in _KEPT_OF_SOURCE if name in source} for source in shown]
     return {
         "role": row.role,
         "content": row.content,
@@ -101,8 +105,10 @@ async def revoke(session: AsyncSession, user_id: UUID, conversation_id: UUID, sh
         raise NotFound
 
 
-async def read(session: AsyncSession, token: str, audiences: Sequence[Audience]) -> tuple[Share, str]:
-    """Return what a link leads to, and its owner's name.
+async def read(
+    session: AsyncSession, token: str, audiences: Sequence[Audience]
+) -> tuple[Share, str, Sequence[dict[str, Any]]]:
+    """Return what a link leads to, its owner's name, and its messages as far as that one may read their sources now.
 
     Raises NotFound for a link that is unknown, revoked, expired, or for others than the reader.
     """
@@ -119,4 +125,5 @@ async def read(session: AsyncSession, token: str, audiences: Sequence[Audience])
     found = (await session.execute(query)).one_or_none()
     if found is None:
         raise NotFound
-    return found[0], found[1]
+    share, owner = found
+    return share, owner, await withhold(session, share.user_id, share.messages)

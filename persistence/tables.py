@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
+    CheckConstraint,
     Computed,
     DateTime,
     Float,
@@ -201,6 +202,8 @@ class Project(Base):
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
     name: Mapped[str] = mapped_column(String(100))
     instructions: Mapped[str | None] = mapped_column(Text)
+    # Libraries that its conversations search, as far as their owner may see them.
+    library_ids: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid), default=list, server_default="{}")
     created_at: Mapped[datetime] = mapped_column(server_default=_NOW)
     updated_at: Mapped[datetime] = mapped_column(server_default=_NOW)
 
@@ -232,6 +235,8 @@ class Assistant(Base):
     model_name: Mapped[str | None] = mapped_column(String(200))
     system_prompt: Mapped[str | None] = mapped_column(Text)
     tools: Mapped[list[str] | None] = mapped_column(ARRAY(String(128)))
+    # Libraries that its conversations search, as far as whoever chats may see them.
+    library_ids: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid), default=list, server_default="{}")
     # Whether everybody who is signed in may chat with it. Its files are searched for whoever may read them.
     shared: Mapped[bool] = mapped_column(default=False, server_default="false")
     created_at: Mapped[datetime] = mapped_column(server_default=_NOW)
@@ -247,6 +252,83 @@ class AssistantFile(Base):
 
     assistant_id: Mapped[UUID] = mapped_column(ForeignKey("assistants.id", ondelete="CASCADE"), primary_key=True)
     file_id: Mapped[UUID] = mapped_column(ForeignKey("files.id", ondelete="CASCADE"), primary_key=True, index=True)
+
+
+class Group(Base):
+    """People of a company: libraries are shared with groups, tools and models allowed to them.
+
+    Where `provider` and `claim` are set, who signs in through that provider is a member as long as the provider names
+    that group in its tokens.
+    """
+
+    __tablename__ = "groups"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    name: Mapped[str] = mapped_column(String(100))
+    provider: Mapped[str | None] = mapped_column(String(40))
+    claim: Mapped[str | None] = mapped_column(String(255))
+    created_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+
+    __table_args__ = (
+        Index("uq_groups_name_lower", sql_text("lower(name)"), unique=True),
+        Index("ix_groups_provider_claim", "provider", "claim"),
+    )
+
+
+class GroupMember(Base):
+    """A member of a group. `role` is member or manager; `via` the sign-in provider that rules it, None for a person."""
+
+    __tablename__ = "group_members"
+
+    group_id: Mapped[UUID] = mapped_column(ForeignKey("groups.id", ondelete="CASCADE"), primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True, index=True)
+    role: Mapped[str] = mapped_column(String(10), default="member", server_default="member")
+    via: Mapped[str | None] = mapped_column(String(40))
+    created_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+
+
+class Library(Base):
+    """Files that several people ask. It belongs to its editors together, and to nobody alone."""
+
+    __tablename__ = "libraries"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    name: Mapped[str] = mapped_column(String(100))
+    description: Mapped[str | None] = mapped_column(String(400))
+    created_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+    updated_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+
+
+class LibraryMember(Base):
+    """A person or a group (one of both) that may read a library (`viewer`) or change it too (`editor`)."""
+
+    __tablename__ = "library_members"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    library_id: Mapped[UUID] = mapped_column(ForeignKey("libraries.id", ondelete="CASCADE"))
+    user_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    group_id: Mapped[UUID | None] = mapped_column(ForeignKey("groups.id", ondelete="CASCADE"))
+    role: Mapped[str] = mapped_column(String(10))
+    # Whether every conversation of these people searches it until they take it out.
+    is_default: Mapped[bool] = mapped_column(default=False, server_default="false")
+    created_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+
+    __table_args__ = (
+        CheckConstraint("num_nonnulls(user_id, group_id) = 1", name="one_member"),
+        Index("uq_library_members_user_id_library_id", "user_id", "library_id", unique=True),
+        Index("uq_library_members_group_id_library_id", "group_id", "library_id", unique=True),
+        Index("ix_library_members_library_id", "library_id"),
+    )
+
+
+class LibraryFile(Base):
+    """A file of a library. It stays its owner's; whoever may see the library may read it."""
+
+    __tablename__ = "library_files"
+
+    library_id: Mapped[UUID] = mapped_column(ForeignKey("libraries.id", ondelete="CASCADE"), primary_key=True)
+    file_id: Mapped[UUID] = mapped_column(ForeignKey("files.id", ondelete="CASCADE"), primary_key=True, index=True)
+    created_at: Mapped[datetime] = mapped_column(server_default=_NOW)
 
 
 class LoginFailure(Base):
@@ -281,6 +363,8 @@ class Conversation(Base):
     pinned: Mapped[bool] = mapped_column(default=False, server_default="false")
     # Whether a question that names no files is also answered from its owner's library.
     search_library: Mapped[bool] = mapped_column(default=True, server_default="true")
+    # The shared libraries that it searches; None for its owner's default ones, its project's and its assistant's.
+    library_ids: Mapped[list[UUID] | None] = mapped_column(ARRAY(Uuid))
     # Names of the tools that are on, None for the operator's choice; those that need no approval here any more.
     tools: Mapped[list[str] | None] = mapped_column(ARRAY(String(128)))
     approved_tools: Mapped[list[str]] = mapped_column(ARRAY(String(128)), default=list, server_default="{}")
@@ -461,6 +545,8 @@ class McpServer(Base):
     enabled: Mapped[bool] = mapped_column(default=True, server_default="true")
     approval: Mapped[str] = mapped_column(String(10), default="per_tool", server_default="per_tool")
     tool_approval: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
+    # The groups whose members may use its tools; None for everybody.
+    allowed_groups: Mapped[list[UUID] | None] = mapped_column(ARRAY(Uuid))
     tools: Mapped[list[dict[str, Any]]] = mapped_column(default=list, server_default="[]")
     error: Mapped[str | None] = mapped_column(Text)
     checked_at: Mapped[datetime | None]

@@ -14,6 +14,7 @@ import asyncpg
 
 from llama_service.errors import BadRequest, Conflict, NotFound
 from llama_service.ids import new_id
+from persistence.access import HAS_LIBRARIES
 from persistence.personal import NOTHING_SAID, Personal, personal_columns
 from persistence.session import Database, RawConnection, Statement
 from persistence.sessions import SEEN_EVERY, SESSION_IS_VALID, Claims
@@ -297,7 +298,8 @@ def _write_statement(conversation: str) -> Statement:
             INSERT INTO run_events (run_id, seq, event, data)
             SELECT CAST(:run AS uuid), 1, 'start', CAST(:start AS text) FROM conversation
         )
-        SELECT EXISTS (SELECT FROM files WHERE files.user_id = CAST(:user AS uuid)) AS has_files,
+        SELECT EXISTS (SELECT FROM files WHERE files.user_id = CAST(:user AS uuid))
+               OR {HAS_LIBRARIES.format(user="CAST(:user AS uuid)")} AS has_files,
                {personal_columns("conversation", "CAST(:user AS uuid)")}
         FROM conversation
         """  # noqa: S608

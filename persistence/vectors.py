@@ -142,13 +142,10 @@ class VectorIndex:
                 given.vectors.pop(id_, None)
 
     async def near(
-        self, model: str, vector: Sequence[float], *, owner: UUID, file_ids: Sequence[UUID] | None, count: int
+        self, model: str, vector: Sequence[float], *, file_ids: Sequence[UUID], count: int
     ) -> list[VectorHit]:
-        """Return the passages nearest to `vector` among the owner's files, or the given ones of them."""
-        where: dict[str, Any] = {"owner": str(owner)}
-        if file_ids is not None:
-            files = {"file_id": {"$in": [str(file_id) for file_id in file_ids]}}
-            where = {"$and": [where, files]}
+        """Return the passages nearest to `vector` among these files, which the caller may read."""
+        where: dict[str, Any] = {"file_id": {"$in": [str(file_id) for file_id in file_ids]}}
         found: list[VectorHit] = await self._run(self._near, model, vector, where, count)
         return found
 

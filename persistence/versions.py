@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from llama_service.errors import NotFound, ValidationFailed
 from persistence import files, owned
 from persistence.files import Removed
-from persistence.tables import ConversationFile, File
+from persistence.tables import ConversationFile, File, LibraryFile
 
 _OFFERED = 10
 
@@ -55,7 +55,7 @@ async def replace(session: AsyncSession, user_id: UUID, *, new: UUID, old: UUID)
 
 async def retire(session: AsyncSession, file_id: UUID) -> Removed | None:
     """Delete what a file replaces, and what that was to replace; it takes their place in conversations, projects,
-    assistants and library.
+    assistants and libraries.
 
     For the transaction that makes the file searchable: searches find either the old or the new one.
     """
@@ -87,7 +87,7 @@ async def retire(session: AsyncSession, file_id: UUID) -> Removed | None:
     )
     columns = ["conversation_id", "file_id", "message_id"]
     await session.execute(upsert(ConversationFile).from_select(columns, links).on_conflict_do_nothing())
-    for table, user in owned.LINKS.values():
+    for table, user in (*owned.LINKS.values(), (LibraryFile, LibraryFile.library_id)):
         used = select(user, cast(file_id, Uuid)).where(table.file_id.in_(ids)).distinct()
         into = upsert(table).from_select([user.key, "file_id"], used)
         await session.execute(into.on_conflict_do_nothing())

@@ -85,6 +85,7 @@ class TurnOptions(Body):
     temperature: float | None = Field(default=None, ge=0, le=2)
     max_tokens: int | None = Field(default=None, ge=1, le=200_000)
     file_ids: list[UUID] | None = Field(default=None, max_length=200)
+    library_ids: list[UUID] | None = Field(default=None, max_length=100)
     image_file_ids: list[UUID] | None = Field(default=None, max_length=8)
     tools: list[ToolName] | None = Field(default=None, max_length=128)
     reasoning_effort: ReasoningEffort | None = None

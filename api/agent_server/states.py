@@ -13,6 +13,7 @@ from graphs.runs.branch import ConversationBranch
 from llama_service.errors import NotFound
 from persistence import runs
 from persistence.tables import Conversation, Run
+from persistence.withheld import withhold
 
 _WRITTEN_WITHIN = 3.0  # seconds; a run's last checkpoint is written beside its end
 _LOOK_EVERY = 0.02
@@ -78,7 +79,7 @@ class ThreadStates:
 
     def __init__(self, state: AppState, conversation: Conversation) -> None:
         self._state = state
-        self._conversation = conversation
+        self.conversation = conversation
         self._config: dict[str, Any] = {"configurable": {"thread_id": str(conversation.id)}}
 
     async def at(self, checkpoint_id: str) -> StateSnapshot:
@@ -89,9 +90,19 @@ class ThreadStates:
             raise NotFound
         return snapshot
 
+    async def shown(self, value: Any) -> Any:
+        """Return a value as the thread's owner may see it now."""
+        async with self._state.database.reading() as session:
+            return await withhold(session, self.conversation.user_id, value)
+
+    async def read(self, snapshot: StateSnapshot) -> dict[str, Any]:
+        """Return a state as the protocol has it."""
+        read: dict[str, Any] = await self.shown(state_read(snapshot))
+        return read
+
     async def newest_of(self, run_id: UUID) -> StateSnapshot | None:
         """Return the newest state of a run, None where it has none."""
-        return await self._state.runs.latest_state(self._conversation.id, run_id)
+        return await self._state.runs.latest_state(self.conversation.id, run_id)
 
     async def ended(self, run_id: UUID) -> StateSnapshot | None:
         """Return the last state of a run that has ended, or that waits, once it is written."""
@@ -117,19 +128,19 @@ class ThreadStates:
 
     async def current(self) -> dict[str, Any]:
         """Return the state at the end of the branch that is shown; of messages alone, where no checkpoint has it."""
-        leaf = self._conversation.leaf_id
+        leaf = self.conversation.leaf_id
         if leaf is None:
             return self._of_messages([])
         async with self._state.database.reading() as session:
             run = await runs.newest_of_message(session, leaf)
         snapshot = await self.newest_of(run.id) if run is not None else None
         if snapshot is not None:
-            return state_read(snapshot)
+            return await self.read(snapshot)
         return self._of_messages(await self.messages(leaf))
 
     async def messages(self, message_id: UUID) -> list[AnyMessage]:
         """Return the newest messages of the branch that ends in a message."""
-        return await ConversationBranch(self._state.database, self._conversation.id).recent(str(message_id))
+        return await ConversationBranch(self._state.database, self.conversation.id).recent(str(message_id))
 
     def _of_messages(self, messages: Sequence[AnyMessage]) -> dict[str, Any]:
         return {
@@ -150,14 +161,15 @@ class ThreadStates:
         config: Any = self._config
         earlier: Any = {"configurable": {**self._config["configurable"], "checkpoint_id": before}} if before else None
         found = self._state.graph.aget_state_history(config, before=earlier, limit=limit)
-        return [state_read(snapshot) async for snapshot in found]
+        read: list[dict[str, Any]] = await self.shown([state_read(snapshot) async for snapshot in found])
+        return read
 
     async def place_of(self, checkpoint_id: str) -> tuple[Run, bool]:
         """Return the run that a checkpoint is of, and whether its answer stands in it. Raises NotFound."""
         snapshot = await self.at(checkpoint_id)
         run_id = (snapshot.metadata or {}).get("run")
         async with self._state.database.reading() as session:
-            run = await runs.of_conversation(session, self._conversation.id, UUID(str(run_id))) if run_id else None
+            run = await runs.of_conversation(session, self.conversation.id, UUID(str(run_id))) if run_id else None
         if run is None:
             raise NotFound
         return run, snapshot.values.get("answer") is not None

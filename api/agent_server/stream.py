@@ -15,6 +15,7 @@ from persistence.events import REASONING, TEXT, RunEvent
 from persistence.tables import Run
 
 Part = tuple[str, Any]
+_OF_STATE = ("values", "updates", "custom")
 
 
 def _frame(name: str, data: Any, seq: int | None) -> bytes:
@@ -54,10 +55,16 @@ class AgentStream:
                     continue
                 parts = await self._parts(event)
                 self._note(event)
-                for at, (name, data) in enumerate(parts, 1):
+                for at, (name, data) in enumerate(await self._shown(parts), 1):
                     yield _frame(name, data, event.seq if at == len(parts) else None)
                 if event.name == "action" and await self._waits():
                     return
+
+    async def _shown(self, parts: list[Part]) -> list[Part]:
+        """Withhold what the caller may not read any more; what is being written now was allowed a moment ago."""
+        if not any(name in _OF_STATE and isinstance(data, dict) for name, data in parts):
+            return parts
+        return [(name, await self._states.shown(data) if name in _OF_STATE else data) for name, data in parts]
 
     def _note(self, event: RunEvent) -> None:
         if event.name == TEXT:
@@ -133,4 +140,7 @@ class AgentStream:
         values = plain(dict(snapshot.values)) if snapshot is not None else {}
         if snapshot is not None and snapshot.interrupts:
             values["__interrupt__"] = interrupts_of(snapshot)
-        return {"__error__": {"error": error["code"], "message": error["message"]}} if error else values
+        if error:
+            return {"__error__": {"error": error["code"], "message": error["message"]}}
+        shown: dict[str, Any] = await self._states.shown(values)
+        return shown

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from langgraph.errors import InvalidUpdateError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.agent_server.assistants import ASSISTANT_ID, GRAPH
 from api.agent_server.schemas import HistoryRequest, StateAt, StateUpdate, ThreadCreate, ThreadPatch, ThreadSearch
-from api.agent_server.states import ThreadStates, state_read
+from api.agent_server.states import ThreadStates
 from api.cleanup import forget_conversation
 from api.deps import CurrentUser, Session, State
 from graphs.chat import Graph
@@ -92,12 +92,25 @@ async def count_threads(body: ThreadSearch, user: CurrentUser, session: Session)
     return len(await search_threads(body.model_copy(update={"limit": 10**9, "offset": 0}), user, session))
 
 
+async def get_states(thread_id: UUID, user: CurrentUser, state: State) -> ThreadStates:
+    """Return the states of a thread of the caller's. Raises NotFound.
+
+    They have ways of their own to the database: the route holds none while it reads them, or a few of its like would
+    wait for each other.
+    """
+    async with state.database.reading() as session:
+        return ThreadStates(state, await conversations.get(session, user.id, thread_id))
+
+
+States = Annotated[ThreadStates, Depends(get_states)]
+
+
 @router.get("/{thread_id}")
-async def get_thread(thread_id: UUID, user: CurrentUser, session: Session, state: State) -> dict[str, Any]:
+async def get_thread(thread_id: UUID, states: States, state: State) -> dict[str, Any]:
     """Return a thread with its values."""
-    row = await conversations.get(session, user.id, thread_id)
-    thread = (await threads_read(session, [row]))[0]
-    current = await ThreadStates(state, row).current()
+    async with state.database.reading() as session:
+        thread = (await threads_read(session, [states.conversation]))[0]
+    current = await states.current()
     interrupts = {task["id"]: task["interrupts"] for task in current["tasks"] if task["interrupts"]}
     return thread | {"values": current["values"], "interrupts": interrupts}
 
@@ -118,41 +131,31 @@ async def delete_thread(thread_id: UUID, user: CurrentUser, state: State) -> Non
 
 
 @router.get("/{thread_id}/state")
-async def get_state(thread_id: UUID, user: CurrentUser, session: Session, state: State) -> dict[str, Any]:
+async def get_state(thread_id: UUID, states: States) -> dict[str, Any]:
     """Return the state at the end of the branch that is shown."""
-    return await ThreadStates(state, await conversations.get(session, user.id, thread_id)).current()
+    return await states.current()
 
 
 @router.post("/{thread_id}/state/checkpoint")
-async def get_state_at(
-    thread_id: UUID, body: StateAt, user: CurrentUser, session: Session, state: State
-) -> dict[str, Any]:
+async def get_state_at(thread_id: UUID, body: StateAt, states: States) -> dict[str, Any]:
     """Return the state of a checkpoint."""
-    states = ThreadStates(state, await conversations.get(session, user.id, thread_id))
     named = body.checkpoint.checkpoint_id
-    return state_read(await states.at(str(named))) if named else await states.current()
+    return await states.read(await states.at(str(named))) if named else await states.current()
 
 
 @router.get("/{thread_id}/state/{checkpoint_id}")
-async def get_state_of(
-    thread_id: UUID, checkpoint_id: UUID, user: CurrentUser, session: Session, state: State
-) -> dict[str, Any]:
+async def get_state_of(thread_id: UUID, checkpoint_id: UUID, states: States) -> dict[str, Any]:
     """Return the state of a checkpoint."""
-    states = ThreadStates(state, await conversations.get(session, user.id, thread_id))
-    return state_read(await states.at(str(checkpoint_id)))
+    return await states.read(await states.at(str(checkpoint_id)))
 
 
 @router.post("/{thread_id}/state")
-async def update_state(
-    thread_id: UUID, body: StateUpdate, user: CurrentUser, session: Session, state: State
-) -> dict[str, Any]:
+async def update_state(thread_id: UUID, body: StateUpdate, states: States, state: State) -> dict[str, Any]:
     """Put values over the state after an answer; the question below it runs from there.
 
     Messages are the conversation's, which a run writes: they are refused here.
     """
     _check_values(state.graph, body.values or {})
-    row = await conversations.get(session, user.id, thread_id)
-    states = ThreadStates(state, row)
     named = (body.checkpoint and body.checkpoint.checkpoint_id) or body.checkpoint_id
     base = str(named) if named else (await states.current())["checkpoint_id"]
     if base is None:
@@ -161,7 +164,7 @@ async def update_state(
     if not answered or run.status in runs.OPEN:
         raise Conflict("Only the state after an answer can be changed.")
     config: Any = {
-        "configurable": {"thread_id": str(row.id), "checkpoint_id": base},
+        "configurable": {"thread_id": str(thread_id), "checkpoint_id": base},
         "metadata": {"run": str(run.id)},
     }
     try:
@@ -169,7 +172,8 @@ async def update_state(
     except InvalidUpdateError:
         raise _refused("as_node", "The graph has no such node.") from None
     checkpoint = made["configurable"]
-    await messages.set_checkpoint(session, run.message_id, checkpoint["checkpoint_id"])
+    async with state.database.transaction() as session:
+        await messages.set_checkpoint(session, run.message_id, checkpoint["checkpoint_id"])
     return {"checkpoint": checkpoint, "configurable": checkpoint, "checkpoint_id": checkpoint["checkpoint_id"]}
 
 
@@ -187,11 +191,8 @@ def _refused(field: str, reason: str) -> ValidationFailed:
 
 
 @router.post("/{thread_id}/history")
-async def post_history(
-    thread_id: UUID, body: HistoryRequest, user: CurrentUser, session: Session, state: State
-) -> list[dict[str, Any]]:
+async def post_history(thread_id: UUID, body: HistoryRequest, states: States) -> list[dict[str, Any]]:
     """List the states of a thread, newest first."""
-    states = ThreadStates(state, await conversations.get(session, user.id, thread_id))
     before = body.before
     if isinstance(before, dict):
         before = before.get("checkpoint_id") or before.get("configurable", {}).get("checkpoint_id")
@@ -201,11 +202,9 @@ async def post_history(
 @router.get("/{thread_id}/history")
 async def get_history(
     thread_id: UUID,
-    user: CurrentUser,
-    session: Session,
-    state: State,
+    states: States,
     limit: Annotated[int, Query(ge=1, le=1000)] = 10,
     before: str | None = None,
 ) -> list[dict[str, Any]]:
     """List the states of a thread, newest first."""
-    return await post_history(thread_id, HistoryRequest(limit=limit, before=before), user, session, state)
+    return await post_history(thread_id, HistoryRequest(limit=limit, before=before), states)

@@ -46,6 +46,7 @@ async def start(
         temperature=body.temperature,
         max_tokens=body.max_completion_tokens or body.max_tokens,
         file_ids=body.file_ids,
+        library_ids=body.library_ids,
         tools=(),
         reasoning_effort=body.reasoning_effort,
         history=() if conversation_id else history,

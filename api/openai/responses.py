@@ -95,6 +95,7 @@ class ResponseRequest(BaseModel):
     store: bool | None = None
     metadata: Metadata | None = None
     file_ids: list[UUID] | None = Field(default=None, max_length=200)
+    library_ids: list[UUID] | None = Field(default=None, max_length=100)
     use_rag: bool | None = None
     _chat: ChatCompletionRequest = PrivateAttr()
 
@@ -124,6 +125,7 @@ class ResponseRequest(BaseModel):
             store=self.store,
             metadata=self.metadata,
             file_ids=self.file_ids,
+            library_ids=self.library_ids,
             use_rag=self.use_rag,
         )
 

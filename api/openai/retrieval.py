@@ -7,6 +7,7 @@ from uuid import UUID
 
 from langchain_core.messages import BaseMessage, HumanMessage
 
+from api.openai.schemas import ChatCompletionRequest
 from api.state import AppState
 from chains import prompts
 from chains.condense import needs_context, with_context
@@ -14,8 +15,7 @@ from chains.types import StreamEnd, StreamItem
 from graphs.citations import CitationFilter
 from graphs.needs import fits_message
 from graphs.sources import public_source, source_text, with_citations
-from llama_service.errors import NotFound
-from persistence import files
+from persistence.access import check_files, check_libraries
 from persistence.search import Found, Scope
 
 
@@ -67,27 +67,27 @@ def _citation(source: dict[str, Any]) -> dict[str, Any]:
 
 
 async def grounded(
-    messages: Sequence[BaseMessage], file_ids: Sequence[UUID] | None, user_id: UUID, state: AppState
+    messages: Sequence[BaseMessage], body: ChatCompletionRequest, user_id: UUID, state: AppState
 ) -> tuple[list[BaseMessage], Grounding]:
-    """Return the messages, the last question with the passages for it, from these files or all of the user's.
+    """Return the messages, the last question with the passages for it, from what the request names or all of one's own.
 
-    Raises NotFound for a file that is not the user's.
+    Raises NotFound for a file or a library that the user may not see.
     """
-    if file_ids:
+    if body.names_files:
         async with state.database.reading() as session:
-            if not await files.all_owned(session, user_id, list(file_ids)):
-                raise NotFound
+            await check_files(session, user_id, body.file_ids or ())
+            await check_libraries(session, user_id, body.library_ids or ())
     at = max(number for number, message in enumerate(messages) if isinstance(message, HumanMessage))
     question, before = str(messages[at].text), list(messages[:at])
     query = with_context(question, before) if needs_context(question, before) else question
     settings = state.settings
     found = await state.retriever.retrieve(
-        Scope(user_id, None, file_ids),
+        Scope(user_id, None, body.file_ids, library_ids=body.library_ids),
         query,
         budget=settings.retrieval_budget_chars,
         wait=settings.retrieval_wait_seconds,
     )
-    sources = found.sources if file_ids or fits_message(found, question) else []
+    sources = found.sources if body.names_files or fits_message(found, question) else []
     text = prompts.question_with_sources(
         question,
         [source_text(n, source) for n, source in enumerate(sources, 1)],

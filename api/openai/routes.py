@@ -104,7 +104,7 @@ async def answer_to(body: ChatCompletionRequest, asker: Awaitable[UUID], request
             raise ModelCannot("This model can't look at pictures; choose another one.")
     grounding: Grounding | None = None
     if body.wants_sources and any(message.role == "user" for message in body.messages):
-        messages, grounding = await grounded(messages, body.file_ids, user_id, state)
+        messages, grounding = await grounded(messages, body, user_id, state)
     items = state.registry.stream(
         messages,
         source=source,

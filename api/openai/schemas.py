@@ -178,8 +178,9 @@ class ChatCompletionRequest(BaseModel):
     tools: list[Tool] | None = Field(default=None, max_length=128)
     tool_choice: Literal["auto", "none"] | None = None
     reasoning_effort: ReasoningEffort | None = None
-    # Not OpenAI's (`extra_body` of its clients): answer from these files, or from all of the caller's.
+    # Not OpenAI's (`extra_body` of its clients): answer from these files and libraries, or from all of one's own.
     file_ids: list[UUID] | None = Field(default=None, max_length=200)
+    library_ids: list[UUID] | None = Field(default=None, max_length=100)
     use_rag: bool | None = None
     # Either makes it a turn that is kept; of the metadata only `conversation_id` is understood.
     store: bool | None = None
@@ -198,7 +199,12 @@ class ChatCompletionRequest(BaseModel):
     @property
     def wants_sources(self) -> bool:
         """Whether files are to be searched: where some are named, or it is asked for."""
-        return bool(self.file_ids) if self.use_rag is None else self.use_rag
+        return self.names_files if self.use_rag is None else self.use_rag
+
+    @property
+    def names_files(self) -> bool:
+        """Whether files or libraries are named that are to be searched alone."""
+        return bool(self.file_ids or self.library_ids)
 
     @field_validator("messages")
     @classmethod

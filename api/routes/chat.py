@@ -10,7 +10,7 @@ from api.deps import AskingCaller, CurrentUser, State
 from api.errors import request_id_of, responses
 from api.schemas.chat import Cancelled, ChatRequest, ChatResponse, Resume, Resumed, RunRead, turn_request
 from api.state import AppState
-from api.streaming import STREAM_RESPONSE, EventStream, frames
+from api.streaming import STREAM_RESPONSE, EventStream, frames, told_again
 from graphs.runs.engine import waiting_step_ids
 from graphs.runs.run import Ending, Run
 from llama_service import errors
@@ -127,7 +127,8 @@ async def run_stream(
     await _run(state, user.id, run_id)
     if last_event_id is not None and not re.fullmatch(r"[0-9]{1,9}", last_event_id):
         raise BadRequest("Last-Event-ID is the number of an event.")
-    return EventStream(frames(state.runs.read(run_id, int(last_event_id or 0))))
+    events = state.runs.read(run_id, int(last_event_id or 0))
+    return EventStream(frames(told_again(events, state.database, user.id)))
 
 
 @router.post("/chat/runs/{run_id}/cancel", status_code=202, responses=_OWN)

@@ -34,6 +34,7 @@ _UPLOAD_BODY = {
                         "file": {"type": "string", "format": "binary"},
                         "conversation_id": {"type": "string", "format": "uuid"},
                         "replaces": {"type": "string", "format": "uuid"},
+                        "library_id": {"type": "string", "format": "uuid"},
                     },
                 }
             }
@@ -48,12 +49,16 @@ _UPLOAD_BODY = {
     response_model=UploadRead,
     responses=_OWN
     | _KEPT
-    | responses(errors.FileTooLarge, errors.QuotaExceeded, errors.UnsupportedFileType, errors.ValidationFailed)
+    | responses(
+        errors.FileTooLarge, errors.Forbidden, errors.QuotaExceeded, errors.UnsupportedFileType, errors.ValidationFailed
+    )
     | {200: {"model": UploadRead, "description": "The same bytes were uploaded before: that file."}},
     openapi_extra=_UPLOAD_BODY,
 )
 async def upload(request: Request, response: Response, user: CurrentUser, state: State) -> UploadRead:
     """Take a file and return at once; reading and indexing go on in the background.
+
+    With `library_id`, it goes into that shared library, which you may edit, and not into your own.
 
     With `replaces`, the id of an older file of yours, it takes that one's place in all of its conversations and in
     the library as soon as it can be searched; until then, and if it can't be read, the old one stays.
@@ -141,7 +146,7 @@ async def chunks(
 async def process(file_id: UUID, user: CurrentUser, state: State) -> FileRead:
     """Index a file again; searches find its old passages until the new ones are there."""
     async with state.database.transaction() as session:
-        await files.get(session, user.id, file_id)
+        await files.get_own(session, user.id, file_id)
         await files.note(session, file_id, status="pending", stage="queued", progress=0.0, error=None)
         shape = FileRead.of(await files.get(session, user.id, file_id))
     await state.ingestion.enqueue(file_id)
@@ -158,8 +163,7 @@ async def attach(file_id: UUID, body: Attach, user: CurrentUser, session: Sessio
 @router.post("/{file_id}/detach", responses=_OWN)
 async def detach(file_id: UUID, body: Attach, user: CurrentUser, session: Session) -> FileRead:
     """Take a file out of a conversation. Out of the last one, it goes to the library."""
-    await files.detach(session, user.id, file_id, body.conversation_id)
-    return FileRead.of(await files.get(session, user.id, file_id))
+    return FileRead.of(await files.detach(session, user.id, file_id, body.conversation_id))
 
 
 @router.post("/{file_id}/replace", responses=_OWN | responses(errors.ValidationFailed))

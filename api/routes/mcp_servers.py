@@ -16,6 +16,7 @@ router = APIRouter(prefix="/admin/mcp-servers", tags=["admin"])
 
 _ADMIN = responses(errors.NotAuthenticated, errors.Forbidden)
 _ONE = _ADMIN | responses(errors.NotFound)
+_NULLABLE = ("user_header", "allowed_groups")
 
 
 @router.get("", responses=_ADMIN)
@@ -50,9 +51,9 @@ async def delete_mcp_server(server_id: UUID, admin: Admin, state: State) -> None
 
 
 def _values(state: AppState, body: McpServerChange) -> dict[str, Any]:
-    """Return the columns to write: absent fields of a change stay, and null means something for `user_header` alone."""
+    """Return the columns to write: absent fields of a change stay; null means something for `_NULLABLE` alone."""
     given = body.model_dump(exclude_unset=not isinstance(body, McpServerCreate), exclude={"headers"})
-    values = {name: value for name, value in given.items() if value is not None or name == "user_header"}
+    values = {name: value for name, value in given.items() if value is not None or name in _NULLABLE}
     if body.headers is not None:
         plain = {name: value.get_secret_value() for name, value in body.headers.items()}
         values |= {"headers": state.vault.seal(plain) if plain else None, "header_names": sorted(plain)}

@@ -11,7 +11,9 @@ from api.schemas.conversations import Feedback, TraceRead
 from api.streaming import STREAM_RESPONSE, EventStream, frames
 from graphs.runs.start import TurnCaller
 from llama_service import errors
-from persistence import files, messages
+from persistence import messages
+from persistence.access import readable_ids, visible_ids
+from persistence.withheld import withhold
 
 router = APIRouter(prefix="/messages", tags=["messages"])
 
@@ -22,7 +24,7 @@ _OWN = responses(errors.NotAuthenticated, errors.NotFound)
 async def trace(message_id: UUID, user: CurrentUser, session: Session) -> TraceRead:
     """Say why this answer: what each node took, gave and cost, every candidate's scores, the exact prompt."""
     message, run = await messages.trace(session, user.id, message_id)
-    kept = run.trace or {}
+    kept = await withhold(session, user.id, run.trace or {})
     for node in kept.get("nodes", []):
         if "prompt" in node["output"]:
             prompt = node["output"]["prompt"]
@@ -69,9 +71,10 @@ async def replay(message_id: UUID, body: Replay, request: Request, user: Current
     if "model_source" in changes and "model_name" not in changes:
         # Another provider has other names; its own default answers.
         before.pop("model_name", None)
-    if before.get("file_ids"):
-        async with state.database.reading() as session:
-            before["file_ids"] = await files.still_there(session, user.id, before["file_ids"]) or None
+    async with state.database.reading() as session:
+        for name, still_there in _REACH.items():
+            if before.get(name):
+                before[name] = list(await still_there(session, user.id, [UUID(id_) for id_ in before[name]])) or None
     again = ChatRequest.model_validate(
         {
             **before,
@@ -85,6 +88,8 @@ async def replay(message_id: UUID, body: Replay, request: Request, user: Current
     return EventStream(frames(state.runs.read(started.run_id)))
 
 
+# What was searched then is searched again, as far as it may be seen now.
+_REACH = {"file_ids": readable_ids, "library_ids": visible_ids}
 # The question's place, and its pictures, are read from the question.
 _PLACE = {
     *("message", "conversation_id", "parent_message_id", "edit_of", "regenerate", "continue_message_id"),

@@ -63,7 +63,7 @@ async def read_share(token: str, visitor: Visitor, session: Session, state: Stat
     audiences: list[Audience] = ["signed_in"] if visitor else []
     if visitor or state.settings.allow_public_shares:
         audiences.append("anyone")
-    row, owner = await shares.read(session, token, audiences)
+    row, owner, shown = await shares.read(session, token, audiences)
     # Revoked means gone: no copy may stay between here and the reader.
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Robots-Tag"] = "noindex"
@@ -72,5 +72,5 @@ async def read_share(token: str, visitor: Visitor, session: Session, state: Stat
         owner=owner,
         created_at=row.created_at,
         expires_at=row.expires_at,
-        messages=[SharedMessage.model_validate(message) for message in row.messages],
+        messages=[SharedMessage.model_validate(message) for message in shown],
     )

@@ -40,11 +40,12 @@ async def user_stats(user: CurrentUser, session: Session, state: State) -> UserS
 
 
 @router.get("/system", responses=responses(errors.NotAuthenticated, errors.Forbidden))
-async def system_stats(admin: Admin, session: Session, state: State) -> SystemStats:
+async def system_stats(admin: Admin, state: State) -> SystemStats:
     """Return the same over all accounts, and the server's own state."""
-    usage = await _usage(session, None)
-    sizes = await stats.sizes(session)
-    answers = await stats.answers(session)
+    async with state.database.reading() as session:
+        usage = await _usage(session, None)
+        sizes = await stats.sizes(session)
+        answers = await stats.answers(session)
     # A store that is away is told by `/ready`; the other figures are wanted then more than ever.
     with suppress(errors.DependencyUnavailable):
         sizes["blobs"] = await state.blobs.usage()

@@ -11,6 +11,7 @@ from api.errors import responses
 from api.schemas.common import Shape
 from llama_service import errors
 from persistence import conversations
+from persistence.withheld import withhold
 
 router = APIRouter(tags=["studio"])
 
@@ -86,4 +87,8 @@ async def checkpoints(conversation_id: UUID, user: CurrentUser, state: State) ->
                 values=_plain(dict(snapshot.values)),
             )
         )
+    async with state.database.reading() as session:
+        values = await withhold(session, user.id, [item.values for item in items])
+    for item, shown in zip(items, values, strict=True):
+        item.values = shown
     return CheckpointList(items=items)

@@ -13,5 +13,5 @@ router = APIRouter(prefix="/tools", tags=["tools"])
 @router.get("", responses=responses(errors.NotAuthenticated))
 async def list_tools(user: CurrentUser, state: State) -> ToolsRead:
     """List the tools that you may switch on."""
-    items = [ToolRead.of(spec) for spec in await state.tools.all()]
+    items = [ToolRead.of(spec) for spec in await state.tools.of_user(user.id)]
     return ToolsRead(items=items, default=state.settings.default_tools)

@@ -41,6 +41,9 @@ class ChatRequest(Body):
     model_source: ModelSource | None = None
     model_name: str | None = Field(default=None, min_length=1, max_length=200)
     file_ids: list[UUID] | None = Field(default=None, max_length=200)
+    library_ids: list[UUID] | None = Field(
+        default=None, max_length=100, description="Search these shared libraries, and the files named, alone"
+    )
     image_file_ids: list[UUID] | None = Field(
         default=None, max_length=8, description="Uploaded pictures that the question shows to a model that sees"
     )
@@ -98,7 +101,8 @@ class SourceRead(Shape):
 
     `confidence` tells how likely it holds the answer, null where that can't be judged; `cited` whether the answer rests
     on it or it was only looked at, null while the answer is written; `highlight` the sentence that it rests on, if one
-    says what the answer says.
+    says what the answer says. `shared` sources are of somebody else's files, in a library. What may not be read any more
+    is not `available`, and has no text.
     """
 
     n: int
@@ -113,17 +117,23 @@ class SourceRead(Shape):
     confidence: Confidence | None = None
     cited: bool | None = None
     highlight: HighlightRead | None = None
+    shared: bool = False
+    available: bool = True
 
 
 class SearchedRead(Shape):
     """What a turn searched: files that it named, its conversation's, your library's too, or nothing; and how many."""
 
-    scope: Literal["files", "conversation", "library", "none"]
+    scope: Literal["files", "libraries", "conversation", "library", "none"]
     files: int
 
 
 class StepRead(Shape):
-    """A call of a tool that the model has made for its answer; `sources` are the numbers of those that it brought."""
+    """A call of a tool that the model has made for its answer; `sources` are the numbers of those that it brought.
+
+    `file_ids` are the files that the result itself was read from; where one may not be read any more, it is not
+    `available` and has no preview.
+    """
 
     id: str
     kind: Literal["tool"] = "tool"
@@ -133,6 +143,9 @@ class StepRead(Shape):
     status: Literal["waiting", "running", "done", "failed", "denied"]
     result_preview: str | None = None
     sources: list[int] = Field(default_factory=list)
+    file_ids: list[UUID] = Field(default_factory=list)
+    shared: bool = False
+    available: bool = True
     ms: int | None = None
 
 

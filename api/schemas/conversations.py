@@ -31,6 +31,11 @@ class ConversationStart(Body):
     tools: list[ToolName] | None = Field(
         default=None, max_length=128, description="Names of the tools that are on; null: those that the operator chose"
     )
+    library_ids: list[UUID] | None = Field(
+        default=None,
+        max_length=50,
+        description="Shared libraries that it searches; null: your default ones, its project's and its assistant's",
+    )
     project_id: UUID | None = None
     assistant_id: UUID | None = Field(default=None, description="One of your own or a shared one")
 
@@ -69,6 +74,7 @@ class ConversationRead(Shape):
     model_name: str | None
     system_prompt: str | None
     search_library: bool
+    library_ids: list[UUID] | None
     tools: list[str] | None
     approved_tools: list[str]
     archived: bool

@@ -20,6 +20,9 @@ FileStage = Literal["queued", "extract", "split", "embed", "finalized"]
 class FileRead(Shape):
     """A file and how far its indexing is; `progress` is from 0 to 1, `size` in bytes.
 
+    `conversation_ids` are those of your conversations that it is attached to, `library_ids` the shared libraries
+    through which you see it; only its `owner` may change it.
+
     A file that was uploaded to a conversation belongs to it alone until it is `in_library`, where all of yours find it.
 
     `replaces_id` names the older file whose place it takes, everywhere, at the moment when it becomes searchable.
@@ -38,17 +41,21 @@ class FileRead(Shape):
     chunks_indexed: int
     error: ErrorRead | None
     in_library: bool
+    library_ids: list[UUID]
+    owner: str
+    is_owner: bool
     replaces_id: UUID | None
     created_at: datetime
 
     @classmethod
     def of(cls, view: FileView) -> "FileRead":
         """Return a row as the API shows it."""
-        names = [name for name in FileRead.model_fields if name not in ("conversation_ids", "error")]
+        of_view = ("conversation_ids", "library_ids", "owner", "is_owner")
+        names = [name for name in FileRead.model_fields if name not in (*of_view, "error")]
         row = view.file
         return cls(
             **{name: getattr(row, name) for name in names},
-            conversation_ids=view.conversation_ids,
+            **{name: getattr(view, name) for name in of_view},
             error=ErrorRead.model_validate(row.error) if row.error else None,
         )
 
@@ -146,13 +153,14 @@ class Replace(Body):
 
 
 class SearchRequest(Body):
-    """A search over the caller's files: the given ones, those of a conversation, or all."""
+    """A search: in the given files and libraries, in what a conversation searches, or in all of one's own files."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"query": "notice period", "k": 5}})
 
     query: str = Field(min_length=1, max_length=8000)
     conversation_id: UUID | None = None
     file_ids: list[UUID] | None = Field(default=None, max_length=1000)
+    library_ids: list[UUID] | None = Field(default=None, max_length=100)
     k: int = Field(default=10, ge=1, le=100)
 
 

@@ -54,6 +54,9 @@ class McpServerChange(Body):
     tool_approval: dict[str, bool] | None = Field(
         default=None, max_length=200, description="Whether calls of single tools wait, by the tool's own name"
     )
+    allowed_groups: list[UUID] | None = Field(
+        default=None, max_length=100, description="Groups whose members alone may use it; null: everybody may"
+    )
 
 
 class McpServerCreate(McpServerChange):
@@ -85,6 +88,7 @@ class McpServerRead(Shape):
     transport: Transport
     header_names: list[str]
     user_header: str | None
+    allowed_groups: list[UUID] | None
     enabled: bool
     approval: Approval
     status: Literal["ok", "error", "disabled"]
@@ -96,7 +100,17 @@ class McpServerRead(Shape):
     @classmethod
     def of(cls, row: McpServer) -> Self:
         """Return a row as the API shows it."""
-        names = ("id", "name", "url", "transport", "header_names", "user_header", "enabled", "approval")
+        names = (
+            "id",
+            "name",
+            "url",
+            "transport",
+            "header_names",
+            "user_header",
+            "allowed_groups",
+            "enabled",
+            "approval",
+        )
         return cls(
             **{name: getattr(row, name) for name in (*names, "error", "checked_at", "created_at")},
             status="disabled" if not row.enabled else "error" if row.error else "ok",

@@ -32,6 +32,7 @@ def _picture(url: str) -> str:
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
 Picture = Annotated[str, StringConstraints(max_length=_PICTURE_CHARS), AfterValidator(_picture)]
 FileIds = Annotated[list[UUID], Field(max_length=200)]
+LibraryIds = Annotated[list[UUID], Field(max_length=50)]
 
 
 class _Change(Body):
@@ -82,9 +83,15 @@ class AssistantChange(_Change):
     tools: list[ToolName] | None = Field(
         default=None, max_length=128, description="Names of the tools that are on; null: those that the operator chose"
     )
-    file_ids: FileIds | None = Field(default=None, description="Files of yours that its conversations search")
+    file_ids: FileIds | None = Field(
+        default=None, description="Files that its conversations search, as far as who chats may read them"
+    )
+    library_ids: LibraryIds | None = Field(
+        default=None, description="Libraries that its conversations search, as far as who chats may see them"
+    )
     shared: bool | None = Field(
-        default=None, description="Everybody who is signed in may chat with it; its files stay yours alone"
+        default=None,
+        description="Everybody who is signed in may chat with it; rights to its files and libraries stay as they are",
     )
 
 
@@ -95,7 +102,7 @@ class AssistantCreate(AssistantChange):
 
 
 class AssistantRead(_SharedRead):
-    """An assistant; `file_ids` are those of its files that are yours. Only its owner may change it."""
+    """An assistant; `file_ids` are those of its files that you may read. Only its owner may change it."""
 
     name: str
     description: str | None
@@ -105,6 +112,7 @@ class AssistantRead(_SharedRead):
     system_prompt: str | None
     tools: list[str] | None
     file_ids: list[UUID]
+    library_ids: list[UUID]
 
 
 class PromptChange(_Change):
@@ -140,7 +148,8 @@ class ProjectChange(_Change):
     instructions: str | None = Field(
         default=None, max_length=8_000, description="Part of every prompt of the project's conversations"
     )
-    file_ids: FileIds | None = Field(default=None, description="Files of yours that its conversations search")
+    file_ids: FileIds | None = Field(default=None, description="Files that its conversations search")
+    library_ids: LibraryIds | None = Field(default=None, description="Libraries that its conversations search")
 
 
 class ProjectCreate(ProjectChange):
@@ -155,3 +164,4 @@ class ProjectRead(_Read):
     name: str
     instructions: str | None
     file_ids: list[UUID]
+    library_ids: list[UUID]

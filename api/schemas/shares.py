@@ -50,12 +50,13 @@ class SharesRead(Shape):
 
 
 class SharedSource(Shape):
-    """A passage behind a shared answer."""
+    """A passage behind a shared answer; not `available` where the sharer may not read its file any more."""
 
     n: int
     file_name: str
     page: int | None = None
     snippet: str
+    available: bool = True
 
 
 class SharedMessage(Shape):

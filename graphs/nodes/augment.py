@@ -36,7 +36,7 @@ async def augment(state: ChatState, runtime: Runtime[ChatContext]) -> dict[str, 
         if read or pending:
             get_stream_writer()({"event": "sources", "sources": services.record.sources, **pending})
         step.output = {
-            "prompt": _shown(prompt),
+            "prompt": _shown(prompt, read),
             "tokens": prompt.tokens,
             "cut": {"messages": prompt.cut_messages, "sources": prompt.cut_sources},
         }
@@ -105,13 +105,30 @@ def _parts(prompt: Prompt, sources: Sequence[int]) -> PromptParts:
     )
 
 
-def _shown(prompt: Prompt) -> list[dict[str, Any]]:
-    """Return the exact prompt for the trace; the history, which is kept already, by its end and length."""
+def _shown(prompt: Prompt, sources: Mapping[int, Found]) -> list[dict[str, Any]]:
+    """Return the exact prompt for the trace, the passages in it by themselves: who may read them is asked again.
+
+    The history, which is kept already, is named by its end and length.
+    """
     system, rest = prompt.messages[0], prompt.messages[1 + len(prompt.history) :]
     shown: list[dict[str, Any]] = [{"role": "system", "content": str(system.content)}]
     if prompt.history:
         shown.append({"role": "history", "last_id": prompt.history[-1].id, "count": len(prompt.history)})
-    return shown + [{"role": _role(message), "content": str(message.content)} for message in rest]
+    return shown + [{"role": _role(message), "content": _pieces(message, sources)} for message in rest]
+
+
+def _pieces(message: BaseMessage, sources: Mapping[int, Found]) -> list[dict[str, Any]]:
+    """Return a message in pieces: what was written around the passages, and each of these with its file."""
+    text, pieces, end = str(message.content), list[dict[str, Any]](), 0
+    places = sorted((text.find(source.text), n) for n, source in sources.items())
+    for start, n in places:
+        if start < end or not (source := sources[n]).text:
+            continue
+        pieces.append({"text": text[end:start]})
+        named = {"source": n, "file_id": str(source.file_id), "shared": source.shared}
+        pieces.append({**named, "text": source.text})
+        end = start + len(source.text)
+    return [*pieces, {"text": text[end:]}]
 
 
 def _role(message: BaseMessage) -> str:

@@ -22,12 +22,13 @@ from graphs.nodes.augment import answer_tokens, assemble_again
 from graphs.pictures import with_pictures
 from graphs.services import services_of
 from graphs.sources import passages_of, source_text
-from graphs.state import ChatState, FailedSource, ToolRound, text_of_rounds
+from graphs.state import ChatState, FailedSource, ToolRound, ToolStep, text_of_rounds
 from graphs.toolbox import MAX_ROUNDS, TURN_SECONDS
 from llama_service.errors import AppError, error_of
 from llama_service.settings import ProviderName
 from persistence.search import Found
 
+_TAKEN_AWAY = "The user may not read this file any more."
 _PARAGRAPH = "\n\n"  # between what is said before a call of tools and what is said after it
 
 
@@ -48,7 +49,7 @@ async def generate(state: ChatState, runtime: Runtime[ChatContext]) -> dict[str,
     prompt = state.get("assembled") or await assemble_again(state, context, services)
     passages = await passages_of(state, services)
     texts = {n: passage.text for n, passage in passages.items()}
-    messages = _messages(prompt, state, context, services, passages)
+    messages = _messages(prompt, await _as_may_be_read(rounds, services), state, context, services, passages)
     messages = await with_pictures(messages, services.files, sees=services.models.sees(provider, model))
     error: AppError | None = None
     with record.step(
@@ -119,15 +120,29 @@ def _said(state: ChatState, services: TurnServices) -> str:
     return (services.answer.unfinished + services.record.text)[text_of_rounds(state) :]
 
 
+async def _as_may_be_read(rounds: Sequence[ToolRound], services: TurnServices) -> Sequence[ToolRound]:
+    """Return rounds of calls, without what was read from files that were taken away while the run waited."""
+    shown = []
+    for round_ in rounds:
+        steps = []
+        for step in round_["steps"]:
+            # A step that an older version kept names no files.
+            allowed = await services.files.may_read(step.get("file_ids", []))
+            steps.append(step if allowed else ToolStep(**{**step, "content": _TAKEN_AWAY}))
+        shown.append(ToolRound(**{**round_, "steps": steps}))
+    return shown
+
+
 def _messages(
     prompt: Prompt,
+    rounds: Sequence[ToolRound],
     state: ChatState,
     context: ChatContext,
     services: TurnServices,
     passages: Mapping[int, Found],
 ) -> list[BaseMessage]:
     """Return the prompt with the rounds so far, and with what was said of this one already at its end."""
-    rounds, models = state.get("rounds") or [], services.models
+    models = services.models
     if not rounds:
         return prompt.messages
     window = models.context_window(services.plan.provider, context.model_name)

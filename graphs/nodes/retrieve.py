@@ -55,9 +55,11 @@ async def _search(state: ChatState, context: ChatContext, services: TurnServices
 def _searched(found: Retrieval, context: ChatContext, *, needed: bool) -> Searched:
     if not found.searched or not needed:
         return NOTHING_SEARCHED
-    scope: Literal["files", "library", "conversation"] = "library" if context.search_library else "conversation"
-    if context.file_ids:
-        scope = "files"
+    scope: Literal["files", "libraries", "library", "conversation"]
+    if context.file_ids or context.library_ids:
+        scope = "files" if context.file_ids else "libraries"
+    else:
+        scope = "library" if context.search_library else "conversation"
     return Searched(scope=scope, files=found.files, confidence=found.confidence)
 
 

@@ -28,6 +28,7 @@ class TurnRequest:
     temperature: float | None = None
     max_tokens: int | None = None
     file_ids: Sequence[UUID] | None = None
+    library_ids: Sequence[UUID] | None = None
     image_file_ids: Sequence[UUID] | None = None
     tools: Sequence[str] | None = None
     reasoning_effort: ReasoningEffort | None = None
@@ -63,8 +64,9 @@ class TurnRequest:
             *("model_source", "model_name", "system_prompt", "use_rag", "top_k", "temperature", "max_tokens"),
             *("tools", "reasoning_effort"),
         )
-        file_ids = [UUID(file_id) for file_id in kept.get("file_ids") or ()] or None
-        return cls(message, file_ids=file_ids, **{name: kept[name] for name in names if name in kept})
+        files, libraries = ([UUID(id_) for id_ in kept.get(name) or ()] for name in ("file_ids", "library_ids"))
+        told = {name: kept[name] for name in names if name in kept}
+        return cls(message, file_ids=files or None, library_ids=libraries or None, **told)
 
     def with_model(self, source: ModelSource | None, name: str | None) -> "TurnRequest":
         """Return the request with the model that was chosen for it."""

@@ -36,6 +36,7 @@ from llama_service.errors import (
 from llama_service.ids import new_id
 from llama_service.settings import ModelSource, ProviderName, Settings
 from persistence import files
+from persistence.access import check_files, check_libraries
 from persistence.events import RunEvent, event_line
 from persistence.run_end import ClaimedRun
 from persistence.search import Retriever, Scope
@@ -93,8 +94,8 @@ class TurnStarter:
         """
         try:
             self._check_length(request.message)
-            if request.file_ids:
-                await self._check_files(caller.user_id, request)
+            if request.file_ids or request.library_ids:
+                await self._check_reach(caller.user_id, request)
             if request.image_file_ids:
                 await self._check_pictures(caller.user_id, request.image_file_ids)
         except AppError:
@@ -117,10 +118,12 @@ class TurnStarter:
             detail = {"loc": ["body", "message"], "msg": f"at most {limit} characters", "type": "string_too_long"}
             raise ValidationFailed(details=[detail])
 
-    async def _check_files(self, user_id: UUID | None, request: TurnRequest) -> None:
+    async def _check_reach(self, user_id: UUID | None, request: TurnRequest) -> None:
+        if user_id is None:
+            raise NotFound
         async with self.database.reading() as session:
-            if user_id is None or not await files.all_owned(session, user_id, list(request.file_ids or ())):
-                raise NotFound
+            await check_files(session, user_id, request.file_ids or ())
+            await check_libraries(session, user_id, request.library_ids or ())
 
     async def _check_pictures(self, user_id: UUID | None, ids: Sequence[UUID]) -> None:
         if user_id is None:
@@ -206,7 +209,7 @@ class TurnStarter:
             if insists:
                 raise ModelCannot("This model takes no tools; switch them off or choose another model.")
             return NO_TOOLS
-        specs = await self.tools.find(names)
+        specs = await self.tools.find(names, user_id)
         if insists and (unknown := [name for name in names if name not in specs]):
             raise ToolUnknown(f"There is no tool named “{unknown[0][:100]}” here.")
         return Toolbox(specs, frozenset(conversation.approved_tools))
@@ -280,6 +283,7 @@ class TurnStarter:
             tools=tuple(toolbox.specs),
             reasoning_effort=request.reasoning_effort,
             file_ids=tuple(str(file_id) for file_id in request.file_ids or ()),
+            library_ids=tuple(str(library_id) for library_id in request.library_ids or ()),
             request_id=request_id,
             services=services,
         )
@@ -288,7 +292,8 @@ class TurnStarter:
     def _files(self, request: TurnRequest, user_id: UUID | None, conversation: ConversationRow) -> CallerFiles:
         reach = None
         if user_id is not None:
-            scope = Scope(user_id, conversation.id, request.file_ids, conversation.search_library)
+            library = conversation.search_library
+            scope = Scope(user_id, conversation.id, request.file_ids, library, request.library_ids)
             reach = Reach(self.retriever, self.database, scope)
         return CallerFiles(reach, self.tables, self.pictures, self.settings.retrieval_wait_seconds)
 

@@ -8,9 +8,13 @@ from graphs.tools import BUILT_IN, mcp
 from graphs.tools.spec import ToolFailed, ToolSpec
 from llama_service.vault import Vault
 from persistence import mcp_servers
+from persistence.access import groups_of
 from persistence.session import Database
 from persistence.tables import McpServer
 
+_Allowed = tuple[ToolSpec, frozenset[UUID] | None]
+"""A tool, and the groups whose members may use it; None for everybody."""
+_FOR_ALL: Sequence[_Allowed] = [(spec, None) for spec in BUILT_IN]
 _KEPT_SECONDS = 2.0  # that a change by an administrator may take to reach every process
 
 
@@ -21,21 +25,33 @@ class ToolCatalog:
         self._database = database
         self._vault = vault
         self._read_at = -_KEPT_SECONDS
-        self._known: Sequence[ToolSpec] = BUILT_IN
+        self._known: Sequence[_Allowed] = _FOR_ALL
 
-    async def all(self) -> Sequence[ToolSpec]:
-        """Return every tool that may be called here, some seconds old at most."""
+    async def of_user(self, user_id: UUID) -> Sequence[ToolSpec]:
+        """Return the tools that a person may use; the list of servers is some seconds old at most, their groups not."""
+        known = await self._all()
+        own: frozenset[UUID] = frozenset()
+        if any(groups is not None for _, groups in known):
+            async with self._database.reading() as session:
+                own = frozenset((await session.execute(groups_of(user_id))).scalars())
+        return [spec for spec, groups in known if groups is None or not own.isdisjoint(groups)]
+
+    async def _all(self) -> "Sequence[_Allowed]":
         if time.monotonic() - self._read_at > _KEPT_SECONDS:
             async with self._database.reading() as session:
                 servers = await mcp_servers.list_all(session, enabled_only=True)
             taken = {spec.name for spec in BUILT_IN}
-            found = [spec for server in servers for spec in mcp.specs_of(server, self.headers, taken)]
-            self._known, self._read_at = [*BUILT_IN, *found], time.monotonic()
+            found = [
+                (spec, frozenset(server.allowed_groups) if server.allowed_groups is not None else None)
+                for server in servers
+                for spec in mcp.specs_of(server, self.headers, taken)
+            ]
+            self._known, self._read_at = [*_FOR_ALL, *found], time.monotonic()
         return self._known
 
-    async def find(self, names: Sequence[str]) -> Mapping[str, ToolSpec]:
-        """Return the tools of these names, in their order; unknown ones are left out."""
-        known = {spec.name: spec for spec in await self.all()}
+    async def find(self, names: Sequence[str], user_id: UUID) -> Mapping[str, ToolSpec]:
+        """Return those of these tools that a person may use, in their order."""
+        known = {spec.name: spec for spec in await self.of_user(user_id)}
         return {name: known[name] for name in dict.fromkeys(names) if name in known}
 
     def forget(self) -> None:

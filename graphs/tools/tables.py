@@ -21,9 +21,10 @@ async def _tables(turn: ToolContext, file: str | None) -> list[ScopeFile]:
     return find_files(sheets, file)[:_MOST_FILES]
 
 
-async def _answer(turn: ToolContext, file: str | None, sql: str | None) -> str:
+async def _answer(turn: ToolContext, file: str | None, sql: str | None) -> tuple[str, list[ScopeFile]]:
+    files = await _tables(turn, file)
     try:
-        return await turn.files.query(await _tables(turn, file), sql)
+        return await turn.files.query(files, sql), files
     except AppError as error:
         raise ToolFailed(error.message) from None
 
@@ -31,7 +32,7 @@ async def _answer(turn: ToolContext, file: str | None, sql: str | None) -> str:
 async def list_tables(
     config: RunnableConfig,
     file: Annotated[str | None, Field(description="Only files whose name contains this")] = None,
-) -> str:
+) -> tuple[str, list[ScopeFile]]:
     """List the tables in the user's spreadsheets and CSV files, with their columns, types and first rows."""
     return await _answer(ToolContext.of(config), file, None)
 
@@ -40,10 +41,14 @@ async def query_table(
     sql: Annotated[str, Field(description="One SELECT statement in DuckDB's SQL", min_length=1, max_length=10_000)],
     config: RunnableConfig,
     file: Annotated[str | None, Field(description="Only files whose name contains this")] = None,
-) -> str:
+) -> tuple[str, list[ScopeFile]]:
     """Compute an exact answer from the user's spreadsheets and CSV files. Call list_tables first for their columns."""
     return await _answer(ToolContext.of(config), file, sql)
 
 
-LIST_SPEC = ToolSpec(StructuredTool.from_function(coroutine=list_tables), title="List tables")
-QUERY_SPEC = ToolSpec(StructuredTool.from_function(coroutine=query_table), title="Ask a table")
+LIST_SPEC = ToolSpec(
+    StructuredTool.from_function(coroutine=list_tables, response_format="content_and_artifact"), title="List tables"
+)
+QUERY_SPEC = ToolSpec(
+    StructuredTool.from_function(coroutine=query_table, response_format="content_and_artifact"), title="Ask a table"
+)

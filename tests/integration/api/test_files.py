@@ -33,6 +33,9 @@ FILE = {
     "chunks_indexed",
     "error",
     "in_library",
+    "library_ids",
+    "owner",
+    "is_owner",
     "replaces_id",
     "created_at",
 }
@@ -68,9 +71,10 @@ async def test_the_answer_cites_the_file(anna: Person, openai: OpenAIServer) -> 
     assert [event.name for event in events][:2] == ["start", "sources"]
     source = events[1].data["sources"][0]
     named = {"n", "file_id", "file_name", "chunk_id", "page", "start", "end", "snippet", "score"}
-    assert set(source) == named | {"confidence"}
+    named |= {"confidence", "shared", "available"}
+    assert set(source) == named
     ended = events[-1].data["sources"][0]
-    assert set(ended) == named | {"confidence", "cited", "highlight"}
+    assert set(ended) == named | {"cited", "highlight"}
     assert ended["cited"] is True
     assert "Ilse Kramer" in ended["highlight"]["text"]
     assert (source["n"], source["file_name"]) == (1, "aurora.txt")

@@ -57,7 +57,7 @@ async def test_a_share_is_a_frozen_copy_of_the_branch(anna: Person, boris: Perso
         ("assistant", "In spruces [1].", []),
     ]
     (source,) = (await boris.get(path(full)))["messages"][1]["sources"]
-    assert source == {"n": 1, "file_name": "owl.txt", "page": None, "snippet": OWL.decode()}
+    assert source == {"n": 1, "file_name": "owl.txt", "page": None, "snippet": OWL.decode(), "available": True}
     file = answer["sources"][0]["file_id"]
     assert (await boris.http.get(f"/files/{file}/text")).status_code == 404, "a passage that is shown opens no file"
 

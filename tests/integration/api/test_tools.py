@@ -66,6 +66,9 @@ async def test_a_model_calls_a_tool_and_answers_from_its_result(
         "status": "done",
         "result_preview": "391",
         "sources": [],
+        "file_ids": [],
+        "shared": False,
+        "available": True,
         "ms": states[-1]["ms"],
     }
     done = events[-1]

@@ -35,7 +35,7 @@ async def test_it_finds_what_the_index_finds(server: Server, anna: Person) -> No
     for row in rows:
         assert row is not None
         await IndexKeeper(state.database, index, embeddings).write(row)
-    wanted = await index.near(model, question, owner=scope.user_id, file_ids=None, count=30)
+    wanted = await index.near(model, question, file_ids=[file.id for file in files], count=30)
     await index.drop()
     assert wanted
     keys = {(hit.file_id, hit.position): hit.similarity for hit in wanted}

@@ -1,6 +1,7 @@
 import { useNavigate } from "@tanstack/react-router";
 import { AssistantsPage } from "@/features/assistants/AssistantsPage";
 import { FileChooser } from "@/features/files/FileChooser";
+import { LibraryChoice } from "@/features/libraries/LibraryChoice";
 import { useTakesTools } from "@/features/models/api";
 import { ModelPicker, type ChosenModel } from "@/features/models/ModelPicker";
 import { ToolsMenu } from "@/features/tools/ToolsMenu";
@@ -28,6 +29,7 @@ export function AssistantsScreen() {
         onChat={({ id }) => void navigate({ to: "/", search: { assistant: id } })}
         model={(chosen, onChoose) => <ModelPicker chosen={chosen} onChoose={onChoose} />}
         tools={(chosen, onChoose, model) => <ToolsOfModel chosen={chosen} onChoose={onChoose} model={model} />}
+        libraries={(chosen, onChoose) => <LibraryChoice chosen={chosen} onChoose={onChoose} />}
         files={(chosen, onChoose) => <FileChooser chosen={chosen} onChoose={onChoose} />}
       />
     </>

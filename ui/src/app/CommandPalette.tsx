@@ -99,6 +99,7 @@ function useActions(onNewChat: () => void, onHelp: () => void): Command[] {
   const actions: Command[] = [
     { key: "new", icon: "plus", name: t("conversations.new"), run: onNewChat },
     { key: "files", icon: "folder", name: t("nav.files"), run: () => void navigate({ to: "/files" }) },
+    { key: "libraries", icon: "library", name: t("libraries.title"), run: () => void navigate({ to: "/libraries" }) },
     { key: "assistants", icon: "assistant", name: t("assistants.title"), run: () => void navigate({ to: "/assistants" }) },
     { key: "prompts", icon: "prompt", name: t("prompts.title"), run: () => void navigate({ to: "/prompts" }) },
     {

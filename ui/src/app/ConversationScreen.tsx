@@ -14,6 +14,7 @@ import { filesQuery } from "@/features/files/api";
 import { DropZone } from "@/features/files/DropZone";
 import { ScopeMenu } from "@/features/files/ScopeMenu";
 import { useUploads } from "@/features/files/useUploads";
+import { LibraryChoice } from "@/features/libraries/LibraryChoice";
 import { ModelPicker, type ChosenModel } from "@/features/models/ModelPicker";
 import { PromptMenu } from "@/features/prompts/PromptMenu";
 import { ToolsMenu } from "@/features/tools/ToolsMenu";
@@ -99,7 +100,7 @@ export function ConversationScreen() {
           conversation={conversation}
           conversationId={conversationId}
           draftId={draft.id}
-          begin={Object.keys(beginning).length > 0 ? async () => (await create(choices.start)).id : null}
+          begin={Object.keys(beginning).length > 0 || choices.scope.first.library_ids ? async () => (await create(choices.start)).id : null}
           firstModel={requested(choices.firstModel)}
           secondModel={choices.secondModel?.source ? requested(choices.secondModel) : null}
           onStarted={(started) => {
@@ -121,6 +122,10 @@ export function ConversationScreen() {
               searches={searches}
               onSearches={onSearches}
               onPreview={preview}
+              libraryCount={choices.scope.libraryIds.length}
+              libraries={
+                <LibraryChoice chosen={choices.scope.libraryIds} onChoose={choices.scope.chooseLibraries} />
+              }
             />
           )}
           tools={<ToolsMenu chosen={choices.tools} onChoose={choices.chooseTools} able={choices.takesTools} />}

@@ -3,6 +3,7 @@ import { useNavigate, useParams } from "@tanstack/react-router";
 import { useEffect } from "react";
 import { ProjectChats } from "@/features/conversations/ProjectChats";
 import { FileChooser } from "@/features/files/FileChooser";
+import { LibraryChoice } from "@/features/libraries/LibraryChoice";
 import { projectsQuery } from "@/features/projects/api";
 import { ProjectPage } from "@/features/projects/ProjectPage";
 import { useT } from "@/shared/i18n";
@@ -41,6 +42,7 @@ export function ProjectScreen() {
             mark={mark}
           />
         }
+        libraries={(chosen, onChoose) => <LibraryChoice chosen={chosen} onChoose={onChoose} />}
         files={(chosen, onChoose) => <FileChooser chosen={chosen} onChoose={onChoose} />}
       />
       {dialog}

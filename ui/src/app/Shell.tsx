@@ -83,6 +83,10 @@ export function Shell() {
             <Icon name="folder" size={18} />
             {t("nav.files")}
           </Link>
+          <Link to="/libraries" className="sidebar__link" activeProps={{ "aria-current": "page" }}>
+            <Icon name="library" size={18} />
+            {t("libraries.title")}
+          </Link>
           <Link to="/assistants" className="sidebar__link" activeProps={{ "aria-current": "page" }}>
             <Icon name="assistant" size={18} />
             {t("assistants.title")}

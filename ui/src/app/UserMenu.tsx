@@ -38,6 +38,9 @@ export function UserMenu({ onHelp }: { onHelp: () => void }) {
         <MenuItem icon="user" onSelect={() => void navigate({ to: "/account" })}>
           {t("nav.account")}
         </MenuItem>
+        <MenuItem icon="group" onSelect={() => void navigate({ to: "/groups" })}>
+          {t("groups.title")}
+        </MenuItem>
         {me.is_superuser && (
           <MenuItem icon="gauge" onSelect={() => void navigate({ to: "/admin" })}>
             {t("nav.admin")}

@@ -103,6 +103,9 @@ const accountRoute = createRoute({
 });
 const adminRoute = page("/admin", lazyRouteComponent(() => import("./AdminScreen"), "AdminScreen"));
 const assistantsRoute = page("/assistants", lazyRouteComponent(() => import("./AssistantsScreen"), "AssistantsScreen"));
+const librariesRoute = page("/libraries", lazyRouteComponent(() => import("./LibrariesScreen"), "LibrariesScreen"));
+const libraryRoute = page("/libraries/$id", lazyRouteComponent(() => import("./LibraryScreen"), "LibraryScreen"));
+const groupsRoute = page("/groups", lazyRouteComponent(() => import("./GroupsScreen"), "GroupsScreen"));
 const promptsRoute = page("/prompts", lazyRouteComponent(() => import("./PromptsScreen"), "PromptsScreen"));
 const projectRoute = page("/projects/$id", lazyRouteComponent(() => import("./ProjectScreen"), "ProjectScreen"));
 const studioRoute = page("/studio/{-$id}", lazyRouteComponent(() => import("./StudioScreen"), "StudioScreen"));
@@ -116,6 +119,9 @@ const routeTree = rootRoute.addChildren([
     chatRoute,
     filesRoute,
     assistantsRoute,
+    librariesRoute,
+    libraryRoute,
+    groupsRoute,
     promptsRoute,
     projectRoute,
     accountRoute,

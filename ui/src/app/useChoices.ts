@@ -2,6 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useSearch } from "@tanstack/react-router";
 import { useMemo, useState } from "react";
 import { assistantsQuery } from "@/features/assistants/api";
+import { librariesQuery } from "@/features/libraries/api";
 import { useTakesTools } from "@/features/models/api";
 import type { ChosenModel } from "@/features/models/ModelPicker";
 import { projectsQuery } from "@/features/projects/api";
@@ -55,28 +56,45 @@ interface Scope {
   brought: number;
   library: boolean;
   chooseLibrary: (library: boolean) => void;
+  /** The shared libraries that are searched. */
+  libraryIds: string[];
+  chooseLibraries: (libraryIds: string[]) => void;
   /** What was chosen for a conversation that does not exist yet. */
-  first: Pick<ConversationStart, "search_library">;
+  first: FirstScope;
+}
+
+type FirstScope = Pick<ConversationStart, "search_library" | "library_ids">;
+
+/**
+ * The shared libraries that questions search, of those that one sees. Where none are chosen, the server takes one's
+ * default ones, and those that a project or an assistant brings.
+ */
+function useLibraries(chosen: string[] | null | undefined, { assistant, project }: ChatSetting): string[] {
+  const { data: libraries = [] } = useQuery(librariesQuery);
+  const brought = [project, assistant].flatMap((each) => each?.library_ids ?? []);
+  return libraries
+    .filter(({ id, is_default: isDefault }) => (chosen ? chosen.includes(id) : isDefault || brought.includes(id)))
+    .map(({ id }) => id);
 }
 
 /** What questions search: the conversation's choice, or the one that a new chat begins with. */
-function useScope(
-  place: Conversation | null,
-  { assistant, project }: ChatSetting,
-  beginning: ConversationStart,
-): Scope {
+function useScope(place: Conversation | null, setting: ChatSetting, beginning: ConversationStart): Scope {
+  const { assistant, project } = setting;
   const { mutate: patch } = usePatchConversation();
-  const [first, setFirst] = useStateOf<Pick<ConversationStart, "search_library">>(beginning, NOTHING);
+  const [first, setFirst] = useStateOf<FirstScope>(beginning, NOTHING);
+  const set = (part: FirstScope) => {
+    if (place) patch({ id: place.id, ...part });
+    else setFirst({ ...first, ...part });
+  };
   const brought = new Set([...(project?.file_ids ?? []), ...(assistant?.file_ids ?? [])]).size;
   return {
     brought,
     first,
     // Where a project or an assistant brings files, the server searches those alone unless it is told otherwise.
     library: place?.search_library ?? first.search_library ?? brought === 0,
-    chooseLibrary: (library) => {
-      if (place) patch({ id: place.id, search_library: library });
-      else setFirst({ search_library: library });
-    },
+    chooseLibrary: (library) => set({ search_library: library }),
+    libraryIds: useLibraries(place ? place.library_ids : first.library_ids, setting),
+    chooseLibraries: (library_ids) => set({ library_ids }),
   };
 }
 

@@ -1,6 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { useState, type FormEvent } from "react";
-import type { McpServer } from "@/shared/api/types";
+import { groupsQuery } from "@/shared/api/groups";
+import type { Group, McpServer } from "@/shared/api/types";
 import { useT } from "@/shared/i18n";
 import { useFormats } from "@/shared/i18n/format";
 import { ConfirmDialog } from "@/shared/ui/ConfirmDialog";
@@ -126,6 +127,8 @@ function ServerTools({ server, onChange }: { server: McpServer; onChange: Server
 function ServerDialog({ server, onClose }: { server: McpServer | null; onClose: () => void }) {
   const t = useT();
   const save = useSaveMcpServer();
+  const { data: groups = [] } = useQuery(groupsQuery);
+  const [allowed, setAllowed] = useState(server?.allowed_groups ?? null);
 
   function submit(event: FormEvent<HTMLFormElement>) {
     event.preventDefault();
@@ -144,6 +147,7 @@ function ServerDialog({ server, onClose }: { server: McpServer | null; onClose: 
         approval: APPROVALS.find((each) => each === text("approval")) ?? "per_tool",
         user_header: text("user_header") || null,
         enabled: server?.enabled ?? true,
+        allowed_groups: allowed,
         ...headers,
       },
       { onSuccess: onClose },
@@ -186,6 +190,7 @@ function ServerDialog({ server, onClose }: { server: McpServer | null; onClose: 
           hint={t("mcp.userHeaderHint")}
           defaultValue={server?.user_header ?? ""}
         />
+        {groups.length > 0 && <AllowedGroups groups={groups} allowed={allowed} onChange={setAllowed} />}
         <fieldset className="choices choices--list">
           <legend>{t("mcp.approval")}</legend>
           {APPROVALS.map((each) => (
@@ -208,6 +213,39 @@ function ServerDialog({ server, onClose }: { server: McpServer | null; onClose: 
         </div>
       </form>
     </Modal>
+  );
+}
+
+interface AllowedGroupsProps {
+  groups: Group[];
+  allowed: string[] | null;
+  onChange: (allowed: string[] | null) => void;
+}
+
+/** Whether everybody may use a server's tools, or the members of some groups alone. */
+function AllowedGroups({ groups, allowed, onChange }: AllowedGroupsProps) {
+  const t = useT();
+  return (
+    <fieldset className="choices choices--list">
+      <legend>{t("mcp.allowed")}</legend>
+      <label className="choice">
+        <input type="checkbox" checked={allowed === null} onChange={({ target }) => onChange(target.checked ? null : [])} />
+        {t("mcp.everybody")}
+      </label>
+      {allowed !== null &&
+        groups.map(({ id, name }) => (
+          <label key={id} className="choice">
+            <input
+              type="checkbox"
+              checked={allowed.includes(id)}
+              onChange={({ target }) =>
+                onChange(target.checked ? [...allowed, id] : allowed.filter((other) => other !== id))
+              }
+            />
+            {name}
+          </label>
+        ))}
+    </fieldset>
   );
 }
 

@@ -20,6 +20,7 @@ export interface FormParts {
   model: (chosen: Model, onChoose: (model: Model) => void) => ReactNode;
   tools: (chosen: string[] | null, onChoose: (names: string[]) => void, model: Model) => ReactNode;
   files: (chosen: string[], onChoose: (fileIds: string[]) => void) => ReactNode;
+  libraries: (chosen: string[], onChoose: (libraryIds: string[]) => void) => ReactNode;
 }
 
 interface AssistantFormProps extends FormParts {
@@ -36,6 +37,7 @@ interface Values {
   model: Model;
   tools: string[] | null;
   fileIds: string[];
+  libraryIds: string[];
   shared: boolean;
 }
 
@@ -47,6 +49,7 @@ const EMPTY: Values = {
   model: { source: null, name: null },
   tools: null,
   fileIds: [],
+  libraryIds: [],
   shared: false,
 };
 
@@ -58,10 +61,11 @@ function valuesOf(assistant: Assistant | null): Values {
     prompt: assistant.system_prompt ?? "",
     model: { source: sourceOf(assistant.model_source), name: assistant.model_name },
     fileIds: assistant.file_ids,
+    libraryIds: assistant.library_ids,
   };
 }
 
-const patchOf = ({ name, description, picture, prompt, model, tools, fileIds, shared }: Values): AssistantPatch => ({
+const patchOf = ({ name, description, picture, prompt, model, tools, fileIds, libraryIds, shared }: Values): AssistantPatch => ({
   name,
   description: description || null,
   picture,
@@ -70,16 +74,17 @@ const patchOf = ({ name, description, picture, prompt, model, tools, fileIds, sh
   model_name: model.name,
   tools,
   file_ids: fileIds,
+  library_ids: libraryIds,
   shared,
 });
 
 /** Make an assistant, or change one. */
-export function AssistantForm({ assistant, onClose, model, tools, files }: AssistantFormProps) {
+export function AssistantForm({ assistant, onClose, model, tools, files, libraries }: AssistantFormProps) {
   const t = useT();
   const save = useSaveAssistant();
   const [values, setValues] = useState(() => valuesOf(assistant));
   const set = (part: Partial<Values>) => setValues((known) => ({ ...known, ...part }));
-  const { name, description, picture, prompt, fileIds, shared } = values;
+  const { name, description, picture, prompt, fileIds, libraryIds, shared } = values;
   const submit = () =>
     save.mutate({ ...(assistant ? { id: assistant.id } : {}), ...patchOf(values) }, { onSuccess: onClose });
 
@@ -123,11 +128,12 @@ export function AssistantForm({ assistant, onClose, model, tools, files }: Assis
           <legend>{t("assistants.files")}</legend>
           {files(fileIds, (ids) => set({ fileIds: ids }))}
         </fieldset>
+        {libraries(libraryIds, (ids) => set({ libraryIds: ids }))}
         <label className="check">
           <input type="checkbox" checked={shared} onChange={({ target }) => set({ shared: target.checked })} />
           <span>
             {t("saved.share")}
-            {shared && fileIds.length > 0 && <small className="field__hint"> {t("assistants.filesStay")}</small>}
+            {shared && fileIds.length + libraryIds.length > 0 && <small className="field__hint"> {t("assistants.filesStay")}</small>}
           </span>
         </label>
         <div className="dialog__actions">

@@ -32,7 +32,7 @@ export function Citation({ source, look, onOpen }: CitationProps) {
     <span className="citation-tip">
       <strong>{[source.file_name, page].filter(Boolean).join(" · ")}</strong>
       <span className="citation-tip__passage">
-        {passage.slice(0, TIP_CHARACTERS)}
+        {source.available ? passage.slice(0, TIP_CHARACTERS) : t("citation.withheld")}
         {passage.length > TIP_CHARACTERS && "…"}
       </span>
     </span>

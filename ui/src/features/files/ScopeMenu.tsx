@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { Popover } from "radix-ui";
-import { useId } from "react";
+import { useId, type ReactNode } from "react";
 import type { Conversation, StoredFile } from "@/shared/api/types";
 import { useT, type Key } from "@/shared/i18n";
 import { IconButton } from "@/shared/ui/controls";
@@ -22,13 +22,16 @@ interface ScopeMenuProps {
   searches: boolean;
   onSearches: (searches: boolean) => void;
   onPreview: (file: StoredFile) => void;
+  /** How many shared libraries are searched, and their choice. */
+  libraryCount: number;
+  libraries: ReactNode;
 }
 
 const NAMES: Record<Scope, Key> = { library: "scope.library", conversation: "scope.conversation", none: "scope.none" };
 
 /** Says and changes what the next question searches, and lists the conversation's files. */
 export function ScopeMenu(props: ScopeMenuProps) {
-  const { conversation, brought, library, onLibrary, searches, onSearches, onPreview } = props;
+  const { conversation, brought, library, onLibrary, searches, onSearches, onPreview, libraryCount, libraries } = props;
   const t = useT();
   const name = useId();
   const id = conversation?.id ?? null;
@@ -50,6 +53,7 @@ export function ScopeMenu(props: ScopeMenuProps) {
           <span className="visually-hidden">{t("scope.title")}: </span>
           <span className="scope__name">{t(NAMES[scope])}</span>
           {scope === "conversation" && count > 0 && <span className="scope__count">{count}</span>}
+          {searches && <LibraryCount count={libraryCount} />}
         </button>
       </Popover.Trigger>
       <Popover.Portal>
@@ -62,18 +66,31 @@ export function ScopeMenu(props: ScopeMenuProps) {
                   type="radio"
                   name={name}
                   checked={scope === each}
-                  disabled={each === "conversation" && id === null && brought === 0}
+                  disabled={each === "conversation" && id === null && brought + libraryCount === 0}
                   onChange={() => choose(each)}
                 />
                 {t(NAMES[each])}
               </label>
             ))}
           </fieldset>
+          {searches && libraries}
           {brought > 0 && <p className="field__hint">{t("scope.brought", { count: brought })}</p>}
           {conversation && own.length > 0 && <OwnFiles conversationId={conversation.id} files={own} onPreview={onPreview} />}
         </Popover.Content>
       </Popover.Portal>
     </Popover.Root>
+  );
+}
+
+function LibraryCount({ count }: { count: number }) {
+  const t = useT();
+  if (count === 0) return null;
+  return (
+    <span className="scope__count">
+      <Icon name="library" size={12} />
+      <span className="visually-hidden">{t("libraries.title")}: </span>
+      {count}
+    </span>
   );
 }
 

@@ -9,7 +9,7 @@ import type { UploadedFile } from "@/shared/api/types";
  */
 export function upload(
   file: File,
-  conversationId: string | null,
+  { conversationId, libraryId }: { conversationId: string | null; libraryId?: string | undefined },
   onSent: (share: number) => void,
 ): Promise<UploadedFile> {
   return new Promise((resolve, reject) => {
@@ -26,6 +26,7 @@ export function upload(
     const form = new FormData();
     form.append("file", file);
     if (conversationId) form.append("conversation_id", conversationId);
+    if (libraryId) form.append("library_id", libraryId);
     request.send(form);
   });
 }

@@ -35,9 +35,9 @@ export interface Uploads {
 
 /**
  * Sends files, a few at a time; one that has arrived leaves this list and shows up among the stored ones. `onArrived`
- * hears of each.
+ * hears of each. With `libraryId` they go into that shared library.
  */
-export function useUploads(onArrived?: (file: StoredFile) => void): Uploads {
+export function useUploads(onArrived?: (file: StoredFile) => void, libraryId?: string): Uploads {
   const queries = useQueryClient();
   const tell = useRef(onArrived);
   useEffect(() => {
@@ -73,7 +73,7 @@ export function useUploads(onArrived?: (file: StoredFile) => void): Uploads {
         setUploads((list) => [...list, { key, file, conversationId, sent: 0, error: null }]);
         line.current.push(async () => {
           try {
-            const stored = await upload(file, conversationId, (sent) => change({ sent }));
+            const stored = await upload(file, { conversationId, libraryId }, (sent) => change({ sent }));
             for (const list of [keys.fileList(conversationId, true), keys.fileList(conversationId), keys.fileList(null)])
               queries.setQueryData<StoredFile[]>(list, (old) => old && withFile(old, stored));
             tell.current?.(stored);
@@ -88,7 +88,7 @@ export function useUploads(onArrived?: (file: StoredFile) => void): Uploads {
       }
       run();
     },
-    [dismiss, queries, run],
+    [dismiss, libraryId, queries, run],
   );
 
   const retry = useCallback(

@@ -15,10 +15,11 @@ interface ProjectPageProps {
   chats: ReactNode;
   /** Draws the choice of files. */
   files: (chosen: string[], onChoose: (fileIds: string[]) => void) => ReactNode;
+  libraries: (chosen: string[], onChoose: (libraryIds: string[]) => void) => ReactNode;
 }
 
 /** A project: its conversations, the instructions that all of them follow, the files that all of them search. */
-export function ProjectPage({ project, onNewChat, onGone, chats, files }: ProjectPageProps) {
+export function ProjectPage({ project, onNewChat, onGone, chats, files, libraries }: ProjectPageProps) {
   const t = useT();
   const [deleting, setDeleting] = useState(false);
   const save = useSaveProject();
@@ -45,6 +46,7 @@ export function ProjectPage({ project, onNewChat, onGone, chats, files }: Projec
         <p className="field__hint">{t("projects.filesHint")}</p>
         {save.error && <ErrorNotice error={save.error} />}
         {files(project.file_ids, (file_ids) => save.mutate({ id: project.id, file_ids }))}
+        {libraries(project.library_ids, (library_ids) => save.mutate({ id: project.id, library_ids }))}
       </section>
       {deleting && <DeleteProject project={project} onClose={() => setDeleting(false)} onGone={onGone} />}
     </div>

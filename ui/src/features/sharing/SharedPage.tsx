@@ -69,11 +69,11 @@ function SharedMessage({ message }: { message: Message }) {
         <details className="shared__sources">
           <summary>{t("chat.sources")}</summary>
           <ol>
-            {sources.map(({ n, file_name: name, page, snippet }) => (
+            {sources.map(({ n, file_name: name, page, snippet, available }) => (
               <li key={n} value={n}>
                 <strong>{name}</strong>
                 {page && ` · ${t("citation.page", { page })}`}
-                <p>{snippet}</p>
+                <p>{available ? snippet : t("citation.withheldShared")}</p>
               </li>
             ))}
           </ol>

@@ -991,6 +991,8 @@ export interface paths {
          * Upload
          * @description Take a file and return at once; reading and indexing go on in the background.
          *
+         *     With `library_id`, it goes into that shared library, which you may edit, and not into your own.
+         *
          *     With `replaces`, the id of an older file of yours, it takes that one's place in all of its conversations and in
          *     the library as soon as it can be searched; until then, and if it can't be read, the old one stays.
          */
@@ -1140,6 +1142,238 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/groups": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Groups
+         * @description List all groups by name, so that libraries can be shared with them; who is in one, its own members see.
+         */
+        get: operations["groups_list_groups"];
+        put?: never;
+        /**
+         * Create Group
+         * @description Make a group.
+         */
+        post: operations["groups_create_group"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/groups/{group_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Change Group
+         * @description Change a group. Whom another provider has put into it leaves it.
+         */
+        put: operations["groups_change_group"];
+        post?: never;
+        /**
+         * Delete Group
+         * @description Delete a group; its members lose what they had through it.
+         */
+        delete: operations["groups_delete_group"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/groups/{group_id}/members": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Group Members
+         * @description List who is in a group, for its members and for administrators.
+         */
+        get: operations["groups_list_group_members"];
+        /**
+         * Set Group Member
+         * @description Take a person into a group, or give them another role. For its managers and for administrators.
+         */
+        put: operations["groups_set_group_member"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/groups/{group_id}/members/{user_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Remove Group Member
+         * @description Take a person out of a group; anybody may leave one themselves.
+         */
+        delete: operations["groups_remove_group_member"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/libraries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Libraries
+         * @description List the libraries that you see, by name.
+         */
+        get: operations["libraries_list_libraries"];
+        put?: never;
+        /**
+         * Create Library
+         * @description Make a library; you are its first editor.
+         */
+        post: operations["libraries_create_library"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/libraries/{library_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Library
+         * @description Return one library.
+         */
+        get: operations["libraries_get_library"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete Library
+         * @description Delete a library; its files stay their owners'. For its editors, and for administrators.
+         */
+        delete: operations["libraries_delete_library"];
+        options?: never;
+        head?: never;
+        /**
+         * Change Library
+         * @description Change what is present in the body.
+         */
+        patch: operations["libraries_change_library"];
+        trace?: never;
+    };
+    "/api/v1/libraries/{library_id}/files": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Library Files
+         * @description List a library's files, newest first.
+         */
+        get: operations["libraries_list_library_files"];
+        put?: never;
+        /**
+         * Add Library File
+         * @description Put a file of your own into a library. It stays yours: you alone may replace and delete it.
+         */
+        post: operations["libraries_add_library_file"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/libraries/{library_id}/files/{file_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Remove Library File
+         * @description Take a file, whosever it is, out of a library.
+         */
+        delete: operations["libraries_remove_library_file"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/libraries/{library_id}/members": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Library Members
+         * @description List who sees a library, groups first.
+         */
+        get: operations["libraries_list_library_members"];
+        /**
+         * Set Library Member
+         * @description Let a person or a group see or change a library, or change how; return all of its members.
+         */
+        put: operations["libraries_set_library_member"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/libraries/{library_id}/members/{member_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Remove Library Member
+         * @description Take a library away from a person or a group; anybody may leave one themselves.
+         */
+        delete: operations["libraries_remove_library_member"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1452,7 +1686,9 @@ export interface paths {
         put?: never;
         /**
          * Search
-         * @description Return the best passages of your files, ranked as the chat ranks them; in a conversation, of what it searches.
+         * @description Return the best passages, ranked as the chat ranks them, of the files and libraries that are named.
+         *
+         *     Else, in a conversation, of what that one searches; without one, of your own files and your default libraries.
          */
         post: operations["search_search"];
         delete?: never;
@@ -1755,9 +1991,14 @@ export interface components {
             description?: string | null;
             /**
              * File Ids
-             * @description Files of yours that its conversations search
+             * @description Files that its conversations search, as far as who chats may read them
              */
             file_ids?: string[] | null;
+            /**
+             * Library Ids
+             * @description Libraries that its conversations search, as far as who chats may see them
+             */
+            library_ids?: string[] | null;
             /** Model Name */
             model_name?: string | null;
             /** Model Source */
@@ -1771,7 +2012,7 @@ export interface components {
             picture?: string | null;
             /**
              * Shared
-             * @description Everybody who is signed in may chat with it; its files stay yours alone
+             * @description Everybody who is signed in may chat with it; rights to its files and libraries stay as they are
              */
             shared?: boolean | null;
             /** System Prompt */
@@ -1791,9 +2032,14 @@ export interface components {
             description?: string | null;
             /**
              * File Ids
-             * @description Files of yours that its conversations search
+             * @description Files that its conversations search, as far as who chats may read them
              */
             file_ids?: string[] | null;
+            /**
+             * Library Ids
+             * @description Libraries that its conversations search, as far as who chats may see them
+             */
+            library_ids?: string[] | null;
             /** Model Name */
             model_name?: string | null;
             /** Model Source */
@@ -1807,7 +2053,7 @@ export interface components {
             picture?: string | null;
             /**
              * Shared
-             * @description Everybody who is signed in may chat with it; its files stay yours alone
+             * @description Everybody who is signed in may chat with it; rights to its files and libraries stay as they are
              */
             shared?: boolean | null;
             /** System Prompt */
@@ -1820,7 +2066,7 @@ export interface components {
         };
         /**
          * AssistantRead
-         * @description An assistant; `file_ids` are those of its files that are yours. Only its owner may change it.
+         * @description An assistant; `file_ids` are those of its files that you may read. Only its owner may change it.
          */
         AssistantRead: {
             /**
@@ -1839,6 +2085,8 @@ export interface components {
             id: string;
             /** Is Owner */
             is_owner: boolean;
+            /** Library Ids */
+            library_ids: string[];
             /** Model Name */
             model_name: string | null;
             /** Model Source */
@@ -1957,6 +2205,11 @@ export interface components {
              * @description Uploaded pictures that the question shows to a model that sees
              */
             image_file_ids?: string[] | null;
+            /**
+             * Library Ids
+             * @description Search these shared libraries, and the files named, alone
+             */
+            library_ids?: string[] | null;
             /** Max Tokens */
             max_tokens?: number | null;
             /**
@@ -2131,6 +2384,11 @@ export interface components {
             assistant_id?: string | null;
             /** Leaf Id */
             leaf_id?: string | null;
+            /**
+             * Library Ids
+             * @description Shared libraries that it searches; null: your default ones, its project's and its assistant's
+             */
+            library_ids?: string[] | null;
             /** Model Name */
             model_name?: string | null;
             /** Model Source */
@@ -2179,6 +2437,11 @@ export interface components {
              * @description One of your own or a shared one
              */
             assistant_id?: string | null;
+            /**
+             * Library Ids
+             * @description Shared libraries that it searches; null: your default ones, its project's and its assistant's
+             */
+            library_ids?: string[] | null;
             /** Model Name */
             model_name?: string | null;
             /** Model Source */
@@ -2230,6 +2493,8 @@ export interface components {
             id: string;
             /** Leaf Id */
             leaf_id: string | null;
+            /** Library Ids */
+            library_ids: string[] | null;
             /** Model Name */
             model_name: string | null;
             /** Model Source */
@@ -2489,6 +2754,9 @@ export interface components {
          * FileRead
          * @description A file and how far its indexing is; `progress` is from 0 to 1, `size` in bytes.
          *
+         *     `conversation_ids` are those of your conversations that it is attached to, `library_ids` the shared libraries
+         *     through which you see it; only its `owner` may change it.
+         *
          *     A file that was uploaded to a conversation belongs to it alone until it is `in_library`, where all of yours find it.
          *
          *     `replaces_id` names the older file whose place it takes, everywhere, at the moment when it becomes searchable.
@@ -2513,10 +2781,16 @@ export interface components {
             id: string;
             /** In Library */
             in_library: boolean;
+            /** Is Owner */
+            is_owner: boolean;
+            /** Library Ids */
+            library_ids: string[];
             /** Mime */
             mime: string;
             /** Name */
             name: string;
+            /** Owner */
+            owner: string;
             /** Progress */
             progress: number;
             /** Replaces Id */
@@ -2604,6 +2878,99 @@ export interface components {
             nodes: {
                 [key: string]: unknown;
             }[];
+        };
+        /**
+         * GroupCreate
+         * @description A group. With `provider` and `claim`, who signs in there and has that group in their token is its member.
+         */
+        GroupCreate: {
+            /**
+             * Claim
+             * @description The group's name in that provider's tokens
+             */
+            claim?: string | null;
+            /** Name */
+            name: string;
+            /**
+             * Provider
+             * @description Name of a sign-in provider
+             */
+            provider?: string | null;
+        };
+        /**
+         * GroupMemberRead
+         * @description A member of a group; `via` names the sign-in provider by whose word they are in it.
+         */
+        GroupMemberRead: {
+            /** Email */
+            email: string;
+            /**
+             * Role
+             * @enum {string}
+             */
+            role: "member" | "manager";
+            /**
+             * User Id
+             * Format: uuid
+             */
+            user_id: string;
+            /** Username */
+            username: string;
+            /** Via */
+            via: string | null;
+        };
+        /**
+         * GroupMemberSet
+         * @description A person to be taken into a group, or to get another role in it.
+         */
+        GroupMemberSet: {
+            /**
+             * Role
+             * @default member
+             * @enum {string}
+             */
+            role?: "member" | "manager";
+            /** User Id */
+            user_id?: string | null;
+            /**
+             * Username
+             * @description Exact name or e-mail address
+             */
+            username?: string | null;
+        };
+        /**
+         * GroupRead
+         * @description A group; `role` is your own in it, null where you are not. How membership is ruled, managers see.
+         */
+        GroupRead: {
+            /** Claim */
+            claim?: string | null;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /** Members */
+            members: number;
+            /** Name */
+            name: string;
+            /** Provider */
+            provider?: string | null;
+            /** Role */
+            role: ("member" | "manager") | null;
+        };
+        /**
+         * GroupsRead
+         * @description All groups, by name.
+         */
+        GroupsRead: {
+            /** Items */
+            items: components["schemas"]["GroupRead"][];
         };
         /**
          * Health
@@ -2838,6 +3205,145 @@ export interface components {
             [key: string]: unknown;
         };
         /**
+         * LibrariesRead
+         * @description The libraries that you see, by name.
+         */
+        LibrariesRead: {
+            /** Items */
+            items: components["schemas"]["LibraryRead"][];
+        };
+        /**
+         * LibraryChange
+         * @description What may be changed; only fields that are present are.
+         */
+        LibraryChange: {
+            /** Description */
+            description?: string | null;
+            /** Name */
+            name?: string | null;
+        };
+        /**
+         * LibraryCreate
+         * @description Files that several people ask.
+         */
+        LibraryCreate: {
+            /** Description */
+            description?: string | null;
+            /** Name */
+            name: string;
+        };
+        /**
+         * LibraryFileAdd
+         * @description A file of your own that a library is to hold.
+         */
+        LibraryFileAdd: {
+            /**
+             * File Id
+             * Format: uuid
+             */
+            file_id: string;
+        };
+        /**
+         * LibraryMemberRead
+         * @description A person or a group that sees a library.
+         */
+        LibraryMemberRead: {
+            /** Group Id */
+            group_id: string | null;
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /** Is Default */
+            is_default: boolean;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "person" | "group";
+            /** Name */
+            name: string;
+            /**
+             * Role
+             * @enum {string}
+             */
+            role: "viewer" | "editor";
+            /** User Id */
+            user_id: string | null;
+        };
+        /**
+         * LibraryMemberSet
+         * @description A person or a group that may see a library, or change it too (`editor`).
+         */
+        LibraryMemberSet: {
+            /** Group Id */
+            group_id?: string | null;
+            /**
+             * Is Default
+             * @description All of their chats search it, until they take it out
+             * @default false
+             */
+            is_default?: boolean;
+            /**
+             * Role
+             * @default viewer
+             * @enum {string}
+             */
+            role?: "viewer" | "editor";
+            /** User Id */
+            user_id?: string | null;
+            /**
+             * Username
+             * @description Exact name or e-mail address
+             */
+            username?: string | null;
+        };
+        /**
+         * LibraryMembersRead
+         * @description Who sees a library, groups first.
+         */
+        LibraryMembersRead: {
+            /** Items */
+            items: components["schemas"]["LibraryMemberRead"][];
+        };
+        /**
+         * LibraryRead
+         * @description A library that you see: `role` is what you may do there, `is_default` whether all of your chats search it.
+         */
+        LibraryRead: {
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Description */
+            description: string | null;
+            /** Files */
+            files: number;
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /** Is Default */
+            is_default: boolean;
+            /** Members */
+            members: number;
+            /** Name */
+            name: string;
+            /**
+             * Role
+             * @enum {string}
+             */
+            role: "viewer" | "editor";
+            /**
+             * Updated At
+             * Format: date-time
+             */
+            updated_at: string;
+        };
+        /**
          * Logout
          * @description Whether to end all sessions of the account.
          */
@@ -2853,6 +3359,11 @@ export interface components {
          * @description What may be changed; only fields that are present are. `headers` replace all that were there before.
          */
         McpServerChange: {
+            /**
+             * Allowed Groups
+             * @description Groups whose members alone may use it; null: everybody may
+             */
+            allowed_groups?: string[] | null;
             /** Approval */
             approval?: ("always" | "never" | "per_tool") | null;
             /** Enabled */
@@ -2888,6 +3399,11 @@ export interface components {
          * @description A server to add. With `per_tool`, tools that do not say that they only read wait for approval.
          */
         McpServerCreate: {
+            /**
+             * Allowed Groups
+             * @description Groups whose members alone may use it; null: everybody may
+             */
+            allowed_groups?: string[] | null;
             /**
              * Approval
              * @default per_tool
@@ -2934,6 +3450,8 @@ export interface components {
          * @description An MCP server; of its secret headers the names alone are shown.
          */
         McpServerRead: {
+            /** Allowed Groups */
+            allowed_groups: string[] | null;
             /**
              * Approval
              * @enum {string}
@@ -3252,6 +3770,13 @@ export interface components {
             /** Next Cursor */
             next_cursor?: string | null;
         };
+        /** Page[GroupMemberRead] */
+        Page_GroupMemberRead_: {
+            /** Items */
+            items: components["schemas"]["GroupMemberRead"][];
+            /** Next Cursor */
+            next_cursor?: string | null;
+        };
         /** Page[MessageRead] */
         Page_MessageRead_: {
             /** Items */
@@ -3305,7 +3830,7 @@ export interface components {
         ProjectChange: {
             /**
              * File Ids
-             * @description Files of yours that its conversations search
+             * @description Files that its conversations search
              */
             file_ids?: string[] | null;
             /**
@@ -3313,6 +3838,11 @@ export interface components {
              * @description Part of every prompt of the project's conversations
              */
             instructions?: string | null;
+            /**
+             * Library Ids
+             * @description Libraries that its conversations search
+             */
+            library_ids?: string[] | null;
             /** Name */
             name?: string | null;
         };
@@ -3323,7 +3853,7 @@ export interface components {
         ProjectCreate: {
             /**
              * File Ids
-             * @description Files of yours that its conversations search
+             * @description Files that its conversations search
              */
             file_ids?: string[] | null;
             /**
@@ -3331,6 +3861,11 @@ export interface components {
              * @description Part of every prompt of the project's conversations
              */
             instructions?: string | null;
+            /**
+             * Library Ids
+             * @description Libraries that its conversations search
+             */
+            library_ids?: string[] | null;
             /** Name */
             name: string;
         };
@@ -3353,6 +3888,8 @@ export interface components {
             id: string;
             /** Instructions */
             instructions: string | null;
+            /** Library Ids */
+            library_ids: string[];
             /** Name */
             name: string;
             /**
@@ -3590,7 +4127,7 @@ export interface components {
         };
         /**
          * SearchRequest
-         * @description A search over the caller's files: the given ones, those of a conversation, or all.
+         * @description A search: in the given files and libraries, in what a conversation searches, or in all of one's own files.
          * @example {
          *       "k": 5,
          *       "query": "notice period"
@@ -3606,6 +4143,8 @@ export interface components {
              * @default 10
              */
             k?: number;
+            /** Library Ids */
+            library_ids?: string[] | null;
             /** Query */
             query: string;
         };
@@ -3630,7 +4169,7 @@ export interface components {
              * Scope
              * @enum {string}
              */
-            scope: "files" | "conversation" | "library" | "none";
+            scope: "files" | "libraries" | "conversation" | "library" | "none";
         };
         /**
          * SessionList
@@ -3783,9 +4322,14 @@ export interface components {
         };
         /**
          * SharedSource
-         * @description A passage behind a shared answer.
+         * @description A passage behind a shared answer; not `available` where the sharer may not read its file any more.
          */
         SharedSource: {
+            /**
+             * Available
+             * @default true
+             */
+            available?: boolean;
             /** File Name */
             file_name: string;
             /** N */
@@ -3841,9 +4385,15 @@ export interface components {
          *
          *     `confidence` tells how likely it holds the answer, null where that can't be judged; `cited` whether the answer rests
          *     on it or it was only looked at, null while the answer is written; `highlight` the sentence that it rests on, if one
-         *     says what the answer says.
+         *     says what the answer says. `shared` sources are of somebody else's files, in a library. What may not be read any more
+         *     is not `available`, and has no text.
          */
         SourceRead: {
+            /**
+             * Available
+             * @default true
+             */
+            available?: boolean;
             /**
              * Chunk Id
              * Format: uuid
@@ -3869,6 +4419,11 @@ export interface components {
             page?: number | null;
             /** Score */
             score: number;
+            /**
+             * Shared
+             * @default false
+             */
+            shared?: boolean;
             /** Snippet */
             snippet: string;
             /** Start */
@@ -3901,12 +4456,22 @@ export interface components {
         /**
          * StepRead
          * @description A call of a tool that the model has made for its answer; `sources` are the numbers of those that it brought.
+         *
+         *     `file_ids` are the files that the result itself was read from; where one may not be read any more, it is not
+         *     `available` and has no preview.
          */
         StepRead: {
             /** Arguments */
             arguments: {
                 [key: string]: unknown;
             };
+            /**
+             * Available
+             * @default true
+             */
+            available?: boolean;
+            /** File Ids */
+            file_ids?: string[];
             /** Id */
             id: string;
             /**
@@ -3921,6 +4486,11 @@ export interface components {
             name: string;
             /** Result Preview */
             result_preview?: string | null;
+            /**
+             * Shared
+             * @default false
+             */
+            shared?: boolean;
             /** Sources */
             sources?: number[];
             /**
@@ -4254,10 +4824,16 @@ export interface components {
             id: string;
             /** In Library */
             in_library: boolean;
+            /** Is Owner */
+            is_owner: boolean;
+            /** Library Ids */
+            library_ids: string[];
             /** Mime */
             mime: string;
             /** Name */
             name: string;
+            /** Owner */
+            owner: string;
             /** Progress */
             progress: number;
             /** Replaces Id */
@@ -9398,6 +9974,8 @@ export interface operations {
                     /** Format: binary */
                     file: string;
                     /** Format: uuid */
+                    library_id?: string;
+                    /** Format: uuid */
                     replaces?: string;
                 };
             };
@@ -10130,6 +10708,1467 @@ export interface operations {
                 headers: {
                     /** @description The methods of this address. */
                     Allow?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    groups_list_groups: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GroupsRead"];
+                };
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `method_not_allowed`: This address does not take this method; the header `Allow` names those that it takes. */
+            405: {
+                headers: {
+                    /** @description The methods of this address. */
+                    Allow?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    groups_create_group: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["GroupCreate"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GroupRead"];
+                };
+            };
+            /** @description `bad_request`: The request can't be processed as it is. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `forbidden`: You don't have permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_found`: Not found, or you don't have access. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `method_not_allowed`: This address does not take this method; the header `Allow` names those that it takes. */
+            405: {
+                headers: {
+                    /** @description The methods of this address. */
+                    Allow?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `conflict`: Already exists. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `validation_error`: Request validation failed */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    groups_change_group: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                group_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["GroupCreate"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GroupRead"];
+                };
+            };
+            /** @description `bad_request`: The request can't be processed as it is. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `forbidden`: You don't have permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_found`: Not found, or you don't have access. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `method_not_allowed`: This address does not take this method; the header `Allow` names those that it takes. */
+            405: {
+                headers: {
+                    /** @description The methods of this address. */
+                    Allow?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `conflict`: Already exists. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `validation_error`: Request validation failed */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    groups_delete_group: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                group_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `forbidden`: You don't have permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_found`: Not found, or you don't have access. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `method_not_allowed`: This address does not take this method; the header `Allow` names those that it takes. */
+            405: {
+                headers: {
+                    /** @description The methods of this address. */
+                    Allow?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `conflict`: Already exists. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `validation_error`: Request validation failed */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    groups_list_group_members: {
+        parameters: {
+            query?: {
+                /** @description Items of a page */
+                limit?: number;
+                /** @description `next_cursor` of the page before */
+                cursor?: string | null;
+            };
+            header?: never;
+            path: {
+                group_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_GroupMemberRead_"];
+                };
+            };
+            /** @description `bad_request`: The request can't be processed as it is. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `forbidden`: You don't have permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_found`: Not found, or you don't have access. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `method_not_allowed`: This address does not take this method; the header `Allow` names those that it takes. */
+            405: {
+                headers: {
+                    /** @description The methods of this address. */
+                    Allow?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    groups_set_group_member: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                group_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["GroupMemberSet"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `bad_request`: The request can't be processed as it is. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `forbidden`: You don't have permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_found`: Not found, or you don't have access. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `method_not_allowed`: This address does not take this method; the header `Allow` names those that it takes. */
+            405: {
+                headers: {
+                    /** @description The methods of this address. */
+                    Allow?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `validation_error`: Request validation failed */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    groups_remove_group_member: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                group_id: string;
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `forbidden`: You don't have permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_found`: Not found, or you don't have access. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `method_not_allowed`: This address does not take this method; the header `Allow` names those that it takes. */
+            405: {
+                headers: {
+                    /** @description The methods of this address. */
+                    Allow?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    libraries_list_libraries: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LibrariesRead"];
+                };
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `method_not_allowed`: This address does not take this method; the header `Allow` names those that it takes. */
+            405: {
+                headers: {
+                    /** @description The methods of this address. */
+                    Allow?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    libraries_create_library: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LibraryCreate"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LibraryRead"];
+                };
+            };
+            /** @description `bad_request`: The request can't be processed as it is. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `forbidden`: You don't have permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `method_not_allowed`: This address does not take this method; the header `Allow` names those that it takes. */
+            405: {
+                headers: {
+                    /** @description The methods of this address. */
+                    Allow?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `validation_error`: Request validation failed */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    libraries_get_library: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                library_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LibraryRead"];
+                };
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_found`: Not found, or you don't have access. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `method_not_allowed`: This address does not take this method; the header `Allow` names those that it takes. */
+            405: {
+                headers: {
+                    /** @description The methods of this address. */
+                    Allow?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    libraries_delete_library: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                library_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `forbidden`: You don't have permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_found`: Not found, or you don't have access. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `method_not_allowed`: This address does not take this method; the header `Allow` names those that it takes. */
+            405: {
+                headers: {
+                    /** @description The methods of this address. */
+                    Allow?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    libraries_change_library: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                library_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LibraryChange"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LibraryRead"];
+                };
+            };
+            /** @description `bad_request`: The request can't be processed as it is. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `forbidden`: You don't have permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_found`: Not found, or you don't have access. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `method_not_allowed`: This address does not take this method; the header `Allow` names those that it takes. */
+            405: {
+                headers: {
+                    /** @description The methods of this address. */
+                    Allow?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `validation_error`: Request validation failed */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    libraries_list_library_files: {
+        parameters: {
+            query?: {
+                /** @description Items of a page */
+                limit?: number;
+                /** @description `next_cursor` of the page before */
+                cursor?: string | null;
+            };
+            header?: never;
+            path: {
+                library_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_FileRead_"];
+                };
+            };
+            /** @description `bad_request`: The request can't be processed as it is. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_found`: Not found, or you don't have access. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `method_not_allowed`: This address does not take this method; the header `Allow` names those that it takes. */
+            405: {
+                headers: {
+                    /** @description The methods of this address. */
+                    Allow?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    libraries_add_library_file: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                library_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LibraryFileAdd"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileRead"];
+                };
+            };
+            /** @description `bad_request`: The request can't be processed as it is. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `forbidden`: You don't have permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_found`: Not found, or you don't have access. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `method_not_allowed`: This address does not take this method; the header `Allow` names those that it takes. */
+            405: {
+                headers: {
+                    /** @description The methods of this address. */
+                    Allow?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `validation_error`: Request validation failed */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    libraries_remove_library_file: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                library_id: string;
+                file_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `forbidden`: You don't have permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_found`: Not found, or you don't have access. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `method_not_allowed`: This address does not take this method; the header `Allow` names those that it takes. */
+            405: {
+                headers: {
+                    /** @description The methods of this address. */
+                    Allow?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    libraries_list_library_members: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                library_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LibraryMembersRead"];
+                };
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_found`: Not found, or you don't have access. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `method_not_allowed`: This address does not take this method; the header `Allow` names those that it takes. */
+            405: {
+                headers: {
+                    /** @description The methods of this address. */
+                    Allow?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    libraries_set_library_member: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                library_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LibraryMemberSet"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LibraryMembersRead"];
+                };
+            };
+            /** @description `bad_request`: The request can't be processed as it is. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `forbidden`: You don't have permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_found`: Not found, or you don't have access. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `method_not_allowed`: This address does not take this method; the header `Allow` names those that it takes. */
+            405: {
+                headers: {
+                    /** @description The methods of this address. */
+                    Allow?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `conflict`: Already exists. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `validation_error`: Request validation failed */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    libraries_remove_library_member: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                library_id: string;
+                member_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `forbidden`: You don't have permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_found`: Not found, or you don't have access. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `method_not_allowed`: This address does not take this method; the header `Allow` names those that it takes. */
+            405: {
+                headers: {
+                    /** @description The methods of this address. */
+                    Allow?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `conflict`: Already exists. */
+            409: {
+                headers: {
                     [name: string]: unknown;
                 };
                 content: {

@@ -1,0 +1,281 @@
+"""Libraries: files that several people ask. Their viewers read, their editors change.
+
+What a person may do is asked with each query, so that nothing outlives the right to it (see `access`).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, delete, exists, func, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from llama_service.errors import Conflict, Forbidden, NotFound
+from persistence import files
+from persistence.access import is_member
+from persistence.tables import File, Group, Library, LibraryFile, LibraryMember, User
+
+LibraryRole = Literal["viewer", "editor"]
+MOST_MEMBERS: Final = 1_000  # of one library; a group counts as one
+_LAST_EDITOR = "A library needs somebody who may change it: make another member an editor first."
+
+
+@dataclass(frozen=True, slots=True)
+class LibraryView:
+    """A library as one of its members sees it; `is_default` where all of their conversations search it."""
+
+    library: Library
+    role: str
+    is_default: bool
+    files: int
+    members: int
+
+
+@dataclass(frozen=True, slots=True)
+class LibraryMemberView:
+    """A member and their name: that of a person, or of a group."""
+
+    member: LibraryMember
+    name: str
+
+
+async def list_libraries(session: AsyncSession, user_id: UUID) -> list[LibraryView]:
+    """Return the libraries that a person sees, by name."""
+    return await _views(session, user_id, None)
+
+
+async def get(session: AsyncSession, user_id: UUID, library_id: UUID, *, edits: bool = False) -> LibraryView:
+    """Return a library that a person sees. Raises NotFound, and Forbidden where they may not change it and have to."""
+    found = await _views(session, user_id, Library.id == library_id)
+    if not found:
+        raise NotFound
+    if edits and found[0].role != "editor":
+        raise Forbidden("Only editors of this library may do this.")
+    return found[0]
+
+
+async def _views(session: AsyncSession, user_id: UUID, only: ColumnElement[bool] | None) -> list[LibraryView]:
+    own = (
+        select(
+            LibraryMember.library_id,
+            func.bool_or(LibraryMember.role == "editor").label("edits"),
+            func.bool_or(LibraryMember.is_default).label("is_default"),
+        )
+        .where(is_member(user_id))
+        .group_by(LibraryMember.library_id)
+        .subquery()
+    )
+    count_files = select(func.count()).where(LibraryFile.library_id == Library.id).scalar_subquery()
+    count_members = select(func.count()).where(LibraryMember.library_id == Library.id).scalar_subquery()
+    query = (
+        select(Library, own.c.edits, own.c.is_default, count_files, count_members)
+        .join(own, own.c.library_id == Library.id)
+        .order_by(func.lower(Library.name), Library.id)
+    )
+    if only is not None:
+        query = query.where(only)
+    return [
+        LibraryView(row[0], "editor" if row.edits else "viewer", row.is_default, row[3], row[4])
+        for row in await session.execute(query)
+    ]
+
+
+async def create(session: AsyncSession, user_id: UUID, values: Mapping[str, Any]) -> LibraryView:
+    """Make a library; who makes it is its first editor."""
+    row = Library(**values)
+    session.add(row)
+    await session.flush()
+    session.add(LibraryMember(library_id=row.id, user_id=user_id, role="editor"))
+    await session.flush()
+    return await get(session, user_id, row.id)
+
+
+async def change(session: AsyncSession, user_id: UUID, library_id: UUID, values: Mapping[str, Any]) -> LibraryView:
+    """Change a library's name or description. Raises NotFound, Forbidden."""
+    row = (await get(session, user_id, library_id, edits=True)).library
+    for name, value in values.items():
+        setattr(row, name, value)
+    row.updated_at = func.clock_timestamp()
+    await session.flush()
+    await session.refresh(row)
+    return await get(session, user_id, library_id)
+
+
+async def remove(session: AsyncSession, user_id: UUID, library_id: UUID, *, is_admin: bool) -> None:
+    """Delete a library; its files stay their owners'. Raises NotFound, Forbidden. An administrator may delete any."""
+    if not is_admin:
+        await get(session, user_id, library_id, edits=True)
+    inside = select(LibraryFile.file_id).where(LibraryFile.library_id == library_id)
+    held = list((await session.execute(inside)).scalars())
+    gone = await session.execute(delete(Library).where(Library.id == library_id).returning(Library.id))
+    if gone.first() is None:
+        raise NotFound
+    await files.keep_homeless(session, held)
+
+
+# --- files ----------------------------------------------------------------------------------------------------------
+
+
+async def add_file(session: AsyncSession, user_id: UUID, library_id: UUID, file_id: UUID) -> None:
+    """Put a file of the user's own into a library. Raises NotFound, Forbidden."""
+    await get(session, user_id, library_id, edits=True)
+    await files.get_own(session, user_id, file_id)
+    await session.execute(upsert(LibraryFile).values(library_id=library_id, file_id=file_id).on_conflict_do_nothing())
+
+
+async def remove_file(session: AsyncSession, user_id: UUID, library_id: UUID, file_id: UUID) -> None:
+    """Take a file, whosever it is, out of a library. Raises NotFound, Forbidden."""
+    await get(session, user_id, library_id, edits=True)
+    gone = await session.execute(
+        delete(LibraryFile)
+        .where(LibraryFile.library_id == library_id, LibraryFile.file_id == file_id)
+        .returning(LibraryFile.file_id)
+    )
+    if gone.first() is None:
+        raise NotFound
+    await files.keep_homeless(session, [file_id])
+
+
+# --- members --------------------------------------------------------------------------------------------------------
+
+
+async def list_members(session: AsyncSession, user_id: UUID, library_id: UUID) -> list[LibraryMemberView]:
+    """Return who may see a library, groups first. Raises NotFound."""
+    await get(session, user_id, library_id)
+    query = (
+        select(LibraryMember, func.coalesce(Group.name, User.username))
+        .outerjoin(Group, Group.id == LibraryMember.group_id)
+        .outerjoin(User, User.id == LibraryMember.user_id)
+        .where(LibraryMember.library_id == library_id)
+        .order_by(LibraryMember.group_id.is_(None), LibraryMember.id)
+    )
+    return [LibraryMemberView(*row) for row in await session.execute(query)]
+
+
+async def set_member(
+    session: AsyncSession,
+    user_id: UUID,
+    library_id: UUID,
+    *,
+    person: UUID | None,
+    group: UUID | None,
+    role: LibraryRole,
+    is_default: bool,
+) -> LibraryMember:
+    """Let a person or a group (one of both) see or change a library, or change how. Raises NotFound, Forbidden.
+
+    Raises Conflict where nobody could change it any more, or where it has very many members.
+    """
+    await _lock(session, user_id, library_id)
+    kind, member = (User, person) if person is not None else (Group, group)
+    if await session.scalar(select(exists().where(kind.id == member))) is not True:
+        raise NotFound
+    values = {"role": role, "is_default": is_default}
+    mine = LibraryMember.user_id == person if person is not None else LibraryMember.group_id == group
+    query = select(LibraryMember).where(LibraryMember.library_id == library_id, mine)
+    row = (await session.execute(query)).scalar_one_or_none()
+    if row is None:
+        count = await session.scalar(select(func.count()).where(LibraryMember.library_id == library_id))
+        if int(count or 0) >= MOST_MEMBERS:
+            raise Conflict(f"A library may have {MOST_MEMBERS} members; share it with a group instead.")
+        row = LibraryMember(library_id=library_id, user_id=person, group_id=group, **values)
+        session.add(row)
+    else:
+        row.role, row.is_default = role, is_default
+    await session.flush()
+    await _check_editors(session, library_id)
+    return row
+
+
+async def remove_member(session: AsyncSession, user_id: UUID, library_id: UUID, member_id: UUID) -> None:
+    """Take a library away from one of its members; anybody may leave it themselves.
+
+    Raises NotFound, Forbidden, and Conflict where nobody could change it any more.
+    """
+    leaving = select(LibraryMember.id).where(
+        LibraryMember.id == member_id, LibraryMember.library_id == library_id, LibraryMember.user_id == user_id
+    )
+    await _lock(session, user_id, library_id, edits=await session.scalar(leaving) is None)
+    gone = await session.execute(
+        delete(LibraryMember)
+        .where(LibraryMember.id == member_id, LibraryMember.library_id == library_id)
+        .returning(LibraryMember.id)
+    )
+    if gone.first() is None:
+        raise NotFound
+    await _check_editors(session, library_id)
+
+
+async def _lock(session: AsyncSession, user_id: UUID, library_id: UUID, *, edits: bool = True) -> None:
+    """Let one change of the members follow the other: two editors could take the library from each other."""
+    await session.execute(select(Library.id).where(Library.id == library_id).with_for_update())
+    await get(session, user_id, library_id, edits=edits)
+
+
+async def _check_editors(session: AsyncSession, library_id: UUID) -> None:
+    left = select(LibraryMember.id).where(LibraryMember.library_id == library_id, LibraryMember.role == "editor")
+    if await session.scalar(left.limit(1)) is None:
+        raise Conflict(_LAST_EDITOR)
+
+
+# --- for administrators ---------------------------------------------------------------------------------------------
+
+
+async def list_all(session: AsyncSession) -> Sequence[Any]:
+    """Return every library with the count of its files and members, whoever sees them. For administrators."""
+    count_files = select(func.count()).where(LibraryFile.library_id == Library.id).scalar_subquery()
+    count_members = select(func.count()).where(LibraryMember.library_id == Library.id).scalar_subquery()
+    query = select(Library, count_files.label("files"), count_members.label("members"))
+    return (await session.execute(query.order_by(func.lower(Library.name), Library.id))).all()
+
+
+async def hand_over(session: AsyncSession, user_id: UUID) -> None:
+    """Give what a person leaves in libraries to those who stay, before their account is deleted.
+
+    Their files there go to another editor who is a person. Libraries that nobody else could change are made the oldest
+    administrator's who is left; those that nobody else sees are deleted.
+    """
+    edited = select(LibraryMember.library_id).where(LibraryMember.user_id == user_id, LibraryMember.role == "editor")
+    for library_id in (await session.execute(edited)).scalars().all():
+        others = select(LibraryMember.id).where(
+            LibraryMember.library_id == library_id, LibraryMember.user_id.is_distinct_from(user_id)
+        )
+        if await session.scalar(others.limit(1)) is None:
+            await session.execute(delete(Library).where(Library.id == library_id))
+        elif await session.scalar(others.where(LibraryMember.role == "editor").limit(1)) is None:
+            heir = await session.scalar(_administrators(user_id))
+            if heir is not None:
+                mine = update(LibraryMember).where(
+                    LibraryMember.library_id == library_id, LibraryMember.user_id == user_id
+                )
+                seen = select(LibraryMember.id).where(
+                    LibraryMember.library_id == library_id, LibraryMember.user_id == heir
+                )
+                if (theirs := await session.scalar(seen)) is not None:
+                    raised = update(LibraryMember).where(LibraryMember.id == theirs).values(role="editor")
+                    await session.execute(raised)
+                else:
+                    await session.execute(mine.values(user_id=heir))
+    inside = select(LibraryFile.file_id, LibraryFile.library_id).join(File).where(File.user_id == user_id)
+    for file_id, library_id in (await session.execute(inside)).all():
+        heir = await session.scalar(
+            select(LibraryMember.user_id)
+            .where(
+                LibraryMember.library_id == library_id,
+                LibraryMember.role == "editor",
+                LibraryMember.user_id.is_not(None),
+                LibraryMember.user_id != user_id,
+            )
+            .order_by(LibraryMember.id)
+            .limit(1)
+        )
+        heir = heir or await session.scalar(_administrators(user_id))
+        if heir is not None:
+            await session.execute(update(File).where(File.id == file_id).values(user_id=heir, in_library=False))
+
+
+def _administrators(without: UUID) -> Any:
+    query = select(User.id).where(User.is_superuser, User.is_active, User.id != without)
+    return query.order_by(User.id).limit(1)
