@@ -42,7 +42,7 @@ def _count(node: dict[str, Any], found: Counter[str]) -> None:
             node["Actual Rows"] + node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)
         )
         found[table] += round(rows * node["Actual Loops"])
-        if node["Node Type"] == "Seq Scan":
+        if node["Node Type"] == "Seq Scan" and rows:  # of an empty table it is the shortest way
             found[f"scan of {table}"] += 1
     for child in node.get("Plans", []):
         _count(child, found)

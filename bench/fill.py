@@ -150,21 +150,38 @@ def _rows(file_id: UUID, ids: list[UUID], passages: list[str], vectors: Floats) 
     return rows
 
 
-def crowd(dsn: str, count: int) -> list[str]:
+def crowd(dsn: str, count: int, name: str = "crowd") -> list[str]:
     """Make so many users, who never sign in; return their ids."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         rows = connection.execute(
             "INSERT INTO users (id, username, email, hashed_password, is_active, is_superuser, is_verified)"
-            " SELECT gen_random_uuid(), 'crowd' || n, 'crowd' || n || '@example.com', '!', true, false, false"
+            " SELECT gen_random_uuid(), %s || n, %s || n || '@example.com', '!', true, false, false"
             " FROM generate_series(1, %s) n"
             " RETURNING id::text",
-            (count,),
+            (name, name, count),
         ).fetchall()
     return [row[0] for row in rows]
+
+
+def share(dsn: str, owner: str, members: list[str]) -> str:
+    """Put all files of an owner into a library that is every member's default one; return one of these."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        row = connection.execute("INSERT INTO libraries (id, name) VALUES (gen_random_uuid(), 'All') RETURNING id")
+        (library,) = row.fetchone() or ("",)
+        connection.execute(
+            "INSERT INTO library_members (id, library_id, user_id, role, is_default)"
+            " SELECT gen_random_uuid(), %s, m::uuid, 'viewer', true FROM unnest(%s::text[]) m",
+            (library, members),
+        )
+        connection.execute(
+            "INSERT INTO library_files (library_id, file_id) SELECT %s, id FROM files WHERE user_id = %s::uuid",
+            (library, owner),
+        )
+    return members[len(members) // 2]
 
 
 def analyze(dsn: str) -> None:
     """Do what autovacuum does some time after so many rows were written."""
     with psycopg.connect(dsn, autocommit=True) as connection:
-        for table in ("files", "passages", "postings", "users"):
+        for table in ("files", "passages", "postings", "users", "library_files", "library_members"):
             connection.execute(f"VACUUM ANALYZE {table}")

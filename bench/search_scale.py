@@ -16,7 +16,7 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from bench.explain import rows_read
-from bench.fill import MODEL, Filler, analyze, crowd
+from bench.fill import MODEL, Filler, analyze, crowd, share
 from bench.load import Account, clients, median, percentile
 from bench.report import Row
 from bench.stage import Stage, stage
@@ -29,6 +29,7 @@ from persistence.vectors import VectorIndex, connect
 
 _K = 10
 _FEW, _SCOPE = 1_000, 5_000
+_MEMBERS = 1_000
 _COLLECTION = "documents"
 
 
@@ -140,6 +141,7 @@ async def run(made: Stage, quick: bool) -> list[Row]:
         rows += await _against_chroma(bench, large, rounds, everything)
         rows += await _over_http(session, bench, large, rounds)
         rows += await _reads(bench, large)
+        rows += await _library(made, bench, people[0], rounds // 3, everything)
         await api.child.stop()
     await bench.database.close()
     return rows
@@ -186,6 +188,24 @@ async def _over_http(session: aiohttp.ClientSession, bench: _Bench, person: _Per
     (times,) = await _times(rounds, ask)
     note = f"{_p95(times)}; embedding by a stub"
     return [Row("search", f"POST /search, {_SCOPE:,} in scope, p50", median(times), "ms", note=note)]
+
+
+async def _library(made: Stage, bench: _Bench, owner: Account, rounds: int, passages: int) -> list[Row]:
+    """Search a library of many passages as one of its 1,000 members, and the same files as their owner, in turn."""
+    (keeper,) = crowd(made.postgres.dsn, 1, "keeper")
+    files = await bench.filler.give(keeper, passages // bench.filler.size)
+    await bench.filler.flush(wait=True)
+    member = share(made.postgres.dsn, keeper, crowd(made.postgres.dsn, _MEMBERS, "member"))
+    analyze(made.postgres.dsn)
+    own = _Person(Account(owner.session, "", user_id=keeper), files)
+    shared = _Person(Account(owner.session, "", user_id=member), files)
+    alone, together = await _times(rounds, lambda: bench.search(own), lambda: bench.search(shared))
+    what = f"library of {passages:,} with {_MEMBERS:,} members"
+    return [
+        Row("search", f"{what}, its owner's search, p50", median(alone), "ms", note=_p95(alone)),
+        Row("search", f"{what}, a member's search, p50", median(together), "ms", note=_p95(together)),
+        Row("search", "a member's search to the owner's", median(together) / median(alone), "times", 1.3),
+    ]
 
 
 async def _reads(bench: _Bench, person: _Person) -> list[Row]:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import CompoundSelect, Select, any_, case, exists, literal, or_, select, union_all
+from sqlalchemy import CompoundSelect, Select, and_, any_, case, exists, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -143,23 +143,24 @@ def in_reach(
     library_ids: Sequence[UUID] | None,
     *,
     own: bool,
-) -> Any:
-    """Return the ids of the files that a search may see, all of which its user may read now.
+) -> list[ColumnElement[bool]]:
+    """Return conditions on files, any of which puts one into a search's reach; its user may read all of them now.
 
     Files and libraries that are named are searched alone. Else those at hand in the conversation with its libraries
     and, with `own`, the user's own; without a conversation all of the user's own and their default libraries.
     """
-
-    def of_libraries(libraries: Select[Any]) -> Select[Any]:
-        return select(LibraryFile.file_id).where(LibraryFile.library_id.in_(libraries))
-
-    # Each part by itself, so that each goes by its own index: a condition with OR would read all files of everybody.
+    # Apart, so that each can go by an index of its own: joined by OR they would read the files of everybody.
     if file_ids or library_ids:
-        named = select(File.id).where(File.id.in_(file_ids or ()), readable(user_id))
         chosen = visible_libraries(user_id).where(LibraryMember.library_id.in_(library_ids or ()))
-        return named.union_all(of_libraries(chosen))
+        named = and_(File.id.in_(file_ids or ()), readable(user_id))
+        return [*([named] if file_ids else ()), *([_in_libraries(chosen)] if library_ids else ())]
+    mine = File.user_id == user_id
     if conversation_id is None:
-        return select(File.id).where(File.user_id == user_id).union_all(of_libraries(default_libraries(user_id)))
-    here = select(File.id).where(File.id.in_(at_hand(conversation_id)), readable(user_id))
-    mine = select(File.id).where(File.user_id == user_id, File.in_library, literal(own))
-    return here.union_all(mine, of_libraries(libraries_of(user_id, conversation_id)))
+        return [mine, _in_libraries(default_libraries(user_id))]
+    here = and_(File.id.in_(at_hand(conversation_id)), readable(user_id))
+    shared = _in_libraries(libraries_of(user_id, conversation_id))
+    return [here, shared, *([and_(mine, File.in_library)] if own else ())]
+
+
+def _in_libraries(libraries: Select[Any]) -> ColumnElement[bool]:
+    return File.id.in_(select(LibraryFile.file_id).where(LibraryFile.library_id.in_(libraries)))

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import numpy as np
 import structlog
-from sqlalchemy import ColumnElement, func, select, tuple_
+from sqlalchemy import ColumnElement, Select, func, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -165,14 +165,24 @@ async def files_in(session: AsyncSession, scope: Scope) -> Sequence[Any]:
     newer = aliased(File)
     outdated = select(newer.id).where(newer.replaces_id == File.id).exists().label("outdated")
     columns = (File.id, File.name, File.status, File.searchable, File.passage_lengths, is_shared(scope.user_id))
-    query = select(*columns, File.embedding_model, File.updated_at, outdated).where(*within(scope))
-    return (await session.execute(query.order_by(File.id))).all()
+    found = await _each(session, scope, select(*columns, File.embedding_model, File.updated_at, outdated))
+    return sorted(found, key=lambda row: row.id)
+
+
+async def _each(session: AsyncSession, scope: Scope, query: Select[Any]) -> list[Any]:
+    """Return a scope's files by a query of them, each once, by whichever way it is reached."""
+    parts = [query.where(condition, File.status != "failed") for condition in _reach(scope)]
+    rows = (await session.execute(parts[0].union_all(*parts[1:]))).all()
+    return list({row.id: row for row in rows}.values())
+
+
+def _reach(scope: Scope) -> list[ColumnElement[bool]]:
+    return in_reach(scope.user_id, scope.conversation_id, scope.file_ids, scope.library_ids, own=scope.library)
 
 
 def within(scope: Scope) -> list[ColumnElement[bool]]:
-    """Return the conditions on files: those that the scope reaches and its user may read, none that failed."""
-    reach = in_reach(scope.user_id, scope.conversation_id, scope.file_ids, scope.library_ids, own=scope.library)
-    return [File.id.in_(reach), File.status != "failed"]
+    """Return the conditions on a few files that are named: the scope reaches and its user may read them."""
+    return [or_(*_reach(scope)), File.status != "failed"]
 
 
 async def came_with(database: Database, scope: Scope, message_id: UUID) -> bool:
@@ -197,9 +207,9 @@ class ScopeFile:
 async def list_files(database: Database, scope: Scope) -> list[ScopeFile]:
     """Return the files of a scope that are read already, newest first."""
     columns = (File.id, File.name, File.mime, File.sha256, is_shared(scope.user_id))
-    query = select(*columns).where(*within(scope), File.searchable)
     async with database.reading() as session:
-        return [ScopeFile(*row) for row in await session.execute(query.order_by(File.id.desc()))]
+        rows = await _each(session, scope, select(*columns).where(File.searchable))
+    return [ScopeFile(*row) for row in sorted(rows, key=lambda row: row.id, reverse=True)]
 
 
 class Retriever:

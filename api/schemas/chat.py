@@ -101,8 +101,8 @@ class SourceRead(Shape):
 
     `confidence` tells how likely it holds the answer, null where that can't be judged; `cited` whether the answer rests
     on it or it was only looked at, null while the answer is written; `highlight` the sentence that it rests on, if one
-    says what the answer says. `shared` sources are of somebody else's files, in a library. What may not be read any more
-    is not `available`, and has no text.
+    says what the answer says. `shared` sources are of somebody else's files. What may not be read any more is not
+    `available`, and has no text.
     """
 
     n: int

@@ -112,7 +112,7 @@ async def test_an_assistant_is_made_chatted_with_and_shared(
     await expect(dialog.locator("img.assistant-picture")).to_be_visible()
     await dialog.get_by_role("checkbox", name=re.compile("owl.txt")).check()
     await dialog.get_by_role("checkbox", name=re.compile("Share with everybody")).check()
-    await expect(dialog.get_by_text("Its files stay yours")).to_be_visible()
+    await expect(dialog.get_by_text("Others’ chats search only those")).to_be_visible()
     await accessible(page)
     await shot(page, "assistant-form-1280")
     await dialog.get_by_role("button", name="Save").click()

@@ -509,3 +509,35 @@ async def test_langgraphs_own_client_calls_tools_and_answers_an_approval(
     assert values["messages"][-1]["content"] == "The tools say: Sent to Sdk: Hi"
     assert values["rounds"][0]["steps"][0]["status"] == "done"
     await client.aclose()
+
+
+async def test_a_server_can_be_kept_to_groups(
+    letters: McpProcess, add: Add, admin: Person, anna: Person, boris: Person, openai: OpenAIServer
+) -> None:
+    made = await add("ourletters", letters.url)
+    crowd = (await admin.http.post("/groups", json={"name": f"Writers {anna.name}"})).json()["id"]
+    assert (await admin.http.put(f"/groups/{crowd}/members", json={"username": anna.name})).status_code == 204
+    address = f"/admin/mcp-servers/{made['id']}"
+    changed = await admin.http.patch(address, json={"allowed_groups": [crowd]})
+    assert changed.json()["allowed_groups"] == [crowd]
+
+    async def tools(person: Person) -> bool:
+        return any(tool["source"] == "ourletters" for tool in (await person.get("/tools"))["items"])
+
+    assert (await tools(anna), await tools(boris)) == (True, False)
+    refused = await boris.http.post("/chat", json={"message": "Add.", "tools": ["ourletters__add"]})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (422, "tool_unknown")
+    openai.script(rounds=[[("ourletters__add", {"a": 2, "b": 40})]])
+    assert (await anna.ask("Add.", tools=["ourletters__add"]))["steps"][0]["status"] == "done"
+    # Out of the group, a call that waits is not made any more.
+    await admin.http.patch(address, json={"approval": "always"})
+    openai.script(rounds=[[("ourletters__add", {"a": 2, "b": 40})]])
+    events = await until_action(anna, message="Add.", tools=["ourletters__add"])
+    run, step = events[0].data["run_id"], events[-1].data["step_ids"][0]
+    me = (await anna.get("/auth/me"))["id"]
+    assert (await admin.http.delete(f"/groups/{crowd}/members/{me}")).status_code == 204
+    await decide(anna, run, {"step_id": step, "decision": "approve"})
+    rest = await read_on(anna, run, events[-1].id)
+    assert steps_of(rest)[step][-1]["status"] == "failed"
+    await admin.http.patch(address, json={"allowed_groups": None, "approval": "per_tool"})
+    assert await tools(boris)

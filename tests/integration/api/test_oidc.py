@@ -434,6 +434,29 @@ async def test_roles_and_groups_rule(browse: Browsers, company: OidcServer, stri
     assert (await admin.http.get("/api/v1/admin/users")).status_code == 403
 
 
+async def test_a_provider_rules_who_is_in_a_group(
+    browse: Browsers, company: OidcServer, strict: Server, database: Database
+) -> None:
+    """With each sign-in: in by its word, out without it; whom a manager has put in stays."""
+    who = f"r{uuid4().hex[:8]}"
+    company.join(who, groups=["/it", "/it/ops"])
+    ops, own = ([uuid4(), f"{name} {who}"] for name in ("Ops", "Own"))
+    database.execute("INSERT INTO groups (id, name, provider, claim) VALUES (%s, %s, 'company', '/it/ops')", ops)
+    database.execute("INSERT INTO groups (id, name) VALUES (%s, %s)", own)
+
+    async def groups() -> dict[str, str | None]:
+        person = browse(strict.url)
+        assert await person.sign_in(who) == "/"
+        listed = (await person.http.get("/api/v1/groups")).json()["items"]
+        return {group["name"]: group["role"] for group in listed if group["name"] in (ops[1], own[1])}
+
+    assert await groups() == {ops[1]: "member", own[1]: None}
+    joined = "INSERT INTO group_members (group_id, user_id) SELECT %s, id FROM users WHERE username = %s"
+    database.execute(joined, (own[0], who))
+    company.join(who, groups=["/it"])
+    assert await groups() == {ops[1]: None, own[1]: "member"}
+
+
 async def test_passwords_can_be_switched_off(anna: Person, strict: Server) -> None:
     async with httpx.AsyncClient(base_url=f"{strict.url}/api/v1") as http:
         bodies = {

@@ -99,3 +99,23 @@ async def test_opinions_runs_and_chats_of_before_stay(before: Settings) -> None:
         connection.execute(start, (rival, *of_run, '{"model_source": "openai", "model_name": "b"}'))
         with pytest.raises(psycopg.errors.UniqueViolation):
             connection.execute(start, (uuid4(), *of_run, '{"model_source": "openai", "model_name": "b"}'))
+
+
+async def test_what_people_saved_before_libraries_stays(before: Settings) -> None:
+    command.upgrade(alembic_config(before.postgres_migration), "0010")
+    user, project, assistant, chat = (uuid4() for _ in range(4))
+    with psycopg.connect(before.postgres.libpq, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO users (id, username, email, hashed_password, is_active, is_superuser, is_verified)"
+            " VALUES (%s, 'u', 'u@example.com', 'x', true, false, true)",
+            (user,),
+        )
+        for table, row in (("projects", project), ("assistants", assistant)):
+            connection.execute(f"INSERT INTO {table} (id, user_id, name) VALUES (%s, %s, 'N')", (row, user))
+        columns = "(id, user_id, project_id, assistant_id)"
+        connection.execute(
+            f"INSERT INTO conversations {columns} VALUES (%s, %s, %s, %s)", (chat, user, project, assistant)
+        )
+        migrate(before)
+        for table, expected in (("projects", []), ("assistants", []), ("conversations", None)):
+            assert connection.execute(f"SELECT library_ids FROM {table}").fetchall() == [(expected,)]

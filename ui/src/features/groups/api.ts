@@ -9,6 +9,7 @@ const PAGE = 200;
 export const groupMembersQuery = (id: string) =>
   queryOptions({
     queryKey: keys.groupMembers(id),
+    staleTime: 0,
     queryFn: ({ signal }): Promise<GroupMember[]> =>
       allPages((cursor) =>
         take(

@@ -7,15 +7,17 @@ import type { Library, LibraryMember, LibraryMemberSet, LibraryPatch, StoredFile
 const PAGE = 200;
 const POLL_MS = 800;
 
-/** The shared libraries that one sees. */
+/** The shared libraries that one sees; others change them, so each page that shows them looks anew. */
 export const librariesQuery = queryOptions({
   queryKey: keys.libraries,
+  staleTime: 0,
   queryFn: async ({ signal }): Promise<Library[]> => (await take(api.GET("/api/v1/libraries", { signal }))).items,
 });
 
 export const libraryQuery = (id: string) =>
   queryOptions({
     queryKey: keys.library(id),
+    staleTime: 0,
     queryFn: ({ signal }): Promise<Library> =>
       take(api.GET("/api/v1/libraries/{library_id}", { params: { path: { library_id: id } }, signal })),
   });
@@ -24,6 +26,7 @@ export const libraryQuery = (id: string) =>
 export const libraryFilesQuery = (id: string) =>
   queryOptions({
     queryKey: keys.libraryFiles(id),
+    staleTime: 0,
     queryFn: ({ signal }): Promise<StoredFile[]> =>
       allPages((cursor) =>
         take(
@@ -40,6 +43,7 @@ export const libraryFilesQuery = (id: string) =>
 export const libraryMembersQuery = (id: string) =>
   queryOptions({
     queryKey: keys.libraryMembers(id),
+    staleTime: 0,
     queryFn: async ({ signal }): Promise<LibraryMember[]> =>
       (await take(api.GET("/api/v1/libraries/{library_id}/members", { params: { path: { library_id: id } }, signal })))
         .items,
