@@ -16,6 +16,7 @@ from api.routes import (
     api_keys,
     assistants,
     auth,
+    budgets,
     chat,
     conversations,
     files,
@@ -89,7 +90,7 @@ def create_app(settings: Settings, chat_graph: Builder = builder) -> FastAPI:
         studio,
     ):
         api.include_router(module.router)
-    for module in (tools, mcp_servers, projects, assistants, prompts, personal, shares, groups, libraries):
+    for module in (tools, mcp_servers, projects, assistants, prompts, personal, shares, groups, libraries, budgets):
         api.include_router(module.router)
     app.include_router(api)
     app.include_router(health.router)

@@ -38,6 +38,7 @@ from llama_service.tasks import end_task
 from llama_service.vault import Vault
 from persistence import checkpoints, runs
 from persistence.blobs import BlobStore, open_blobs
+from persistence.budgets import BudgetKeeper, prune_use
 from persistence.checkpoints import BranchSaver, checkpoint_pool
 from persistence.leftovers import sweep_blobs
 from persistence.search import Retriever
@@ -97,7 +98,10 @@ async def open_state(
     for client in oidc.values():
         stack.push_async_callback(client.close)
     provider_tokens = ProviderTokens(database, vault, oidc)
-    registry = ModelRegistry(settings, partial(provider_tokens.access_token, name=settings.aihub_as_user))
+    budgets = BudgetKeeper(database)
+    await budgets.start()
+    stack.push_async_callback(budgets.close)
+    registry = ModelRegistry(settings, partial(provider_tokens.access_token, name=settings.aihub_as_user), budgets)
     await registry.start()
     stack.push_async_callback(registry.close)
     watch = ProviderWatch(registry)
@@ -145,6 +149,7 @@ async def open_state(
         limiter=limiter,
         oidc=oidc,
         provider_tokens=provider_tokens,
+        budgets=budgets,
     )
     for work, name in ((_keep_house(state), "housekeeping"), (_warm_up(registry, watch), "warm-up")):
         stack.push_async_callback(end_task, asyncio.create_task(work, name=name))
@@ -215,6 +220,7 @@ async def _prune_rows(database: Database) -> None:
     async with database.transaction() as session:
         await runs.prune_anonymous(session, ANONYMOUS_KEPT)
         await prune_sessions(session)
+        await prune_use(session)
 
 
 async def _prune_checkpoints(database: Database, engine: RunEngine) -> None:

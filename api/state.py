@@ -25,6 +25,7 @@ from llama_service.settings import ProviderName, Settings
 from llama_service.tasks import end_task
 from llama_service.vault import Vault
 from persistence.blobs import BlobStore
+from persistence.budgets import BudgetKeeper
 from persistence.search import Retriever
 from persistence.session import Database
 from persistence.vectors import VectorIndex
@@ -83,6 +84,7 @@ class AppState:
     limiter: LoginLimiter
     oidc: Mapping[str, OidcClient]
     provider_tokens: ProviderTokens
+    budgets: BudgetKeeper
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 

@@ -5,10 +5,12 @@ A new provider is one file in `chains/providers` and one line in `PROVIDER_TYPES
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import aclosing
-from dataclasses import dataclass, replace
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from math import ceil
 from typing import TypeAlias
+from uuid import UUID
 
 from langchain_core.messages import BaseMessage
 
@@ -44,6 +46,7 @@ from chains.types import (
 )
 from llama_service.errors import AppError, ModelCannot, ModelNotFound, ProviderBadAnswer
 from llama_service.settings import ModelSource, ProviderName, Settings
+from persistence.spending import MARGIN, Budgets, Price, Spent
 
 PROVIDER_TYPES: Mapping[ProviderName, type[Provider]] = {
     "embedded": EmbeddedProvider,
@@ -53,6 +56,8 @@ PROVIDER_TYPES: Mapping[ProviderName, type[Provider]] = {
 }
 
 _MODELS_KEPT = 64
+_LONGEST_ANSWER = 8_192  # tokens that are reserved for an answer without a limit of its own, which it then has
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 _NAME = re.compile(r"(?!\.+$)[^\x00-\x20\x7f]{1,200}")
 """Names go into addresses too: no dots alone, nothing invisible."""
@@ -71,15 +76,29 @@ class ModelCandidate:
     has_fallback: bool
 
 
+@dataclass(slots=True)
+class _Tally:
+    """How far a call has come, for what it is counted with; `usage` is there when it has ended by itself."""
+
+    has_begun: bool = False
+    parts: list[str] = field(default_factory=list)
+    thoughts: list[str] = field(default_factory=list)
+    usage: Usage | None = None
+
+
 class ModelRegistry:
     """Everything that asks a model goes through here. One for a process, open between `start` and `close`."""
 
-    def __init__(self, settings: Settings, subjects: SubjectTokens | None = None) -> None:
+    def __init__(
+        self, settings: Settings, subjects: SubjectTokens | None = None, budgets: Budgets | None = None
+    ) -> None:
         """Prepare the providers of these settings.
 
-        `subjects` gives users' own tokens to the provider that asks in their name (`AIHUB_AS_USER`).
+        `subjects` gives users' own tokens to the provider that asks in their name (`AIHUB_AS_USER`); `budgets` limits
+        what calls spend.
         """
         self._settings = settings
+        self._budgets = budgets
         self._wire = Wire(Limits.of(settings))
         self._policy = Policy(settings)
         self._prices = Prices(settings.model_prices)
@@ -160,38 +179,68 @@ class ModelRegistry:
             raise ModelCannot("This model takes no tools; leave them out or choose another model.")
         prompt = messages(target) if callable(messages) else messages
         model = await self.chat_model(target)
-        chunks = self._policy.stream(
-            target,
-            lambda: model.stream_messages(prompt, params, request_id=request_id, user_id=user_id),
-            user_id=user_id,
-            attempts=tried,
-            patient=not has_fallback,
-        )
-        notices: list[str] = []
-        parts: list[str] = []
-        async with aclosing(chunks):
-            async for message in chunks:
-                for delta in deltas_of(message):
-                    if isinstance(delta, Notice):
-                        notices.append(delta.text)
-                        continue
-                    if not parts:
-                        yield StreamStart(target.source, target.model, fallback_from, list(tried), notices, message.id)
-                        parts.append("")
-                    if isinstance(delta, End):
-                        calls_tools = delta.tool_calls and params.tools and params.tool_choice != "none"
-                        if not (any(parts) or may_be_empty or calls_tools):
-                            raise ProviderBadAnswer(_without_text(delta))
-                        usage = self._priced(target, delta.usage or _estimate(prompt, parts))
-                        told = delta.model or target.model
-                        yield StreamEnd(delta.finish_reason, usage, told, list(tried), delta.tool_calls)
-                    elif isinstance(delta, Reasoning):
-                        yield delta
-                    else:
-                        parts.append(delta)
-                        yield delta
-        if not parts:
-            raise ProviderBadAnswer(_without_text(End("stop")))
+        async with self._paid(target, prompt, params, user_id) as (params, tally):
+            chunks = self._policy.stream(
+                target,
+                lambda: model.stream_messages(prompt, params, request_id=request_id, user_id=user_id),
+                user_id=user_id,
+                attempts=tried,
+                patient=not has_fallback,
+            )
+            notices: list[str] = []
+            async with aclosing(chunks):
+                async for message in chunks:
+                    for delta in deltas_of(message):
+                        if isinstance(delta, Notice):
+                            notices.append(delta.text)
+                            continue
+                        if not tally.has_begun:
+                            tally.has_begun = True
+                            begun = (target.source, target.model, fallback_from, list(tried), notices, message.id)
+                            yield StreamStart(*begun)
+                        if isinstance(delta, End):
+                            tally.usage = self._priced(target, delta.usage or _estimate(prompt, tally.parts))
+                            calls_tools = delta.tool_calls and params.tools and params.tool_choice != "none"
+                            if not (any(tally.parts) or may_be_empty or calls_tools):
+                                raise ProviderBadAnswer(_without_text(delta))
+                            told = delta.model or target.model
+                            yield StreamEnd(delta.finish_reason, tally.usage, told, list(tried), delta.tool_calls)
+                        elif isinstance(delta, Reasoning):
+                            tally.thoughts.append(delta.text)
+                            yield delta
+                        else:
+                            tally.parts.append(delta)
+                            yield delta
+            if not tally.has_begun:
+                raise ProviderBadAnswer(_without_text(End("stop")))
+
+    @asynccontextmanager
+    async def _paid(
+        self, target: Target, prompt: Sequence[BaseMessage], params: ModelParams, user_id: str
+    ) -> AsyncIterator[tuple[ModelParams, "_Tally"]]:
+        """Reserve what a call may spend, where anything is limited, and settle it when the call has ended, however.
+
+        The answer then has the limit that was reserved for it. Raises BudgetExceeded.
+        """
+        tally = _Tally()
+        if self._budgets is None or not await self._budgets.is_limited():
+            yield params, tally
+            return
+        official = self._providers[target.source].is_official
+        price = self._prices.per_million(target.source, target.model, official=official)
+        window = self.context_window(target.source, target.model)
+        answer = params.max_tokens or min(_LONGEST_ANSWER, window // 4)
+        given = ceil((count_prompt(prompt) + count_tokens(str(params.tools or ""))) * MARGIN)
+        asker = UUID(user_id) if _UUID.fullmatch(user_id) else None
+        grant = await self._budgets.reserve(asker, given, answer, Price(*price) if price else None)
+        try:
+            yield replace(params, max_tokens=grant.answer_tokens), tally
+        finally:
+            usage = tally.usage
+            if usage is None and tally.has_begun:  # it broke off, or was stopped
+                usage = self._priced(target, _estimate(prompt, [*tally.parts, *tally.thoughts]))
+            spent = Spent(usage.total_tokens, usage.cost_usd or 0.0, was_asked=True) if usage else Spent()
+            self._budgets.settle(grant, spent)
 
     async def complete(
         self,

@@ -80,6 +80,13 @@ class MethodNotAllowed(AppError):
     code = "method_not_allowed"
 
 
+class BudgetExceeded(AppError):
+    """Your budget for models is used up."""
+
+    status = 402
+    code = "budget_exceeded"
+
+
 class NotAuthenticated(AppError):
     """Not authenticated"""
 

@@ -331,6 +331,67 @@ class LibraryFile(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=_NOW)
 
 
+class Budget(Base):
+    """What may be spent on models in a day or a month: by a person, by a group, or by everybody (neither is set).
+
+    With `each`, a group's or everybody's is for each of them; else for all of them together. Limits that are None are
+    none. `money` is in US dollars.
+    """
+
+    __tablename__ = "budgets"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    user_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    group_id: Mapped[UUID | None] = mapped_column(ForeignKey("groups.id", ondelete="CASCADE"))
+    each: Mapped[bool] = mapped_column(default=False, server_default="false")
+    period: Mapped[str] = mapped_column(String(5))
+    tokens: Mapped[int | None] = mapped_column(BigInteger)
+    requests: Mapped[int | None] = mapped_column(BigInteger)
+    money: Mapped[float | None] = mapped_column(Float)
+    created_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+
+    __table_args__ = (
+        CheckConstraint("num_nonnulls(user_id, group_id) <= 1", name="one_subject"),
+        Index(
+            "uq_budgets_subject",
+            sql_text("coalesce(user_id, group_id, '00000000-0000-0000-0000-000000000000')"),
+            "each",
+            "period",
+            unique=True,
+        ),
+    )
+
+
+class BudgetUse(Base):
+    """What was spent of a budget in the period that began at `began` (UTC), with what is reserved just now.
+
+    `holder` is the person whose spending it is, the nil UUID where they spend together.
+    """
+
+    __tablename__ = "budget_use"
+
+    budget_id: Mapped[UUID] = mapped_column(ForeignKey("budgets.id", ondelete="CASCADE"), primary_key=True)
+    holder: Mapped[UUID] = mapped_column(primary_key=True)
+    began: Mapped[datetime] = mapped_column(primary_key=True)
+    tokens: Mapped[int] = mapped_column(BigInteger)
+    requests: Mapped[int] = mapped_column(BigInteger)
+    money: Mapped[float] = mapped_column(Float)
+
+
+class BudgetReservation(Base):
+    """What a call that is going on may still spend of a budget; it lapses where its process has died."""
+
+    __tablename__ = "budget_reservations"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    budget_id: Mapped[UUID] = mapped_column(ForeignKey("budgets.id", ondelete="CASCADE"), primary_key=True)
+    holder: Mapped[UUID]
+    began: Mapped[datetime]
+    tokens: Mapped[int] = mapped_column(BigInteger)
+    money: Mapped[float] = mapped_column(Float)
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
 class LoginFailure(Base):
     """A failed sign-in, counted per account name and per address within the last minutes."""
 

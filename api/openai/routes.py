@@ -167,14 +167,15 @@ async def embeddings(body: EmbeddingRequest, user: CurrentUser, state: State) ->
     handle = state.registry.embeddings()
     if body.model not in (handle.model, f"{handle.source}/{handle.model}"):
         raise ModelNotFound(f"The embedding model here is {handle.source}/{handle.model}.")
-    vectors = await handle.embeddings.aembed_documents(body.input)
+    tokens = await asyncio.to_thread(lambda: sum(map(count_tokens, body.input)))
+    async with state.budgets.charged(user.id, tokens):
+        vectors = await handle.embeddings.aembed_documents(body.input)
     # Thousands of vectors are a million numbers to write: not on the event loop.
-    content = await asyncio.to_thread(_embedded, body, vectors, f"{handle.source}/{handle.model}")
+    content = await asyncio.to_thread(_embedded, body, vectors, f"{handle.source}/{handle.model}", tokens)
     return Response(content, media_type="application/json")
 
 
-def _embedded(body: EmbeddingRequest, vectors: list[list[float]], model: str) -> bytes:
-    tokens = sum(map(count_tokens, body.input))
+def _embedded(body: EmbeddingRequest, vectors: list[list[float]], model: str, tokens: int) -> bytes:
     rows = [
         {"object": "embedding", "index": at, "embedding": _encoded(vector, body.encoding_format)}
         for at, vector in enumerate(vectors)

@@ -27,6 +27,7 @@ _TURN = responses(
     errors.NotFound,
     errors.Conflict,
     errors.ValidationFailed,
+    errors.BudgetExceeded,
     errors.ModelCannot,
     errors.ToolUnknown,
     errors.BadRequest,
