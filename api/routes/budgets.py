@@ -8,7 +8,7 @@ from api.deps import Admin, CurrentUser, Session, State
 from api.errors import responses
 from api.schemas.budgets import BudgetLeft, BudgetRead, BudgetSet, BudgetsLeft, BudgetsRead
 from llama_service import errors
-from persistence import budgets
+from persistence import budgets, groups
 
 router = APIRouter(tags=["budgets"])
 
@@ -31,7 +31,10 @@ async def list_budgets(admin: Admin, session: Session) -> BudgetsRead:
 async def set_budget(body: BudgetSet, admin: Admin, state: State) -> BudgetsRead:
     """Set a budget, in the place of one for the same subject and period; return all. Calls heed it within seconds."""
     async with state.database.transaction() as session:
-        await budgets.put(session, body.model_dump())
+        values = body.model_dump(exclude={"username"})
+        if body.username is not None:
+            values["user_id"] = (await groups.find_person(session, body.username)).id
+        await budgets.put(session, values)
     state.budgets.forget()
     async with state.database.reading() as session:
         return BudgetsRead(items=[BudgetRead.of(standing) for standing in await budgets.list_all(session)])

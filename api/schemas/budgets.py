@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import Field, model_validator
 
 from api.schemas.common import Body, Shape
+from api.schemas.groups import PersonName
 from persistence.budgets import Period, Standing
 
 Count = Annotated[int, Field(ge=0, le=10**15)]
@@ -21,6 +22,7 @@ class BudgetSet(Body):
     """
 
     user_id: UUID | None = None
+    username: PersonName | None = Field(default=None, description="A person's exact name or e-mail address")
     group_id: UUID | None = None
     each: bool = False
     period: Period
@@ -30,8 +32,10 @@ class BudgetSet(Body):
 
     @model_validator(mode="after")
     def _one_subject(self) -> "BudgetSet":
-        if self.user_id is not None and (self.group_id is not None or self.each):
-            raise ValueError("a person's budget is for that person: no group_id, no each")
+        if sum(value is not None for value in (self.user_id, self.username, self.group_id)) > 1:
+            raise ValueError("one of user_id, username and group_id at most")
+        if self.each and (self.user_id is not None or self.username is not None):
+            raise ValueError("a person's budget is for that person: no each")
         if self.tokens is self.requests is self.money is None:
             raise ValueError("limit something: tokens, requests or money")
         return self

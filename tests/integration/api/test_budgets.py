@@ -57,7 +57,7 @@ async def settled(database: Database, tokens: int | None = None) -> int:
 async def test_a_call_is_settled_by_what_it_spent(
     limit: Limit, anna: Person, openai: OpenAIServer, database: Database
 ) -> None:
-    await limit(user_id=await user_id(anna), tokens=1_000_000, requests=100)
+    await limit(username=anna.name, tokens=1_000_000, requests=100)
     openai.script(reply="A short answer.")
     answer = await anna.http.post(v1(anna, "chat/completions"), json=CHAT)
     used = answer.json()["usage"]["total_tokens"]

@@ -33,6 +33,7 @@ import type {
 } from "@/shared/api/types";
 import { useStored } from "@/shared/hooks/useStored";
 import { useT } from "@/shared/i18n";
+import { BudgetNotice } from "@/shared/stats/BudgetBars";
 import { Button, IconButton } from "@/shared/ui/controls";
 import { Icon } from "@/shared/ui/Icon";
 import { useErrorText } from "@/shared/ui/ErrorNotice";
@@ -112,7 +113,12 @@ export function ConversationScreen() {
           panel={side !== null}
           citation={citation}
           attachment={attachment}
-          attachments={<Attachments conversationId={placeId} uploads={uploads} onPreview={preview} />}
+          attachments={
+            <>
+              <BudgetNotice />
+              <Attachments conversationId={placeId} uploads={uploads} onPreview={preview} />
+            </>
+          }
           scope={(searches, onSearches) => (
             <ScopeMenu
               conversation={place}

@@ -3,6 +3,7 @@ import type { ReactNode } from "react";
 import { useMe } from "@/shared/api/me";
 import { LANGUAGES, useI18n, useT, type Language } from "@/shared/i18n";
 import { useFormats } from "@/shared/i18n/format";
+import { BudgetBars } from "@/shared/stats/BudgetBars";
 import { StatsView } from "@/shared/stats/StatsView";
 import { notificationsExist, useNotifications } from "@/shared/notify";
 import { setTheme, THEMES, useTheme } from "@/shared/theme";
@@ -59,6 +60,7 @@ export function AccountPage({ problem, onLeft }: { problem?: string; onLeft: () 
       </Section>
       {stats && (
         <Section title={t("account.usage")}>
+          <BudgetBars />
           <StatsView stats={stats} />
         </Section>
       )}

@@ -6,6 +6,7 @@ import { useT } from "@/shared/i18n";
 import { ErrorNotice } from "@/shared/ui/ErrorNotice";
 import { StatsView } from "@/shared/stats/StatsView";
 import { systemQuery } from "./api";
+import { Budgets } from "./Budgets";
 import { Errors } from "./Errors";
 import { Feedback } from "./Feedback";
 import { Health } from "./Health";
@@ -31,6 +32,10 @@ export function AdminPage({ secondFactor }: { secondFactor: ReactNode }) {
       <section aria-label={t("admin.users")}>
         <h2>{t("admin.users")}</h2>
         <Users />
+      </section>
+      <section aria-label={t("budgets.title")}>
+        <h2>{t("budgets.title")}</h2>
+        <Budgets />
       </section>
       <section aria-label={t("mcp.title")}>
         <h2>{t("mcp.title")}</h2>

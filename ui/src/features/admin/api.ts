@@ -1,7 +1,7 @@
 import { infiniteQueryOptions, keepPreviousData, queryOptions, useMutation, useQueryClient, type QueryClient } from "@tanstack/react-query";
 import { api, take } from "@/shared/api/client";
 import { keys } from "@/shared/api/keys";
-import type { McpServerCreate, McpServerPatch } from "@/shared/api/types";
+import type { BudgetSet, McpServerCreate, McpServerPatch } from "@/shared/api/types";
 
 const PAGE = 50;
 const REFRESH_MS = 10_000;
@@ -100,4 +100,34 @@ const refreshTools = (queries: QueryClient) =>
   Promise.all([
     queries.invalidateQueries({ queryKey: keys.mcpServers }),
     queries.invalidateQueries({ queryKey: keys.tools }),
+  ]);
+
+export const budgetsQuery = queryOptions({
+  queryKey: keys.budgets,
+  queryFn: ({ signal }) => take(api.GET("/api/v1/admin/budgets", { signal })),
+  refetchInterval: REFRESH_MS,
+});
+
+export function useSetBudget() {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: (body: BudgetSet) => take(api.PUT("/api/v1/admin/budgets", { body })),
+    onSuccess: () => refreshBudgets(queries),
+  });
+}
+
+export function useDeleteBudget() {
+  const queries = useQueryClient();
+  return useMutation({
+    meta: { toast: true },
+    mutationFn: (id: string) =>
+      take(api.DELETE("/api/v1/admin/budgets/{budget_id}", { params: { path: { budget_id: id } } })),
+    onSuccess: () => refreshBudgets(queries),
+  });
+}
+
+const refreshBudgets = (queries: QueryClient) =>
+  Promise.all([
+    queries.invalidateQueries({ queryKey: keys.budgets }),
+    queries.invalidateQueries({ queryKey: keys.budgetLeft }),
   ]);

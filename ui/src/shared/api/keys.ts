@@ -33,6 +33,8 @@ export const keys = {
   prompts: ["prompts"] as const,
   profile: ["profile"] as const,
   memories: ["memories"] as const,
+  budgets: ["budgets"] as const,
+  budgetLeft: ["stats", "budget"] as const,
   feedback: (rating: string) => ["feedback", rating] as const,
   mcpServers: ["mcp-servers"] as const,
   stats: (scope: "user" | "system") => ["stats", scope] as const,

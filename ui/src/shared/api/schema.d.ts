@@ -4,6 +4,50 @@
  */
 
 export interface paths {
+    "/api/v1/admin/budgets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Budgets
+         * @description List all budgets, with what was used of them.
+         */
+        get: operations["budgets_list_budgets"];
+        /**
+         * Set Budget
+         * @description Set a budget, in the place of one for the same subject and period; return all. Calls heed it within seconds.
+         */
+        put: operations["budgets_set_budget"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/budgets/{budget_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Delete Budget
+         * @description Delete a budget, with what was counted of it.
+         */
+        delete: operations["budgets_delete_budget"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/admin/errors": {
         parameters: {
             query?: never;
@@ -1717,6 +1761,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/stats/budget": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Budgets Left
+         * @description Return the budgets that your calls of models fall under, and what was used of them.
+         */
+        get: operations["budgets_budgets_left"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/stats/system": {
         parameters: {
             query?: never;
@@ -2137,6 +2201,142 @@ export interface components {
         Body_auth_oidc_backchannel_logout: {
             /** Logout Token */
             logout_token: string;
+        };
+        /**
+         * BudgetLeft
+         * @description A budget that your calls fall under: its limits, and what was used of your part in this period.
+         *
+         *     `used_*` hold what running calls have reserved. `name` is a group's.
+         */
+        BudgetLeft: {
+            /** Each */
+            each: boolean;
+            /** Money */
+            money: number | null;
+            /** Name */
+            name: string | null;
+            /**
+             * Period
+             * @enum {string}
+             */
+            period: "day" | "month";
+            /** Requests */
+            requests: number | null;
+            /**
+             * Scope
+             * @enum {string}
+             */
+            scope: "user" | "group" | "everybody";
+            /**
+             * Starts Anew
+             * Format: date-time
+             */
+            starts_anew: string;
+            /** Tokens */
+            tokens: number | null;
+            /** Used Money */
+            used_money: number;
+            /** Used Requests */
+            used_requests: number;
+            /** Used Tokens */
+            used_tokens: number;
+        };
+        /**
+         * BudgetRead
+         * @description A budget as administrators see it; what was used is that of all whom it is for.
+         */
+        BudgetRead: {
+            /** Each */
+            each: boolean;
+            /** Group Id */
+            group_id: string | null;
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /** Money */
+            money: number | null;
+            /** Name */
+            name: string | null;
+            /**
+             * Period
+             * @enum {string}
+             */
+            period: "day" | "month";
+            /** Requests */
+            requests: number | null;
+            /**
+             * Scope
+             * @enum {string}
+             */
+            scope: "user" | "group" | "everybody";
+            /**
+             * Starts Anew
+             * Format: date-time
+             */
+            starts_anew: string;
+            /** Tokens */
+            tokens: number | null;
+            /** Used Money */
+            used_money: number;
+            /** Used Requests */
+            used_requests: number;
+            /** Used Tokens */
+            used_tokens: number;
+            /** User Id */
+            user_id: string | null;
+        };
+        /**
+         * BudgetSet
+         * @description A limit on what models may be asked for: of a person, of a group, or of everybody (neither is named).
+         *
+         *     A group's or everybody's is for all of them together or, with `each`, for each of them. `requests` counts calls of
+         *     models: an answer with tools makes several, and so does a title. `money` is in US dollars and counts what has a
+         *     known price. One that is there for the same subject and period is replaced.
+         */
+        BudgetSet: {
+            /**
+             * Each
+             * @default false
+             */
+            each?: boolean;
+            /** Group Id */
+            group_id?: string | null;
+            /** Money */
+            money?: number | null;
+            /**
+             * Period
+             * @enum {string}
+             */
+            period: "day" | "month";
+            /** Requests */
+            requests?: number | null;
+            /** Tokens */
+            tokens?: number | null;
+            /** User Id */
+            user_id?: string | null;
+            /**
+             * Username
+             * @description A person's exact name or e-mail address
+             */
+            username?: string | null;
+        };
+        /**
+         * BudgetsLeft
+         * @description What your calls of models may still spend; empty where nothing limits you.
+         */
+        BudgetsLeft: {
+            /** Items */
+            items: components["schemas"]["BudgetLeft"][];
+        };
+        /**
+         * BudgetsRead
+         * @description All budgets.
+         */
+        BudgetsRead: {
+            /** Items */
+            items: components["schemas"]["BudgetRead"][];
         };
         /**
          * Cancelled
@@ -5130,6 +5330,229 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    budgets_list_budgets: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BudgetsRead"];
+                };
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `forbidden`: You don't have permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `method_not_allowed`: This address does not take this method; the header `Allow` names those that it takes. */
+            405: {
+                headers: {
+                    /** @description The methods of this address. */
+                    Allow?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    budgets_set_budget: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BudgetSet"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BudgetsRead"];
+                };
+            };
+            /** @description `bad_request`: The request can't be processed as it is. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `forbidden`: You don't have permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_found`: Not found, or you don't have access. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `method_not_allowed`: This address does not take this method; the header `Allow` names those that it takes. */
+            405: {
+                headers: {
+                    /** @description The methods of this address. */
+                    Allow?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `validation_error`: Request validation failed */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    budgets_delete_budget: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                budget_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `forbidden`: You don't have permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_found`: Not found, or you don't have access. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `method_not_allowed`: This address does not take this method; the header `Allow` names those that it takes. */
+            405: {
+                headers: {
+                    /** @description The methods of this address. */
+                    Allow?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
     admin_recent_errors: {
         parameters: {
             query?: never;
@@ -8131,6 +8554,15 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
+            /** @description `budget_exceeded`: Your budget for models is used up. */
+            402: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
             /** @description `forbidden`: You don't have permission. */
             403: {
                 headers: {
@@ -8612,6 +9044,15 @@ export interface operations {
             };
             /** @description `not_authenticated`: Not authenticated */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `budget_exceeded`: Your budget for models is used up. */
+            402: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -13943,6 +14384,55 @@ export interface operations {
             /** @description Validation Error */
             422: {
                 headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    budgets_budgets_left: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BudgetsLeft"];
+                };
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `method_not_allowed`: This address does not take this method; the header `Allow` names those that it takes. */
+            405: {
+                headers: {
+                    /** @description The methods of this address. */
+                    Allow?: string;
                     [name: string]: unknown;
                 };
                 content: {

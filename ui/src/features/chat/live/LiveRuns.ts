@@ -163,6 +163,7 @@ export class LiveRuns {
   }
 
   private async refresh(conversationId: string): Promise<void> {
+    void this.queries.invalidateQueries({ queryKey: keys.budgetLeft });
     await Promise.all([
       this.queries.invalidateQueries({ queryKey: keys.messages(conversationId) }),
       this.queries.invalidateQueries({ queryKey: keys.conversations }),
