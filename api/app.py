@@ -15,6 +15,7 @@ from api.routes import (
     admin,
     api_keys,
     assistants,
+    audit,
     auth,
     budgets,
     chat,
@@ -90,7 +91,19 @@ def create_app(settings: Settings, chat_graph: Builder = builder) -> FastAPI:
         studio,
     ):
         api.include_router(module.router)
-    for module in (tools, mcp_servers, projects, assistants, prompts, personal, shares, groups, libraries, budgets):
+    for module in (
+        tools,
+        mcp_servers,
+        projects,
+        assistants,
+        prompts,
+        personal,
+        shares,
+        groups,
+        libraries,
+        budgets,
+        audit,
+    ):
         api.include_router(module.router)
     app.include_router(api)
     app.include_router(health.router)

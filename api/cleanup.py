@@ -8,16 +8,18 @@ from sqlalchemy import delete, select
 
 from api.state import AppState
 from llama_service.errors import NotFound
-from persistence import checkpoints, conversations, files, libraries, runs
+from persistence import audit, checkpoints, conversations, files, libraries, runs
+from persistence.audit import Actor
 from persistence.tables import Conversation, File, User
 
 
 async def forget_conversation(
-    state: AppState, user_id: UUID, conversation_id: UUID, *, only_temporary: bool = False
+    state: AppState, user_id: UUID, conversation_id: UUID, *, only_temporary: bool = False, by: Actor | None = None
 ) -> None:
     """Delete a conversation with its messages, runs, checkpoints and the files that only it has.
 
-    Its runs are stopped first. Raises NotFound, with `only_temporary` also where its owner keeps it.
+    Its runs are stopped first. `by` is who asked for it, None where the server does it by itself. Raises NotFound, with
+    `only_temporary` also where its owner keeps it.
     """
     async with state.database.transaction() as session:
         await conversations.get(session, user_id, conversation_id, only_temporary=only_temporary)
@@ -31,6 +33,8 @@ async def forget_conversation(
         if own:
             removed = await files.remove(session, user_id, own)
         await checkpoints.delete_threads(session, [str(conversation_id)])
+        if by is not None:
+            await audit.note(session, "conversation_deleted", by, ("conversation", conversation_id))
     if removed is not None:
         await state.ingestion.pipeline.clean_up(removed)
 
@@ -40,10 +44,11 @@ async def _stop(state: AppState, user_id: UUID, running: Sequence[UUID]) -> None
         await state.runs.cancel_and_wait(user_id, run_id)
 
 
-async def forget_file(state: AppState, user_id: UUID, file_id: UUID) -> None:
-    """Delete a file with its passages, vectors and bytes; a job that reads it ends. Raises NotFound."""
+async def forget_file(state: AppState, by: Actor, file_id: UUID) -> None:
+    """Delete a file of `by` with its passages, vectors and bytes; a job that reads it ends. Raises NotFound."""
     async with state.database.transaction() as session:
-        removed = await files.remove(session, user_id, [file_id])
+        removed = await files.remove(session, by.id, [file_id])
+        await audit.note(session, "file_deleted", by, ("file", file_id))
     await state.ingestion.pipeline.clean_up(removed)
 
 
@@ -56,7 +61,7 @@ async def forget_temporary(state: AppState, keep_seconds: float) -> None:
             await forget_conversation(state, user_id, conversation_id, only_temporary=True)
 
 
-async def forget_account(state: AppState, user_id: UUID) -> None:
+async def forget_account(state: AppState, user_id: UUID, *, by: Actor) -> None:
     """Delete an account with everything that it owns; what it gave to shared libraries stays with their editors."""
     async with state.database.transaction() as session:
         await libraries.hand_over(session, user_id)
@@ -71,6 +76,8 @@ async def forget_account(state: AppState, user_id: UUID) -> None:
         if own:
             removed = await files.remove(session, user_id, own)
         await checkpoints.delete_threads(session, [str(thread) for thread in threads])
-        await session.execute(delete(User).where(User.id == user_id))
+        name = await session.scalar(delete(User).where(User.id == user_id).returning(User.username))
+        action: audit.Action = "account_deleted" if by.id == user_id else "user_deleted"
+        await audit.note(session, action, by, ("user", user_id), name=name)
     if removed is not None:
         await state.ingestion.pipeline.clean_up(removed)

@@ -13,6 +13,8 @@ from starlette._utils import get_route_path
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from llama_service.origin import ORIGIN, Origin
+
 log = structlog.get_logger("llama_service.requests")
 
 _SANE_ID = re.compile(r"[\w.:\-]{1,128}")
@@ -51,6 +53,8 @@ class RequestMiddleware:
         scope.setdefault("state", {})["request_id"] = request_id
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
+        client = scope.get("client")
+        ORIGIN.set(Origin(client[0] if client else None, request_id))
         began = time.perf_counter()
         status, answered = 500, began
 

@@ -6,6 +6,7 @@ from api.state import AppState
 from auth import two_factor
 from auth.tokens import Account
 from llama_service.errors import Forbidden, InvalidCredentials
+from persistence import audit
 from persistence.tables import User
 
 
@@ -27,6 +28,7 @@ async def check_password(
         fits, renewed = await state.hasher.verify(password, user.hashed_password if user else None)
         if not fits:
             await state.limiter.failed(account, ip)
+            await note_failure(state, user)
     if not fits:
         raise InvalidCredentials
     return renewed
@@ -39,7 +41,14 @@ async def check_second_factor(state: AppState, user: User | Account, code: str |
             await two_factor.check(session, state.vault, user.id, code)
     except InvalidCredentials:
         await state.limiter.failed(user.username, ip)
+        await note_failure(state, user)
         raise
+
+
+async def note_failure(state: AppState, user: User | Account | None) -> None:
+    """Write down that somebody could not sign in. What was typed as a name is not kept: it may be a password."""
+    async with state.database.transaction() as session:
+        await audit.note(session, "sign_in_failed", None, ("user", user.id) if user else None)
 
 
 def own_address(request: Request, state: AppState) -> str:

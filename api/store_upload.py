@@ -10,17 +10,19 @@ from api.state import AppState
 from api.uploads import Upload
 from ingestion import detect
 from llama_service.errors import QuotaExceeded, UnsupportedFileType, ValidationFailed
-from persistence import conversations, files, leftovers, libraries, versions
+from persistence import audit, conversations, files, leftovers, libraries, versions
+from persistence.audit import Actor
 from persistence.files import FileView
 from persistence.tables import File
 
 
-async def store_upload(state: AppState, user_id: UUID, given: Upload) -> tuple[UploadRead, bool]:
+async def store_upload(state: AppState, user: Actor, given: Upload) -> tuple[UploadRead, bool]:
     """Keep an upload and queue it; return it, and whether it was there already.
 
     Raises ValidationFailed for an empty file, UnsupportedFileType, QuotaExceeded, NotFound for a conversation or a
     file to replace that is not the user's, or a library that they do not see; Forbidden where they may not edit it.
     """
+    user_id = user.id
     if given.received.size == 0:
         empty = {"loc": ["body", "file"], "msg": "The file is empty.", "type": "empty"}
         raise ValidationFailed("The file is empty.", details=[empty])
@@ -50,6 +52,10 @@ async def store_upload(state: AppState, user_id: UUID, given: Upload) -> tuple[U
         # What it replaced may be gone by now, which the row says and this session's copy of it does not.
         session.expunge_all()
         shape = FileRead.of(await files.get(session, user_id, file.id))
+        if given.library_id is not None:
+            await audit.note(session, "library_file_added", user, ("library", given.library_id), file=shape.id)
+        if given.replaces is not None and given.replaces != shape.id:
+            await audit.note(session, "file_replaced", user, ("file", given.replaces), newer=shape.id)
     if removed is not None:
         await state.ingestion.pipeline.clean_up(removed)
     if again:

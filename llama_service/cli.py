@@ -1,4 +1,5 @@
-"""The command line: `llama-service up | serve | worker | migrate | create-admin | reset-two-factor | reindex`.
+"""The command line: `llama-service up | serve | worker | migrate | create-admin | reset-two-factor | reindex |
+audit`.
 
 The kernel imports nothing of the layers above it: they are called by name.
 """
@@ -162,6 +163,32 @@ def reindex() -> None:
 
         count = _upper("ingestion.reindex", "reindex")(settings, advance)
     typer.echo(f"Indexed {count} passages.")
+
+
+audit_app = typer.Typer(help="The audit log.", no_args_is_help=True)
+app.add_typer(audit_app, name="audit")
+
+
+@audit_app.callback()
+def _audit() -> None:
+    """The audit log: who did what, and whether all of it is still what was written."""
+
+
+@audit_app.command("verify")
+def audit_verify(
+    expect: Annotated[
+        str | None,
+        typer.Option(
+            help="NUMBER:HASH of a row, as an earlier run printed it, that has to be there.", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Compute the audit log's chain of hashes anew; a row that was changed, taken out or put in is found."""
+    settings = _ready()
+    rows, last, problem = _upper("persistence.audit_check", "check")(settings, expect)
+    if problem is not None:
+        _fail(problem)
+    typer.echo(f"{rows} rows are what was written. The last one: {rows}:{last or '-'}")
 
 
 @app.command(hidden=True)

@@ -127,7 +127,7 @@ async def patch_thread(thread_id: UUID, body: ThreadPatch, user: CurrentUser, se
 @router.delete("/{thread_id}", status_code=204)
 async def delete_thread(thread_id: UUID, user: CurrentUser, state: State) -> None:
     """Delete a thread: the conversation with all that belongs to it."""
-    await forget_conversation(state, user.id, thread_id)
+    await forget_conversation(state, user.id, thread_id, by=user)
 
 
 @router.get("/{thread_id}/state")

@@ -20,7 +20,7 @@ from auth.tokens import revoke
 from auth.users import UserDatabase, UserManager
 from llama_service import errors
 from llama_service.errors import BadRequest, NotFound
-from persistence import messages
+from persistence import audit, messages
 from persistence.paging import decode_cursor, encode_cursor
 from persistence.tables import User
 
@@ -45,6 +45,8 @@ async def list_users(
     if cursor:
         query = query.where(User.id < decode_cursor(cursor, (UUID,))[0])
     rows = list((await session.execute(query.order_by(User.id.desc()).limit(limit + 1))).scalars())
+    if not cursor:
+        await audit.note(session, "users_listed", admin)
     following = encode_cursor(rows[limit - 1].id) if len(rows) > limit else None
     return Page(items=[UserRead.model_validate(row) for row in rows[:limit]], next_cursor=following)
 
@@ -75,7 +77,10 @@ async def change_user(user_id: UUID, body: UserChange, admin: Admin, state: Stat
             await two_factor.switch_off(session, changed.id)
         if body.password is not None or body.is_active is False or body.two_factor is False:
             await revoke(session, changed.id)
-        return UserRead.model_validate(changed)
+        shape = UserRead.model_validate(changed)
+        told = body.model_dump(exclude_none=True, exclude={"password"}) | {"password_set": body.password is not None}
+        await audit.note(session, "user_changed", admin, ("user", user_id), name=shape.username, **told)
+        return shape
 
 
 @router.get("/errors", responses=_ADMIN)
@@ -95,6 +100,8 @@ async def list_feedback(
 ) -> Page[FeedbackEntry]:
     """List opinions of answers, newest first; question and answer are there where their giver shows them."""
     rows, following = await messages.list_rated(session, rating=rating, limit=limit, cursor=cursor)
+    if not cursor:
+        await audit.note(session, "feedback_listed", admin)
     return Page(items=[FeedbackEntry.of(row) for row in rows], next_cursor=following)
 
 
@@ -106,4 +113,4 @@ async def delete_user(user_id: UUID, admin: Admin, state: State) -> None:
     async with state.database.reading() as session:
         if await session.scalar(select(User.id).where(User.id == user_id)) is None:
             raise NotFound
-    await forget_account(state, user_id)
+    await forget_account(state, user_id, by=admin)

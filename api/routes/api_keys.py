@@ -12,6 +12,7 @@ from api.schemas.auth import ApiKeyCreate, ApiKeyCreated, ApiKeyList, ApiKeyRead
 from auth import keys
 from llama_service import errors
 from llama_service.errors import ValidationFailed
+from persistence import audit
 
 router = APIRouter(prefix="/api-keys", tags=["auth"])
 log = structlog.get_logger(__name__)
@@ -33,6 +34,7 @@ async def create_api_key(body: ApiKeyCreate, user: CurrentUser, session: Session
         detail = {"loc": ["body", "expires_at"], "msg": "lies in the past", "type": "value_error"}
         raise ValidationFailed(details=[detail])
     row, key = await keys.create_key(session, user.id, name=body.name, scopes=body.scopes, expires_at=body.expires_at)
+    await audit.note(session, "api_key_created", user, ("api_key", row.id), scopes=row.scopes)
     log.info("api_key_created", user_id=str(user.id), key_id=str(row.id), scopes=row.scopes)
     return ApiKeyCreated(**ApiKeyRead.model_validate(row).model_dump(), key=key)
 
@@ -41,4 +43,5 @@ async def create_api_key(body: ApiKeyCreate, user: CurrentUser, session: Session
 async def revoke_api_key(key_id: UUID, user: CurrentUser, session: Session) -> None:
     """Revoke a key; it is no good any more from the next request on."""
     await keys.revoke_key(session, user.id, key_id)
+    await audit.note(session, "api_key_revoked", user, ("api_key", key_id))
     log.info("api_key_revoked", user_id=str(user.id), key_id=str(key_id))

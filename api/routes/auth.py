@@ -1,7 +1,7 @@
 """Accounts and sign-in sessions."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 from uuid import UUID
 
 import structlog
@@ -49,6 +49,7 @@ from auth.tokens import Account, Tokens, revoke, revoke_session
 from auth.users import NO_PASSWORD, UserManager
 from llama_service import errors
 from llama_service.errors import BadRequest, Forbidden, InvalidCredentials, NotFound, TokenExpired, ValidationFailed
+from persistence import audit
 from persistence.tables import AuthSession, User
 
 router = APIRouter(prefix="/auth", tags=["auth"])
@@ -60,13 +61,14 @@ _SIGNED_IN = responses(errors.NotAuthenticated, errors.TokenExpired)
 
 
 @router.post("/register", status_code=201, responses=responses(errors.Conflict, errors.ValidationFailed))
-async def register(body: Registration, state: State, users: Users) -> UserRead:
+async def register(body: Registration, state: State, users: Users, session: Session) -> UserRead:
     """Make an account."""
     check_passwords_are_on(state)
     if not state.settings.allow_registration:
         raise Forbidden("Registration is closed on this server; ask an administrator for an account.")
     wanted = UserCreate(username=body.username, email=body.email, password=body.password)
     user = await users.create(wanted, safe=True)
+    await audit.note(session, "registered", user)
     log.info("registered", user_id=str(user.id))
     return UserRead.model_validate(user)
 
@@ -126,6 +128,7 @@ async def login(request: Request, response: Response, state: State) -> TokenPair
             await session.execute(update(User).where(User.id == user.id).values(hashed_password=renewed))
         agent = request.headers.get("user-agent")
         tokens = await state.tokens.issue(session, user, user_agent=agent, ip=ip)
+        await audit.note(session, "signed_in", user, ("session", tokens.session_id))
     await state.limiter.succeeded(user.username, ip)
     request.scope["state"]["user_id"] = str(user.id)
     # A form of another site could sign its visitor in here under a foreign name.
@@ -140,6 +143,7 @@ async def refresh(body: Refresh, response: Response, state: State) -> TokenPair:
     if stolen is not None:
         async with state.database.transaction() as session:
             await revoke_session(session, stolen)
+            await audit.note(session, "refresh_token_reused", None, ("session", stolen))
         log.warning("refresh_token_reused", session_id=str(stolen))
     if tokens is None:
         raise TokenExpired
@@ -167,6 +171,7 @@ async def logout(
             epoch = User.token_epoch + 1
             await session.execute(update(User).where(User.id == caller.user.id).values(token_epoch=epoch))
         await revoke(session, caller.user.id, only=None if everything else caller.session_id)
+        await audit.note(session, "signed_out", caller.user, ("session", caller.session_id), everywhere=everything)
     end = await _end_at_provider(request, state, through)
     answer = Response(status_code=204) if end is None else JSONResponse({"end_session_url": end})
     delete_session_cookie(answer, state.settings)
@@ -202,11 +207,13 @@ async def ways_to_sign_in(caller: CurrentCaller, session: Session, state: State)
 
 
 @router.patch("/me", responses=_SIGNED_IN | responses(errors.Conflict, errors.ValidationFailed))
-async def change_me(body: ProfileChange, caller: CurrentUser, users: Users) -> UserRead:
+async def change_me(body: ProfileChange, caller: CurrentUser, users: Users, session: Session) -> UserRead:
     """Change the account's name or e-mail address."""
     user = await _reloaded(users, caller)
     changes = {name: value for name, value in body.model_dump(exclude_unset=True).items() if value is not None}
-    return UserRead.model_validate(await users.user_db.update(user, changes))
+    changed = await users.user_db.update(user, changes)
+    await audit.note(session, "account_changed", caller, ("user", caller.id), fields=sorted(changes))
+    return UserRead.model_validate(changed)
 
 
 async def _reloaded(users: Users, caller: Account) -> User:
@@ -226,7 +233,7 @@ async def delete_me(
         await _check_is_fresh(state, caller.session_id)
     else:
         await check_password(state, user.username, user, body.password, client_ip(request))
-    await forget_account(state, user.id)
+    await forget_account(state, user.id, by=user)
     delete_session_cookie(response, state.settings)
 
 
@@ -242,18 +249,25 @@ async def change_password(body: ChangePassword, caller: CurrentCaller, request: 
     if account.hashed_password == NO_PASSWORD:
         raise Forbidden("This account has no password; it is signed in to through your company's account.")
     await check_password(state, account.username, account, body.current_password, client_ip(request))
-    await _set_password(state, account, body.new_password, "new_password", keep=caller.session_id)
+    await _set_password(state, account, body.new_password, "password_changed", keep=caller.session_id)
 
 
 async def _set_password(
-    state: AppState, account: Account | User, password: str, field: str, *, keep: UUID | None = None
+    state: AppState,
+    account: Account | User,
+    password: str,
+    action: Literal["password_changed", "password_reset"],
+    *,
+    keep: UUID | None = None,
 ) -> None:
     """Set a password that satisfies the rules, and end the account's sessions but `keep`. Raises ValidationFailed."""
+    field = "new_password" if action == "password_changed" else "password"
     async with state.database.reading() as session:
         hashed = await UserManager(session, state.hasher).checked(password, account, field)
     async with state.database.transaction() as session:
         await session.execute(update(User).where(User.id == account.id).values(hashed_password=hashed))
         await revoke(session, account.id, keep=keep)
+        await audit.note(session, action, account, ("user", account.id))
 
 
 @router.post("/forgot-password", status_code=202, responses=responses(errors.ValidationFailed))
@@ -277,7 +291,7 @@ async def reset_password(body: ResetPassword, state: State) -> dict[str, str]:
         user = await UserManager(session, state.hasher).by_id(subject[0]) if subject else None
     if subject is None or user is None or not user.is_active or not state.tokens.may_reset(user, subject[1]):
         raise BadRequest("This link has expired or was used already; ask for a new one.")
-    await _set_password(state, user, body.password, "password")
+    await _set_password(state, user, body.password, "password_reset")
     return {"status": "accepted"}
 
 
@@ -312,3 +326,4 @@ async def end_session(session_id: UUID, caller: CurrentUser, session: Session) -
     """End one of the account's sessions."""
     if not await revoke(session, caller.id, only=session_id):
         raise NotFound
+    await audit.note(session, "session_ended", caller, ("session", session_id))

@@ -8,7 +8,7 @@ from api.deps import Admin, CurrentUser, Session, State
 from api.errors import responses
 from api.schemas.budgets import BudgetLeft, BudgetRead, BudgetSet, BudgetsLeft, BudgetsRead
 from llama_service import errors
-from persistence import budgets, groups
+from persistence import audit, budgets, groups
 
 router = APIRouter(tags=["budgets"])
 
@@ -34,7 +34,8 @@ async def set_budget(body: BudgetSet, admin: Admin, state: State) -> BudgetsRead
         values = body.model_dump(exclude={"username"})
         if body.username is not None:
             values["user_id"] = (await groups.find_person(session, body.username)).id
-        await budgets.put(session, values)
+        row = await budgets.put(session, values)
+        await audit.note(session, "budget_set", admin, ("budget", row.id), **values)
     state.budgets.forget()
     async with state.database.reading() as session:
         return BudgetsRead(items=[BudgetRead.of(standing) for standing in await budgets.list_all(session)])
@@ -45,4 +46,5 @@ async def delete_budget(budget_id: UUID, admin: Admin, state: State) -> None:
     """Delete a budget, with what was counted of it."""
     async with state.database.transaction() as session:
         await budgets.remove(session, budget_id)
+        await audit.note(session, "budget_deleted", admin, ("budget", budget_id))
     state.budgets.forget()

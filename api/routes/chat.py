@@ -15,7 +15,7 @@ from graphs.runs.engine import waiting_step_ids
 from graphs.runs.run import Ending, Run
 from llama_service import errors
 from llama_service.errors import BadRequest, Interrupted, ValidationFailed, error_of
-from persistence import runs
+from persistence import audit, runs
 from persistence.events import RunEvent
 from persistence.tables import Run as RunRow
 
@@ -159,4 +159,7 @@ async def run_resume(run_id: UUID, body: Resume, user: CurrentUser, state: State
         }
         raise ValidationFailed(details=[detail])
     await state.runs.resume(user.id, run_id, [decision.model_dump(mode="json") for decision in body.decisions])
+    told = {decision.step_id: decision.decision for decision in body.decisions}
+    async with state.database.transaction() as session:
+        await audit.note(session, "call_decided", user, ("run", run_id), decisions=told)
     return Resumed(run_id=run_id, status="running")

@@ -21,7 +21,7 @@ from api.schemas.conversations import (
 )
 from llama_service import errors
 from llama_service.errors import BadRequest, FileTooLarge
-from persistence import conversations, messages, stats
+from persistence import audit, conversations, messages, stats
 
 router = APIRouter(prefix="/conversations", tags=["conversations"])
 
@@ -76,7 +76,9 @@ async def import_conversations(request: Request, user: CurrentUser, session: Ses
                 raise FileTooLarge
     except ClientDisconnect:
         raise BadRequest("The upload broke off.") from None
-    return await portability.import_file(session, user.id, bytes(body))
+    imported = await portability.import_file(session, user.id, bytes(body))
+    await audit.note(session, "conversations_imported", user, conversations=imported.conversations)
+    return imported
 
 
 @router.get("/{conversation_id}", responses=_OWN)
@@ -100,7 +102,7 @@ async def change_conversation(
 @router.delete("/{conversation_id}", status_code=204, responses=_OWN)
 async def delete_conversation(conversation_id: UUID, user: CurrentUser, state: State) -> None:
     """Delete a conversation: messages, checkpoints, its own files, vectors, all of it."""
-    await forget_conversation(state, user.id, conversation_id)
+    await forget_conversation(state, user.id, conversation_id, by=user)
 
 
 @router.get("/{conversation_id}/messages", responses=_OWN | responses(errors.BadRequest))
@@ -138,5 +140,6 @@ async def export_conversation(
         content, kind, suffix = await portability.as_json(session, row), "application/json", "json"
     else:
         content, kind, suffix = await portability.as_markdown(session, row), "text/markdown; charset=utf-8", "md"
+    await audit.note(session, "conversation_exported", user, ("conversation", conversation_id), format=format)
     name = f'attachment; filename="conversation-{conversation_id}.{suffix}"'
     return Response(content, media_type=kind, headers={"Content-Disposition": name})

@@ -15,7 +15,7 @@ from api.schemas.files import Attach, ChunkRead, FileRead, FileStatus, FileText,
 from api.store_upload import store_upload
 from api.uploads import read_upload
 from llama_service import errors
-from persistence import conversations, files, versions
+from persistence import audit, conversations, files, versions
 
 router = APIRouter(prefix="/files", tags=["files"])
 
@@ -65,7 +65,7 @@ async def upload(request: Request, response: Response, user: CurrentUser, state:
     """
     given = await read_upload(request, state.blobs.spool, state.settings.max_filesize_bytes)
     try:
-        shape, known = await store_upload(state, user.id, given)
+        shape, known = await store_upload(state, user, given)
     finally:
         await state.blobs.spool.discard(given.received)
     if known:
@@ -172,6 +172,7 @@ async def replace(file_id: UUID, body: Replace, user: CurrentUser, state: State)
     async with state.database.transaction() as session:
         removed = await versions.replace(session, user.id, new=file_id, old=body.file_id)
         shape = FileRead.of(await files.get(session, user.id, file_id))
+        await audit.note(session, "file_replaced", user, ("file", body.file_id), newer=file_id)
     if removed is not None:
         await state.ingestion.pipeline.clean_up(removed)
     return shape
@@ -180,4 +181,4 @@ async def replace(file_id: UUID, body: Replace, user: CurrentUser, state: State)
 @router.delete("/{file_id}", status_code=204, responses=_OWN)
 async def delete(file_id: UUID, user: CurrentUser, state: State) -> None:
     """Delete a file: bytes, passages, vectors; a job that reads it ends."""
-    await forget_file(state, user.id, file_id)
+    await forget_file(state, user, file_id)

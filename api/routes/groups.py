@@ -9,7 +9,7 @@ from api.errors import responses
 from api.schemas.common import Page
 from api.schemas.groups import GroupCreate, GroupMemberRead, GroupMemberSet, GroupRead, GroupsRead
 from llama_service import errors
-from persistence import groups
+from persistence import audit, groups
 
 router = APIRouter(prefix="/groups", tags=["groups"])
 
@@ -29,19 +29,24 @@ async def list_groups(user: CurrentUser, is_admin: IsAdmin, session: Session) ->
 @router.post("", status_code=201, responses=_ADMIN)
 async def create_group(body: GroupCreate, admin: Admin, session: Session) -> GroupRead:
     """Make a group."""
-    return GroupRead.of(await groups.create(session, admin.id, body.model_dump()), is_admin=True)
+    made = await groups.create(session, admin.id, body.model_dump())
+    await audit.note(session, "group_created", admin, ("group", made.group.id), **body.model_dump())
+    return GroupRead.of(made, is_admin=True)
 
 
 @router.put("/{group_id}", responses=_ADMIN)
 async def change_group(group_id: UUID, body: GroupCreate, admin: Admin, session: Session) -> GroupRead:
     """Change a group. Whom another provider has put into it leaves it."""
-    return GroupRead.of(await groups.change(session, admin.id, group_id, body.model_dump()), is_admin=True)
+    changed = await groups.change(session, admin.id, group_id, body.model_dump())
+    await audit.note(session, "group_changed", admin, ("group", group_id), **body.model_dump())
+    return GroupRead.of(changed, is_admin=True)
 
 
 @router.delete("/{group_id}", status_code=204, responses=_ADMIN)
 async def delete_group(group_id: UUID, admin: Admin, session: Session) -> None:
     """Delete a group; its members lose what they had through it."""
     await groups.remove(session, group_id)
+    await audit.note(session, "group_deleted", admin, ("group", group_id))
 
 
 @router.get("/{group_id}/members", responses=_MEMBERS | responses(errors.BadRequest))
@@ -65,6 +70,7 @@ async def set_group_member(
         await groups.check_member(session, user.id, group_id, manages=True)
     person = body.user_id or (await groups.find_person(session, body.username or "")).id
     await groups.set_member(session, group_id, person, body.role)
+    await audit.note(session, "group_member_set", user, ("group", group_id), member=person, role=body.role)
 
 
 @router.delete("/{group_id}/members/{user_id}", status_code=204, responses=_MEMBERS)
@@ -75,3 +81,4 @@ async def remove_group_member(
     if not is_admin and user_id != user.id:
         await groups.check_member(session, user.id, group_id, manages=True)
     await groups.remove_member(session, group_id, user_id)
+    await audit.note(session, "group_member_removed", user, ("group", group_id), member=user_id)

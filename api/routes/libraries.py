@@ -19,7 +19,7 @@ from api.schemas.groups import (
     LibraryRead,
 )
 from llama_service import errors
-from persistence import files, groups, libraries
+from persistence import audit, files, groups, libraries
 
 router = APIRouter(prefix="/libraries", tags=["libraries"])
 
@@ -39,7 +39,9 @@ async def list_libraries(user: CurrentUser, session: Session) -> LibrariesRead:
 @router.post("", status_code=201, responses=_SIGNED_IN | responses(errors.ValidationFailed))
 async def create_library(body: LibraryCreate, user: CurrentUser, session: Session) -> LibraryRead:
     """Make a library; you are its first editor."""
-    return LibraryRead.of(await libraries.create(session, user.id, body.model_dump()))
+    made = await libraries.create(session, user.id, body.model_dump())
+    await audit.note(session, "library_created", user, ("library", made.library.id), name=body.name)
+    return LibraryRead.of(made)
 
 
 @router.get("/{library_id}", responses=_ONE)
@@ -51,13 +53,16 @@ async def get_library(library_id: UUID, user: CurrentUser, session: Session) -> 
 @router.patch("/{library_id}", responses=_WRITTEN)
 async def change_library(library_id: UUID, body: LibraryChange, user: CurrentUser, session: Session) -> LibraryRead:
     """Change what is present in the body."""
-    return LibraryRead.of(await libraries.change(session, user.id, library_id, body.changes()))
+    changed = await libraries.change(session, user.id, library_id, body.changes())
+    await audit.note(session, "library_changed", user, ("library", library_id), fields=sorted(body.changes()))
+    return LibraryRead.of(changed)
 
 
 @router.delete("/{library_id}", status_code=204, responses=_EDIT)
 async def delete_library(library_id: UUID, user: CurrentUser, is_admin: IsAdmin, session: Session) -> None:
     """Delete a library; its files stay their owners'. For its editors, and for administrators."""
     await libraries.remove(session, user.id, library_id, is_admin=is_admin)
+    await audit.note(session, "library_deleted", user, ("library", library_id))
 
 
 @router.get("/{library_id}/files", responses=_ONE | responses(errors.BadRequest))
@@ -76,13 +81,16 @@ async def list_library_files(
 async def add_library_file(library_id: UUID, body: LibraryFileAdd, user: CurrentUser, session: Session) -> FileRead:
     """Put a file of your own into a library. It stays yours: you alone may replace and delete it."""
     await libraries.add_file(session, user.id, library_id, body.file_id)
-    return FileRead.of(await files.get(session, user.id, body.file_id))
+    shape = FileRead.of(await files.get(session, user.id, body.file_id))
+    await audit.note(session, "library_file_added", user, ("library", library_id), file=body.file_id)
+    return shape
 
 
 @router.delete("/{library_id}/files/{file_id}", status_code=204, responses=_EDIT)
 async def remove_library_file(library_id: UUID, file_id: UUID, user: CurrentUser, session: Session) -> None:
     """Take a file, whosever it is, out of a library."""
     await libraries.remove_file(session, user.id, library_id, file_id)
+    await audit.note(session, "library_file_removed", user, ("library", library_id), file=file_id)
 
 
 @router.get("/{library_id}/members", responses=_ONE)
@@ -112,6 +120,8 @@ async def set_library_member(
         is_default=body.is_default,
     )
     views = await libraries.list_members(session, user.id, library_id)
+    told = {"person": person, "group": body.group_id, "role": body.role, "is_default": body.is_default}
+    await audit.note(session, "library_member_set", user, ("library", library_id), **told)
     return LibraryMembersRead(items=[LibraryMemberRead.of(view) for view in views])
 
 
@@ -119,3 +129,4 @@ async def set_library_member(
 async def remove_library_member(library_id: UUID, member_id: UUID, user: CurrentUser, session: Session) -> None:
     """Take a library away from a person or a group; anybody may leave one themselves."""
     await libraries.remove_member(session, user.id, library_id, member_id)
+    await audit.note(session, "library_member_removed", user, ("library", library_id), member=member_id)

@@ -10,7 +10,7 @@ from api.errors import responses
 from api.schemas.mcp_servers import McpServerChange, McpServerCreate, McpServerRead, McpServersRead
 from api.state import AppState
 from llama_service import errors
-from persistence import mcp_servers
+from persistence import audit, mcp_servers
 
 router = APIRouter(prefix="/admin/mcp-servers", tags=["admin"])
 
@@ -31,6 +31,7 @@ async def create_mcp_server(body: McpServerCreate, admin: Admin, state: State) -
     """Add a server and ask it for its tools; one that does not answer is added too, with the reason."""
     async with state.database.transaction() as session:
         row = await mcp_servers.create(session, _values(state, body))
+        await audit.note(session, "mcp_server_created", admin, ("mcp_server", row.id), name=row.name, url=row.url)
     return await _checked(state, row.id)
 
 
@@ -39,6 +40,8 @@ async def change_mcp_server(server_id: UUID, body: McpServerChange, admin: Admin
     """Change a server, and ask it again; an empty body only asks."""
     async with state.database.transaction() as session:
         await mcp_servers.change(session, server_id, _values(state, body))
+        fields = sorted(body.model_fields_set)
+        await audit.note(session, "mcp_server_changed", admin, ("mcp_server", server_id), fields=fields)
     return await _checked(state, server_id)
 
 
@@ -47,6 +50,7 @@ async def delete_mcp_server(server_id: UUID, admin: Admin, state: State) -> None
     """Remove a server; calls of its tools that have begun end as they will."""
     async with state.database.transaction() as session:
         await mcp_servers.remove(session, server_id)
+        await audit.note(session, "mcp_server_deleted", admin, ("mcp_server", server_id))
     state.tools.forget()
 
 

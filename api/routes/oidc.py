@@ -34,6 +34,7 @@ from llama_service.errors import (
     SignInDenied,
     SignInFailed,
 )
+from persistence import audit
 from persistence.tables import User
 
 router = APIRouter(prefix="/auth", tags=["auth"])
@@ -160,6 +161,7 @@ async def delete_identity(identity_id: UUID, user: CurrentUser, session: Session
     if user.hashed_password == NO_PASSWORD and [row.id for row in rows] == [identity_id]:
         raise Conflict("This is the only way to sign in to your account.")
     await identities.unlink(session, user.id, identity_id)
+    await audit.note(session, "identity_removed", user, ("identity", identity_id))
 
 
 async def _signed_in(
@@ -194,6 +196,7 @@ async def _signed_in(
             agent = request.headers.get("user-agent")
             tokens = await state.tokens.issue(session, user, user_agent=agent, ip=client_ip(request))
             await state.provider_tokens.keep(session, tokens.session_id, user.id, client.name, told, claims)
+            await audit.note(session, "signed_in", user, ("session", tokens.session_id), provider=client.name)
             request.scope["state"]["user_id"] = str(user.id)
             return tokens
 

@@ -10,7 +10,7 @@ from api.errors import responses
 from api.schemas.shares import ShareCreate, ShareCreated, SharedMessage, SharedRead, ShareRead, SharesRead
 from llama_service import errors
 from llama_service.errors import Forbidden
-from persistence import shares
+from persistence import audit, shares
 from persistence.shares import Audience
 
 router = APIRouter(tags=["shares"])
@@ -38,6 +38,8 @@ async def create_share(
         with_sources=body.with_sources,
         expires_at=body.expires_at,
     )
+    told = {"audience": row.audience, "with_sources": row.with_sources, "expires_at": row.expires_at}
+    await audit.note(session, "share_created", user, ("share", row.id), conversation=conversation_id, **told)
     log.info("share_created", user_id=str(user.id), share_id=str(row.id), audience=row.audience)
     return ShareCreated(**ShareRead.model_validate(row).model_dump(), token=token)
 
@@ -54,6 +56,7 @@ async def list_shares(conversation_id: UUID, user: CurrentUser, session: Session
 async def revoke_share(conversation_id: UUID, share_id: UUID, user: CurrentUser, session: Session) -> None:
     """Revoke a share: its link leads nowhere from now on."""
     await shares.revoke(session, user.id, conversation_id, share_id)
+    await audit.note(session, "share_revoked", user, ("share", share_id))
     log.info("share_revoked", user_id=str(user.id), share_id=str(share_id))
 
 
@@ -64,6 +67,7 @@ async def read_share(token: str, visitor: Visitor, session: Session, state: Stat
     if visitor or state.settings.allow_public_shares:
         audiences.append("anyone")
     row, owner, shown = await shares.read(session, token, audiences)
+    await audit.note(session, "share_read", visitor.user if visitor else None, ("share", row.id))
     # Revoked means gone: no copy may stay between here and the reader.
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Robots-Tag"] = "noindex"

@@ -11,6 +11,7 @@ from auth import two_factor
 from auth.users import NO_PASSWORD
 from llama_service import errors
 from llama_service.errors import Forbidden, InvalidCredentials
+from persistence import audit
 
 router = APIRouter(prefix="/auth/two-factor", tags=["auth"])
 log = structlog.get_logger(__name__)
@@ -39,6 +40,7 @@ async def confirm_two_factor(body: TwoFactorCode, caller: CurrentUser, request: 
     try:
         async with state.database.transaction() as session:
             codes = await two_factor.confirm(session, state.vault, caller.id, body.code)
+            await audit.note(session, "two_factor_on", caller, ("user", caller.id))
     except InvalidCredentials:
         await state.limiter.failed(caller.username, ip)
         raise
@@ -53,7 +55,9 @@ async def renew_recovery_codes(
     """Replace the recovery codes; the old ones are no good any more."""
     await check_password(state, caller.username, caller, body.password, client_ip(request))
     async with state.database.transaction() as session:
-        return RecoveryCodes(recovery_codes=await two_factor.renew_recovery_codes(session, caller.id))
+        codes = await two_factor.renew_recovery_codes(session, caller.id)
+        await audit.note(session, "recovery_codes_renewed", caller, ("user", caller.id))
+    return RecoveryCodes(recovery_codes=codes)
 
 
 @router.post("/off", status_code=204, responses=_ANSWERS)
@@ -64,4 +68,5 @@ async def switch_two_factor_off(body: TwoFactorOff, caller: CurrentUser, request
     await check_second_factor(state, caller, body.code, ip)
     async with state.database.transaction() as session:
         await two_factor.switch_off(session, caller.id)
+        await audit.note(session, "two_factor_off", caller, ("user", caller.id))
     log.info("two_factor_off", user_id=str(caller.id))

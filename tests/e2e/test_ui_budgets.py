@@ -1,4 +1,4 @@
-"""Budgets in the page: an administrator sets one, who spends it sees it before it hurts, and is told when it is used up."""
+"""Budgets in the page: set by an administrator, seen before it hurts by who spends them, told when they are used up."""
 
 import re
 
@@ -8,7 +8,7 @@ from playwright.async_api import expect
 from tests.e2e.asking import answered, ask
 from tests.e2e.axe import accessible
 from tests.e2e.conftest import OpenPage, shot
-from tests.integration.api.test_libraries import admin as admin  # noqa: PLC0414  (a fixture)
+from tests.integration.api.test_libraries import admin as admin
 from tests.providers import OpenAIServer
 from tests.support import Person
 

@@ -6,6 +6,7 @@ import { useT } from "@/shared/i18n";
 import { ErrorNotice } from "@/shared/ui/ErrorNotice";
 import { StatsView } from "@/shared/stats/StatsView";
 import { systemQuery } from "./api";
+import { Audit } from "./Audit";
 import { Budgets } from "./Budgets";
 import { Errors } from "./Errors";
 import { Feedback } from "./Feedback";
@@ -40,6 +41,10 @@ export function AdminPage({ secondFactor }: { secondFactor: ReactNode }) {
       <section aria-label={t("mcp.title")}>
         <h2>{t("mcp.title")}</h2>
         <McpServers />
+      </section>
+      <section aria-label={t("audit.title")}>
+        <h2>{t("audit.title")}</h2>
+        <Audit />
       </section>
       <section aria-label={t("admin.feedback")}>
         <h2>{t("admin.feedback")}</h2>

@@ -1,7 +1,8 @@
 import { infiniteQueryOptions, keepPreviousData, queryOptions, useMutation, useQueryClient, type QueryClient } from "@tanstack/react-query";
 import { api, take } from "@/shared/api/client";
+import type { operations } from "@/shared/api/schema";
 import { keys } from "@/shared/api/keys";
-import type { BudgetSet, McpServerCreate, McpServerPatch } from "@/shared/api/types";
+import type { AuditEntry, BudgetSet, McpServerCreate, McpServerPatch, Page } from "@/shared/api/types";
 
 const PAGE = 50;
 const REFRESH_MS = 10_000;
@@ -131,3 +132,91 @@ const refreshBudgets = (queries: QueryClient) =>
     queries.invalidateQueries({ queryKey: keys.budgets }),
     queries.invalidateQueries({ queryKey: keys.budgetLeft }),
   ]);
+
+type AuditQuery = NonNullable<operations["admin_list_audit"]["parameters"]["query"]>;
+export type AuditAction = NonNullable<AuditQuery["action"]>;
+
+/** What may be noted, in the order in which the filter lists it. */
+export const ACTIONS = [
+  "registered",
+  "signed_in",
+  "sign_in_failed",
+  "signed_out",
+  "session_ended",
+  "refresh_token_reused",
+  "password_changed",
+  "password_reset",
+  "account_changed",
+  "account_deleted",
+  "two_factor_on",
+  "two_factor_off",
+  "recovery_codes_renewed",
+  "identity_removed",
+  "user_changed",
+  "user_deleted",
+  "api_key_created",
+  "api_key_revoked",
+  "group_created",
+  "group_changed",
+  "group_deleted",
+  "group_member_set",
+  "group_member_removed",
+  "library_created",
+  "library_changed",
+  "library_deleted",
+  "library_member_set",
+  "library_member_removed",
+  "library_file_added",
+  "library_file_removed",
+  "share_created",
+  "share_revoked",
+  "share_read",
+  "conversation_deleted",
+  "conversation_exported",
+  "conversations_imported",
+  "file_deleted",
+  "file_replaced",
+  "call_decided",
+  "mcp_server_created",
+  "mcp_server_changed",
+  "mcp_server_deleted",
+  "budget_set",
+  "budget_deleted",
+  "users_listed",
+  "feedback_listed",
+  "audit_listed",
+] as const satisfies AuditAction[];
+
+export interface AuditFilter {
+  actor: string;
+  action: AuditAction | "";
+  from: string;
+  to: string;
+}
+
+export const auditQuery = ({ actor, action, from, to }: AuditFilter) =>
+  infiniteQueryOptions({
+    queryKey: keys.audit(actor, action, from, to),
+    queryFn: async ({ pageParam, signal }): Promise<Page<AuditEntry>> => {
+      const page = await take(
+        api.GET("/api/v1/admin/audit", {
+          params: {
+            query: {
+              limit: PAGE,
+              cursor: pageParam,
+              actor: actor || undefined,
+              action: action || undefined,
+              from: from || undefined,
+              to: to || undefined,
+            },
+          },
+          signal,
+        }),
+      );
+      if (typeof page === "string") throw new TypeError("NDJSON was not asked for");
+      return page;
+    },
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (page) => page.next_cursor ?? undefined,
+    placeholderData: keepPreviousData,
+  });

@@ -35,6 +35,7 @@ export const keys = {
   memories: ["memories"] as const,
   budgets: ["budgets"] as const,
   budgetLeft: ["stats", "budget"] as const,
+  audit: (actor: string, action: string, from: string, to: string) => ["audit", actor, action, from, to] as const,
   feedback: (rating: string) => ["feedback", rating] as const,
   mcpServers: ["mcp-servers"] as const,
   stats: (scope: "user" | "system") => ["stats", scope] as const,

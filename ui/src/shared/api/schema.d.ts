@@ -4,6 +4,26 @@
  */
 
 export interface paths {
+    "/api/v1/admin/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Audit
+         * @description List what was done, newest first; as NDJSON everything that fits, oldest first, a line each. Looking is noted.
+         */
+        get: operations["admin_list_audit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/admin/budgets": {
         parameters: {
             query?: never;
@@ -2197,6 +2217,42 @@ export interface components {
             /** Name */
             name: string;
         };
+        /**
+         * AuditRead
+         * @description Something that somebody did; no text of a message is in it. `hash` chains it to the row before.
+         */
+        AuditRead: {
+            /** Action */
+            action: string;
+            /** Actor */
+            actor: string | null;
+            /** Actor Id */
+            actor_id: string | null;
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            /** Details */
+            details: {
+                [key: string]: unknown;
+            };
+            /**
+             * Hash
+             * @description SHA-256 over the row and the hash before it
+             */
+            hash: string;
+            /** Id */
+            id: number;
+            /** Ip */
+            ip: string | null;
+            /** Object Id */
+            object_id: string | null;
+            /** Object Kind */
+            object_kind: string | null;
+            /** Request Id */
+            request_id: string | null;
+        };
         /** Body_auth_oidc_backchannel_logout */
         Body_auth_oidc_backchannel_logout: {
             /** Logout Token */
@@ -3942,6 +3998,13 @@ export interface components {
             /** Next Cursor */
             next_cursor?: string | null;
         };
+        /** Page[AuditRead] */
+        Page_AuditRead_: {
+            /** Items */
+            items: components["schemas"]["AuditRead"][];
+            /** Next Cursor */
+            next_cursor?: string | null;
+        };
         /** Page[ChunkRead] */
         Page_ChunkRead_: {
             /** Items */
@@ -5330,6 +5393,96 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    admin_list_audit: {
+        parameters: {
+            query?: {
+                /** @description Id or name of who did it */
+                actor?: string | null;
+                action?: ("registered" | "signed_in" | "sign_in_failed" | "signed_out" | "session_ended" | "refresh_token_reused" | "password_changed" | "password_reset" | "account_changed" | "account_deleted" | "two_factor_on" | "two_factor_off" | "recovery_codes_renewed" | "identity_removed" | "user_changed" | "user_deleted" | "api_key_created" | "api_key_revoked" | "group_created" | "group_changed" | "group_deleted" | "group_member_set" | "group_member_removed" | "library_created" | "library_changed" | "library_deleted" | "library_member_set" | "library_member_removed" | "library_file_added" | "library_file_removed" | "share_created" | "share_revoked" | "share_read" | "conversation_deleted" | "conversation_exported" | "conversations_imported" | "file_deleted" | "file_replaced" | "call_decided" | "mcp_server_created" | "mcp_server_changed" | "mcp_server_deleted" | "budget_set" | "budget_deleted" | "users_listed" | "feedback_listed" | "audit_listed") | null;
+                /** @description Id of what it was done to */
+                object?: string | null;
+                from?: string | null;
+                to?: string | null;
+                /** @description Items of a page */
+                limit?: number;
+                /** @description `next_cursor` of the page before */
+                cursor?: string | null;
+                format?: "json" | "ndjson";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_AuditRead_"];
+                    "application/x-ndjson": string;
+                };
+            };
+            /** @description `bad_request`: The request can't be processed as it is. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `forbidden`: You don't have permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `method_not_allowed`: This address does not take this method; the header `Allow` names those that it takes. */
+            405: {
+                headers: {
+                    /** @description The methods of this address. */
+                    Allow?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
     budgets_list_budgets: {
         parameters: {
             query?: never;

@@ -35,6 +35,7 @@ export type GroupMember = Schemas["GroupMemberRead"];
 export type BudgetLeft = Schemas["BudgetLeft"];
 export type Budget = Schemas["BudgetRead"];
 export type BudgetSet = Schemas["BudgetSet"];
+export type AuditEntry = Schemas["AuditRead"];
 export type McpServerCreate = Schemas["McpServerCreate"];
 export type McpServerPatch = Partial<Schemas["McpServerChange"]>;
 export type McpServer = Schemas["McpServerRead"];

@@ -1,0 +1,34 @@
+"""Checks the audit log from the command line."""
+
+import asyncio
+
+from sqlalchemy import select
+
+from llama_service.settings import Settings
+from persistence import audit
+from persistence.session import Database
+from persistence.tables import AuditEvent
+
+
+def check(settings: Settings, expect: str | None) -> tuple[int, str | None, str | None]:
+    """Return how many rows there are, the last one's hash, and what is wrong; `expect` is `NUMBER:HASH` of a row."""
+    return asyncio.run(_check(settings, expect))
+
+
+async def _check(settings: Settings, expect: str | None) -> tuple[int, str | None, str | None]:
+    database = Database(settings.postgres, 2)
+    try:
+        async with database.reading() as session:
+            found = await audit.verify(session)
+            number, _, wanted = (expect or "").partition(":")
+            kept = None
+            if expect is not None and number.isdecimal():
+                kept = await session.scalar(select(AuditEvent.hash).where(AuditEvent.id == int(number)))
+    finally:
+        await database.close()
+    problem = None
+    if found.broken is not None:
+        problem = f"the audit log was tampered with: row {found.broken} is not what was written, or does not follow"
+    elif expect is not None and (kept is None or kept.hex() != wanted):
+        problem = f"the audit log was tampered with: row {number} is gone or is another one"
+    return found.rows, found.last_hash, problem
