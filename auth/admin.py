@@ -10,8 +10,11 @@ from auth.schemas import UserCreate
 from auth.users import UserManager
 from llama_service.errors import Conflict
 from llama_service.settings import Settings
+from persistence import audit
 from persistence.session import Database
 from persistence.tables import User
+
+_COMMAND_LINE = "command line"
 
 
 def has_admin(settings: Settings) -> bool:
@@ -37,7 +40,10 @@ async def _reset_two_factor(settings: Settings, username: str) -> bool:
     try:
         async with database.transaction() as session:
             user = await UserManager(session, PasswordHasher()).user_db.get_by_name(username)
-            return user is not None and await two_factor.switch_off(session, user.id)
+            if user is None or not await two_factor.switch_off(session, user.id):
+                return False
+            await audit.note(session, "two_factor_off", None, ("user", user.id), via=_COMMAND_LINE)
+            return True
     finally:
         await database.close()
 
@@ -57,7 +63,8 @@ async def _create_admin(settings: Settings, username: str, email: str, password:
     try:
         async with database.transaction() as session:
             wanted = UserCreate(username=username, email=email, password=password, is_superuser=True, is_verified=True)
-            await UserManager(session, PasswordHasher()).create(wanted)
+            user = await UserManager(session, PasswordHasher()).create(wanted)
+            await audit.note(session, "registered", None, ("user", user.id), name=username, via=_COMMAND_LINE)
         return True
     except Conflict:
         return False
