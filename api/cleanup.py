@@ -44,6 +44,13 @@ async def _stop(state: AppState, user_id: UUID, running: Sequence[UUID]) -> None
         await state.runs.cancel_and_wait(user_id, run_id)
 
 
+async def stop_runs(state: AppState, user_id: UUID) -> None:
+    """Stop whatever is being answered for a person, or waits for them."""
+    async with state.database.reading() as session:
+        running = await runs.open_of_user(session, user_id)
+    await _stop(state, user_id, running)
+
+
 async def forget_file(state: AppState, by: Actor, file_id: UUID) -> None:
     """Delete a file of `by` with its passages, vectors and bytes; a job that reads it ends. Raises NotFound."""
     async with state.database.transaction() as session:

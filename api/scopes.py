@@ -64,8 +64,8 @@ SCOPE_OF: Final[Mapping[str, Scope]] = {
 CLOSED_TO_KEYS: Final = frozenset(
     f"api.{module}.{name}"
     for module, names in {
-        "routes.auth": "register login refresh logout me ways_to_sign_in change_me delete_me change_password "
-        "forgot_password reset_password sessions end_session",
+        "routes.auth": "register invitation_state login refresh logout me ways_to_sign_in change_me delete_me "
+        "change_password forgot_password reset_password sessions end_session",
         "routes.two_factor": "begin_two_factor confirm_two_factor renew_recovery_codes switch_two_factor_off",
         "routes.oidc": "methods oidc_login oidc_callback oidc_backchannel_logout delete_identity",
         "routes.api_keys": "list_api_keys create_api_key revoke_api_key",
@@ -73,7 +73,8 @@ CLOSED_TO_KEYS: Final = frozenset(
         "routes.shares": "create_share list_shares revoke_share read_share",
         "routes.prompts": "create_prompt change_prompt delete_prompt",
         "routes.personal": "get_profile change_profile list_memories add_memory delete_memory delete_all_memories",
-        "routes.admin": "list_users change_user delete_user recent_errors list_feedback",
+        "routes.admin": "list_users change_user change_users delete_user user_usage recent_errors list_feedback "
+        "list_invitations create_invitation delete_invitation",
         "routes.mcp_servers": "list_mcp_servers create_mcp_server change_mcp_server delete_mcp_server",
         "routes.stats": "user_stats system_stats",
         "routes.audit": "list_audit",

@@ -52,3 +52,4 @@ class Registration(BaseModel):
     username: UserName
     email: EmailStr
     password: str = Field(min_length=8, max_length=256)
+    invitation: str | None = Field(default=None, max_length=100, description="The token of an invitation's link")

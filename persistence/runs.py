@@ -76,6 +76,12 @@ async def open_of(session: AsyncSession, conversation_ids: Sequence[UUID]) -> li
     return list((await session.execute(query)).scalars())
 
 
+async def open_of_user(session: AsyncSession, user_id: UUID) -> list[UUID]:
+    """Return the ids of a person's runs that run, or wait for them."""
+    query = select(Run.id).where(Run.user_id == user_id, Run.status.in_(OPEN))
+    return list((await session.execute(query)).scalars())
+
+
 async def extend_leases(session: AsyncSession, worker: UUID, active: Sequence[UUID]) -> set[UUID]:
     """Prolong the leases of the runs that this worker works on; return those of them that shall be cancelled.
 

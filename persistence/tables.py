@@ -332,6 +332,22 @@ class LibraryFile(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=_NOW)
 
 
+class Invitation(Base):
+    """A link by which people make accounts, where registration is closed too; its token is kept as a hash."""
+
+    __tablename__ = "invitations"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
+    created_by: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
+    note: Mapped[str | None] = mapped_column(String(100))
+    # The groups that whoever comes by it is taken into.
+    group_ids: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid), default=list, server_default="{}")
+    uses_left: Mapped[int]
+    expires_at: Mapped[datetime]
+    created_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+
+
 class Budget(Base):
     """What may be spent on models in a day or a month: by a person, by a group, or by everybody (neither is set).
 

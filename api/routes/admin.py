@@ -1,30 +1,44 @@
 """Administration of accounts."""
 
-from typing import Annotated, Literal
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Final, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, or_, select, update
 
-from api.cleanup import forget_account
+from api.cleanup import forget_account, stop_runs
 from api.deps import Admin, Cursor, Limit, Session, State
 from api.errors import responses
 from api.recent import RecentErrors
-from api.schemas.auth import UserChange
+from api.routes.stats import usage_of
+from api.schemas.auth import (
+    BulkAction,
+    BulkFailure,
+    BulkResult,
+    InvitationCreate,
+    InvitationCreated,
+    InvitationRead,
+    InvitationsRead,
+    UserChange,
+)
 from api.schemas.common import Page
 from api.schemas.conversations import FeedbackEntry
-from api.schemas.stats import ErrorEntry, ErrorList
+from api.schemas.stats import ErrorEntry, ErrorList, UserStats
+from api.state import AppState
 from auth import two_factor
 from auth.schemas import UserRead
-from auth.tokens import revoke
+from auth.tokens import Account, revoke
 from auth.users import UserDatabase, UserManager
 from llama_service import errors
-from llama_service.errors import BadRequest, NotFound
-from persistence import audit, messages
+from llama_service.errors import AppError, BadRequest, NotFound, ValidationFailed
+from persistence import audit, invitations, messages
 from persistence.paging import decode_cursor, encode_cursor
 from persistence.tables import User
 
 router = APIRouter(prefix="/admin", tags=["admin"])
+
+_INVITED_FOR: Final = timedelta(days=7)
 
 _ADMIN = responses(errors.NotAuthenticated, errors.Forbidden)
 
@@ -80,7 +94,83 @@ async def change_user(user_id: UUID, body: UserChange, admin: Admin, state: Stat
         shape = UserRead.model_validate(changed)
         told = body.model_dump(exclude_none=True, exclude={"password"}) | {"password_set": body.password is not None}
         await audit.note(session, "user_changed", admin, ("user", user_id), name=shape.username, **told)
-        return shape
+    if body.is_active is False:
+        await stop_runs(state, user_id)
+    return shape
+
+
+@router.get("/users/{user_id}/usage", responses=_ADMIN | responses(errors.NotFound))
+async def user_usage(user_id: UUID, admin: Admin, session: Session) -> UserStats:
+    """Return what an account has stored and spent."""
+    if await session.get(User, user_id) is None:
+        raise NotFound
+    usage = await usage_of(session, user_id)
+    await audit.note(session, "usage_read", admin, ("user", user_id))
+    return usage
+
+
+@router.post("/users/bulk", responses=_ADMIN | responses(errors.BadRequest, errors.ValidationFailed))
+async def change_users(body: BulkAction, admin: Admin, state: State) -> BulkResult:
+    """Do the same to several accounts: switch on or off, end all sessions, or delete with everything they own."""
+    ids = list(dict.fromkeys(body.user_ids))
+    if admin.id in ids:
+        raise BadRequest("You are among these accounts; leave yourself out.")
+    done: list[UUID] = []
+    failed: list[BulkFailure] = []
+    for user_id in ids:
+        try:
+            await _do(state, admin, user_id, body.action)
+            done.append(user_id)
+        except AppError as error:
+            failed.append(BulkFailure(user_id=user_id, code=error.code))
+    return BulkResult(done=done, failed=failed)
+
+
+async def _do(state: AppState, admin: Account, user_id: UUID, action: str) -> None:
+    if action == "delete":
+        await delete_user(user_id, admin, state)
+    elif action == "sign_out":
+        async with state.database.transaction() as session:
+            epoch = update(User).where(User.id == user_id).values(token_epoch=User.token_epoch + 1)
+            if (await session.execute(epoch.returning(User.id))).first() is None:
+                raise NotFound
+            await revoke(session, user_id)
+            await audit.note(session, "session_ended", admin, ("user", user_id), everywhere=True)
+    else:
+        await change_user(user_id, UserChange(is_active=action == "activate"), admin, state)
+
+
+@router.get("/invitations", responses=_ADMIN)
+async def list_invitations(admin: Admin, session: Session) -> InvitationsRead:
+    """List all invitations, newest first."""
+    rows = await invitations.list_all(session)
+    return InvitationsRead(items=[InvitationRead.model_validate(row) for row in rows])
+
+
+@router.post(
+    "/invitations",
+    status_code=201,
+    responses=_ADMIN | responses(errors.NotFound, errors.Conflict, errors.ValidationFailed),
+)
+async def create_invitation(body: InvitationCreate, admin: Admin, session: Session) -> InvitationCreated:
+    """Make a link by which people make accounts. The answer is the only place where its token is ever shown."""
+    expires_at = body.expires_at or datetime.now(UTC) + _INVITED_FOR
+    if expires_at <= datetime.now(UTC):
+        detail = {"loc": ["body", "expires_at"], "msg": "lies in the past", "type": "value_error"}
+        raise ValidationFailed(details=[detail])
+    row, token = await invitations.create(
+        session, admin.id, note=body.note, group_ids=body.group_ids, uses=body.uses, expires_at=expires_at
+    )
+    told = {"uses": body.uses, "groups": body.group_ids, "expires_at": expires_at}
+    await audit.note(session, "invitation_created", admin, ("invitation", row.id), **told)
+    return InvitationCreated(**InvitationRead.model_validate(row).model_dump(), token=token)
+
+
+@router.delete("/invitations/{invitation_id}", status_code=204, responses=_ADMIN | responses(errors.NotFound))
+async def delete_invitation(invitation_id: UUID, admin: Admin, session: Session) -> None:
+    """Withdraw an invitation; who came by it stays."""
+    await invitations.remove(session, invitation_id)
+    await audit.note(session, "invitation_deleted", admin, ("invitation", invitation_id))
 
 
 @router.get("/errors", responses=_ADMIN)

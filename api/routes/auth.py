@@ -30,6 +30,7 @@ from api.schemas.auth import (
     DeleteAccount,
     ForgotPassword,
     IdentityRead,
+    InvitationState,
     Login,
     Logout,
     ProfileChange,
@@ -49,7 +50,7 @@ from auth.tokens import Account, Tokens, revoke, revoke_session
 from auth.users import NO_PASSWORD, UserManager
 from llama_service import errors
 from llama_service.errors import BadRequest, Forbidden, InvalidCredentials, NotFound, TokenExpired, ValidationFailed
-from persistence import audit
+from persistence import audit, invitations
 from persistence.tables import AuthSession, User
 
 router = APIRouter(prefix="/auth", tags=["auth"])
@@ -60,15 +61,28 @@ FRESH: Final = timedelta(minutes=10)  # a sign-in that stands for a password
 _SIGNED_IN = responses(errors.NotAuthenticated, errors.TokenExpired)
 
 
-@router.post("/register", status_code=201, responses=responses(errors.Conflict, errors.ValidationFailed))
+@router.get("/invitations/{token}")
+async def invitation_state(token: str, session: Session) -> InvitationState:
+    """Tell whether an invitation's link still makes an account."""
+    return InvitationState(is_good=await invitations.is_good(session, token))
+
+
+@router.post(
+    "/register",
+    status_code=201,
+    responses=responses(errors.Conflict, errors.Forbidden, errors.NotFound, errors.ValidationFailed),
+)
 async def register(body: Registration, state: State, users: Users, session: Session) -> UserRead:
-    """Make an account."""
+    """Make an account; with an invitation also where registration is closed."""
     check_passwords_are_on(state)
-    if not state.settings.allow_registration:
+    invitation = await invitations.spend(session, body.invitation) if body.invitation else None
+    if invitation is None and not state.settings.allow_registration:
         raise Forbidden("Registration is closed on this server; ask an administrator for an account.")
     wanted = UserCreate(username=body.username, email=body.email, password=body.password)
     user = await users.create(wanted, safe=True)
-    await audit.note(session, "registered", user)
+    if invitation is not None:
+        await invitations.welcome(session, user.id, invitation)
+    await audit.note(session, "registered", user, invitation=invitation.id if invitation else None)
     log.info("registered", user_id=str(user.id))
     return UserRead.model_validate(user)
 

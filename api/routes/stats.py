@@ -16,7 +16,8 @@ from persistence import stats
 router = APIRouter(prefix="/stats", tags=["stats"])
 
 
-async def _usage(session: AsyncSession, user_id: UUID | None) -> UserStats:
+async def usage_of(session: AsyncSession, user_id: UUID | None) -> UserStats:
+    """Return what an account, or all of them, have and used."""
     totals = await stats.totals(session, user_id)
     days = await stats.by_day(session, user_id)
     models = await stats.by_model(session, user_id)
@@ -33,7 +34,7 @@ async def _usage(session: AsyncSession, user_id: UUID | None) -> UserStats:
 @router.get("/user", responses=responses(errors.NotAuthenticated))
 async def user_stats(user: CurrentUser, session: Session, state: State) -> UserStats:
     """Return what the account has and used, and may have."""
-    usage = await _usage(session, user.id)
+    usage = await usage_of(session, user.id)
     usage.files_limit = state.settings.max_files_per_user
     usage.bytes_limit = int(state.settings.max_bytes_per_user_mb * 1024 * 1024)
     return usage
@@ -43,7 +44,7 @@ async def user_stats(user: CurrentUser, session: Session, state: State) -> UserS
 async def system_stats(admin: Admin, state: State) -> SystemStats:
     """Return the same over all accounts, and the server's own state."""
     async with state.database.reading() as session:
-        usage = await _usage(session, None)
+        usage = await usage_of(session, None)
         sizes = await stats.sizes(session)
         answers = await stats.answers(session)
     # A store that is away is told by `/ready`; the other figures are wanted then more than ever.

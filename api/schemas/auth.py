@@ -22,6 +22,65 @@ class Login(Body):
     code: str | None = Field(default=None, max_length=64, description="Of the authenticator app, or a recovery code")
 
 
+class InvitationCreate(Body):
+    """A link by which `uses` people make accounts, in these groups, until it expires."""
+
+    note: str | None = Field(default=None, max_length=100, description="For whom it is; administrators see it")
+    group_ids: list[UUID] = Field(default=[], max_length=100)
+    uses: int = Field(default=1, ge=1, le=10_000)
+    expires_at: AwareDatetime | None = Field(default=None, description="A week from now where it is absent")
+
+
+class InvitationRead(Shape):
+    """An invitation; its link is told once, when it is made."""
+
+    id: UUID
+    note: str | None
+    group_ids: list[UUID]
+    uses_left: int
+    expires_at: datetime
+    created_at: datetime
+
+
+class InvitationCreated(InvitationRead):
+    """A new invitation; `token` is what its link ends with: `/sign-in?invitation={token}`."""
+
+    token: str
+
+
+class InvitationsRead(Shape):
+    """All invitations, newest first."""
+
+    items: list[InvitationRead]
+
+
+class InvitationState(Shape):
+    """Whether an invitation still makes an account."""
+
+    is_good: bool
+
+
+class BulkAction(Body):
+    """The same done to several accounts."""
+
+    user_ids: list[UUID] = Field(min_length=1, max_length=200)
+    action: Literal["activate", "deactivate", "sign_out", "delete"]
+
+
+class BulkFailure(Shape):
+    """An account that something was not done to, and why."""
+
+    user_id: UUID
+    code: str
+
+
+class BulkResult(Shape):
+    """Which accounts it was done to, and which not."""
+
+    done: list[UUID]
+    failed: list[BulkFailure]
+
+
 class TokenPair(Shape):
     """An access token for the Authorization header; `expires_in` is in seconds. The refresh token is used once."""
 

@@ -1,5 +1,6 @@
 """The tool calls of a run: written down so that each runs once, whichever worker the run is on."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
@@ -25,9 +26,15 @@ class RunCalls:
         Without the state a takeover would ask the model again, and it would call again. Raises Interrupted where the
         run is not this worker's any more.
         """
-        if checkpoint_id is not None:
-            await wait_until_written(checkpoint_id)
-        known = await tool_calls.begin_calls(self._database, self._run_id, self._worker, calls)
+        # Side by side: a call that was written down without its state has not run yet, and nobody asks for it again.
+        written = asyncio.create_task(wait_until_written(checkpoint_id)) if checkpoint_id is not None else None
+        try:
+            known = await tool_calls.begin_calls(self._database, self._run_id, self._worker, calls)
+            if written is not None:
+                await written
+        finally:
+            if written is not None:
+                written.cancel()
         if len(known) < len(calls):
             raise Interrupted
         return known

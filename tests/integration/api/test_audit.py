@@ -34,7 +34,7 @@ NOT_NOTED = {
     "routes.prompts": {"create_prompt", "change_prompt", "delete_prompt"},
     "routes.personal": {"change_profile", "add_memory", "delete_memory", "delete_all_memories"},
     "routes.oidc": {"oidc_backchannel_logout"},
-    "routes.admin": {"recent_errors"},
+    "routes.admin": {"recent_errors", "list_invitations"},
     "routes.budgets": {"list_budgets"},
     "routes.mcp_servers": {"list_mcp_servers"},
     "openai.routes": {"chat_completions", "embeddings"},
@@ -51,7 +51,7 @@ NOT_NOTED = {
 # Functions that note what the routes do which call them.
 NOTING = (
     *("audit.note(", "forget_account(", "forget_conversation(", "forget_file(", "store_upload(", "_set_password("),
-    "tokens.rotate(",
+    *("tokens.rotate(", "await _do("),
 )
 
 

@@ -27,7 +27,7 @@ from tests.support import Person, Server
 STRANGER = "stranger"
 # Nobody has to be signed in for these.
 OPEN = {
-    "api.routes.auth": {"register", "login", "refresh", "forgot_password", "reset_password"},
+    "api.routes.auth": {"register", "invitation_state", "login", "refresh", "forgot_password", "reset_password"},
     "api.routes.oidc": {"methods", "oidc_login", "oidc_callback", "oidc_backchannel_logout"},
     "api.routes.health": {"health", "ready", "metrics"},
     "api.routes.models": {"list_models", "default_model", "status"},
