@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import Field
 
 from api.schemas.common import Shape
+from persistence.audit import Action
 from persistence.tables import AuditEvent
 
 
@@ -17,7 +18,7 @@ class AuditRead(Shape):
     at: datetime
     actor_id: UUID | None
     actor: str | None
-    action: str
+    action: Action
     object_kind: str | None
     object_id: str | None
     details: dict[str, Any]

@@ -115,7 +115,7 @@ async def test_the_same_is_done_to_several_accounts(admin: Person, join: Join) -
 async def test_a_ban_ends_what_is_being_answered(
     admin: Person, anna: Person, openai: OpenAIServer, database: Database
 ) -> None:
-    openai.script(tokens=["word "] * 400, rate=20)
+    openai.script(tokens=["word "] * 400, delay=0.05)
     him = await user_id(anna)
     asking = asyncio.create_task(anna.http.post("/chat", json={"message": "Talk for long.", "model_source": "openai"}))
 

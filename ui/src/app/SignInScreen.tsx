@@ -3,6 +3,6 @@ import { SignInPage } from "@/features/auth/SignInPage";
 
 export function SignInScreen() {
   const navigate = useNavigate();
-  const { to = "/", problem } = useSearch({ from: "/sign-in" });
-  return <SignInPage to={to} problem={problem} onDone={() => void navigate({ to })} />;
+  const { to = "/", problem, invitation } = useSearch({ from: "/sign-in" });
+  return <SignInPage to={to} problem={problem} invitation={invitation} onDone={() => void navigate({ to })} />;
 }

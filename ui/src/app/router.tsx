@@ -26,8 +26,16 @@ const rootRoute = createRootRouteWithContext<Context>()({
 const signInRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: "/sign-in",
-  /** `to` is where one wanted to go, `problem` the code of what kept a sign-in through a provider from its end. */
-  validateSearch: ({ to, problem }: Record<string, unknown>): { to?: string; problem?: string } => ({
+  /**
+   * `to` is where one wanted to go, `problem` the code of what kept a sign-in through a provider from its end,
+   * `invitation` the token of a link by which one makes an account.
+   */
+  validateSearch: ({
+    to,
+    problem,
+    invitation,
+  }: Record<string, unknown>): { to?: string; problem?: string; invitation?: string } => ({
+    ...(typeof invitation === "string" ? { invitation } : {}),
     ...(typeof to === "string" && /^\/(?![/\\])/.test(to) ? { to } : {}),
     ...(typeof problem === "string" ? { problem } : {}),
   }),

@@ -10,6 +10,7 @@ import { Audit } from "./Audit";
 import { Budgets } from "./Budgets";
 import { Errors } from "./Errors";
 import { Feedback } from "./Feedback";
+import { Invitations } from "./Invitations";
 import { Health } from "./Health";
 import { McpServers } from "./McpServers";
 import { Users } from "./Users";
@@ -33,6 +34,7 @@ export function AdminPage({ secondFactor }: { secondFactor: ReactNode }) {
       <section aria-label={t("admin.users")}>
         <h2>{t("admin.users")}</h2>
         <Users />
+        <Invitations />
       </section>
       <section aria-label={t("budgets.title")}>
         <h2>{t("budgets.title")}</h2>

@@ -6,11 +6,12 @@ import { useFormats } from "@/shared/i18n/format";
 import { at } from "@/shared/root";
 import { ErrorNotice } from "@/shared/ui/ErrorNotice";
 import { MoreButton } from "@/shared/ui/MoreButton";
-import { ACTIONS, auditQuery, type AuditFilter } from "./api";
+import { ACTIONS, auditQuery, type AuditAction, type AuditFilter } from "./api";
 
 const NO_FILTER: AuditFilter = { actor: "", action: "", from: "", to: "" };
 
-const labelOf = (action: string): Key => `audit.${action}` as Key;
+/** No cast: an action that has no words is an error of the types. */
+const labelOf = (action: AuditAction): Key => `audit.${action}`;
 
 /** Who did what, on what, from where, when; filtered, and as a file. */
 export function Audit() {

@@ -1,14 +1,19 @@
-import { useInfiniteQuery } from "@tanstack/react-query";
+import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useDeferredValue, useState } from "react";
-import type { User } from "@/shared/api/types";
+import type { BulkAction, User } from "@/shared/api/types";
 import { useMe } from "@/shared/api/me";
 import { useT } from "@/shared/i18n";
 import { useFormats } from "@/shared/i18n/format";
+import { StatsView } from "@/shared/stats/StatsView";
+import { ConfirmDialog } from "@/shared/ui/ConfirmDialog";
+import { Button } from "@/shared/ui/controls";
+import { Modal } from "@/shared/ui/Modal";
+import { useToast } from "@/shared/ui/Toasts";
 import { MoreButton } from "@/shared/ui/MoreButton";
 import { ErrorNotice } from "@/shared/ui/ErrorNotice";
 import { Icon } from "@/shared/ui/Icon";
 import { Menu, MenuItem } from "@/shared/ui/Menu";
-import { usePatchUser, usersQuery, type UserPatch } from "./api";
+import { useBulkUsers, usePatchUser, userUsageQuery, usersQuery, type UserPatch } from "./api";
 import { PasswordDialog } from "./PasswordDialog";
 
 /** All accounts, and what an administrator may do with each. */
@@ -17,6 +22,8 @@ export function Users() {
   const [text, setText] = useState("");
   const query = useInfiniteQuery(usersQuery(useDeferredValue(text.trim())));
   const [resetting, setResetting] = useState<User | null>(null);
+  const [looking, setLooking] = useState<User | null>(null);
+  const [chosen, setChosen] = useState<string[]>([]);
   const patch = usePatchUser();
   const users = query.data?.pages.flatMap((page) => page.items) ?? [];
   const error = query.error ?? patch.error;
@@ -33,22 +40,96 @@ export function Users() {
       {error && <ErrorNotice error={error} />}
       <ul className="users">
         {users.map((user) => (
-          <UserRow key={user.id} user={user} onChange={patch.mutate} onReset={() => setResetting(user)} />
+          <UserRow
+            key={user.id}
+            user={user}
+            isChosen={chosen.includes(user.id)}
+            onChoose={(wanted) => setChosen(wanted ? [...chosen, user.id] : chosen.filter((id) => id !== user.id))}
+            onChange={patch.mutate}
+            onReset={() => setResetting(user)}
+            onUsage={() => setLooking(user)}
+          />
         ))}
       </ul>
       <MoreButton query={query} />
+      {chosen.length > 0 && <BulkBar chosen={chosen} onDone={() => setChosen([])} />}
+      {looking && <UsageDialog user={looking} onClose={() => setLooking(null)} />}
       {resetting && <PasswordDialog user={resetting} onClose={() => setResetting(null)} />}
     </>
   );
 }
 
+const ACTIONS = ["activate", "deactivate", "sign_out", "delete"] as const;
+
+/** What is done to all of the accounts that are chosen. */
+function BulkBar({ chosen, onDone }: { chosen: string[]; onDone: () => void }) {
+  const t = useT();
+  const toast = useToast();
+  const bulk = useBulkUsers();
+  const [deleting, setDeleting] = useState(false);
+  const run = (action: BulkAction) =>
+    bulk.mutate(
+      { user_ids: chosen, action },
+      {
+        onSuccess: ({ done, failed }) => {
+          toast({ text: t("admin.bulkDone", { done: done.length, failed: failed.length }) });
+          setDeleting(false);
+          onDone();
+        },
+      },
+    );
+  return (
+    <div className="bulk" role="group" aria-label={t("admin.bulk")}>
+      <strong>{t("admin.chosen", { count: chosen.length })}</strong>
+      {ACTIONS.map((action) => (
+        <Button
+          key={action}
+          kind={action === "delete" ? "danger" : undefined}
+          disabled={bulk.isPending}
+          onClick={() => (action === "delete" ? setDeleting(true) : run(action))}
+        >
+          {t(`admin.bulk.${action}`)}
+        </Button>
+      ))}
+      <Button kind="quiet" onClick={onDone}>
+        {t("app.cancel")}
+      </Button>
+      {bulk.error && !deleting && <ErrorNotice error={bulk.error} />}
+      {deleting && (
+        <ConfirmDialog
+          title={t("admin.bulkDelete", { count: chosen.length })}
+          text={t("admin.bulkDeleteExplain")}
+          work={bulk}
+          onConfirm={() => run("delete")}
+          onClose={() => setDeleting(false)}
+        />
+      )}
+    </div>
+  );
+}
+
+/** What an account has stored and spent. */
+function UsageDialog({ user, onClose }: { user: User; onClose: () => void }) {
+  const t = useT();
+  const { data, error } = useQuery(userUsageQuery(user.id));
+  return (
+    <Modal title={t("admin.usageOf", { name: user.username })} wide onClose={onClose}>
+      {error && <ErrorNotice error={error} />}
+      {data && <StatsView stats={data} />}
+    </Modal>
+  );
+}
+
 interface UserRowProps {
   user: User;
+  isChosen: boolean;
+  onChoose: (wanted: boolean) => void;
+  onUsage: () => void;
   onChange: (change: UserPatch) => void;
   onReset: () => void;
 }
 
-function UserRow({ user, onChange, onReset }: UserRowProps) {
+function UserRow({ user, isChosen, onChoose, onChange, onReset, onUsage }: UserRowProps) {
   const t = useT();
   const me = useMe();
   const { date } = useFormats();
@@ -56,6 +137,13 @@ function UserRow({ user, onChange, onReset }: UserRowProps) {
   const self = me?.id === id;
   return (
     <li className="user">
+      <input
+        type="checkbox"
+        aria-label={t("admin.choose", { name: username })}
+        checked={isChosen}
+        disabled={self}
+        onChange={({ target }) => onChoose(target.checked)}
+      />
       <span className="user__name">
         <strong>{username}</strong>
         <small>
@@ -73,6 +161,7 @@ function UserRow({ user, onChange, onReset }: UserRowProps) {
           </button>
         }
       >
+        <MenuItem onSelect={onUsage}>{t("admin.usage")}</MenuItem>
         <MenuItem disabled={self} onSelect={() => onChange({ id, is_active: !active })}>
           {active ? t("admin.deactivate") : t("admin.activate")}
         </MenuItem>

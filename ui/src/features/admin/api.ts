@@ -2,7 +2,7 @@ import { infiniteQueryOptions, keepPreviousData, queryOptions, useMutation, useQ
 import { api, take } from "@/shared/api/client";
 import type { operations } from "@/shared/api/schema";
 import { keys } from "@/shared/api/keys";
-import type { AuditEntry, BudgetSet, McpServerCreate, McpServerPatch, Page } from "@/shared/api/types";
+import type { AuditEntry, BudgetSet, BulkAction, InvitationCreate, McpServerCreate, McpServerPatch, Page } from "@/shared/api/types";
 
 const PAGE = 50;
 const REFRESH_MS = 10_000;
@@ -57,6 +57,46 @@ export function usePatchUser() {
     mutationFn: ({ id, ...body }: UserPatch) =>
       take(api.PATCH("/api/v1/admin/users/{user_id}", { params: { path: { user_id: id } }, body })),
     onSuccess: () => queries.invalidateQueries({ queryKey: ["users"] }),
+  });
+}
+
+/** Do the same to several accounts. */
+export function useBulkUsers() {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: (body: { user_ids: string[]; action: BulkAction }) => take(api.POST("/api/v1/admin/users/bulk", { body })),
+    onSettled: () => queries.invalidateQueries({ queryKey: ["users"] }),
+  });
+}
+
+export const userUsageQuery = (id: string) =>
+  queryOptions({
+    queryKey: keys.userUsage(id),
+    queryFn: ({ signal }) =>
+      take(api.GET("/api/v1/admin/users/{user_id}/usage", { params: { path: { user_id: id } }, signal })),
+  });
+
+export const invitationsQuery = queryOptions({
+  queryKey: keys.invitations,
+  queryFn: ({ signal }) => take(api.GET("/api/v1/admin/invitations", { signal })),
+});
+
+export function useInvite() {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: (body: InvitationCreate) =>
+      take(api.POST("/api/v1/admin/invitations", { body: { group_ids: [], uses: 1, ...body } })),
+    onSuccess: () => queries.invalidateQueries({ queryKey: keys.invitations }),
+  });
+}
+
+export function useWithdrawInvitation() {
+  const queries = useQueryClient();
+  return useMutation({
+    meta: { toast: true },
+    mutationFn: (id: string) =>
+      take(api.DELETE("/api/v1/admin/invitations/{invitation_id}", { params: { path: { invitation_id: id } } })),
+    onSettled: () => queries.invalidateQueries({ queryKey: keys.invitations }),
   });
 }
 
@@ -180,6 +220,9 @@ export const ACTIONS = [
   "mcp_server_created",
   "mcp_server_changed",
   "mcp_server_deleted",
+  "invitation_created",
+  "invitation_deleted",
+  "usage_read",
   "budget_set",
   "budget_deleted",
   "users_listed",

@@ -6,7 +6,7 @@ import { useT } from "@/shared/i18n";
 import { Button, CodeField, Field } from "@/shared/ui/controls";
 import { ErrorNotice } from "@/shared/ui/ErrorNotice";
 import { Logo } from "@/shared/ui/Logo";
-import { useSignIn, useSignUp } from "./api";
+import { invitationQuery, useSignIn, useSignUp } from "./api";
 import { ForgotDialog } from "./ForgotDialog";
 import "./auth.css";
 
@@ -25,14 +25,17 @@ interface SignInPageProps {
   to: string;
   /** The code of what kept such a sign-in from its end. */
   problem?: string;
+  /** The token of an invitation's link: one may register by it. */
+  invitation?: string;
   onDone: () => void;
 }
 
 /** Sign in or register; `onDone` follows once the session is there. */
-export function SignInPage({ to, problem, onDone }: SignInPageProps) {
+export function SignInPage({ to, problem, invitation, onDone }: SignInPageProps) {
   const t = useT();
-  const { data: methods, error } = useQuery(methodsQuery);
-  const [registering, setRegistering] = useState(false);
+  const invited = useInvitation(invitation);
+  const [chosen, setRegistering] = useState<boolean | null>(null);
+  const registering = chosen ?? invited === "good";
   const [credentials, setCredentials] = useState<Credentials | null>(null);
   return (
     <main className="sign-in">
@@ -52,35 +55,73 @@ export function SignInPage({ to, problem, onDone }: SignInPageProps) {
           </div>
           <h1>{t(credentials ? "auth.codeTitle" : registering ? "auth.welcomeNew" : "auth.welcome")}</h1>
           {problem && !credentials && <ErrorNotice error={new ApiError(401, problem, "")} />}
-          {error && <ErrorNotice error={error} />}
+          {invited === "over" && (
+            <p className="notice notice--error" role="alert">
+              {t("auth.invitationOver")}
+            </p>
+          )}
           {credentials ? (
             <CodeForm credentials={credentials} onDone={onDone} onBack={() => setCredentials(null)} />
           ) : (
-            methods && (
-              <>
-                {methods.oidc.length > 0 && <Providers providers={methods.oidc} to={to} />}
-                {methods.oidc.length > 0 && methods.password && <p className="sign-in__or">{t("auth.or")}</p>}
-                {methods.password && (
-                  <PasswordForm
-                    registering={registering}
-                    isSecond={methods.oidc.length > 0}
-                    onDone={onDone}
-                    onCode={setCredentials}
-                  />
-                )}
-                {methods.password && (
-                  <OtherWays
-                    registering={registering}
-                    canRegister={methods.registration}
-                    onSwitch={() => setRegistering(!registering)}
-                  />
-                )}
-              </>
-            )
+            <WaysIn
+              to={to}
+              registering={registering}
+              invitation={invited === "good" ? invitation : undefined}
+              onRegistering={setRegistering}
+              onDone={onDone}
+              onCode={setCredentials}
+            />
           )}
         </div>
       </section>
     </main>
+  );
+}
+
+/** How an invitation stands; nothing where there is none, or it is not known yet. */
+function useInvitation(token: string | undefined): "good" | "over" | undefined {
+  const { data } = useQuery({ ...invitationQuery(token ?? ""), enabled: token !== undefined });
+  if (!data) return undefined;
+  return data.is_good ? "good" : "over";
+}
+
+interface WaysInProps {
+  to: string;
+  registering: boolean;
+  invitation: string | undefined;
+  onRegistering: (registering: boolean) => void;
+  onDone: () => void;
+  onCode: (credentials: Credentials) => void;
+}
+
+/** The ways in that the operator has opened: the company's account, a password. */
+function WaysIn({ to, registering, invitation, onRegistering, onDone, onCode }: WaysInProps) {
+  const t = useT();
+  const { data: methods, error } = useQuery(methodsQuery);
+  if (error) return <ErrorNotice error={error} />;
+  if (!methods) return null;
+  const { oidc, password, registration } = methods;
+  return (
+    <>
+      {oidc.length > 0 && <Providers providers={oidc} to={to} />}
+      {oidc.length > 0 && password && <p className="sign-in__or">{t("auth.or")}</p>}
+      {password && (
+        <>
+          <PasswordForm
+            registering={registering}
+            invitation={invitation}
+            isSecond={oidc.length > 0}
+            onDone={onDone}
+            onCode={onCode}
+          />
+          <OtherWays
+            registering={registering}
+            canRegister={registration || invitation !== undefined}
+            onSwitch={() => onRegistering(!registering)}
+          />
+        </>
+      )}
+    </>
   );
 }
 
@@ -100,6 +141,7 @@ function Providers({ providers, to }: { providers: readonly { name: string; labe
 
 interface PasswordFormProps {
   registering: boolean;
+  invitation: string | undefined;
   /** Whether another way in comes first. */
   isSecond: boolean;
   onDone: () => void;
@@ -107,7 +149,7 @@ interface PasswordFormProps {
   onCode: (credentials: Credentials) => void;
 }
 
-function PasswordForm({ registering, isSecond, onDone, onCode }: PasswordFormProps) {
+function PasswordForm({ registering, invitation, isSecond, onDone, onCode }: PasswordFormProps) {
   const t = useT();
   const signIn = useSignIn();
   const signUp = useSignUp();
@@ -118,7 +160,8 @@ function PasswordForm({ registering, isSecond, onDone, onCode }: PasswordFormPro
     event.preventDefault();
     const form = new FormData(event.currentTarget);
     const credentials = { username: text(form, "username").trim(), password: text(form, "password") };
-    if (registering) signUp.mutate({ ...credentials, email: text(form, "email").trim() }, { onSuccess: onDone });
+    if (registering)
+      signUp.mutate({ ...credentials, email: text(form, "email").trim(), invitation }, { onSuccess: onDone });
     else
       signIn.mutate(credentials, {
         onSuccess: onDone,

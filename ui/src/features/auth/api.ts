@@ -1,4 +1,4 @@
-import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { queryOptions, useMutation, useQueryClient } from "@tanstack/react-query";
 import { api, take } from "@/shared/api/client";
 
 /** Sign in; the server answers with an HttpOnly cookie, and the tokens in the body are left alone. */
@@ -10,11 +10,18 @@ export function useSignIn() {
   });
 }
 
+/** Whether an invitation's link still makes an account. */
+export const invitationQuery = (token: string) =>
+  queryOptions({
+    queryKey: ["invitation", token],
+    queryFn: ({ signal }) => take(api.GET("/api/v1/auth/invitations/{token}", { params: { path: { token } }, signal })),
+  });
+
 /** Create an account and sign in to it. */
 export function useSignUp() {
   const queries = useQueryClient();
   return useMutation({
-    mutationFn: async (body: { username: string; email: string; password: string }) => {
+    mutationFn: async (body: { username: string; email: string; password: string; invitation: string | undefined }) => {
       await take(api.POST("/api/v1/auth/register", { body }));
       const { username, password } = body;
       await take(api.POST("/api/v1/auth/login", { body: { username, password } }));

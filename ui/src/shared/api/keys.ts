@@ -35,6 +35,8 @@ export const keys = {
   memories: ["memories"] as const,
   budgets: ["budgets"] as const,
   budgetLeft: ["stats", "budget"] as const,
+  invitations: ["invitations"] as const,
+  userUsage: (id: string) => ["users", "usage", id] as const,
   audit: (actor: string, action: string, from: string, to: string) => ["audit", actor, action, from, to] as const,
   feedback: (rating: string) => ["feedback", rating] as const,
   mcpServers: ["mcp-servers"] as const,

@@ -1,0 +1,56 @@
+"""Administration in the page: people are invited, several accounts are chosen, usage is looked at."""
+
+import pytest
+from playwright.async_api import expect
+
+from tests.e2e.axe import accessible
+from tests.e2e.conftest import OpenPage, shot
+from tests.integration.api.test_libraries import admin as admin
+from tests.integration.api.test_libraries import user_id
+from tests.support import PASSWORD, Person
+
+pytestmark = pytest.mark.e2e
+
+
+async def test_somebody_comes_by_an_invitation(open_page: OpenPage, admin: Person) -> None:
+    page = await open_page(admin, "/admin")
+    await page.get_by_role("button", name="Invite people").click()
+    dialog = page.get_by_role("dialog")
+    await dialog.get_by_label("For whom").fill("Clara")
+    await dialog.get_by_role("button", name="Make a link").click()
+    link = await dialog.get_by_label("Link").input_value()
+    await accessible(page)
+    await dialog.get_by_role("button", name="Close").last.click()
+    row = page.get_by_role("list", name="Invitations").get_by_role("listitem").filter(has_text="Clara").first
+    await expect(row).to_contain_text("1 use left")
+    hers = await open_page(None, link)
+    name = f"clara{(await user_id(admin))[-8:]}"
+    await hers.get_by_label("Username").fill(name)
+    await hers.get_by_label("E-mail").fill(f"{name}@example.com")
+    await hers.get_by_label("Password").fill(PASSWORD)
+    await accessible(hers)
+    await hers.get_by_role("button", name="Create account").click()
+    await expect(hers.get_by_role("button", name=f"Account menu: {name}")).to_be_visible()
+    late = await open_page(None, link)
+    await expect(late.get_by_role("alert")).to_contain_text("This invitation has expired or was used already")
+
+
+async def test_several_accounts_are_switched_off(
+    open_page: OpenPage, admin: Person, anna: Person, boris: Person
+) -> None:
+    await anna.indexed("a.txt", b"The owl sleeps.")
+    page = await open_page(admin, "/admin")
+    for person in (anna, boris):
+        await page.get_by_label(f"Choose {person.name}").click()
+    bar = page.get_by_role("group", name="What is done to the chosen accounts")
+    await expect(bar).to_contain_text("2 chosen")
+    await shot(page, "bulk-1280")
+    await accessible(page)
+    await bar.get_by_role("button", name="Deactivate").click()
+    await expect(page.get_by_text("Done: 2, not done: 0")).to_be_visible()
+    assert (await anna.http.get("/auth/me")).status_code in (401, 403)
+    await page.get_by_role("button", name=f"Actions for {anna.name}").click()
+    await page.get_by_role("menuitem", name="Usage").click()
+    await expect(page.get_by_role("dialog")).to_contain_text("15 bytes")
+    await page.set_viewport_size({"width": 390, "height": 844})
+    await accessible(page)
