@@ -50,6 +50,11 @@ def visible_libraries(user_id: UUID) -> Select[Any]:
     return select(LibraryMember.library_id).where(is_member(user_id))
 
 
+def editable_libraries(user_id: UUID) -> Select[Any]:
+    """Return the ids of the libraries that a person may change now."""
+    return visible_libraries(user_id).where(LibraryMember.role == "editor")
+
+
 def readable(user_id: UUID, file: Any = File) -> ColumnElement[bool]:
     """Return whether a person may read a file now; `file` is the table or an alias of it."""
     through = (

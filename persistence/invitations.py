@@ -1,7 +1,5 @@
 """Invitations: links by which people make accounts, until they expire or are used up."""
 
-import hashlib
-import secrets
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
@@ -12,14 +10,10 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from llama_service.errors import Conflict, NotFound
+from persistence.links import hash_of, new_token
 from persistence.tables import Group, GroupMember, Invitation
 
 MOST: Final = 1_000
-
-
-def _hash(token: str) -> bytes:
-    # 256 random bits: there is nothing to guess.
-    return hashlib.sha256(token.encode()).digest()
 
 
 async def create(
@@ -35,9 +29,9 @@ async def create(
         raise NotFound("There is no such group.")
     if int(await session.scalar(select(func.count()).select_from(Invitation)) or 0) >= MOST:
         raise Conflict(f"There are {MOST} invitations; delete some.")
-    token = secrets.token_urlsafe(32)
+    token = new_token()
     row = Invitation(
-        token_hash=_hash(token), created_by=by, note=note, group_ids=wanted, uses_left=uses, expires_at=expires_at
+        token_hash=hash_of(token), created_by=by, note=note, group_ids=wanted, uses_left=uses, expires_at=expires_at
     )
     session.add(row)
     await session.flush()
@@ -81,7 +75,7 @@ async def welcome(session: AsyncSession, user_id: UUID, invitation: Invitation) 
 
 def _good(token: str) -> tuple[ColumnElement[bool], ...]:
     return (
-        Invitation.token_hash == _hash(token),
+        Invitation.token_hash == hash_of(token),
         Invitation.uses_left > 0,
         Invitation.expires_at > func.clock_timestamp(),
     )

@@ -1,7 +1,5 @@
 """Shared conversations: frozen copies of a branch, read by whoever has the link and is let in."""
 
-import hashlib
-import secrets
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final, Literal, TypeAlias
@@ -12,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from llama_service.errors import Conflict, NotFound
 from persistence import conversations, messages
+from persistence.links import hash_of, new_token
 from persistence.messages import BranchMessage
 from persistence.tables import Share, User
 from persistence.withheld import withhold
@@ -23,11 +22,6 @@ _PAGE = 200
 _OF_SOURCE = ("n", "file_name", "page", "snippet")
 # What tells whether the sharer may still read it; no reader sees that.
 _KEPT_OF_SOURCE = (*_OF_SOURCE, "file_id", "shared", "imported")
-
-
-def _hash(token: str) -> bytes:
-    # 256 random bits: there is nothing to guess.
-    return hashlib.sha256(token.encode()).digest()
 
 
 async def create(
@@ -57,11 +51,11 @@ async def create(
     frozen = [_frozen(item, with_sources) for page in reversed(pages) for item in page]
     if not frozen:
         raise Conflict("There is nothing to share in this chat yet.")
-    token = secrets.token_urlsafe(32)
+    token = new_token()
     row = Share(
         user_id=user_id,
         conversation_id=conversation_id,
-        token_hash=_hash(token),
+        token_hash=hash_of(token),
         audience=audience,
         with_sources=with_sources,
         title=conversation.title,
@@ -116,7 +110,7 @@ async def read(
         select(Share, User.username)
         .join(User, User.id == Share.user_id)
         .where(
-            Share.token_hash == _hash(token),
+            Share.token_hash == hash_of(token),
             Share.audience.in_(audiences),
             User.is_active,
             or_(Share.expires_at.is_(None), Share.expires_at > func.clock_timestamp()),

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from llama_service.errors import NotFound, ValidationFailed
 from persistence import files, owned
+from persistence.access import editable_libraries
 from persistence.files import Removed
 from persistence.tables import ConversationFile, File, LibraryFile
 
@@ -89,6 +90,8 @@ async def retire(session: AsyncSession, file_id: UUID) -> Removed | None:
     await session.execute(upsert(ConversationFile).from_select(columns, links).on_conflict_do_nothing())
     for table, user in (*owned.LINKS.values(), (LibraryFile, LibraryFile.library_id)):
         used = select(user, cast(file_id, Uuid)).where(table.file_id.in_(ids)).distinct()
+        if table is LibraryFile:  # who may not edit a library any more puts nothing new into it
+            used = used.where(LibraryFile.library_id.in_(editable_libraries(owner)))
         into = upsert(table).from_select([user.key, "file_id"], used)
         await session.execute(into.on_conflict_do_nothing())
     return await files.remove(session, owner, ids)

@@ -43,7 +43,7 @@ def test_http_exceptions_are_raised_nowhere(repository: Path) -> None:
 def test_every_route_names_the_owner_or_is_open(repository: Path) -> None:
     """A route takes one of the dependencies that say who is calling; those without are known by name."""
     open_routes = {
-        "register", "login", "refresh", "forgot_password", "reset_password",
+        "register", "invitation_state", "login", "refresh", "forgot_password", "reset_password",
         "health", "ready", "metrics", "list_models", "default_model", "status",
         "methods", "oidc_login", "oidc_callback", "oidc_backchannel_logout", "read_share",
     }  # fmt: skip

@@ -304,6 +304,12 @@ async def test_a_newer_version_takes_the_older_ones_place_in_libraries(anna: Per
     await anna.indexed("owl.txt", FOX, replaces=owl["id"])
     passages = (await boris.http.post("/search", json={"query": QUESTION, "library_ids": [forest]})).json()["passages"]
     assert [passage["text"] for passage in passages] == [FOX.decode()]
+    # Who may not edit the library any more puts nothing new into it, by a version neither.
+    await admit(anna, forest, username=boris.name, role="editor")
+    await expel(boris, forest, anna.name)
+    fox = (await boris.get(f"/libraries/{forest}/files"))["items"][0]
+    await anna.indexed("owl.txt", OWL, replaces=fox["id"])
+    assert (await boris.get(f"/libraries/{forest}/files"))["items"] == []
 
 
 async def test_managers_say_who_is_in_a_group(admin: Person, anna: Person, boris: Person, join: Join) -> None:

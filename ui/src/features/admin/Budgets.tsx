@@ -6,6 +6,7 @@ import { useT } from "@/shared/i18n";
 import { BudgetBar } from "@/shared/stats/BudgetBars";
 import { Button, Field, IconButton } from "@/shared/ui/controls";
 import { ErrorNotice } from "@/shared/ui/ErrorNotice";
+import { formText } from "@/shared/ui/formText";
 import { Modal } from "@/shared/ui/Modal";
 import { budgetsQuery, useDeleteBudget, useSetBudget } from "./api";
 
@@ -116,19 +117,15 @@ function BudgetDialog({ onClose }: { onClose: () => void }) {
 
 /** What the form says, as the server takes it. */
 function budgetOf(data: FormData, who: Who): BudgetSet {
-  const text = (name: string): string | null => {
-    const value = data.get(name);
-    return typeof value === "string" && value.trim() !== "" ? value.trim() : null;
-  };
   const count = (name: string): number | null => {
-    const value = text(name);
+    const value = formText(data, name);
     return value === null ? null : Number(value);
   };
   return {
-    username: text("username"),
-    group_id: text("group_id"),
+    username: formText(data, "username"),
+    group_id: formText(data, "group_id"),
     each: who === "each" || who === "eachOf",
-    period: text("period") === "month" ? "month" : "day",
+    period: formText(data, "period") === "month" ? "month" : "day",
     tokens: count("tokens"),
     requests: count("requests"),
     money: count("money"),

@@ -8,6 +8,7 @@ import { at } from "@/shared/root";
 import { Button, Field, IconButton } from "@/shared/ui/controls";
 import { CopyButton } from "@/shared/ui/CopyButton";
 import { ErrorNotice } from "@/shared/ui/ErrorNotice";
+import { formText } from "@/shared/ui/formText";
 import { Modal } from "@/shared/ui/Modal";
 import { invitationsQuery, useInvite, useWithdrawInvitation } from "./api";
 
@@ -63,9 +64,8 @@ function InviteDialog({ onClose }: { onClose: () => void }) {
   function submit(event: FormEvent<HTMLFormElement>) {
     event.preventDefault();
     const data = new FormData(event.currentTarget);
-    const note = data.get("note");
     invite.mutate({
-      note: typeof note === "string" && note.trim() ? note.trim() : null,
+      note: formText(data, "note"),
       uses: Number(data.get("uses")),
       group_ids: groupIds,
     });

@@ -7,6 +7,7 @@ import { useFormats } from "@/shared/i18n/format";
 import { ConfirmDialog } from "@/shared/ui/ConfirmDialog";
 import { Button, Field } from "@/shared/ui/controls";
 import { ErrorNotice } from "@/shared/ui/ErrorNotice";
+import { formText } from "@/shared/ui/formText";
 import { Icon } from "@/shared/ui/Icon";
 import { Menu, MenuItem } from "@/shared/ui/Menu";
 import { Modal } from "@/shared/ui/Modal";
@@ -133,10 +134,7 @@ function ServerDialog({ server, onClose }: { server: McpServer | null; onClose: 
   function submit(event: FormEvent<HTMLFormElement>) {
     event.preventDefault();
     const data = new FormData(event.currentTarget);
-    const text = (name: string): string => {
-      const value = data.get(name);
-      return typeof value === "string" ? value.trim() : "";
-    };
+    const text = (name: string): string => formText(data, name) ?? "";
     const headers = text("header") ? { headers: { [text("header")]: text("value") } } : {};
     save.mutate(
       {

@@ -5,13 +5,14 @@ import { useMe } from "@/shared/api/me";
 import { methodsQuery } from "@/shared/api/signIn";
 import type { Group, GroupMember } from "@/shared/api/types";
 import { useT } from "@/shared/i18n";
+import { AddPerson } from "@/shared/ui/AddPerson";
 import { ConfirmDialog } from "@/shared/ui/ConfirmDialog";
 import { Button, Field, IconButton } from "@/shared/ui/controls";
 import { ErrorNotice } from "@/shared/ui/ErrorNotice";
+import { formText } from "@/shared/ui/formText";
 import { Icon } from "@/shared/ui/Icon";
 import { Modal } from "@/shared/ui/Modal";
 import { groupMembersQuery, useDeleteGroup, useRemoveGroupMember, useSaveGroup, useSetGroupMember } from "./api";
-import "@/shared/ui/members.css";
 import "./groups.css";
 
 /** Groups of people: administrators make them, their managers say who is in them. */
@@ -106,7 +107,6 @@ function People({ groupId, manages }: { groupId: string; manages: boolean }) {
   const { data: members = [], error } = useQuery(groupMembersQuery(groupId));
   const set = useSetGroupMember(groupId);
   const { mutate: remove } = useRemoveGroupMember(groupId);
-  const [name, setName] = useState("");
   return (
     <div className="group__people">
       {error && <ErrorNotice error={error} />}
@@ -134,25 +134,7 @@ function People({ groupId, manages }: { groupId: string; manages: boolean }) {
         ))}
       </ul>
       {manages && (
-        <form
-          className="member-form"
-          onSubmit={(event) => {
-            event.preventDefault();
-            set.mutate({ username: name.trim(), role: "member" }, { onSuccess: () => setName("") });
-          }}
-        >
-          <Field
-            label={t("libraries.addPerson")}
-            hint={t("libraries.addPersonHint")}
-            value={name}
-            autoCapitalize="none"
-            spellCheck={false}
-            onChange={({ target }) => setName(target.value)}
-          />
-          <Button type="submit" icon="plus" disabled={name.trim() === ""}>
-            {t("libraries.add")}
-          </Button>
-        </form>
+        <AddPerson onAdd={(username, onSuccess) => set.mutate({ username, role: "member" }, { onSuccess })} />
       )}
     </div>
   );
@@ -188,12 +170,9 @@ function GroupForm({ group, onClose }: { group: Group | null; onClose: () => voi
   function submit(event: FormEvent<HTMLFormElement>) {
     event.preventDefault();
     const data = new FormData(event.currentTarget);
-    const text = (name: string): string | null => {
-      const value = data.get(name);
-      return (typeof value === "string" && value.trim()) || null;
-    };
-    const ruled = { provider: text("provider"), claim: text("claim") };
-    save.mutate({ ...(group ? { id: group.id } : {}), name: text("name") ?? "", ...ruled }, { onSuccess: onClose });
+    const ruled = { provider: formText(data, "provider"), claim: formText(data, "claim") };
+    const name = formText(data, "name") ?? "";
+    save.mutate({ ...(group ? { id: group.id } : {}), name, ...ruled }, { onSuccess: onClose });
   }
 
   return (

@@ -1,14 +1,13 @@
 import { useQuery } from "@tanstack/react-query";
-import { useState } from "react";
 import { groupsQuery } from "@/shared/api/groups";
 import { useMe } from "@/shared/api/me";
 import type { Library, LibraryMember, LibraryMemberSet } from "@/shared/api/types";
 import { useT } from "@/shared/i18n";
-import { Button, Field, IconButton } from "@/shared/ui/controls";
+import { AddPerson } from "@/shared/ui/AddPerson";
+import { IconButton } from "@/shared/ui/controls";
 import { ErrorNotice } from "@/shared/ui/ErrorNotice";
 import { Icon } from "@/shared/ui/Icon";
 import { libraryMembersQuery, useRemoveMember, useSetMember } from "./api";
-import "@/shared/ui/members.css";
 
 const ROLES = ["viewer", "editor"] as const;
 
@@ -112,29 +111,10 @@ interface AddMemberProps {
 function AddMember({ members, onAdd }: AddMemberProps) {
   const t = useT();
   const { data: groups = [] } = useQuery(groupsQuery);
-  const [name, setName] = useState("");
   const others = groups.filter(({ id }) => members.every((member) => member.group_id !== id));
   return (
     <div className="member-forms">
-      <form
-        className="member-form"
-        onSubmit={(event) => {
-          event.preventDefault();
-          onAdd({ username: name.trim() }, { onSuccess: () => setName("") });
-        }}
-      >
-        <Field
-          label={t("libraries.addPerson")}
-          hint={t("libraries.addPersonHint")}
-          value={name}
-          autoCapitalize="none"
-          spellCheck={false}
-          onChange={({ target }) => setName(target.value)}
-        />
-        <Button type="submit" icon="plus" disabled={name.trim() === ""}>
-          {t("libraries.add")}
-        </Button>
-      </form>
+      <AddPerson onAdd={(username, onSuccess) => onAdd({ username }, { onSuccess })} />
       {others.length > 0 && (
         <label className="field">
           <span className="field__label">{t("libraries.addGroup")}</span>
