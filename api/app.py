@@ -13,6 +13,7 @@ from api.recent import RecentErrors
 from api.root_path import RootPathMiddleware
 from api.routes import (
     admin,
+    announcements,
     api_keys,
     assistants,
     audit,
@@ -103,6 +104,7 @@ def create_app(settings: Settings, chat_graph: Builder = builder) -> FastAPI:
         libraries,
         budgets,
         audit,
+        announcements,
     ):
         api.include_router(module.router)
     app.include_router(api)

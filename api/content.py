@@ -12,7 +12,12 @@ from persistence.tables import File
 
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.IGNORECASE)
 # A file is shown by the page or saved; opened by itself it may do nothing.
-_INERT = {"Content-Security-Policy": "sandbox; default-src 'none'", "X-Content-Type-Options": "nosniff"}
+# A right may be taken away: whoever keeps a copy has to ask whether it still stands.
+_INERT = {
+    "Content-Security-Policy": "sandbox; default-src 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "private, no-cache",
+}
 
 
 def content_response(stored: Stored, file: File, asked: Headers) -> Response:

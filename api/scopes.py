@@ -78,6 +78,7 @@ CLOSED_TO_KEYS: Final = frozenset(
         "routes.mcp_servers": "list_mcp_servers create_mcp_server change_mcp_server delete_mcp_server",
         "routes.stats": "user_stats system_stats",
         "routes.audit": "list_audit",
+        "routes.announcements": "list_announcements create_announcement delete_announcement",
         "routes.budgets": "budgets_left list_budgets set_budget delete_budget",
         "routes.groups": "list_groups create_group change_group delete_group list_group_members "
         "set_group_member remove_group_member",

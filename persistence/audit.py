@@ -32,7 +32,7 @@ Action: TypeAlias = Literal[
     "conversation_deleted", "conversation_exported", "conversations_imported",
     "file_deleted", "file_replaced",
     "call_decided", "mcp_server_created", "mcp_server_changed", "mcp_server_deleted",
-    "invitation_created", "invitation_deleted", "usage_read",
+    "announced", "announcement_removed", "invitation_created", "invitation_deleted", "usage_read",
     "budget_set", "budget_deleted", "users_listed", "feedback_listed", "audit_listed",
 ]  # fmt: skip
 ACTIONS: Final = get_args(Action)

@@ -348,6 +348,18 @@ class Invitation(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=_NOW)
 
 
+class Announcement(Base):
+    """Something that administrators tell everybody, above every page, until a time or until it is taken back."""
+
+    __tablename__ = "announcements"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    text: Mapped[str] = mapped_column(String(500))
+    is_warning: Mapped[bool] = mapped_column(default=False, server_default="false")
+    until: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+
+
 class Budget(Base):
     """What may be spent on models in a day or a month: by a person, by a group, or by everybody (neither is set).
 

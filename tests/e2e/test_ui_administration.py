@@ -54,3 +54,24 @@ async def test_several_accounts_are_switched_off(
     await expect(page.get_by_role("dialog")).to_contain_text("15 bytes")
     await page.set_viewport_size({"width": 390, "height": 844})
     await accessible(page)
+
+
+async def test_everybody_is_told_something(open_page: OpenPage, admin: Person, anna: Person) -> None:
+    page = await open_page(admin, "/admin")
+    words = f"Maintenance tonight, says {admin.name}"
+    await page.get_by_label("Tell everybody").fill(words)
+    await page.get_by_role("button", name="Tell", exact=True).click()
+    await expect(page.get_by_role("list", name="Announcements")).to_contain_text(words)
+    hers = await open_page(anna)
+    told = hers.get_by_role("region", name="Announcements").get_by_text(words)
+    await expect(told).to_be_visible()
+    await accessible(hers)
+    await shot(hers, "announcement-1280")
+    await told.locator("..").get_by_role("button", name="Put away").click()
+    await expect(told).to_have_count(0)
+    await hers.reload()
+    await expect(hers.get_by_role("button", name="New chat")).to_be_visible()
+    await expect(told).to_have_count(0)
+    row = page.get_by_role("list", name="Announcements").get_by_role("listitem").filter(has_text=words)
+    await row.get_by_role("button", name="Take back").click()
+    await expect(row).to_have_count(0)

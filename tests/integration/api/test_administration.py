@@ -140,3 +140,25 @@ async def test_what_an_account_has_stored_and_spent(admin: Person, anna: Person)
     assert told["output_tokens"] > 0
     assert (await anna.http.get(f"/admin/users/{await user_id(admin)}/usage")).status_code == 403
     assert (await admin.http.get(f"/admin/users/{uuid4()}/usage")).status_code == 404
+
+
+async def test_everybody_is_told(admin: Person, anna: Person, server: Server) -> None:
+    text = f"Maintenance tonight {admin.name}"
+
+    async def told(person: Person) -> list[tuple[str, bool]]:
+        items = (await person.get("/announcements"))["items"]
+        return [(item["text"], item["is_warning"]) for item in items if admin.name in item["text"]]
+
+    assert (await anna.http.post("/admin/announcements", json={"text": text})).status_code == 403
+    made = await admin.http.post("/admin/announcements", json={"text": f" {text} ", "is_warning": True})
+    assert made.status_code == 201, made.text
+    over = {"text": f"Over {admin.name}", "until": "2020-01-01T00:00:00Z"}
+    assert (await admin.http.post("/admin/announcements", json=over)).status_code == 201
+    assert await told(anna) == [(text, True)]
+    async with httpx.AsyncClient(base_url=f"{server.url}/api/v1") as nobody:
+        assert (await nobody.get("/announcements")).status_code == 401
+    for wrong in ({"text": " "}, {"text": "x" * 501}, {}):
+        assert (await admin.http.post("/admin/announcements", json=wrong)).status_code == 422
+    one = f"/admin/announcements/{made.json()['id']}"
+    assert [(await admin.http.delete(one)).status_code for _ in range(2)] == [204, 404]
+    assert await told(anna) == []

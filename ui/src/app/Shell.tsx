@@ -6,6 +6,7 @@ import { useT } from "@/shared/i18n";
 import { IconButton } from "@/shared/ui/controls";
 import { Icon } from "@/shared/ui/Icon";
 import { Logo } from "@/shared/ui/Logo";
+import { Announcements } from "./Announcements";
 import { CommandPalette } from "./CommandPalette";
 import { KeyboardHelp } from "./KeyboardHelp";
 import { RunMark, useRunNews } from "./RunMark";
@@ -111,6 +112,7 @@ export function Shell() {
         </nav>
         {open && <button type="button" className="shell__veil" aria-label={t("app.closeMenu")} onClick={() => setOpen(false)} />}
         <main id="main" className="shell__page" tabIndex={-1}>
+          <Announcements />
           <Outlet />
         </main>
       </div>

@@ -6,6 +6,7 @@ import { useT } from "@/shared/i18n";
 import { ErrorNotice } from "@/shared/ui/ErrorNotice";
 import { StatsView } from "@/shared/stats/StatsView";
 import { systemQuery } from "./api";
+import { Announce } from "./Announce";
 import { Audit } from "./Audit";
 import { Budgets } from "./Budgets";
 import { Errors } from "./Errors";
@@ -35,6 +36,10 @@ export function AdminPage({ secondFactor }: { secondFactor: ReactNode }) {
         <h2>{t("admin.users")}</h2>
         <Users />
         <Invitations />
+      </section>
+      <section aria-label={t("announcements.title")}>
+        <h2>{t("announcements.title")}</h2>
+        <Announce />
       </section>
       <section aria-label={t("budgets.title")}>
         <h2>{t("budgets.title")}</h2>

@@ -2,7 +2,7 @@ import { infiniteQueryOptions, keepPreviousData, queryOptions, useMutation, useQ
 import { api, take } from "@/shared/api/client";
 import type { operations } from "@/shared/api/schema";
 import { keys } from "@/shared/api/keys";
-import type { AuditEntry, BudgetSet, BulkAction, InvitationCreate, McpServerCreate, McpServerPatch, Page } from "@/shared/api/types";
+import type { AnnouncementCreate, AuditEntry, BudgetSet, BulkAction, InvitationCreate, McpServerCreate, McpServerPatch, Page } from "@/shared/api/types";
 
 const PAGE = 50;
 const REFRESH_MS = 10_000;
@@ -97,6 +97,25 @@ export function useWithdrawInvitation() {
     mutationFn: (id: string) =>
       take(api.DELETE("/api/v1/admin/invitations/{invitation_id}", { params: { path: { invitation_id: id } } })),
     onSettled: () => queries.invalidateQueries({ queryKey: keys.invitations }),
+  });
+}
+
+export function useAnnounce() {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: (body: AnnouncementCreate) =>
+      take(api.POST("/api/v1/admin/announcements", { body: { is_warning: false, ...body } })),
+    onSuccess: () => queries.invalidateQueries({ queryKey: keys.announcements }),
+  });
+}
+
+export function useTakeBack() {
+  const queries = useQueryClient();
+  return useMutation({
+    meta: { toast: true },
+    mutationFn: (id: string) =>
+      take(api.DELETE("/api/v1/admin/announcements/{announcement_id}", { params: { path: { announcement_id: id } } })),
+    onSettled: () => queries.invalidateQueries({ queryKey: keys.announcements }),
   });
 }
 
@@ -220,6 +239,8 @@ export const ACTIONS = [
   "mcp_server_created",
   "mcp_server_changed",
   "mcp_server_deleted",
+  "announced",
+  "announcement_removed",
   "invitation_created",
   "invitation_deleted",
   "usage_read",

@@ -4,6 +4,46 @@
  */
 
 export interface paths {
+    "/api/v1/admin/announcements": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Create Announcement
+         * @description Tell everybody something.
+         */
+        post: operations["announcements_create_announcement"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/announcements/{announcement_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Delete Announcement
+         * @description Take something back.
+         */
+        delete: operations["announcements_delete_announcement"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/admin/audit": {
         parameters: {
             query?: never;
@@ -276,6 +316,26 @@ export interface paths {
          * @description Return what an account has stored and spent.
          */
         get: operations["admin_user_usage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/announcements": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Announcements
+         * @description Return what administrators tell everybody now, newest first.
+         */
+        get: operations["announcements_list_announcements"];
         put?: never;
         post?: never;
         delete?: never;
@@ -2091,6 +2151,51 @@ export interface components {
             [key: string]: unknown;
         };
         /**
+         * AnnouncementCreate
+         * @description Something to tell everybody above every page, until a time or until it is taken back.
+         */
+        AnnouncementCreate: {
+            /**
+             * Is Warning
+             * @default false
+             */
+            is_warning?: boolean;
+            /** Text */
+            text: string;
+            /** Until */
+            until?: string | null;
+        };
+        /**
+         * AnnouncementRead
+         * @description Something that administrators tell everybody.
+         */
+        AnnouncementRead: {
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /** Is Warning */
+            is_warning: boolean;
+            /** Text */
+            text: string;
+            /** Until */
+            until: string | null;
+        };
+        /**
+         * AnnouncementsRead
+         * @description What is told now, newest first.
+         */
+        AnnouncementsRead: {
+            /** Items */
+            items: components["schemas"]["AnnouncementRead"][];
+        };
+        /**
          * ApiKeyCreate
          * @description A new key: what it is for, what it may do, and until when; without `expires_at` until it is revoked.
          * @example {
@@ -2330,7 +2435,7 @@ export interface components {
              * Action
              * @enum {string}
              */
-            action: "registered" | "signed_in" | "sign_in_failed" | "signed_out" | "session_ended" | "refresh_token_reused" | "password_changed" | "password_reset" | "account_changed" | "account_deleted" | "two_factor_on" | "two_factor_off" | "recovery_codes_renewed" | "identity_removed" | "user_changed" | "user_deleted" | "api_key_created" | "api_key_revoked" | "group_created" | "group_changed" | "group_deleted" | "group_member_set" | "group_member_removed" | "library_created" | "library_changed" | "library_deleted" | "library_member_set" | "library_member_removed" | "library_file_added" | "library_file_removed" | "share_created" | "share_revoked" | "share_read" | "conversation_deleted" | "conversation_exported" | "conversations_imported" | "file_deleted" | "file_replaced" | "call_decided" | "mcp_server_created" | "mcp_server_changed" | "mcp_server_deleted" | "invitation_created" | "invitation_deleted" | "usage_read" | "budget_set" | "budget_deleted" | "users_listed" | "feedback_listed" | "audit_listed";
+            action: "registered" | "signed_in" | "sign_in_failed" | "signed_out" | "session_ended" | "refresh_token_reused" | "password_changed" | "password_reset" | "account_changed" | "account_deleted" | "two_factor_on" | "two_factor_off" | "recovery_codes_renewed" | "identity_removed" | "user_changed" | "user_deleted" | "api_key_created" | "api_key_revoked" | "group_created" | "group_changed" | "group_deleted" | "group_member_set" | "group_member_removed" | "library_created" | "library_changed" | "library_deleted" | "library_member_set" | "library_member_removed" | "library_file_added" | "library_file_removed" | "share_created" | "share_revoked" | "share_read" | "conversation_deleted" | "conversation_exported" | "conversations_imported" | "file_deleted" | "file_replaced" | "call_decided" | "mcp_server_created" | "mcp_server_changed" | "mcp_server_deleted" | "announced" | "announcement_removed" | "invitation_created" | "invitation_deleted" | "usage_read" | "budget_set" | "budget_deleted" | "users_listed" | "feedback_listed" | "audit_listed";
             /** Actor */
             actor: string | null;
             /** Actor Id */
@@ -5639,12 +5744,177 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    announcements_create_announcement: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AnnouncementCreate"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnnouncementRead"];
+                };
+            };
+            /** @description `bad_request`: The request can't be processed as it is. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `forbidden`: You don't have permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `method_not_allowed`: This address does not take this method; the header `Allow` names those that it takes. */
+            405: {
+                headers: {
+                    /** @description The methods of this address. */
+                    Allow?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `conflict`: Already exists. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `validation_error`: Request validation failed */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    announcements_delete_announcement: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                announcement_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `forbidden`: You don't have permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_found`: Not found, or you don't have access. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `method_not_allowed`: This address does not take this method; the header `Allow` names those that it takes. */
+            405: {
+                headers: {
+                    /** @description The methods of this address. */
+                    Allow?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
     admin_list_audit: {
         parameters: {
             query?: {
                 /** @description Id or name of who did it */
                 actor?: string | null;
-                action?: ("registered" | "signed_in" | "sign_in_failed" | "signed_out" | "session_ended" | "refresh_token_reused" | "password_changed" | "password_reset" | "account_changed" | "account_deleted" | "two_factor_on" | "two_factor_off" | "recovery_codes_renewed" | "identity_removed" | "user_changed" | "user_deleted" | "api_key_created" | "api_key_revoked" | "group_created" | "group_changed" | "group_deleted" | "group_member_set" | "group_member_removed" | "library_created" | "library_changed" | "library_deleted" | "library_member_set" | "library_member_removed" | "library_file_added" | "library_file_removed" | "share_created" | "share_revoked" | "share_read" | "conversation_deleted" | "conversation_exported" | "conversations_imported" | "file_deleted" | "file_replaced" | "call_decided" | "mcp_server_created" | "mcp_server_changed" | "mcp_server_deleted" | "invitation_created" | "invitation_deleted" | "usage_read" | "budget_set" | "budget_deleted" | "users_listed" | "feedback_listed" | "audit_listed") | null;
+                action?: ("registered" | "signed_in" | "sign_in_failed" | "signed_out" | "session_ended" | "refresh_token_reused" | "password_changed" | "password_reset" | "account_changed" | "account_deleted" | "two_factor_on" | "two_factor_off" | "recovery_codes_renewed" | "identity_removed" | "user_changed" | "user_deleted" | "api_key_created" | "api_key_revoked" | "group_created" | "group_changed" | "group_deleted" | "group_member_set" | "group_member_removed" | "library_created" | "library_changed" | "library_deleted" | "library_member_set" | "library_member_removed" | "library_file_added" | "library_file_removed" | "share_created" | "share_revoked" | "share_read" | "conversation_deleted" | "conversation_exported" | "conversations_imported" | "file_deleted" | "file_replaced" | "call_decided" | "mcp_server_created" | "mcp_server_changed" | "mcp_server_deleted" | "announced" | "announcement_removed" | "invitation_created" | "invitation_deleted" | "usage_read" | "budget_set" | "budget_deleted" | "users_listed" | "feedback_listed" | "audit_listed") | null;
                 /** @description Id of what it was done to */
                 object?: string | null;
                 from?: string | null;
@@ -7047,6 +7317,55 @@ export interface operations {
             /** @description Validation Error */
             422: {
                 headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    announcements_list_announcements: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnnouncementsRead"];
+                };
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `method_not_allowed`: This address does not take this method; the header `Allow` names those that it takes. */
+            405: {
+                headers: {
+                    /** @description The methods of this address. */
+                    Allow?: string;
                     [name: string]: unknown;
                 };
                 content: {
