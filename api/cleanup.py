@@ -71,20 +71,20 @@ async def forget_temporary(state: AppState, keep_seconds: float) -> None:
 async def forget_account(state: AppState, user_id: UUID, *, by: Actor) -> None:
     """Delete an account with everything that it owns; what it gave to shared libraries stays with their editors."""
     async with state.database.transaction() as session:
-        await libraries.hand_over(session, user_id)
         threads = list(
             (await session.execute(select(Conversation.id).where(Conversation.user_id == user_id))).scalars()
         )
-        own = list((await session.execute(select(File.id).where(File.user_id == user_id))).scalars())
         running = await runs.open_of(session, threads)
     await _stop(state, user_id, running)
     removed = None
     async with state.database.transaction() as session:
+        handed = await libraries.hand_over(session, user_id)
+        own = list((await session.execute(select(File.id).where(File.user_id == user_id))).scalars())
         if own:
             removed = await files.remove(session, user_id, own)
         await checkpoints.delete_threads(session, [str(thread) for thread in threads])
         name = await session.scalar(delete(User).where(User.id == user_id).returning(User.username))
         action: audit.Action = "account_deleted" if by.id == user_id else "user_deleted"
-        await audit.note(session, action, by, ("user", user_id), name=name)
+        await audit.note(session, action, by, ("user", user_id), name=name, files_handed_over=handed)
     if removed is not None:
         await state.ingestion.pipeline.clean_up(removed)

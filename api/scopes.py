@@ -74,7 +74,7 @@ CLOSED_TO_KEYS: Final = frozenset(
         "routes.prompts": "create_prompt change_prompt delete_prompt",
         "routes.personal": "get_profile change_profile list_memories add_memory delete_memory delete_all_memories",
         "routes.admin": "list_users change_user change_users delete_user user_usage recent_errors list_feedback "
-        "list_invitations create_invitation delete_invitation",
+        "list_invitations create_invitation delete_invitation list_all_libraries take_over_library",
         "routes.mcp_servers": "list_mcp_servers create_mcp_server change_mcp_server delete_mcp_server",
         "routes.stats": "user_stats system_stats",
         "routes.audit": "list_audit",

@@ -41,8 +41,10 @@ async def told_again(
         if not any(event.name in _WITH_PASSAGES for event in events):
             yield events
             continue
+        # Nothing is held while the client reads.
         async with database.reading() as session:
-            yield [await _shown(session, user_id, event) for event in events]
+            shown = [await _shown(session, user_id, event) for event in events]
+        yield shown
 
 
 _WITH_PASSAGES = ("sources", "step", "done")

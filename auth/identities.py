@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from auth.users import NO_PASSWORD
 from llama_service.errors import AccountExists, NotFound, SignInDenied, SignInFailed
 from llama_service.settings import OidcProvider
-from persistence import groups
+from persistence import audit, groups
 from persistence.tables import Identity, User
 
 log = structlog.get_logger(__name__)
@@ -50,15 +50,24 @@ async def account_of(session: AsyncSession, name: str, provider: OidcProvider, c
         identity.email, identity.last_sign_in_at = email, func.clock_timestamp()
     else:
         user = await _linked(session, name, provider, claims, email)
+        is_new = user is None
         user = user or await _made(session, name, provider, claims, email)
         session.add(Identity(user_id=user.id, provider=name, subject=subject, email=email))
+        await session.flush()
+        await audit.note(session, "registered" if is_new else "identity_added", user, provider=name)
     if not user.is_active:
         raise SignInDenied("This account is switched off; ask an administrator.")
     if provider.admin_roles and user.is_superuser != (is_admin := bool(roles & set(provider.admin_roles))):
         user.is_superuser = is_admin
         log.warning("administrator_by_role", provider=name, user_id=str(user.id), is_superuser=is_admin)
+        await session.flush()
+        await audit.note(session, "user_changed", None, ("user", user.id), provider=name, is_superuser=is_admin)
     await session.flush()
-    await groups.follow_provider(session, user.id, name, roles)
+    joined, left = await groups.follow_provider(session, user.id, name, roles)
+    for group_id in joined:
+        await audit.note(session, "group_member_set", None, ("group", group_id), member=user.id, provider=name)
+    for group_id in left:
+        await audit.note(session, "group_member_removed", None, ("group", group_id), member=user.id, provider=name)
     return user
 
 
@@ -76,6 +85,8 @@ async def link(session: AsyncSession, user_id: UUID, name: str, claims: Mapping[
         session.add(
             Identity(user_id=user_id, provider=name, subject=subject, email=email if isinstance(email, str) else None)
         )
+        await session.flush()
+        await audit.note(session, "identity_added", user, provider=name)
     return user
 
 

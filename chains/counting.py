@@ -17,6 +17,8 @@ CJK_CHARS = 1.5
 OTHER_CHARS = 1.2
 MESSAGE_TOKENS = 4
 """What a chat template adds around each message."""
+PICTURE_TOKENS = 1_100
+"""What a large picture takes, by OpenAI's rule for its models that see."""
 
 _DIGITS = re.compile(r"[0-9]+")
 _MARKS = re.compile(r"[!-/:-@\[-`{-~\n\u00a0-\u00bf\u2010-\u2027]+")
@@ -62,5 +64,15 @@ def count_tokens(text: str) -> int:
 
 
 def count_prompt(messages: Sequence[BaseMessage]) -> int:
-    """Return about how many tokens `messages` have as a prompt."""
-    return sum(count_tokens(str(message.text)) + MESSAGE_TOKENS for message in messages)
+    """Return about how many tokens `messages` have as a prompt: their texts, pictures and calls of tools."""
+    return sum(count_tokens(str(message.text)) + MESSAGE_TOKENS + _beside_text(message) for message in messages)
+
+
+def _beside_text(message: BaseMessage) -> int:
+    calls = getattr(message, "tool_calls", None)
+    tokens = count_tokens(str(calls)) if calls else 0
+    if isinstance(message.content, list):
+        tokens += PICTURE_TOKENS * sum(
+            isinstance(part, dict) and part.get("type") != "text" for part in message.content
+        )
+    return tokens

@@ -44,7 +44,7 @@ from chains.types import (
     Target,
     Usage,
 )
-from llama_service.errors import AppError, ModelCannot, ModelNotFound, ProviderBadAnswer
+from llama_service.errors import AppError, ModelCannot, ModelNotFound, ProviderBadAnswer, ProviderTimeout
 from llama_service.settings import ModelSource, ProviderName, Settings
 from persistence.spending import MARGIN, Budgets, Price, Spent
 
@@ -56,7 +56,8 @@ PROVIDER_TYPES: Mapping[ProviderName, type[Provider]] = {
 }
 
 _MODELS_KEPT = 64
-_LONGEST_ANSWER = 8_192  # tokens that are reserved for an answer without a limit of its own, which it then has
+_SLACK = 64  # tokens between what is counted and a window's end
+_LONGEST_ANSWER = 4_096  # tokens that are reserved for an answer without a limit of its own, which it then has
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 _NAME = re.compile(r"(?!\.+$)[^\x00-\x20\x7f]{1,200}")
@@ -84,6 +85,11 @@ class _Tally:
     parts: list[str] = field(default_factory=list)
     thoughts: list[str] = field(default_factory=list)
     usage: Usage | None = None
+
+    def estimate(self, prompt: Sequence[BaseMessage], end: End) -> Usage:
+        """Return what an answer has cost whose provider does not tell."""
+        calls = [f"{call.name}{call.arguments}" for call in end.tool_calls]
+        return _estimate(prompt, [*self.parts, *self.thoughts, *calls])
 
 
 class ModelRegistry:
@@ -199,7 +205,7 @@ class ModelRegistry:
                             begun = (target.source, target.model, fallback_from, list(tried), notices, message.id)
                             yield StreamStart(*begun)
                         if isinstance(delta, End):
-                            tally.usage = self._priced(target, delta.usage or _estimate(prompt, tally.parts))
+                            tally.usage = self._priced(target, delta.usage or tally.estimate(prompt, delta))
                             calls_tools = delta.tool_calls and params.tools and params.tool_choice != "none"
                             if not (any(tally.parts) or may_be_empty or calls_tools):
                                 raise ProviderBadAnswer(_without_text(delta))
@@ -229,15 +235,25 @@ class ModelRegistry:
         official = self._providers[target.source].is_official
         price = self._prices.per_million(target.source, target.model, official=official)
         window = self.context_window(target.source, target.model)
-        answer = params.max_tokens or min(_LONGEST_ANSWER, window // 4)
-        given = ceil((count_prompt(prompt) + count_tokens(str(params.tools or ""))) * MARGIN)
+        counted = count_prompt(prompt) + count_tokens(str(params.tools or ""))
+        # What is asked for has to fit into the window beside the prompt, or servers refuse the call.
+        room = max(window - counted - _SLACK, _SLACK)
+        answer = params.max_tokens or min(_LONGEST_ANSWER, window // 4, room)
+        given = ceil(counted * MARGIN)
         asker = UUID(user_id) if _UUID.fullmatch(user_id) else None
         grant = await self._budgets.reserve(asker, given, answer, Price(*price) if price else None)
+        was_sent = False
         try:
-            yield replace(params, max_tokens=grant.answer_tokens), tally
+            yield replace(params, max_tokens=grant.answer_tokens or params.max_tokens), tally
+        except AppError as error:
+            was_sent = isinstance(error, ProviderTimeout)  # it was read, and may have been thought about
+            raise
+        except BaseException:
+            was_sent = True  # somebody did not wait for it
+            raise
         finally:
             usage = tally.usage
-            if usage is None and tally.has_begun:  # it broke off, or was stopped
+            if usage is None and (tally.has_begun or was_sent):
                 usage = self._priced(target, _estimate(prompt, [*tally.parts, *tally.thoughts]))
             spent = Spent(usage.total_tokens, usage.cost_usd or 0.0, was_asked=True) if usage else Spent()
             self._budgets.settle(grant, spent)

@@ -172,7 +172,7 @@ class RoundOfCalls:
             wrong = "; ".join(f"{'.'.join(map(str, part['loc']))}: {part['msg']}" for part in error.errors()[:10])
             return "failed", f"The arguments do not fit: {wrong}", []
         except ToolException as failed:
-            return "failed", str(failed)[:4000], []
+            return "failed", str(failed)[:4000], getattr(failed, "files", ())
         except AppError as failed:
             return "failed", failed.message, []
         except DATABASE_AWAY:

@@ -73,8 +73,8 @@ class FileSearch(Files, Pictures, Protocol):
         """Return referenced passages with their texts, those that the caller may still see."""
         ...
 
-    async def may_read(self, file_ids: Collection[str]) -> bool:
-        """Whether the caller may still read each of these files."""
+    async def may_read(self, file_ids: Collection[str], *, shared: bool) -> bool:
+        """Whether the caller may still read each of these files; one that is gone counts where it was another's."""
         ...
 
 

@@ -8,11 +8,11 @@ from uuid import UUID
 from graphs.context import ChatContext
 from graphs.pictures import PictureReader
 from graphs.state import SourceReference
-from persistence.access import readable_ids
 from persistence.passages import FilePart, load_passages, read_part
 from persistence.relevance import MessageKind
 from persistence.search import Found, Retrieval, Retriever, Scope, ScopeFile, came_with, list_files
 from persistence.session import Database
+from persistence.withheld import withhold
 
 
 class Tables(Protocol):
@@ -78,13 +78,13 @@ class CallerFiles:
         reach = self._reach
         return await load_passages(reach.database, reach.scope.user_id, sources) if reach else []
 
-    async def may_read(self, file_ids: Collection[str]) -> bool:
-        """Whether the caller may still read each of these files."""
+    async def may_read(self, file_ids: Collection[str], *, shared: bool) -> bool:
+        """Whether the caller may still read each of these files; one that is gone counts where it was another's."""
         if self._reach is None or not file_ids:
             return not file_ids
-        wanted = {UUID(file_id) for file_id in file_ids}
+        record = {"file_ids": list(file_ids), "content": "any", "shared": shared}
         async with self._reach.database.reading() as session:
-            return await readable_ids(session, self._reach.scope.user_id, wanted) == wanted
+            return await withhold(session, self._reach.scope.user_id, record) is record
 
     async def list_files(self) -> list[ScopeFile]:
         """Return the files, newest first."""

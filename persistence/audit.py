@@ -23,11 +23,11 @@ from persistence.tables import AuditEvent
 Action: TypeAlias = Literal[
     "registered", "signed_in", "sign_in_failed", "signed_out", "session_ended", "refresh_token_reused",
     "password_changed", "password_reset", "account_changed", "account_deleted",
-    "two_factor_on", "two_factor_off", "recovery_codes_renewed", "identity_removed",
+    "two_factor_on", "two_factor_off", "recovery_codes_renewed", "identity_added", "identity_removed",
     "user_changed", "user_deleted", "api_key_created", "api_key_revoked",
     "group_created", "group_changed", "group_deleted", "group_member_set", "group_member_removed",
     "library_created", "library_changed", "library_deleted", "library_member_set", "library_member_removed",
-    "library_file_added", "library_file_removed",
+    "libraries_listed", "library_taken_over", "library_file_added", "library_file_removed",
     "share_created", "share_revoked", "share_read",
     "conversation_deleted", "conversation_exported", "conversations_imported",
     "file_deleted", "file_replaced",

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal
 from uuid import UUID
 
+import asyncpg
 import structlog
 from sqlalchemy import delete, func, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -179,7 +180,8 @@ _RESERVE = Statement(
                clock_timestamp() + make_interval(secs => :lease)
         FROM taken
     )
-    SELECT mine.budget_id, mine.holder, mine.began, taken.budget_id IS NOT NULL AS granted
+    SELECT mine.budget_id, mine.holder, mine.began, taken.budget_id IS NOT NULL AS granted,
+           coalesce(mine.tokens, mine.money) IS NOT NULL AS limits_answers
     FROM mine LEFT JOIN taken ON taken.budget_id = mine.budget_id
     """  # noqa: S608  (parts of our own)
 )
@@ -313,7 +315,10 @@ class BudgetKeeper:
                     raise _NotGranted
         except _NotGranted:
             return None
-        grant = Grant(id_, answer, tuple((row["budget_id"], row["holder"], row["began"]) for row in rows))
+        is_limited = any(row["limits_answers"] for row in rows)
+        grant = Grant(
+            id_, answer if is_limited else None, tuple((row["budget_id"], row["holder"], row["began"]) for row in rows)
+        )
         if rows:
             self._open[grant.id] = grant
         return grant
@@ -357,7 +362,8 @@ class BudgetKeeper:
                     places = {"budgets": budgets, "holders": holders, "begun": begun}
                     await connection.rows(_SETTLE_LAPSED, places | {"spent": spent.tokens, "cost": spent.money})
                     return
-            except DATABASE_AWAY as error:
+            except (*DATABASE_AWAY, asyncpg.PostgresError) as error:
+                # A restart, a failover, a deadlock with who deletes the budget: what was spent has to be counted.
                 log.warning("budget_not_settled", error=type(error).__name__, retry_in=delay)
             await asyncio.sleep(delay)
             delay = min(delay * 2, 10.0)

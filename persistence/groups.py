@@ -70,14 +70,16 @@ async def create(session: AsyncSession, user_id: UUID, values: Mapping[str, Any]
 async def change(session: AsyncSession, user_id: UUID, group_id: UUID, values: Mapping[str, Any]) -> GroupView:
     """Change a group. Raises NotFound, and Conflict where the name is taken. For administrators.
 
-    Who was in it by another provider's word is not any more.
+    Who was in it by another word of a provider is not any more, until they sign in with the new one.
     """
     row = (await get(session, user_id, group_id)).group
+    before = (row.provider, row.claim)
     for name, value in values.items():
         setattr(row, name, value)
     await _flush(session)
-    ruled = delete(GroupMember).where(GroupMember.group_id == group_id, GroupMember.via.is_not(None))
-    await session.execute(ruled.where(GroupMember.via.is_distinct_from(row.provider)))
+    if (row.provider, row.claim) != before:
+        ruled = delete(GroupMember).where(GroupMember.group_id == group_id, GroupMember.via.is_not(None))
+        await session.execute(ruled)
     return await get(session, user_id, group_id)
 
 
@@ -144,15 +146,23 @@ async def remove_member(session: AsyncSession, group_id: UUID, user_id: UUID) ->
         raise NotFound
 
 
-async def follow_provider(session: AsyncSession, user_id: UUID, provider: str, claims: Collection[str]) -> None:
-    """Make a person a member of the groups that their sign-in provider names, and of no other that it rules."""
+async def follow_provider(
+    session: AsyncSession, user_id: UUID, provider: str, claims: Collection[str]
+) -> tuple[list[UUID], list[UUID]]:
+    """Make a person a member of the groups that their sign-in provider names, and of no other that it rules.
+
+    Return the groups that they have come into, and those that they have left.
+    """
     named = select(Group.id).where(Group.provider == provider, Group.claim.in_(list(claims)))
     ids = list((await session.execute(named)).scalars())
     out = delete(GroupMember).where(GroupMember.user_id == user_id, GroupMember.via == provider)
-    await session.execute(out.where(GroupMember.group_id.not_in(ids)))
-    if ids:
-        rows = [{"group_id": id_, "user_id": user_id, "via": provider} for id_ in ids]
-        await session.execute(upsert(GroupMember).values(rows).on_conflict_do_nothing())
+    gone = await session.execute(out.where(GroupMember.group_id.not_in(ids)).returning(GroupMember.group_id))
+    left = list(gone.scalars())
+    if not ids:
+        return [], left
+    rows = [{"group_id": id_, "user_id": user_id, "via": provider} for id_ in ids]
+    new = upsert(GroupMember).values(rows).on_conflict_do_nothing().returning(GroupMember.group_id)
+    return list((await session.execute(new)).scalars()), left
 
 
 async def find_person(session: AsyncSession, name: str) -> User:

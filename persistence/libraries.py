@@ -3,19 +3,20 @@
 What a person may do is asked with each query, so that nothing outlives the right to it (see `access`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, delete, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from llama_service.errors import Conflict, Forbidden, NotFound
 from persistence import files
 from persistence.access import is_member
-from persistence.tables import File, Group, Library, LibraryFile, LibraryMember, User
+from persistence.tables import File, Group, GroupMember, Library, LibraryFile, LibraryMember, User
 
 LibraryRole = Literal["viewer", "editor"]
 MOST_MEMBERS: Final = 1_000  # of one library; a group counts as one
@@ -67,8 +68,7 @@ async def _views(session: AsyncSession, user_id: UUID, only: ColumnElement[bool]
         .group_by(LibraryMember.library_id)
         .subquery()
     )
-    count_files = select(func.count()).where(LibraryFile.library_id == Library.id).scalar_subquery()
-    count_members = select(func.count()).where(LibraryMember.library_id == Library.id).scalar_subquery()
+    count_files, count_members = _counts()
     query = (
         select(Library, own.c.edits, own.c.is_default, count_files, count_members)
         .join(own, own.c.library_id == Library.id)
@@ -80,6 +80,13 @@ async def _views(session: AsyncSession, user_id: UUID, only: ColumnElement[bool]
         LibraryView(row[0], "editor" if row.edits else "viewer", row.is_default, row[3], row[4])
         for row in await session.execute(query)
     ]
+
+
+def _counts() -> tuple[Any, Any]:
+    """Return subqueries for how many files and members a library has."""
+    files_inside = select(func.count()).where(LibraryFile.library_id == Library.id).scalar_subquery()
+    members = select(func.count()).where(LibraryMember.library_id == Library.id).scalar_subquery()
+    return files_inside, members
 
 
 async def create(session: AsyncSession, user_id: UUID, values: Mapping[str, Any]) -> LibraryView:
@@ -107,12 +114,8 @@ async def remove(session: AsyncSession, user_id: UUID, library_id: UUID, *, is_a
     """Delete a library; its files stay their owners'. Raises NotFound, Forbidden. An administrator may delete any."""
     if not is_admin:
         await get(session, user_id, library_id, edits=True)
-    inside = select(LibraryFile.file_id).where(LibraryFile.library_id == library_id)
-    held = list((await session.execute(inside)).scalars())
-    gone = await session.execute(delete(Library).where(Library.id == library_id).returning(Library.id))
-    if gone.first() is None:
+    if not await _delete(session, library_id):
         raise NotFound
-    await files.keep_homeless(session, held)
 
 
 # --- files ----------------------------------------------------------------------------------------------------------
@@ -223,19 +226,37 @@ async def _check_editors(session: AsyncSession, library_id: UUID) -> None:
 # --- for administrators ---------------------------------------------------------------------------------------------
 
 
-async def list_all(session: AsyncSession) -> Sequence[Any]:
-    """Return every library with the count of its files and members, whoever sees them. For administrators."""
-    count_files = select(func.count()).where(LibraryFile.library_id == Library.id).scalar_subquery()
-    count_members = select(func.count()).where(LibraryMember.library_id == Library.id).scalar_subquery()
-    query = select(Library, count_files.label("files"), count_members.label("members"))
-    return (await session.execute(query.order_by(func.lower(Library.name), Library.id))).all()
+async def list_all(session: AsyncSession, user_id: UUID) -> list[LibraryView]:
+    """Return every library, whoever sees it, by name; `role` is the asker's own, empty where they have none.
+
+    For administrators, who learn from it that a library is there and nothing of what is in it.
+    """
+    own = {view.library.id: view for view in await _views(session, user_id, None)}
+    count_files, count_members = _counts()
+    query = select(Library, count_files, count_members).order_by(func.lower(Library.name), Library.id)
+    rows = (await session.execute(query)).all()
+    return [own.get(row[0].id) or LibraryView(row[0], "", False, row[1], row[2]) for row in rows]
 
 
-async def hand_over(session: AsyncSession, user_id: UUID) -> None:
-    """Give what a person leaves in libraries to those who stay, before their account is deleted.
+async def take_over(session: AsyncSession, user_id: UUID, library_id: UUID) -> None:
+    """Make an administrator an editor of a library: one whose editors have left. Raises NotFound."""
+    if await session.scalar(select(Library.id).where(Library.id == library_id).with_for_update()) is None:
+        raise NotFound
+    seen = select(LibraryMember).where(LibraryMember.library_id == library_id, LibraryMember.user_id == user_id)
+    row = (await session.execute(seen)).scalar_one_or_none()
+    if row is None:
+        session.add(LibraryMember(library_id=library_id, user_id=user_id, role="editor"))
+    else:
+        row.role = "editor"
+    await session.flush()
 
-    Their files there go to another editor who is a person. Libraries that nobody else could change are made the oldest
-    administrator's who is left; those that nobody else sees are deleted.
+
+async def hand_over(session: AsyncSession, user_id: UUID) -> int:
+    """Give what a person leaves in libraries to those who stay, before their account is deleted; return how many files.
+
+    Their files go to somebody who may edit the library, by themselves or through a group; a library that nobody else
+    may edit becomes the oldest administrator's, and one that nobody else sees is deleted. Files without an heir stay
+    theirs, and are deleted with the account.
     """
     edited = select(LibraryMember.library_id).where(LibraryMember.user_id == user_id, LibraryMember.role == "editor")
     for library_id in (await session.execute(edited)).scalars().all():
@@ -243,37 +264,72 @@ async def hand_over(session: AsyncSession, user_id: UUID) -> None:
             LibraryMember.library_id == library_id, LibraryMember.user_id.is_distinct_from(user_id)
         )
         if await session.scalar(others.limit(1)) is None:
-            await session.execute(delete(Library).where(Library.id == library_id))
-        elif await session.scalar(others.where(LibraryMember.role == "editor").limit(1)) is None:
-            heir = await session.scalar(_administrators(user_id))
-            if heir is not None:
-                mine = update(LibraryMember).where(
-                    LibraryMember.library_id == library_id, LibraryMember.user_id == user_id
-                )
-                seen = select(LibraryMember.id).where(
-                    LibraryMember.library_id == library_id, LibraryMember.user_id == heir
-                )
-                if (theirs := await session.scalar(seen)) is not None:
-                    raised = update(LibraryMember).where(LibraryMember.id == theirs).values(role="editor")
-                    await session.execute(raised)
-                else:
-                    await session.execute(mine.values(user_id=heir))
+            await _delete(session, library_id)
+        elif await session.scalar(_editors(library_id, user_id)) is None:
+            await _entrust(session, library_id, await session.scalar(_administrators(user_id)))
+    handed = 0
     inside = select(LibraryFile.file_id, LibraryFile.library_id).join(File).where(File.user_id == user_id)
     for file_id, library_id in (await session.execute(inside)).all():
-        heir = await session.scalar(
-            select(LibraryMember.user_id)
-            .where(
-                LibraryMember.library_id == library_id,
-                LibraryMember.role == "editor",
-                LibraryMember.user_id.is_not(None),
-                LibraryMember.user_id != user_id,
-            )
-            .order_by(LibraryMember.id)
-            .limit(1)
-        )
-        heir = heir or await session.scalar(_administrators(user_id))
+        heir = await session.scalar(_editors(library_id, user_id))
         if heir is not None:
-            await session.execute(update(File).where(File.id == file_id).values(user_id=heir, in_library=False))
+            mine = update(File).where(File.id == file_id, File.user_id == user_id)
+            moved = await session.execute(mine.values(user_id=heir, in_library=False).returning(File.id))
+            handed += len(moved.all())
+    return handed
+
+
+async def entrust_of_group(session: AsyncSession, group_id: UUID, heir: UUID) -> list[UUID]:
+    """Make somebody an editor of the libraries that this group alone may edit, before it is deleted; return them."""
+    other = aliased(LibraryMember)
+    elsewhere = (
+        select(other.id)
+        .where(
+            other.library_id == LibraryMember.library_id,
+            other.role == "editor",
+            other.group_id.is_distinct_from(group_id),
+        )
+        .exists()
+    )
+    alone = select(LibraryMember.library_id).where(
+        LibraryMember.group_id == group_id, LibraryMember.role == "editor", ~elsewhere
+    )
+    ids = list((await session.execute(alone)).scalars())
+    for library_id in ids:
+        await _entrust(session, library_id, heir)
+    return ids
+
+
+async def _entrust(session: AsyncSession, library_id: UUID, heir: UUID | None) -> None:
+    if heir is not None:
+        await take_over(session, heir, library_id)
+
+
+async def _delete(session: AsyncSession, library_id: UUID) -> bool:
+    """Delete a library; its files stay their owners', and are found among their own where they are in no other."""
+    inside = select(LibraryFile.file_id).where(LibraryFile.library_id == library_id)
+    held = list((await session.execute(inside)).scalars())
+    gone = await session.execute(delete(Library).where(Library.id == library_id).returning(Library.id))
+    if gone.first() is None:
+        return False
+    await files.keep_homeless(session, held)
+    return True
+
+
+def _editors(library_id: UUID, without: UUID) -> Any:
+    """Return a query for the first active person who may edit a library, by themselves or through a group."""
+    through = select(GroupMember.user_id).where(GroupMember.group_id == LibraryMember.group_id)
+    return (
+        select(User.id)
+        .join(LibraryMember, or_(LibraryMember.user_id == User.id, User.id.in_(through)))
+        .where(
+            LibraryMember.library_id == library_id,
+            LibraryMember.role == "editor",
+            User.is_active,
+            User.id != without,
+        )
+        .order_by(LibraryMember.user_id.is_(None), LibraryMember.id, User.id)
+        .limit(1)
+    )
 
 
 def _administrators(without: UUID) -> Any:

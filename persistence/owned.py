@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from llama_service.errors import Conflict, NotFound
-from persistence.access import check_files, check_libraries, readable
+from persistence.access import check_files, check_libraries, readable, visible_ids
 from persistence.paging import decode_cursor, encode_cursor
 from persistence.tables import Assistant, AssistantFile, File, Project, ProjectFile, SavedPrompt, User
 
@@ -30,11 +30,12 @@ Row = TypeVar("Row", Assistant, SavedPrompt, Project)
 
 @dataclass(frozen=True, slots=True)
 class Owned(Generic[Row]):
-    """A row with its owner's name, and those of its files that the caller may read."""
+    """A row with its owner's name, and those of its files and libraries that the caller may see."""
 
     row: Row
     owner: str
     file_ids: list[UUID]
+    library_ids: list[UUID]
 
 
 def _visible(kind: type[Row], user_id: UUID) -> ColumnElement[bool]:
@@ -144,4 +145,9 @@ async def _with_files(
         )
         for row_id, file_id in await session.execute(query):
             found[row_id].append(file_id)
-    return [Owned(row, owner, found[row.id]) for row, owner in rows]
+    named = {library_id for row, _ in rows for library_id in getattr(row, "library_ids", ())}
+    seen = await visible_ids(session, user_id, named)
+    return [
+        Owned(row, owner, found[row.id], [id_ for id_ in getattr(row, "library_ids", ()) if id_ in seen])
+        for row, owner in rows
+    ]

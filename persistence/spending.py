@@ -39,10 +39,13 @@ class Spent:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Leave to make a call whose answer has so many tokens at most; `places` are where that is counted."""
+    """Leave to make a call whose answer has so many tokens at most; `places` are where that is counted.
+
+    `answer_tokens` is None where no tokens and no money of the caller are limited.
+    """
 
     id: UUID
-    answer_tokens: int
+    answer_tokens: int | None
     places: Sequence[tuple[UUID, UUID, datetime]]
 
 

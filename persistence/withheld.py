@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from persistence.access import readable_ids
 from persistence.tables import File
 
-_TEXTS: Final = ("snippet", "text", "content", "result_preview", "quote")
+_TEXTS: Final = ("snippet", "text", "content", "result_preview", "quote", "heading")
 _ASKED: Final = "arguments"  # of a tool: what a model or a person wrote, whatever it looks like
 
 

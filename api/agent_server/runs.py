@@ -19,7 +19,8 @@ from api.streaming import EventStream
 from graphs.runs.request import TurnRequest
 from graphs.runs.start import TurnCaller
 from llama_service.errors import BadRequest, NotFound, NotWaiting
-from persistence import conversations, runs
+from persistence import audit, conversations, runs
+from persistence.audit import Actor
 from persistence.tables import Conversation, Run
 
 _STATUS = {
@@ -80,7 +81,7 @@ async def _begin(state: AppState, user: CurrentUser, thread: Conversation, body:
     body.check()
     modes, after = body.modes, 0
     if body.command is not None:
-        run_id, after = await _answer(state, user.id, thread, body.command.get("resume"))
+        run_id, after = await _answer(state, user, thread, body.command.get("resume"))
     else:
         if body.multitask_strategy in ("interrupt", "rollback"):
             await _stop_others(state, user.id, thread)
@@ -106,7 +107,7 @@ async def _begin_alone(state: AppState, user: CurrentUser, body: RunCreate, requ
         raise
 
 
-async def _answer(state: AppState, user_id: UUID, thread: Conversation, answer: Any) -> tuple[UUID, int]:
+async def _answer(state: AppState, user: Actor, thread: Conversation, answer: Any) -> tuple[UUID, int]:
     """Answer the thread's waiting run; return it, and the number of its last event before."""
     if answer is None:
         raise BadRequest("A command has to say what the run goes on with (resume).")
@@ -115,7 +116,9 @@ async def _answer(state: AppState, user_id: UUID, thread: Conversation, answer: 
         events = await runs.events_after(session, waiting[0].id, 0) if waiting else []
     if not waiting:
         raise NotWaiting
-    await state.runs.resume(user_id, waiting[0].id, answer)
+    async with state.database.transaction() as session:
+        await audit.note(session, "call_decided", user, ("run", waiting[0].id), protocol="langgraph")
+    await state.runs.resume(user.id, waiting[0].id, answer)
     return waiting[0].id, events[-1].seq if events else 0
 
 

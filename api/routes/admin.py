@@ -24,6 +24,7 @@ from api.schemas.auth import (
 )
 from api.schemas.common import Page
 from api.schemas.conversations import FeedbackEntry
+from api.schemas.groups import AnyLibrariesRead, AnyLibraryRead
 from api.schemas.stats import ErrorEntry, ErrorList, UserStats
 from api.state import AppState
 from auth import two_factor
@@ -32,7 +33,7 @@ from auth.tokens import Account, revoke
 from auth.users import UserDatabase, UserManager
 from llama_service import errors
 from llama_service.errors import AppError, BadRequest, NotFound, ValidationFailed
-from persistence import audit, invitations, messages
+from persistence import audit, invitations, libraries, messages
 from persistence.paging import decode_cursor, encode_cursor
 from persistence.tables import User
 
@@ -59,8 +60,7 @@ async def list_users(
     if cursor:
         query = query.where(User.id < decode_cursor(cursor, (UUID,))[0])
     rows = list((await session.execute(query.order_by(User.id.desc()).limit(limit + 1))).scalars())
-    if not cursor:
-        await audit.note(session, "users_listed", admin)
+    await audit.note(session, "users_listed", admin)
     following = encode_cursor(rows[limit - 1].id) if len(rows) > limit else None
     return Page(items=[UserRead.model_validate(row) for row in rows[:limit]], next_cursor=following)
 
@@ -140,6 +140,21 @@ async def _do(state: AppState, admin: Account, user_id: UUID, action: str) -> No
         await change_user(user_id, UserChange(is_active=action == "activate"), admin, state)
 
 
+@router.get("/libraries", responses=_ADMIN)
+async def list_all_libraries(admin: Admin, session: Session) -> AnyLibrariesRead:
+    """List all libraries, whoever sees them; what is in them is for their members."""
+    views = await libraries.list_all(session, admin.id)
+    await audit.note(session, "libraries_listed", admin)
+    return AnyLibrariesRead(items=[AnyLibraryRead.of(view) for view in views])
+
+
+@router.post("/libraries/{library_id}/take-over", status_code=204, responses=_ADMIN | responses(errors.NotFound))
+async def take_over_library(library_id: UUID, admin: Admin, session: Session) -> None:
+    """Become an editor of a library, one whose editors have left for instance; its members see it."""
+    await libraries.take_over(session, admin.id, library_id)
+    await audit.note(session, "library_taken_over", admin, ("library", library_id))
+
+
 @router.get("/invitations", responses=_ADMIN)
 async def list_invitations(admin: Admin, session: Session) -> InvitationsRead:
     """List all invitations, newest first."""
@@ -190,8 +205,7 @@ async def list_feedback(
 ) -> Page[FeedbackEntry]:
     """List opinions of answers, newest first; question and answer are there where their giver shows them."""
     rows, following = await messages.list_rated(session, rating=rating, limit=limit, cursor=cursor)
-    if not cursor:
-        await audit.note(session, "feedback_listed", admin)
+    await audit.note(session, "feedback_listed", admin)
     return Page(items=[FeedbackEntry.of(row) for row in rows], next_cursor=following)
 
 

@@ -39,8 +39,7 @@ async def list_audit(
     async with state.database.transaction() as session:
         rows, following = await audit.list_page(session, wanted, limit=limit, cursor=cursor)
         shown = [AuditRead.of(row) for row in rows]
-        if not cursor:
-            await audit.note(session, "audit_listed", admin, format=format)
+        await audit.note(session, "audit_listed", admin, format=format)
     if format == "json":
         return Page(items=shown, next_cursor=following)
 

@@ -158,8 +158,9 @@ async def run_resume(run_id: UUID, body: Resume, user: CurrentUser, state: State
             "type": "unknown_step",
         }
         raise ValidationFailed(details=[detail])
-    await state.runs.resume(user.id, run_id, [decision.model_dump(mode="json") for decision in body.decisions])
+    # Noted first: no call is made that nobody has answered for.
     told = {decision.step_id: decision.decision for decision in body.decisions}
     async with state.database.transaction() as session:
         await audit.note(session, "call_decided", user, ("run", run_id), decisions=told)
+    await state.runs.resume(user.id, run_id, [decision.model_dump(mode="json") for decision in body.decisions])
     return Resumed(run_id=run_id, status="running")

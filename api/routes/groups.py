@@ -9,7 +9,7 @@ from api.errors import responses
 from api.schemas.common import Page
 from api.schemas.groups import GroupCreate, GroupMemberRead, GroupMemberSet, GroupRead, GroupsRead
 from llama_service import errors
-from persistence import audit, groups
+from persistence import audit, groups, libraries
 
 router = APIRouter(prefix="/groups", tags=["groups"])
 
@@ -44,9 +44,10 @@ async def change_group(group_id: UUID, body: GroupCreate, admin: Admin, session:
 
 @router.delete("/{group_id}", status_code=204, responses=_ADMIN)
 async def delete_group(group_id: UUID, admin: Admin, session: Session) -> None:
-    """Delete a group; its members lose what they had through it."""
+    """Delete a group; its members lose what they had through it. Libraries that it alone could edit become yours."""
+    taken_over = await libraries.entrust_of_group(session, group_id, admin.id)
     await groups.remove(session, group_id)
-    await audit.note(session, "group_deleted", admin, ("group", group_id))
+    await audit.note(session, "group_deleted", admin, ("group", group_id), libraries_taken_over=taken_over)
 
 
 @router.get("/{group_id}/members", responses=_MEMBERS | responses(errors.BadRequest))

@@ -1,6 +1,7 @@
 """Administration of MCP servers: whose tools the models of this server may call."""
 
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from fastapi import APIRouter
@@ -31,7 +32,9 @@ async def create_mcp_server(body: McpServerCreate, admin: Admin, state: State) -
     """Add a server and ask it for its tools; one that does not answer is added too, with the reason."""
     async with state.database.transaction() as session:
         row = await mcp_servers.create(session, _values(state, body))
-        await audit.note(session, "mcp_server_created", admin, ("mcp_server", row.id), name=row.name, url=row.url)
+        await audit.note(
+            session, "mcp_server_created", admin, ("mcp_server", row.id), name=row.name, host=urlsplit(row.url).hostname
+        )
     return await _checked(state, row.id)
 
 

@@ -133,6 +133,29 @@ class LibraryRead(Shape):
         )
 
 
+class AnyLibraryRead(Shape):
+    """A library as administrators see it, who may not see what is in it: `role` is their own there, null for none."""
+
+    id: UUID
+    name: str
+    role: LibraryRole | None
+    files: int
+    members: int
+
+    @classmethod
+    def of(cls, view: LibraryView) -> "AnyLibraryRead":
+        """Return a library as the API shows it."""
+        row = view.library
+        shown = {"id": row.id, "name": row.name, "role": view.role or None}
+        return cls.model_validate(shown | {"files": view.files, "members": view.members})
+
+
+class AnyLibrariesRead(Shape):
+    """All libraries, by name."""
+
+    items: list[AnyLibraryRead]
+
+
 class LibrariesRead(Shape):
     """The libraries that you see, by name."""
 

@@ -56,7 +56,12 @@ class _Read(Shape):
     @classmethod
     def of(cls, item: Owned[Any], user_id: UUID) -> Self:
         """Return a row as the API shows it to a user."""
-        beside = {"file_ids": item.file_ids, "owner": item.owner, "is_owner": item.row.user_id == user_id}
+        beside = {
+            "file_ids": item.file_ids,
+            "library_ids": item.library_ids,
+            "owner": item.owner,
+            "is_owner": item.row.user_id == user_id,
+        }
         columns = {name: getattr(item.row, name) for name in cls.model_fields if name not in beside}
         return cls.model_validate(columns | beside)
 

@@ -114,20 +114,38 @@ def _shown(prompt: Prompt, sources: Mapping[int, Found]) -> list[dict[str, Any]]
     shown: list[dict[str, Any]] = [{"role": "system", "content": str(system.content)}]
     if prompt.history:
         shown.append({"role": "history", "last_id": prompt.history[-1].id, "count": len(prompt.history)})
-    return shown + [{"role": _role(message), "content": _pieces(message, sources)} for message in rest]
+    # The passages are in the last message, the question's.
+    of: list[Mapping[int, Found]] = [*({} for _ in rest[1:]), sources] if rest else []
+    return shown + [
+        {"role": _role(message), "content": _pieces(message, found)} for message, found in zip(rest, of, strict=True)
+    ]
 
 
 def _pieces(message: BaseMessage, sources: Mapping[int, Found]) -> list[dict[str, Any]]:
-    """Return a message in pieces: what was written around the passages, and each of these with its file."""
-    text, pieces, end = str(message.content), list[dict[str, Any]](), 0
-    places = sorted((text.find(source.text), n) for n, source in sources.items())
-    for start, n in places:
-        if start < end or not (source := sources[n]).text:
-            continue
-        pieces.append({"text": text[end:start]})
+    """Return a message in pieces: what was written around the passages, and each of these with its file.
+
+    Passages stand in the order of their numbers, or in the reverse (`prompts.question_with_sources`), each behind its
+    heading; two may have the same words. What can't be told apart is kept as text of all of the files.
+    """
+    text = str(message.content)
+    for numbers in (sorted(sources), sorted(sources, reverse=True)):
+        if (pieces := _split(text, [(n, sources[n]) for n in numbers])) is not None:
+            return pieces
+    files = {str(source.file_id) for source in sources.values()}
+    return [{"text": text, "file_ids": sorted(files), "shared": any(source.shared for source in sources.values())}]
+
+
+def _split(text: str, sources: Sequence[tuple[int, Found]]) -> list[dict[str, Any]] | None:
+    pieces: list[dict[str, Any]] = []
+    end = 0
+    for n, source in sources:
+        words = f"{source.heading}\n{source.text}" if source.heading else source.text
+        start = text.find(words, end)
+        if start < 0:
+            return None
         named = {"source": n, "file_id": str(source.file_id), "shared": source.shared}
-        pieces.append({**named, "text": source.text})
-        end = start + len(source.text)
+        pieces += [{"text": text[end:start]}, {**named, "text": words}]
+        end = start + len(words)
     return [*pieces, {"text": text[end:]}]
 
 

@@ -127,7 +127,8 @@ async def _as_may_be_read(rounds: Sequence[ToolRound], services: TurnServices) -
         steps = []
         for step in round_["steps"]:
             # A step that an older version kept names no files.
-            allowed = await services.files.may_read(step.get("file_ids", []))
+            shared = step.get("shared", False)
+            allowed = await services.files.may_read(step.get("file_ids", []), shared=shared)
             steps.append(step if allowed else ToolStep(**{**step, "content": _TAKEN_AWAY}))
         shown.append(ToolRound(**{**round_, "steps": steps}))
     return shown

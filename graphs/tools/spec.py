@@ -18,7 +18,14 @@ _CONTEXT = "tool_context"
 
 
 class ToolFailed(ToolException):
-    """A call that gives nothing; the words are for the model and for the person who reads the step."""
+    """A call that gives nothing; the words are for the model and for the person who reads the step.
+
+    `files` are those that the words themselves may have been taken from.
+    """
+
+    def __init__(self, words: str, files: Sequence[ScopeFile] = ()) -> None:
+        super().__init__(words)
+        self.files = files
 
 
 class Files(Protocol):

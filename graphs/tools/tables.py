@@ -26,7 +26,8 @@ async def _answer(turn: ToolContext, file: str | None, sql: str | None) -> tuple
     try:
         return await turn.files.query(files, sql), files
     except AppError as error:
-        raise ToolFailed(error.message) from None
+        # What the engine says of a query quotes cells and names of columns.
+        raise ToolFailed(error.message, files) from None
 
 
 async def list_tables(

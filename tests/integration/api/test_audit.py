@@ -132,6 +132,10 @@ async def test_only_administrators_read_it(admin: Person, anna: Person) -> None:
     second = await admin.get("/admin/audit", limit=2, cursor=first["next_cursor"])
     numbers = [row["id"] for row in (*first["items"], *second["items"])]
     assert numbers == list(range(numbers[0], numbers[0] - 4, -1))
+    # Whichever page is looked at, and whatever its cursor says, it is noted.
+    noted = await log_of(admin, actor=admin.name, action="audit_listed")
+    await admin.get("/admin/audit", limit=2, cursor=first["next_cursor"], format="json")
+    assert len(await log_of(admin, actor=admin.name, action="audit_listed")) == len(noted) + 2
     until = await log_of(admin, to="2020-01-01T00:00:00")
     assert until == []
 

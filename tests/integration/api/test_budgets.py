@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx
 import pytest
 
 from llama_service.settings import Settings
@@ -39,6 +40,7 @@ def v1(person: Person, path: str) -> str:
     return str(person.http.base_url.join(f"/v1/{path}"))
 
 
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 CHAT = {"model": "openai/gpt-4o-mini", "messages": [{"role": "user", "content": "Hello"}]}
 
 
@@ -136,6 +138,33 @@ async def test_whom_a_budget_is_for(
     assert [await asks(person) for person in (clara, clara)] == [200, 402]
     assert {item["scope"] for item in (await anna.get("/stats/budget"))["items"]} == {"group", "everybody"}
     assert (await anna.http.get("/admin/budgets")).status_code == 403
+
+
+async def test_who_has_no_budget_is_answered_as_ever(
+    limit: Limit, anna: Person, boris: Person, openai: OpenAIServer
+) -> None:
+    await limit(username=boris.name, tokens=100_000)
+    await limit(username=anna.name, requests=100)
+    for person, limits in ((anna, False), (boris, True)):
+        assert (await person.http.post(v1(person, "chat/completions"), json=CHAT)).status_code == 200
+        asked = openai.chats[-1].body
+        assert ("max_tokens" in asked or "max_completion_tokens" in asked) is limits
+
+
+async def test_a_call_that_nobody_waited_for_is_counted(
+    limit: Limit, anna: Person, openai: OpenAIServer, database: Database
+) -> None:
+    """It was asked, and may have been thought about; so are pictures in it."""
+    await limit(username=anna.name, tokens=100_000)
+    openai.script(delay=30)
+    picture = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}}
+    content = [{"type": "text", "text": "What is this?"}, picture]
+    body = {"model": "openai/gpt-4o", "messages": [{"role": "user", "content": content}], "stream": True}
+    with pytest.raises(httpx.ReadTimeout):
+        await anna.http.post(v1(anna, "chat/completions"), json=body, timeout=1.0)
+    assert await settled(database) > 1_000
+    (left,) = (await anna.get("/stats/budget"))["items"]
+    assert left["used_requests"] == 1
 
 
 async def test_fifty_people_at_once_get_not_a_token_over(

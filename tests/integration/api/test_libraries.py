@@ -377,3 +377,87 @@ async def test_openai_s_wire_and_the_agent_server_search_libraries(
     }
     state = (await boris.http.post(str(root.join("/langgraph/runs/wait")), json=run)).json()
     assert [source["file_name"] for source in state["sources"]] == ["owl.txt"]
+
+
+async def test_an_administrator_takes_over_what_nobody_edits_any_more(admin: Person, anna: Person) -> None:
+    forest = await library(anna, f"Forest {anna.name}")
+    file = await anna.indexed("owl.txt", OWL, library_id=forest)
+
+    async def seen() -> dict[str, Any]:
+        (found,) = [row for row in (await admin.get("/admin/libraries"))["items"] if row["id"] == forest]
+        return dict(found)
+
+    assert await seen() == {"id": forest, "name": f"Forest {anna.name}", "role": None, "files": 1, "members": 1}
+    assert (await admin.http.get(f"/files/{file['id']}/text")).status_code == 404, "to administer is not to read"
+    assert (await anna.http.get("/admin/libraries")).status_code == 403
+    assert (await anna.http.post(f"/admin/libraries/{forest}/take-over")).status_code == 403
+    assert (await admin.http.post(f"/admin/libraries/{forest}/take-over")).status_code == 204
+    assert (await seen())["role"] == "editor"
+    assert (await admin.get(f"/files/{file['id']}/text"))["text"] == OWL.decode()
+    assert {member["name"] for member in (await anna.get(f"/libraries/{forest}/members"))["items"]} == {
+        *(anna.name, admin.name)
+    }
+    gone = "/admin/libraries/00000000-0000-0000-0000-000000000000/take-over"
+    assert (await admin.http.post(gone)).status_code == 404
+
+
+async def test_the_same_words_in_two_files_are_withheld_in_both(
+    anna: Person, boris: Person, openai: OpenAIServer
+) -> None:
+    """Also those of a shorter passage that stands in a longer one."""
+    forest = await library(anna)
+    words = "The owl of the northern forest sleeps in hollow spruces."
+    for name, text in (("v1.txt", words), ("v2.txt", words), ("v3.txt", f"It is so: {words} And so on.")):
+        await anna.indexed(name, text.encode() + f" {name}".encode() * (name == "v2.txt"), library_id=forest)
+    await admit(anna, forest, username=boris.name)
+    answer = await boris.ask(QUESTION, library_ids=[forest])
+    assert len(answer["sources"]) == 3
+    trace = f"/messages/{answer['message_id']}/trace"
+    assert (await boris.http.get(trace)).text.count("hollow spruces") == 3
+    await expel(anna, forest, boris.name)
+    assert "hollow spruces" not in (await boris.http.get(trace)).text
+
+
+async def test_what_a_failed_query_tells_is_withheld(anna: Person, boris: Person, openai: OpenAIServer) -> None:
+    books = await library(anna, "Books")
+    await anna.indexed("pay.csv", b"name,pay\nAnna Tamm,5200\n", library_id=books)
+    await admit(anna, books, username=boris.name)
+    thread = await conversation(boris, library_ids=[books])
+    openai.script(rounds=[[("query_table", {"sql": "SELECT CAST(name AS INTEGER) FROM pay"})]], reply="It failed.")
+    answer = await boris.ask("Who gets how much?", conversation_id=thread, tools=["query_table"])
+    assert "Anna Tamm" in answer["steps"][0]["result_preview"]
+    await expel(anna, books, boris.name)
+    for path in (f"/conversations/{thread}/messages", f"/messages/{answer['message_id']}/trace"):
+        assert "Anna Tamm" not in (await boris.http.get(path)).text
+
+
+async def test_who_inherits_may_edit_the_library_already(
+    anna: Person, boris: Person, admin: Person, join: Join
+) -> None:
+    """Through a group too; an administrator who is no member inherits nothing."""
+    clara = await join()
+    board = await group(admin, f"Board {anna.name}", clara)
+    forest = await library(anna)
+    owl = await anna.indexed("owl.txt", OWL, library_id=forest)
+    await admit(anna, forest, group_id=board, role="editor")
+    await admit(anna, forest, username=boris.name)
+    gone = await anna.http.request("DELETE", "/auth/me", json={"password": anna.password})
+    assert gone.status_code == 204
+    assert (await boris.get(f"/files/{owl['id']}"))["owner"] == clara.name
+    assert (await admin.http.get(f"/files/{owl['id']}")).status_code == 404
+    # The group that alone could edit it goes: somebody has to be there who can.
+    assert (await admin.http.delete(f"/groups/{board}")).status_code == 204
+    assert (await admin.get(f"/libraries/{forest}"))["role"] == "editor"
+    assert (await clara.http.get(f"/libraries/{forest}")).status_code == 404
+
+
+async def test_an_assistant_outlives_its_library(anna: Person, boris: Person) -> None:
+    forest = await library(anna)
+    await admit(anna, forest, username=boris.name)
+    made = await boris.http.post("/assistants", json={"name": "Ranger", "library_ids": [forest]})
+    assert made.json()["library_ids"] == [forest]
+    await expel(anna, forest, boris.name)
+    kept = await boris.get(f"/assistants/{made.json()['id']}")
+    assert kept["library_ids"] == []
+    saved = await boris.http.patch(f"/assistants/{kept['id']}", json={"name": "R", "library_ids": kept["library_ids"]})
+    assert saved.status_code == 200

@@ -455,6 +455,8 @@ async def test_a_provider_rules_who_is_in_a_group(
     database.execute(joined, (own[0], who))
     company.join(who, groups=["/it"])
     assert await groups() == {ops[1]: None, own[1]: "member"}
+    noted = "SELECT action FROM audit_events WHERE object_id = %s ORDER BY id"
+    assert database.execute(noted, (str(ops[0]),)).fetchall() == [("group_member_set",), ("group_member_removed",)]
 
 
 async def test_passwords_can_be_switched_off(anna: Person, strict: Server) -> None:

@@ -6,6 +6,7 @@ import { useT } from "@/shared/i18n";
 import { ErrorNotice } from "@/shared/ui/ErrorNotice";
 import { StatsView } from "@/shared/stats/StatsView";
 import { systemQuery } from "./api";
+import { AllLibraries } from "./AllLibraries";
 import { Announce } from "./Announce";
 import { Audit } from "./Audit";
 import { Budgets } from "./Budgets";
@@ -40,6 +41,10 @@ export function AdminPage({ secondFactor }: { secondFactor: ReactNode }) {
       <section aria-label={t("announcements.title")}>
         <h2>{t("announcements.title")}</h2>
         <Announce />
+      </section>
+      <section aria-label={t("libraries.all")}>
+        <h2>{t("libraries.all")}</h2>
+        <AllLibraries />
       </section>
       <section aria-label={t("budgets.title")}>
         <h2>{t("budgets.title")}</h2>

@@ -100,6 +100,21 @@ export function useWithdrawInvitation() {
   });
 }
 
+export const allLibrariesQuery = queryOptions({
+  queryKey: keys.allLibraries,
+  queryFn: ({ signal }) => take(api.GET("/api/v1/admin/libraries", { signal })),
+});
+
+export function useTakeOver() {
+  const queries = useQueryClient();
+  return useMutation({
+    meta: { toast: true },
+    mutationFn: (id: string) =>
+      take(api.POST("/api/v1/admin/libraries/{library_id}/take-over", { params: { path: { library_id: id } } })),
+    onSettled: () => queries.invalidateQueries({ queryKey: keys.libraries }),
+  });
+}
+
 export function useAnnounce() {
   const queries = useQueryClient();
   return useMutation({
@@ -210,6 +225,7 @@ export const ACTIONS = [
   "two_factor_on",
   "two_factor_off",
   "recovery_codes_renewed",
+  "identity_added",
   "identity_removed",
   "user_changed",
   "user_deleted",
@@ -225,6 +241,8 @@ export const ACTIONS = [
   "library_deleted",
   "library_member_set",
   "library_member_removed",
+  "libraries_listed",
+  "library_taken_over",
   "library_file_added",
   "library_file_removed",
   "share_created",

@@ -37,6 +37,7 @@ export const keys = {
   budgetLeft: ["stats", "budget"] as const,
   invitations: ["invitations"] as const,
   userUsage: (id: string) => ["users", "usage", id] as const,
+  allLibraries: ["libraries", "all"] as const,
   announcements: ["announcements"] as const,
   audit: (actor: string, action: string, from: string, to: string) => ["audit", actor, action, from, to] as const,
   feedback: (rating: string) => ["feedback", rating] as const,

@@ -192,6 +192,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/admin/libraries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List All Libraries
+         * @description List all libraries, whoever sees them; what is in them is for their members.
+         */
+        get: operations["admin_list_all_libraries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/libraries/{library_id}/take-over": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take Over Library
+         * @description Become an editor of a library, one whose editors have left for instance; its members see it.
+         */
+        post: operations["admin_take_over_library"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/admin/mcp-servers": {
         parameters: {
             query?: never;
@@ -1415,7 +1455,7 @@ export interface paths {
         post?: never;
         /**
          * Delete Group
-         * @description Delete a group; its members lose what they had through it.
+         * @description Delete a group; its members lose what they had through it. Libraries that it alone could edit become yours.
          */
         delete: operations["groups_delete_group"];
         options?: never;
@@ -2196,6 +2236,33 @@ export interface components {
             items: components["schemas"]["AnnouncementRead"][];
         };
         /**
+         * AnyLibrariesRead
+         * @description All libraries, by name.
+         */
+        AnyLibrariesRead: {
+            /** Items */
+            items: components["schemas"]["AnyLibraryRead"][];
+        };
+        /**
+         * AnyLibraryRead
+         * @description A library as administrators see it, who may not see what is in it: `role` is their own there, null for none.
+         */
+        AnyLibraryRead: {
+            /** Files */
+            files: number;
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /** Members */
+            members: number;
+            /** Name */
+            name: string;
+            /** Role */
+            role: ("viewer" | "editor") | null;
+        };
+        /**
          * ApiKeyCreate
          * @description A new key: what it is for, what it may do, and until when; without `expires_at` until it is revoked.
          * @example {
@@ -2435,7 +2502,7 @@ export interface components {
              * Action
              * @enum {string}
              */
-            action: "registered" | "signed_in" | "sign_in_failed" | "signed_out" | "session_ended" | "refresh_token_reused" | "password_changed" | "password_reset" | "account_changed" | "account_deleted" | "two_factor_on" | "two_factor_off" | "recovery_codes_renewed" | "identity_removed" | "user_changed" | "user_deleted" | "api_key_created" | "api_key_revoked" | "group_created" | "group_changed" | "group_deleted" | "group_member_set" | "group_member_removed" | "library_created" | "library_changed" | "library_deleted" | "library_member_set" | "library_member_removed" | "library_file_added" | "library_file_removed" | "share_created" | "share_revoked" | "share_read" | "conversation_deleted" | "conversation_exported" | "conversations_imported" | "file_deleted" | "file_replaced" | "call_decided" | "mcp_server_created" | "mcp_server_changed" | "mcp_server_deleted" | "announced" | "announcement_removed" | "invitation_created" | "invitation_deleted" | "usage_read" | "budget_set" | "budget_deleted" | "users_listed" | "feedback_listed" | "audit_listed";
+            action: "registered" | "signed_in" | "sign_in_failed" | "signed_out" | "session_ended" | "refresh_token_reused" | "password_changed" | "password_reset" | "account_changed" | "account_deleted" | "two_factor_on" | "two_factor_off" | "recovery_codes_renewed" | "identity_added" | "identity_removed" | "user_changed" | "user_deleted" | "api_key_created" | "api_key_revoked" | "group_created" | "group_changed" | "group_deleted" | "group_member_set" | "group_member_removed" | "library_created" | "library_changed" | "library_deleted" | "library_member_set" | "library_member_removed" | "libraries_listed" | "library_taken_over" | "library_file_added" | "library_file_removed" | "share_created" | "share_revoked" | "share_read" | "conversation_deleted" | "conversation_exported" | "conversations_imported" | "file_deleted" | "file_replaced" | "call_decided" | "mcp_server_created" | "mcp_server_changed" | "mcp_server_deleted" | "announced" | "announcement_removed" | "invitation_created" | "invitation_deleted" | "usage_read" | "budget_set" | "budget_deleted" | "users_listed" | "feedback_listed" | "audit_listed";
             /** Actor */
             actor: string | null;
             /** Actor Id */
@@ -5914,7 +5981,7 @@ export interface operations {
             query?: {
                 /** @description Id or name of who did it */
                 actor?: string | null;
-                action?: ("registered" | "signed_in" | "sign_in_failed" | "signed_out" | "session_ended" | "refresh_token_reused" | "password_changed" | "password_reset" | "account_changed" | "account_deleted" | "two_factor_on" | "two_factor_off" | "recovery_codes_renewed" | "identity_removed" | "user_changed" | "user_deleted" | "api_key_created" | "api_key_revoked" | "group_created" | "group_changed" | "group_deleted" | "group_member_set" | "group_member_removed" | "library_created" | "library_changed" | "library_deleted" | "library_member_set" | "library_member_removed" | "library_file_added" | "library_file_removed" | "share_created" | "share_revoked" | "share_read" | "conversation_deleted" | "conversation_exported" | "conversations_imported" | "file_deleted" | "file_replaced" | "call_decided" | "mcp_server_created" | "mcp_server_changed" | "mcp_server_deleted" | "announced" | "announcement_removed" | "invitation_created" | "invitation_deleted" | "usage_read" | "budget_set" | "budget_deleted" | "users_listed" | "feedback_listed" | "audit_listed") | null;
+                action?: ("registered" | "signed_in" | "sign_in_failed" | "signed_out" | "session_ended" | "refresh_token_reused" | "password_changed" | "password_reset" | "account_changed" | "account_deleted" | "two_factor_on" | "two_factor_off" | "recovery_codes_renewed" | "identity_added" | "identity_removed" | "user_changed" | "user_deleted" | "api_key_created" | "api_key_revoked" | "group_created" | "group_changed" | "group_deleted" | "group_member_set" | "group_member_removed" | "library_created" | "library_changed" | "library_deleted" | "library_member_set" | "library_member_removed" | "libraries_listed" | "library_taken_over" | "library_file_added" | "library_file_removed" | "share_created" | "share_revoked" | "share_read" | "conversation_deleted" | "conversation_exported" | "conversations_imported" | "file_deleted" | "file_replaced" | "call_decided" | "mcp_server_created" | "mcp_server_changed" | "mcp_server_deleted" | "announced" | "announcement_removed" | "invitation_created" | "invitation_deleted" | "usage_read" | "budget_set" | "budget_deleted" | "users_listed" | "feedback_listed" | "audit_listed") | null;
                 /** @description Id of what it was done to */
                 object?: string | null;
                 from?: string | null;
@@ -6524,6 +6591,140 @@ export interface operations {
             header?: never;
             path: {
                 invitation_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `forbidden`: You don't have permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_found`: Not found, or you don't have access. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `method_not_allowed`: This address does not take this method; the header `Allow` names those that it takes. */
+            405: {
+                headers: {
+                    /** @description The methods of this address. */
+                    Allow?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    admin_list_all_libraries: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnyLibrariesRead"];
+                };
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `forbidden`: You don't have permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `method_not_allowed`: This address does not take this method; the header `Allow` names those that it takes. */
+            405: {
+                headers: {
+                    /** @description The methods of this address. */
+                    Allow?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    admin_take_over_library: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                library_id: string;
             };
             cookie?: never;
         };

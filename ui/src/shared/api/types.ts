@@ -40,6 +40,7 @@ export type Invitation = Schemas["InvitationRead"];
 export type InvitationCreated = Schemas["InvitationCreated"];
 export type InvitationCreate = Partial<Schemas["InvitationCreate"]>;
 export type BulkAction = Schemas["BulkAction"]["action"];
+export type AnyLibrary = Schemas["AnyLibraryRead"];
 export type Announcement = Schemas["AnnouncementRead"];
 export type AnnouncementCreate = Partial<Schemas["AnnouncementCreate"]> & { text: string };
 export type McpServerCreate = Schemas["McpServerCreate"];
