@@ -132,10 +132,10 @@ _FIND = Statement(
 _QUESTION_ABOVE = Statement(
     """
     WITH RECURSIVE up AS (
-        SELECT id, parent_id, role, content, reasoning, status, images, 1 AS depth FROM messages
+        SELECT id, parent_id, role, content, reasoning, status, finish_reason, images, 1 AS depth FROM messages
         WHERE id = CAST(:start AS uuid) AND conversation_id = CAST(:conversation AS uuid)
         UNION ALL
-        SELECT m.id, m.parent_id, m.role, m.content, m.reasoning, m.status, m.images, up.depth + 1
+        SELECT m.id, m.parent_id, m.role, m.content, m.reasoning, m.status, m.finish_reason, m.images, up.depth + 1
         FROM up JOIN messages m ON m.id = up.parent_id WHERE up.role <> 'user'
     )
     SELECT up.*, (SELECT checkpoint_id FROM messages p WHERE p.id = up.parent_id) AS checkpoint_id
@@ -224,8 +224,9 @@ async def _place_under_question(
         return Placement(
             conversation, asked["content"], asked["id"], new_id(), *above, new_question=False, images=images
         )
-    if answer["role"] != "assistant" or answer["status"] not in ("interrupted", "stopped", "failed"):
-        raise BadRequest("Only an answer that broke off can be continued.")
+    cut = answer["status"] == "complete" and answer["finish_reason"] == "length"
+    if answer["role"] != "assistant" or not (cut or answer["status"] in ("interrupted", "stopped", "failed")):
+        raise BadRequest("Only an answer that broke off, or reached its length limit, can be continued.")
     return Placement(
         conversation,
         asked["content"],

@@ -20,7 +20,7 @@ class ChatRequest(Body):
 
     `parent_message_id` answers into another branch; `edit_of` asks a question anew beside the one it names;
     `regenerate` asks for another answer to the question at (or above) `parent_message_id`; `continue_message_id` goes
-    on with an answer that broke off. Without `conversation_id` a conversation begins.
+    on with an answer that broke off or reached its length limit. Without `conversation_id` a conversation begins.
     """
 
     model_config = ConfigDict(

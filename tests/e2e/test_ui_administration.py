@@ -1,7 +1,7 @@
 """Administration in the page: people are invited, several accounts are chosen, usage is looked at."""
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import ViewportSize, expect
 
 from tests.e2e.axe import accessible
 from tests.e2e.conftest import OpenPage, shot
@@ -33,6 +33,23 @@ async def test_somebody_comes_by_an_invitation(open_page: OpenPage, admin: Perso
     await expect(hers.get_by_role("button", name=f"Account menu: {name}")).to_be_visible()
     late = await open_page(None, link)
     await expect(late.get_by_role("alert")).to_contain_text("This invitation has expired or was used already")
+
+
+@pytest.mark.parametrize("locale", ["en-US", "ru-RU"])
+async def test_it_fits_a_phone(open_page: OpenPage, admin: Person, locale: str) -> None:
+    page = await open_page(admin, "/admin", locale=locale, viewport=ViewportSize(width=390, height=844))
+    await expect(page.locator(".audit tbody tr").first).to_be_visible()
+    assert await page.locator(".admin").evaluate("element => element.scrollWidth - element.clientWidth") == 0
+    row = page.get_by_role("listitem").filter(has_text=admin.email)
+    name, menu = (
+        await row.get_by_text(admin.name, exact=True).bounding_box(),
+        await row.get_by_role("button").bounding_box(),
+    )
+    assert name
+    assert menu
+    assert menu["y"] < name["y"] + name["height"] + menu["height"], "the menu stands beside the name"
+    assert menu["x"] > name["x"] + name["width"]
+    await shot(page, f"admin-390-{locale[:2]}")
 
 
 async def test_several_accounts_are_switched_off(

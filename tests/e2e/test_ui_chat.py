@@ -1,5 +1,6 @@
 """The conversation on the page: asking, streaming, citing, stopping, branching, coming back."""
 
+import re
 from uuid import uuid4
 
 import pytest
@@ -90,6 +91,20 @@ async def test_stop_keeps_what_was_said_and_continue_goes_on(
     assert whole.startswith(said.strip())
     await page.reload()
     await expect((await answered(page)).locator(".md")).to_have_text(whole)
+
+
+async def test_an_answer_at_its_length_limit_says_so_and_goes_on(
+    open_page: OpenPage, anna: Person, openai: OpenAIServer
+) -> None:
+    openai.script(tokens=[f"word{n} " for n in range(20)])
+    thread = (await anna.ask("Count, please", max_tokens=8))["conversation_id"]
+    page = await open_page(anna, f"/c/{thread}")
+    answer = await answered(page)
+    await expect(answer).to_contain_text("reached its length limit")
+    openai.script(reply="and so on.")
+    await answer.get_by_role("button", name="Continue").click()
+    await expect(answers(page).first.locator(".md")).to_have_text(re.compile(r"^word0 .*word7 and so on\.$"))
+    await expect(await answered(page)).not_to_contain_text("length limit")
 
 
 async def test_edit_and_regenerate_make_versions(open_page: OpenPage, anna: Person, openai: OpenAIServer) -> None:

@@ -284,6 +284,23 @@ async def test_stop_keeps_what_was_said_and_ends_the_providers_request(anna: Per
     assert whole["status"] == "complete"
 
 
+async def test_only_what_was_cut_is_gone_on_with(anna: Person, openai: OpenAIServer) -> None:
+    openai.script(tokens=[f"word{n} " for n in range(20)])
+    cut = await anna.ask("Count, please.", max_tokens=8)
+    assert cut["finish_reason"] == "length"
+    openai.script(reply="and so on.")
+    thread = cut["conversation_id"]
+    await anna.stream("", conversation_id=thread, continue_message_id=cut["message_id"])
+    whole = (await messages(anna, thread))[-1]
+    assert whole["content"].startswith("word0 ")
+    assert whole["content"].endswith("word7 and so on.")
+    assert whole["finish_reason"] == "stop"
+    again = {"message": "", "conversation_id": thread, "continue_message_id": cut["message_id"]}
+    refused = await anna.http.post("/chat", json=again)
+    assert refused.status_code == 400
+    assert "length limit" in refused.json()["error"]["message"]
+
+
 async def test_an_answer_is_gone_on_with_as_its_model_can(
     anna: Person, openai: OpenAIServer, ollama: OllamaServer
 ) -> None:

@@ -136,7 +136,7 @@ function UserRow({ user, isChosen, onChoose, onChange, onReset, onUsage }: UserR
   const { id, username, email, is_active: active, is_superuser: superuser } = user;
   const self = me?.id === id;
   return (
-    <li className="user">
+    <li className="user user--line">
       <input
         type="checkbox"
         aria-label={t("admin.choose", { name: username })}
@@ -150,9 +150,11 @@ function UserRow({ user, isChosen, onChoose, onChange, onReset, onUsage }: UserR
           {email} · {date(user.created_at)}
         </small>
       </span>
-      {superuser && <span className="badge">{t("admin.superuser")}</span>}
-      <span className={active ? "badge badge--ok" : "badge badge--danger"}>
-        {active ? t("admin.active") : t("admin.inactive")}
+      <span className="user__badges">
+        {superuser && <span className="badge">{t("admin.superuser")}</span>}
+        <span className={active ? "badge badge--ok" : "badge badge--danger"}>
+          {active ? t("admin.active") : t("admin.inactive")}
+        </span>
       </span>
       <Menu
         trigger={

@@ -235,6 +235,7 @@ const texts = {
   "chat.empty": "Empty answer.",
   "chat.stopped": "You stopped this answer.",
   "chat.interrupted": "This answer was interrupted.",
+  "chat.lengthLimit": "This answer reached its length limit.",
   "chat.pending": {
     one: "{count} file is still being read and may not be included.",
     other: "{count} files are still being read and may not be included.",

@@ -240,6 +240,7 @@ export const ru: Catalogue = {
   "chat.empty": "Пустой ответ.",
   "chat.stopped": "Вы остановили этот ответ.",
   "chat.interrupted": "Ответ был прерван.",
+  "chat.lengthLimit": "Ответ достиг предельной длины.",
   "chat.pending": {
     one: "{count} файл ещё читается и может не войти в ответ.",
     few: "{count} файла ещё читаются и могут не войти в ответ.",

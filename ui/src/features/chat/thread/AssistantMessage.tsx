@@ -125,6 +125,9 @@ function Progress({ live }: { live: LiveState }) {
   );
 }
 
+const CUT = { stopped: "chat.stopped", interrupted: "chat.interrupted", length: "chat.lengthLimit" } as const;
+const isCut = (end: string | null): end is keyof typeof CUT => end !== null && end in CUT;
+
 /** How an answer ended, where it did not simply end. */
 function Outcome({ message, live }: { message: Message; live: LiveState | null }) {
   const t = useT();
@@ -148,10 +151,11 @@ function Outcome({ message, live }: { message: Message; live: LiveState | null }
     );
   }
   if (message.status === "complete" && message.content.trim() === "") return <p className="progress">{t("chat.empty")}</p>;
-  if (!brokeOff) return null;
+  const end = brokeOff ? message.status : message.finish_reason;
+  if (!isCut(end)) return null;
   return (
     <div className="outcome">
-      <span>{t(message.status === "stopped" ? "chat.stopped" : "chat.interrupted")}</span>
+      <span>{t(CUT[end])}</span>
       <Button disabled={busy} onClick={() => continueAnswer(message)}>
         {t("chat.continue")}
       </Button>
