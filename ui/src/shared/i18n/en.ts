@@ -217,7 +217,7 @@ const texts = {
   "thoughts.now": "Thinking…",
   "thoughts.title": "Thoughts",
   "thoughts.for": "Thought for {time}",
-  "chat.reconnecting": "Connection lost; the server is still writing. Reconnecting…",
+  "chat.reconnecting": "Connection lost; the answer is not. Reconnecting…",
   "chat.regenerate": "Regenerate",
   "chat.regenerateWith": "Answer with another model",
   "chat.edit": "Edit",

@@ -222,7 +222,7 @@ export const ru: Catalogue = {
   "thoughts.now": "Думает…",
   "thoughts.title": "Ход мыслей",
   "thoughts.for": "Думал {time}",
-  "chat.reconnecting": "Связь потеряна; сервер продолжает писать ответ. Переподключение…",
+  "chat.reconnecting": "Связь потеряна, ответ не пропадёт. Переподключение…",
   "chat.regenerate": "Ответить заново",
   "chat.regenerateWith": "Ответить другой моделью",
   "chat.edit": "Изменить",
