@@ -30,7 +30,7 @@ PROGRAM = "import hypothesis as h, schemathesis.cli as cli; h.settings.load_prof
 ENDS_THE_SESSION = ("/api/v1/auth/logout", "/api/v1/auth/sessions/{session_id}")
 
 
-@pytest.mark.timeout(3600 if "FUZZ_EXAMPLES" in os.environ else 300)
+@pytest.mark.timeout(3600 if "FUZZ_EXAMPLES" in os.environ else 600)
 async def test_generated_requests_get_documented_answers(
     server: Server, anna: Person, database: Database, tmp_path: Path
 ) -> None:
