@@ -10,9 +10,10 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth.users import NO_PASSWORD
-from llama_service.errors import AccountExists, NotFound, SignInDenied, SignInFailed
+from llama_service.errors import AccountExists, SignInDenied, SignInFailed
 from llama_service.settings import OidcProvider
 from persistence import audit, groups
+from persistence.changes import change_or_not_found
 from persistence.tables import Identity, User
 
 log = structlog.get_logger(__name__)
@@ -98,11 +99,7 @@ async def list_identities(session: AsyncSession, user_id: UUID) -> list[Identity
 
 async def unlink(session: AsyncSession, user_id: UUID, identity_id: UUID) -> None:
     """Forget an identity of the account's. Raises NotFound."""
-    gone = await session.execute(
-        delete(Identity).where(Identity.id == identity_id, Identity.user_id == user_id).returning(Identity.id)
-    )
-    if gone.first() is None:
-        raise NotFound
+    await change_or_not_found(session, delete(Identity).where(Identity.id == identity_id, Identity.user_id == user_id))
 
 
 def roles_of(claims: Mapping[str, Any], paths: list[str]) -> set[str]:

@@ -1,7 +1,5 @@
 """API keys: how programs sign in. A key is shown once; what is kept of it is a hash, a name and what it may do."""
 
-import hashlib
-import secrets
 from datetime import UTC, datetime
 from typing import Final, Literal, get_args
 from uuid import UUID
@@ -10,7 +8,9 @@ from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from auth.tokens import Account, Caller
-from llama_service.errors import Conflict, Forbidden, NotAuthenticated, NotFound, TokenExpired
+from llama_service.errors import Conflict, Forbidden, NotAuthenticated, TokenExpired
+from persistence.changes import change_or_not_found
+from persistence.secret_tokens import hash_of, new_token
 from persistence.session import Database, Statement
 from persistence.sessions import SEEN_EVERY
 from persistence.tables import ApiKey
@@ -36,11 +36,6 @@ def is_key(token: str) -> bool:
     return token.startswith(PREFIX)
 
 
-def _hash(key: str) -> bytes:
-    # A key has 256 random bits: a plain hash is enough, there is nothing to guess.
-    return hashlib.sha256(key.encode()).digest()
-
-
 async def create_key(
     session: AsyncSession, user_id: UUID, *, name: str, scopes: list[Scope], expires_at: datetime | None
 ) -> tuple[ApiKey, str]:
@@ -51,12 +46,12 @@ async def create_key(
     mine = select(func.count()).where(ApiKey.user_id == user_id, ApiKey.revoked_at.is_(None))
     if int(await session.scalar(mine) or 0) >= _MOST:
         raise Conflict(f"You have {_MOST} keys; revoke one that you don't need.")
-    key = PREFIX + secrets.token_urlsafe(32)
+    key = PREFIX + new_token()
     row = ApiKey(
         user_id=user_id,
         name=name,
         prefix=key[: len(PREFIX) + _SHOWN],
-        key_hash=_hash(key),
+        key_hash=hash_of(key),
         scopes=sorted(set(scopes)),
         expires_at=expires_at,
     )
@@ -74,14 +69,12 @@ async def list_keys(session: AsyncSession, user_id: UUID) -> list[ApiKey]:
 
 async def revoke_key(session: AsyncSession, user_id: UUID, key_id: UUID) -> None:
     """End a key of the user's, at once and everywhere. Raises NotFound."""
-    ended = await session.execute(
+    await change_or_not_found(
+        session,
         update(ApiKey)
         .where(ApiKey.id == key_id, ApiKey.user_id == user_id, ApiKey.revoked_at.is_(None))
-        .values(revoked_at=func.clock_timestamp())
-        .returning(ApiKey.id)
+        .values(revoked_at=func.clock_timestamp()),
     )
-    if ended.first() is None:
-        raise NotFound
 
 
 async def caller_of(database: Database, key: str) -> Caller:
@@ -91,7 +84,7 @@ async def caller_of(database: Database, key: str) -> Caller:
     account that is switched off.
     """
     async with database.raw(transaction=False) as connection:
-        found = await connection.row(_CALLER, {"hash": _hash(key)})
+        found = await connection.row(_CALLER, {"hash": hash_of(key)})
         if found is None:
             raise NotAuthenticated("This API key is unknown or revoked.")
         now = datetime.now(UTC)

@@ -2,7 +2,6 @@
 
 import hashlib
 import hmac
-import secrets
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from auth.provider_tokens import forget
 from llama_service.errors import Forbidden, NotAuthenticated, TokenExpired
 from llama_service.settings import Settings
+from persistence.secret_tokens import hash_of, new_token
 from persistence.session import Database, Statement
 from persistence.sessions import SEEN_EVERY, Claims
 from persistence.tables import AuthSession, User
@@ -71,11 +71,6 @@ _CALLER = Statement(
 _SEEN = Statement("UPDATE auth_sessions SET last_seen_at = clock_timestamp() WHERE id = :session")
 
 
-def _hash(secret: str) -> bytes:
-    # The secret has 256 random bits: a plain hash is enough, there is nothing to guess.
-    return hashlib.sha256(secret.encode()).digest()
-
-
 class TokenService:
     """Issues, checks, rotates and revokes the tokens of sign-in sessions."""
 
@@ -94,10 +89,10 @@ class TokenService:
 
     async def issue(self, session: AsyncSession, user: User, *, user_agent: str | None, ip: str) -> Tokens:
         """Begin a session for `user`."""
-        secret = secrets.token_urlsafe(32)
+        secret = new_token()
         row = AuthSession(
             user_id=user.id,
-            refresh_hash=_hash(secret),
+            refresh_hash=hash_of(secret),
             user_agent=user_agent[:400] if user_agent else None,
             ip=ip,
             expires_at=datetime.now(UTC) + self._refresh_lifetime,
@@ -163,13 +158,13 @@ class TokenService:
         if found is None or found.AuthSession.revoked_at is not None:
             return None, None
         row, user = found.AuthSession, found.User
-        if not hmac.compare_digest(row.refresh_hash, _hash(secret)):
+        if not hmac.compare_digest(row.refresh_hash, hash_of(secret)):
             return None, session_id
         now = datetime.now(UTC)
         if row.expires_at < now or not user.is_active:
             return None, None
-        renewed = secrets.token_urlsafe(32)
-        row.refresh_hash, row.last_seen_at, row.expires_at = _hash(renewed), now, now + self._refresh_lifetime
+        renewed = new_token()
+        row.refresh_hash, row.last_seen_at, row.expires_at = hash_of(renewed), now, now + self._refresh_lifetime
         await session.flush()
         return self._tokens(user, session_id, renewed), None
 

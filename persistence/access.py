@@ -84,6 +84,14 @@ async def check_files(session: AsyncSession, user_id: UUID, file_ids: Collection
         raise NotFound
 
 
+async def check_named(
+    session: AsyncSession, user_id: UUID, file_ids: Collection[UUID] | None, library_ids: Collection[UUID] | None
+) -> None:
+    """Raise NotFound unless a person may search each of the files and libraries that they name."""
+    await check_files(session, user_id, file_ids or ())
+    await check_libraries(session, user_id, library_ids or ())
+
+
 async def check_libraries(session: AsyncSession, user_id: UUID, library_ids: Collection[UUID]) -> None:
     """Raise NotFound unless a person may see each of these libraries now."""
     if len(await visible_ids(session, user_id, library_ids)) < len(set(library_ids)):

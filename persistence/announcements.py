@@ -7,7 +7,8 @@ from uuid import UUID
 from sqlalchemy import delete, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from llama_service.errors import Conflict, NotFound
+from llama_service.errors import Conflict
+from persistence.changes import change_or_not_found
 from persistence.tables import Announcement
 
 MOST = 20
@@ -32,8 +33,4 @@ async def create(session: AsyncSession, *, text: str, is_warning: bool, until: d
 
 async def remove(session: AsyncSession, announcement_id: UUID) -> None:
     """Take something back. Raises NotFound. For administrators."""
-    gone = await session.execute(
-        delete(Announcement).where(Announcement.id == announcement_id).returning(Announcement.id)
-    )
-    if gone.first() is None:
-        raise NotFound
+    await change_or_not_found(session, delete(Announcement).where(Announcement.id == announcement_id))

@@ -24,6 +24,7 @@ from llama_service.errors import BudgetExceeded, NotFound
 from llama_service.ids import new_id
 from llama_service.tasks import end_task
 from persistence.access import groups_of
+from persistence.changes import change_or_not_found
 from persistence.session import DATABASE_AWAY, Database, Statement
 from persistence.spending import Grant, Price, Spent
 from persistence.tables import Budget, BudgetUse, Group, User
@@ -136,9 +137,7 @@ async def put(session: AsyncSession, values: Mapping[str, Any]) -> Budget:
 
 async def remove(session: AsyncSession, budget_id: UUID) -> None:
     """Delete a budget. Raises NotFound. For administrators."""
-    gone = await session.execute(delete(Budget).where(Budget.id == budget_id).returning(Budget.id))
-    if gone.first() is None:
-        raise NotFound
+    await change_or_not_found(session, delete(Budget).where(Budget.id == budget_id))
 
 
 async def prune_use(session: AsyncSession) -> None:

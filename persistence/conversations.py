@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from llama_service.errors import NotFound
 from persistence import owned
 from persistence.access import at_hand, check_libraries, readable
+from persistence.changes import change_or_not_found
 from persistence.paging import decode_cursor, encode_cursor
 from persistence.tables import Assistant, Conversation, File, Project
 
@@ -106,13 +107,9 @@ async def change(
 
 async def remove(session: AsyncSession, user_id: UUID, conversation_id: UUID) -> None:
     """Delete a conversation and, by cascade, its messages, runs, events and attachments. Raises NotFound."""
-    gone = await session.execute(
-        delete(Conversation)
-        .where(Conversation.id == conversation_id, Conversation.user_id == user_id)
-        .returning(Conversation.id)
+    await change_or_not_found(
+        session, delete(Conversation).where(Conversation.id == conversation_id, Conversation.user_id == user_id)
     )
-    if gone.first() is None:
-        raise NotFound
 
 
 async def list_page(

@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from llama_service.errors import Conflict, Forbidden, NotFound
+from persistence.changes import change_or_not_found
 from persistence.paging import decode_cursor, encode_cursor
 from persistence.tables import Group, GroupMember, User
 
@@ -94,9 +95,7 @@ async def _flush(session: AsyncSession) -> None:
 
 async def remove(session: AsyncSession, group_id: UUID) -> None:
     """Delete a group; its members lose what they had through it. Raises NotFound. For administrators."""
-    gone = await session.execute(delete(Group).where(Group.id == group_id).returning(Group.id))
-    if gone.first() is None:
-        raise NotFound
+    await change_or_not_found(session, delete(Group).where(Group.id == group_id))
 
 
 async def check_member(session: AsyncSession, user_id: UUID, group_id: UUID, *, manages: bool) -> None:
@@ -137,13 +136,9 @@ async def set_member(session: AsyncSession, group_id: UUID, user_id: UUID, role:
 
 async def remove_member(session: AsyncSession, group_id: UUID, user_id: UUID) -> None:
     """Take a person out of a group. Raises NotFound. The caller has checked who asks."""
-    gone = await session.execute(
-        delete(GroupMember)
-        .where(GroupMember.group_id == group_id, GroupMember.user_id == user_id)
-        .returning(GroupMember.user_id)
+    await change_or_not_found(
+        session, delete(GroupMember).where(GroupMember.group_id == group_id, GroupMember.user_id == user_id)
     )
-    if gone.first() is None:
-        raise NotFound
 
 
 async def follow_provider(

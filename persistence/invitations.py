@@ -10,7 +10,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from llama_service.errors import Conflict, NotFound
-from persistence.links import hash_of, new_token
+from persistence.changes import change_or_not_found
+from persistence.secret_tokens import hash_of, new_token
 from persistence.tables import Group, GroupMember, Invitation
 
 MOST: Final = 1_000
@@ -46,9 +47,7 @@ async def list_all(session: AsyncSession) -> Sequence[Invitation]:
 
 async def remove(session: AsyncSession, invitation_id: UUID) -> None:
     """Withdraw an invitation. Raises NotFound."""
-    gone = await session.execute(delete(Invitation).where(Invitation.id == invitation_id).returning(Invitation.id))
-    if gone.first() is None:
-        raise NotFound
+    await change_or_not_found(session, delete(Invitation).where(Invitation.id == invitation_id))
 
 
 async def is_good(session: AsyncSession, token: str) -> bool:

@@ -16,6 +16,7 @@ from sqlalchemy.orm import aliased
 from llama_service.errors import Conflict, Forbidden, NotFound
 from persistence import files
 from persistence.access import is_member
+from persistence.changes import change_or_not_found
 from persistence.tables import File, Group, GroupMember, Library, LibraryFile, LibraryMember, User
 
 LibraryRole = Literal["viewer", "editor"]
@@ -131,13 +132,9 @@ async def add_file(session: AsyncSession, user_id: UUID, library_id: UUID, file_
 async def remove_file(session: AsyncSession, user_id: UUID, library_id: UUID, file_id: UUID) -> None:
     """Take a file, whosever it is, out of a library. Raises NotFound, Forbidden."""
     await get(session, user_id, library_id, edits=True)
-    gone = await session.execute(
-        delete(LibraryFile)
-        .where(LibraryFile.library_id == library_id, LibraryFile.file_id == file_id)
-        .returning(LibraryFile.file_id)
+    await change_or_not_found(
+        session, delete(LibraryFile).where(LibraryFile.library_id == library_id, LibraryFile.file_id == file_id)
     )
-    if gone.first() is None:
-        raise NotFound
     await files.keep_homeless(session, [file_id])
 
 
@@ -201,13 +198,9 @@ async def remove_member(session: AsyncSession, user_id: UUID, library_id: UUID, 
         LibraryMember.id == member_id, LibraryMember.library_id == library_id, LibraryMember.user_id == user_id
     )
     await _lock(session, user_id, library_id, edits=await session.scalar(leaving) is None)
-    gone = await session.execute(
-        delete(LibraryMember)
-        .where(LibraryMember.id == member_id, LibraryMember.library_id == library_id)
-        .returning(LibraryMember.id)
+    await change_or_not_found(
+        session, delete(LibraryMember).where(LibraryMember.id == member_id, LibraryMember.library_id == library_id)
     )
-    if gone.first() is None:
-        raise NotFound
     await _check_editors(session, library_id)
 
 

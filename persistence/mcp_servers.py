@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from llama_service.errors import Conflict, NotFound
+from persistence.changes import change_or_not_found
 from persistence.tables import McpServer, User
 
 _TAKEN = "There is a server of this name already."
@@ -61,9 +62,7 @@ async def _flush(session: AsyncSession) -> None:
 
 async def remove(session: AsyncSession, server_id: UUID) -> None:
     """Delete a server. Raises NotFound."""
-    gone = await session.execute(delete(McpServer).where(McpServer.id == server_id).returning(McpServer.id))
-    if gone.first() is None:
-        raise NotFound
+    await change_or_not_found(session, delete(McpServer).where(McpServer.id == server_id))
 
 
 async def note_check(

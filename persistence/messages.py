@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased, defer
 
 from llama_service.errors import NotFound
+from persistence.changes import change_or_not_found
 from persistence.paging import decode_cursor, encode_cursor
 from persistence.tables import Conversation, ConversationFile, File, Message, Run, User
 from persistence.withheld import withhold
@@ -220,14 +221,9 @@ async def unrate(session: AsyncSession, user_id: UUID, message_id: UUID) -> None
 
 async def _set_rating(session: AsyncSession, user_id: UUID, message_id: UUID, values: Mapping[str, Any]) -> None:
     mine = select(Conversation.id).where(Conversation.user_id == user_id)
-    changed = await session.execute(
-        update(Message)
-        .where(Message.id == message_id, Message.conversation_id.in_(mine))
-        .values(**values)
-        .returning(Message.id)
+    await change_or_not_found(
+        session, update(Message).where(Message.id == message_id, Message.conversation_id.in_(mine)).values(**values)
     )
-    if changed.first() is None:
-        raise NotFound
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from llama_service.errors import Conflict, NotFound
 from persistence.access import check_files, check_libraries, readable, visible_ids
+from persistence.changes import change_or_not_found
 from persistence.paging import decode_cursor, encode_cursor
 from persistence.tables import Assistant, AssistantFile, File, Project, ProjectFile, SavedPrompt, User
 
@@ -108,9 +109,7 @@ async def remove(
 ) -> None:
     """Delete what is the user's; an administrator may delete what is shared. Raises NotFound."""
     mine = _visible(kind, user_id) if is_admin else kind.user_id == user_id
-    gone = await session.execute(delete(kind).where(kind.id == row_id, mine).returning(kind.id))
-    if gone.first() is None:
-        raise NotFound
+    await change_or_not_found(session, delete(kind).where(kind.id == row_id, mine))
 
 
 async def _set_files(
@@ -145,9 +144,6 @@ async def _with_files(
         )
         for row_id, file_id in await session.execute(query):
             found[row_id].append(file_id)
-    named = {library_id for row, _ in rows for library_id in getattr(row, "library_ids", ())}
-    seen = await visible_ids(session, user_id, named)
-    return [
-        Owned(row, owner, found[row.id], [id_ for id_ in getattr(row, "library_ids", ()) if id_ in seen])
-        for row, owner in rows
-    ]
+    libraries: dict[UUID, list[UUID]] = {row.id: getattr(row, "library_ids", []) for row, _ in rows}
+    seen = await visible_ids(session, user_id, {id_ for named in libraries.values() for id_ in named})
+    return [Owned(row, owner, found[row.id], [id_ for id_ in libraries[row.id] if id_ in seen]) for row, owner in rows]

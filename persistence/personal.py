@@ -12,7 +12,8 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from llama_service.errors import Conflict, NotFound
+from llama_service.errors import Conflict
+from persistence.changes import change_or_not_found
 from persistence.tables import Memory, Profile, User
 
 MAX_MEMORIES: Final = 100
@@ -94,11 +95,7 @@ async def remember(session: AsyncSession, user_id: UUID, text: str) -> Memory:
 
 async def forget(session: AsyncSession, user_id: UUID, memory_id: UUID) -> None:
     """Forget one thing. Raises NotFound."""
-    gone = await session.execute(
-        delete(Memory).where(Memory.id == memory_id, Memory.user_id == user_id).returning(Memory.id)
-    )
-    if gone.first() is None:
-        raise NotFound
+    await change_or_not_found(session, delete(Memory).where(Memory.id == memory_id, Memory.user_id == user_id))
 
 
 async def forget_all(session: AsyncSession, user_id: UUID) -> None:

@@ -10,8 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from llama_service.errors import Conflict, NotFound
 from persistence import conversations, messages
-from persistence.links import hash_of, new_token
+from persistence.changes import change_or_not_found
 from persistence.messages import BranchMessage
+from persistence.secret_tokens import hash_of, new_token
 from persistence.tables import Share, User
 from persistence.withheld import withhold
 
@@ -90,13 +91,10 @@ async def of_conversation(session: AsyncSession, user_id: UUID, conversation_id:
 
 async def revoke(session: AsyncSession, user_id: UUID, conversation_id: UUID, share_id: UUID) -> None:
     """End a share of the user's, at once. Raises NotFound."""
-    gone = await session.execute(
-        delete(Share)
-        .where(Share.id == share_id, Share.conversation_id == conversation_id, Share.user_id == user_id)
-        .returning(Share.id)
+    await change_or_not_found(
+        session,
+        delete(Share).where(Share.id == share_id, Share.conversation_id == conversation_id, Share.user_id == user_id),
     )
-    if gone.first() is None:
-        raise NotFound
 
 
 async def read(

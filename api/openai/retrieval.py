@@ -15,7 +15,7 @@ from chains.types import StreamEnd, StreamItem
 from graphs.citations import CitationFilter
 from graphs.needs import fits_message
 from graphs.sources import public_source, source_text, with_citations
-from persistence.access import check_files, check_libraries
+from persistence.access import check_named
 from persistence.search import Found, Scope
 
 
@@ -75,8 +75,7 @@ async def grounded(
     """
     if body.names_files:
         async with state.database.reading() as session:
-            await check_files(session, user_id, body.file_ids or ())
-            await check_libraries(session, user_id, body.library_ids or ())
+            await check_named(session, user_id, body.file_ids, body.library_ids)
     at = max(number for number, message in enumerate(messages) if isinstance(message, HumanMessage))
     question, before = str(messages[at].text), list(messages[:at])
     query = with_context(question, before) if needs_context(question, before) else question

@@ -34,6 +34,7 @@ from auth.users import UserDatabase, UserManager
 from llama_service import errors
 from llama_service.errors import AppError, BadRequest, NotFound, ValidationFailed
 from persistence import audit, invitations, libraries, messages
+from persistence.changes import change_or_not_found
 from persistence.paging import decode_cursor, encode_cursor
 from persistence.tables import User
 
@@ -132,8 +133,7 @@ async def _do(state: AppState, admin: Account, user_id: UUID, action: str) -> No
     elif action == "sign_out":
         async with state.database.transaction() as session:
             epoch = update(User).where(User.id == user_id).values(token_epoch=User.token_epoch + 1)
-            if (await session.execute(epoch.returning(User.id))).first() is None:
-                raise NotFound
+            await change_or_not_found(session, epoch)
             await revoke(session, user_id)
             await audit.note(session, "session_ended", admin, ("user", user_id), everywhere=True)
     else:

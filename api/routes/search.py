@@ -7,7 +7,7 @@ from api.errors import responses
 from api.schemas.files import SearchRequest, SearchResponse
 from llama_service import errors
 from persistence import conversations
-from persistence.access import check_files, check_libraries
+from persistence.access import check_named
 from persistence.search import Scope
 
 router = APIRouter(tags=["search"])
@@ -23,7 +23,6 @@ async def search(body: SearchRequest, user: CurrentUser, state: State) -> Search
     async with state.database.reading() as session:
         if body.conversation_id is not None:
             library = (await conversations.get(session, user.id, body.conversation_id)).search_library
-        await check_files(session, user.id, body.file_ids or ())
-        await check_libraries(session, user.id, body.library_ids or ())
+        await check_named(session, user.id, body.file_ids, body.library_ids)
     scope = Scope(user.id, body.conversation_id, body.file_ids, library, body.library_ids)
     return SearchResponse.of(*await state.retriever.search(scope, body.query, body.k))

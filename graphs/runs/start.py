@@ -36,7 +36,7 @@ from llama_service.errors import (
 from llama_service.ids import new_id
 from llama_service.settings import ModelSource, ProviderName, Settings
 from persistence import files
-from persistence.access import check_files, check_libraries
+from persistence.access import check_named
 from persistence.events import RunEvent, event_line
 from persistence.run_end import ClaimedRun
 from persistence.search import Retriever, Scope
@@ -122,8 +122,7 @@ class TurnStarter:
         if user_id is None:
             raise NotFound
         async with self.database.reading() as session:
-            await check_files(session, user_id, request.file_ids or ())
-            await check_libraries(session, user_id, request.library_ids or ())
+            await check_named(session, user_id, request.file_ids, request.library_ids)
 
     async def _check_pictures(self, user_id: UUID | None, ids: Sequence[UUID]) -> None:
         if user_id is None:

@@ -4,6 +4,7 @@ import { useT } from "@/shared/i18n";
 import { useFormats } from "@/shared/i18n/format";
 import { CopyButton } from "@/shared/ui/CopyButton";
 import { ConfirmDialog } from "@/shared/ui/ConfirmDialog";
+import { FormActions } from "@/shared/ui/FormActions";
 import { Button, Field } from "@/shared/ui/controls";
 import { ErrorNotice } from "@/shared/ui/ErrorNotice";
 import { Modal } from "@/shared/ui/Modal";
@@ -102,12 +103,7 @@ function CreateDialog({ onClose }: { onClose: () => void }) {
             </label>
           ))}
         </fieldset>
-        <div className="dialog__actions">
-          <Button onClick={onClose}>{t("app.cancel")}</Button>
-          <Button type="submit" kind="primary" disabled={create.isPending || scopes.length === 0}>
-            {t("keys.create")}
-          </Button>
-        </div>
+        <FormActions onCancel={onClose} action={t("keys.create")} disabled={create.isPending || scopes.length === 0} />
       </form>
     </Modal>
   );

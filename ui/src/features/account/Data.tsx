@@ -1,5 +1,6 @@
 import { useState, type FormEvent } from "react";
 import { useT } from "@/shared/i18n";
+import { FormActions } from "@/shared/ui/FormActions";
 import { Button, Field } from "@/shared/ui/controls";
 import { ErrorNotice } from "@/shared/ui/ErrorNotice";
 import { Modal } from "@/shared/ui/Modal";
@@ -75,12 +76,7 @@ function DeleteDialog({ hasPassword, onClose, onLeft }: DeleteDialogProps) {
         ) : (
           <p>{t("account.deleteFresh")}</p>
         )}
-        <div className="dialog__actions">
-          <Button onClick={onClose}>{t("app.cancel")}</Button>
-          <Button type="submit" kind="danger" disabled={remove.isPending}>
-            {t("account.delete")}
-          </Button>
-        </div>
+        <FormActions onCancel={onClose} kind="danger" action={t("account.delete")} disabled={remove.isPending} />
       </form>
     </Modal>
   );

@@ -1,6 +1,7 @@
 import { useState, type FormEvent } from "react";
 import { useT } from "@/shared/i18n";
 import { CopyButton } from "@/shared/ui/CopyButton";
+import { FormActions } from "@/shared/ui/FormActions";
 import { Button, CodeField, Field } from "@/shared/ui/controls";
 import { ErrorNotice } from "@/shared/ui/ErrorNotice";
 import { Modal } from "@/shared/ui/Modal";
@@ -96,12 +97,7 @@ function AppDialog({ setup, confirm, onClose }: AppDialogProps) {
         </p>
         {confirm.error && <ErrorNotice error={confirm.error} />}
         <CodeField />
-        <div className="dialog__actions">
-          <Button onClick={onClose}>{t("app.cancel")}</Button>
-          <Button type="submit" kind="primary" disabled={confirm.isPending}>
-            {t("twoFactor.on")}
-          </Button>
-        </div>
+        <FormActions onCancel={onClose} action={t("twoFactor.on")} disabled={confirm.isPending} />
       </form>
     </Modal>
   );
@@ -140,12 +136,7 @@ function OffDialog({ onClose }: { onClose: () => void }) {
         {off.error && <ErrorNotice error={off.error} />}
         <Field label={t("auth.password")} name="password" type="password" autoComplete="current-password" required />
         <CodeField />
-        <div className="dialog__actions">
-          <Button onClick={onClose}>{t("app.cancel")}</Button>
-          <Button type="submit" kind="danger" disabled={off.isPending}>
-            {t("twoFactor.off")}
-          </Button>
-        </div>
+        <FormActions onCancel={onClose} kind="danger" action={t("twoFactor.off")} disabled={off.isPending} />
       </form>
     </Modal>
   );
@@ -174,12 +165,7 @@ function PasswordDialog({ title, text: explain, action, error, pending, onSubmit
       >
         {error !== null && <ErrorNotice error={error} />}
         <Field label={t("auth.password")} name="password" type="password" autoComplete="current-password" required />
-        <div className="dialog__actions">
-          <Button onClick={onClose}>{t("app.cancel")}</Button>
-          <Button type="submit" kind="primary" disabled={pending}>
-            {action}
-          </Button>
-        </div>
+        <FormActions onCancel={onClose} action={action} disabled={pending} />
       </form>
     </Modal>
   );

@@ -4,6 +4,7 @@ import { groupsQuery } from "@/shared/api/groups";
 import type { BudgetSet } from "@/shared/api/types";
 import { useT } from "@/shared/i18n";
 import { BudgetBar } from "@/shared/stats/BudgetBars";
+import { FormActions } from "@/shared/ui/FormActions";
 import { Button, Field, IconButton } from "@/shared/ui/controls";
 import { ErrorNotice } from "@/shared/ui/ErrorNotice";
 import { formText } from "@/shared/ui/formText";
@@ -104,12 +105,7 @@ function BudgetDialog({ onClose }: { onClose: () => void }) {
         <Field label={t("budgets.tokens")} name="tokens" type="number" min={0} step={1} />
         <Field label={t("budgets.requests")} hint={t("budgets.requestsHint")} name="requests" type="number" min={0} step={1} />
         <Field label={t("budgets.money")} hint={t("budgets.moneyHint")} name="money" type="number" min={0} step="any" />
-        <div className="dialog__actions">
-          <Button onClick={onClose}>{t("app.cancel")}</Button>
-          <Button type="submit" kind="primary" disabled={save.isPending}>
-            {t("app.save")}
-          </Button>
-        </div>
+        <FormActions onCancel={onClose} disabled={save.isPending} />
       </form>
     </Modal>
   );

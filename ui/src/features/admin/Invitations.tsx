@@ -5,6 +5,7 @@ import type { Invitation } from "@/shared/api/types";
 import { useT } from "@/shared/i18n";
 import { useFormats } from "@/shared/i18n/format";
 import { at } from "@/shared/root";
+import { FormActions } from "@/shared/ui/FormActions";
 import { Button, Field, IconButton } from "@/shared/ui/controls";
 import { CopyButton } from "@/shared/ui/CopyButton";
 import { ErrorNotice } from "@/shared/ui/ErrorNotice";
@@ -109,12 +110,7 @@ function InviteDialog({ onClose }: { onClose: () => void }) {
             ))}
           </fieldset>
         )}
-        <div className="dialog__actions">
-          <Button onClick={onClose}>{t("app.cancel")}</Button>
-          <Button type="submit" kind="primary" disabled={invite.isPending}>
-            {t("invitations.make")}
-          </Button>
-        </div>
+        <FormActions onCancel={onClose} action={t("invitations.make")} disabled={invite.isPending} />
       </form>
     </Modal>
   );

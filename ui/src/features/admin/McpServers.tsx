@@ -5,6 +5,7 @@ import type { Group, McpServer } from "@/shared/api/types";
 import { useT } from "@/shared/i18n";
 import { useFormats } from "@/shared/i18n/format";
 import { ConfirmDialog } from "@/shared/ui/ConfirmDialog";
+import { FormActions } from "@/shared/ui/FormActions";
 import { Button, Field } from "@/shared/ui/controls";
 import { ErrorNotice } from "@/shared/ui/ErrorNotice";
 import { formText } from "@/shared/ui/formText";
@@ -203,12 +204,7 @@ function ServerDialog({ server, onClose }: { server: McpServer | null; onClose: 
             </label>
           ))}
         </fieldset>
-        <div className="dialog__actions">
-          <Button onClick={onClose}>{t("app.cancel")}</Button>
-          <Button type="submit" kind="primary" disabled={save.isPending}>
-            {t("app.save")}
-          </Button>
-        </div>
+        <FormActions onCancel={onClose} disabled={save.isPending} />
       </form>
     </Modal>
   );

@@ -2,6 +2,7 @@ import { useState, type ReactNode } from "react";
 import type { Assistant, AssistantPatch, ModelSource } from "@/shared/api/types";
 import { sourceOf } from "@/shared/api/sources";
 import { useT } from "@/shared/i18n";
+import { FormActions } from "@/shared/ui/FormActions";
 import { Button, Field, TextArea } from "@/shared/ui/controls";
 import { ErrorNotice } from "@/shared/ui/ErrorNotice";
 import { Modal } from "@/shared/ui/Modal";
@@ -136,12 +137,7 @@ export function AssistantForm({ assistant, onClose, model, tools, files, librari
             {shared && fileIds.length + libraryIds.length > 0 && <small className="field__hint"> {t("assistants.filesStay")}</small>}
           </span>
         </label>
-        <div className="dialog__actions">
-          <Button onClick={onClose}>{t("app.cancel")}</Button>
-          <Button kind="primary" type="submit" disabled={save.isPending || name.trim() === ""}>
-            {t("app.save")}
-          </Button>
-        </div>
+        <FormActions onCancel={onClose} disabled={save.isPending || name.trim() === ""} />
       </form>
     </Modal>
   );

@@ -7,6 +7,7 @@ import type { Group, GroupMember } from "@/shared/api/types";
 import { useT } from "@/shared/i18n";
 import { AddPerson } from "@/shared/ui/AddPerson";
 import { ConfirmDialog } from "@/shared/ui/ConfirmDialog";
+import { FormActions } from "@/shared/ui/FormActions";
 import { Button, Field, IconButton } from "@/shared/ui/controls";
 import { ErrorNotice } from "@/shared/ui/ErrorNotice";
 import { formText } from "@/shared/ui/formText";
@@ -202,12 +203,7 @@ function GroupForm({ group, onClose }: { group: Group | null; onClose: () => voi
             />
           </>
         )}
-        <div className="dialog__actions">
-          <Button onClick={onClose}>{t("app.cancel")}</Button>
-          <Button kind="primary" type="submit" disabled={save.isPending}>
-            {t("app.save")}
-          </Button>
-        </div>
+        <FormActions onCancel={onClose} disabled={save.isPending} />
       </form>
     </Modal>
   );

@@ -1,7 +1,8 @@
 import { useState } from "react";
 import type { Library } from "@/shared/api/types";
 import { useT } from "@/shared/i18n";
-import { Button, Field, TextArea } from "@/shared/ui/controls";
+import { FormActions } from "@/shared/ui/FormActions";
+import { Field, TextArea } from "@/shared/ui/controls";
 import { ErrorNotice } from "@/shared/ui/ErrorNotice";
 import { Modal } from "@/shared/ui/Modal";
 import { useSaveLibrary } from "./api";
@@ -53,12 +54,7 @@ export function LibraryForm({ library, onClose, onSaved }: LibraryFormProps) {
           value={description}
           onChange={({ target }) => setDescription(target.value)}
         />
-        <div className="dialog__actions">
-          <Button onClick={onClose}>{t("app.cancel")}</Button>
-          <Button kind="primary" type="submit" disabled={save.isPending || name.trim() === ""}>
-            {t("app.save")}
-          </Button>
-        </div>
+        <FormActions onCancel={onClose} disabled={save.isPending || name.trim() === ""} />
       </form>
     </Modal>
   );

@@ -1,7 +1,8 @@
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { useT } from "@/shared/i18n";
-import { Button, Field, IconButton } from "@/shared/ui/controls";
+import { FormActions } from "@/shared/ui/FormActions";
+import { Field, IconButton } from "@/shared/ui/controls";
 import { ErrorNotice } from "@/shared/ui/ErrorNotice";
 import { Icon } from "@/shared/ui/Icon";
 import { Modal } from "@/shared/ui/Modal";
@@ -71,12 +72,7 @@ function NewProject({ onClose, onCreated }: { onClose: () => void; onCreated: (i
       >
         {save.error && <ErrorNotice error={save.error} />}
         <Field label={t("projects.name")} maxLength={100} required value={name} onChange={({ target }) => setName(target.value)} />
-        <div className="dialog__actions">
-          <Button onClick={onClose}>{t("app.cancel")}</Button>
-          <Button kind="primary" type="submit" disabled={save.isPending || name.trim() === ""}>
-            {t("projects.create")}
-          </Button>
-        </div>
+        <FormActions onCancel={onClose} action={t("projects.create")} disabled={save.isPending || name.trim() === ""} />
       </form>
     </Modal>
   );

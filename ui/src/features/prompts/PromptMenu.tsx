@@ -3,7 +3,8 @@ import { useId, useImperativeHandle, useState, type KeyboardEvent, type Ref } fr
 import type { SavedPrompt } from "@/shared/api/types";
 import { useActiveLine } from "@/shared/hooks/useActiveLine";
 import { useT } from "@/shared/i18n";
-import { Button, TextArea } from "@/shared/ui/controls";
+import { FormActions } from "@/shared/ui/FormActions";
+import { TextArea } from "@/shared/ui/controls";
 import { Modal } from "@/shared/ui/Modal";
 import { promptsQuery } from "./api";
 import { filledIn, variablesOf } from "./variables";
@@ -123,12 +124,7 @@ function FillIn({ prompt, onClose, onFilled }: FillInProps) {
             onChange={({ target }) => setValues((known) => ({ ...known, [name]: target.value }))}
           />
         ))}
-        <div className="dialog__actions">
-          <Button onClick={onClose}>{t("app.cancel")}</Button>
-          <Button kind="primary" type="submit">
-            {t("prompts.insert")}
-          </Button>
-        </div>
+        <FormActions onCancel={onClose} action={t("prompts.insert")} />
       </form>
     </Modal>
   );

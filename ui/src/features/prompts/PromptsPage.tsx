@@ -3,7 +3,8 @@ import { useState, type ReactNode } from "react";
 import type { SavedPrompt } from "@/shared/api/types";
 import { useT } from "@/shared/i18n";
 import { SavedPage, SharedBadge } from "@/shared/saved/SavedPage";
-import { Button, Field, TextArea } from "@/shared/ui/controls";
+import { FormActions } from "@/shared/ui/FormActions";
+import { Field, TextArea } from "@/shared/ui/controls";
 import { ErrorNotice } from "@/shared/ui/ErrorNotice";
 import { Modal } from "@/shared/ui/Modal";
 import { promptsQuery, useDeletePrompt, useSavePrompt } from "./api";
@@ -69,12 +70,7 @@ function PromptForm({ prompt, onClose }: { prompt: SavedPrompt | null; onClose: 
           <input type="checkbox" checked={shared} onChange={({ target }) => setShared(target.checked)} />
           {t("saved.share")}
         </label>
-        <div className="dialog__actions">
-          <Button onClick={onClose}>{t("app.cancel")}</Button>
-          <Button kind="primary" type="submit" disabled={save.isPending || !title.trim() || !content.trim()}>
-            {t("app.save")}
-          </Button>
-        </div>
+        <FormActions onCancel={onClose} disabled={save.isPending || !title.trim() || !content.trim()} />
       </form>
     </Modal>
   );

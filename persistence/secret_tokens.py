@@ -1,4 +1,4 @@
-"""Tokens of links that let people in: told once, kept as a hash."""
+"""Secrets that let somebody in (links, keys, refresh tokens): told once, kept as a hash."""
 
 import hashlib
 import secrets
