@@ -1,5 +1,6 @@
 """A browser, and pages that watch what they may not do."""
 
+import fcntl
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -23,8 +24,11 @@ OpenPage = Callable[..., Awaitable[Page]]
 
 @pytest.fixture(scope="session")
 def built_page() -> Path:
-    """The folder of the built page; builds it where its sources have changed."""
-    subprocess.run([sys.executable, str(ROOT / "scripts" / "build_ui.py")], check=True, stdout=subprocess.DEVNULL)
+    """The folder of the built page; builds it where its sources have changed. One process of the tests at a time."""
+    SHOTS.parent.mkdir(exist_ok=True)
+    with (SHOTS.parent / ".page-lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        subprocess.run([sys.executable, str(ROOT / "scripts" / "build_ui.py")], check=True, stdout=subprocess.DEVNULL)
     return ROOT / "ui" / "dist"
 
 
