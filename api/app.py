@@ -32,6 +32,7 @@ from api.routes import (
     personal,
     projects,
     prompts,
+    retention,
     search,
     shares,
     stats,
@@ -103,6 +104,7 @@ def create_app(settings: Settings, chat_graph: Builder = builder) -> FastAPI:
         groups,
         libraries,
         budgets,
+        retention,
         audit,
         announcements,
     ):

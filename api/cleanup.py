@@ -4,13 +4,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from uuid import UUID
 
-from sqlalchemy import delete, select
-
 from api.state import AppState
-from llama_service.errors import NotFound
-from persistence import audit, checkpoints, conversations, files, libraries, runs
+from llama_service.errors import LegalHold, NotFound
+from persistence import audit, checkpoints, conversations, erasure, files, holds, runs
 from persistence.audit import Actor
-from persistence.tables import Conversation, File, User
+from persistence.erasure import Erasure
 
 
 async def forget_conversation(
@@ -18,11 +16,12 @@ async def forget_conversation(
 ) -> None:
     """Delete a conversation with its messages, runs, checkpoints and the files that only it has.
 
-    Its runs are stopped first. `by` is who asked for it, None where the server does it by itself. Raises NotFound, with
-    `only_temporary` also where its owner keeps it.
+    Its runs are stopped first. `by` is who asked for it, None where the server does it by itself. Raises LegalHold,
+    and NotFound, with `only_temporary` also where its owner keeps it.
     """
     async with state.database.transaction() as session:
         await conversations.get(session, user_id, conversation_id, only_temporary=only_temporary)
+        await holds.check_conversation(session, conversation_id)
         running = await runs.open_of(session, [conversation_id])
     await _stop(state, user_id, running)
     removed = None
@@ -52,7 +51,10 @@ async def stop_runs(state: AppState, user_id: UUID) -> None:
 
 
 async def forget_file(state: AppState, by: Actor, file_id: UUID) -> None:
-    """Delete a file of `by` with its passages, vectors and bytes; a job that reads it ends. Raises NotFound."""
+    """Delete a file of `by` with its passages, vectors and bytes; a job that reads it ends.
+
+    Raises NotFound, LegalHold.
+    """
     async with state.database.transaction() as session:
         removed = await files.remove(session, by.id, [file_id])
         await audit.note(session, "file_deleted", by, ("file", file_id))
@@ -64,27 +66,43 @@ async def forget_temporary(state: AppState, keep_seconds: float) -> None:
     async with state.database.reading() as session:
         unused = await conversations.unused_temporary(session, keep_seconds)
     for user_id, conversation_id in unused:
-        with suppress(NotFound):  # another process was faster, or its owner keeps it now
+        with suppress(NotFound, LegalHold):  # another process was faster, or its owner keeps it now
             await forget_conversation(state, user_id, conversation_id, only_temporary=True)
 
 
 async def forget_account(state: AppState, user_id: UUID, *, by: Actor) -> None:
-    """Delete an account with everything that it owns; what it gave to shared libraries stays with their editors."""
+    """Delete an account with everything that it owns; what it gave to shared libraries stays with their editors.
+
+    Raises NotFound, and LegalHold where a hold keeps anything of it: then nothing is deleted.
+    """
+    await _erase(state, user_id, by, "account_deleted" if by.id == user_id else "user_deleted", in_part=False)
+
+
+async def erase_account(state: AppState, user_id: UUID, *, by: Actor) -> Erasure:
+    """Delete whatever there is of a person, except what a hold keeps; return what was removed and what stays.
+
+    Raises NotFound, and LegalHold where the person is held.
+    """
+    return await _erase(state, user_id, by, "user_erased", in_part=True)
+
+
+async def preview_erasure(state: AppState, user_id: UUID) -> Erasure:
+    """Return what erasing a person would remove and keep; nothing is changed. Raises as `erase_account` does."""
     async with state.database.transaction() as session:
-        threads = list(
-            (await session.execute(select(Conversation.id).where(Conversation.user_id == user_id))).scalars()
-        )
-        running = await runs.open_of(session, threads)
+        found = await erasure.erase(session, user_id, in_part=True)
+        await session.rollback()
+    return found
+
+
+async def _erase(state: AppState, user_id: UUID, by: Actor, action: audit.Action, *, in_part: bool) -> Erasure:
+    async with state.database.reading() as session:
+        await (holds.check_user if in_part else holds.check_all_of_user)(session, user_id)
+        running = await runs.open_of(session, await erasure.conversations_of(session, user_id))
     await _stop(state, user_id, running)
-    removed = None
     async with state.database.transaction() as session:
-        handed = await libraries.hand_over(session, user_id)
-        own = list((await session.execute(select(File.id).where(File.user_id == user_id))).scalars())
-        if own:
-            removed = await files.remove(session, user_id, own)
-        await checkpoints.delete_threads(session, [str(thread) for thread in threads])
-        name = await session.scalar(delete(User).where(User.id == user_id).returning(User.username))
-        action: audit.Action = "account_deleted" if by.id == user_id else "user_deleted"
-        await audit.note(session, action, by, ("user", user_id), name=name, files_handed_over=handed)
-    if removed is not None:
-        await state.ingestion.pipeline.clean_up(removed)
+        found = await erasure.erase(session, user_id, in_part=in_part)
+        kept = [[entry.store, entry.reason, entry.count] for entry in found.kept]
+        await audit.note(session, action, by, ("user", user_id), name=found.username, removed=found.removed, kept=kept)
+    if found.files is not None:
+        await state.ingestion.pipeline.clean_up(found.files)
+    return found

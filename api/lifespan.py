@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import signal
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -15,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from api.cleanup import forget_temporary
 from api.recent import RecentErrors
+from api.retention import apply_limits, prune_events
 from api.state import AppState, ProviderWatch
 from auth.limits import LoginLimiter
 from auth.oidc import OidcClient
@@ -50,7 +52,7 @@ log = structlog.get_logger(__name__)
 HOUSEKEEPING_EVERY = 60.0  # seconds
 ANONYMOUS_KEPT = 120.0  # after the last turn, so that its reader may come back
 UPLOADS_KEPT = 86400.0  # of an upload that never became a file
-EVENTS_KEPT = 3600.0
+LIMITS_APPLIED_EVERY = 3600.0
 MCP_ASKED_EVERY = 300.0  # for the tools of each server
 _GC = (10_000, 20, 20)  # allocations, then collections of the younger generation (Python's own: 700, 10, 10)
 CHECKPOINT_CONNECTIONS = 6  # a turn reads twice and writes five times, each for a millisecond or two
@@ -184,7 +186,8 @@ async def _keep_house(state: AppState) -> None:
     """Prune what nobody reads any more. Every process may do it; rows that are gone stay gone."""
     database, blobs = state.database, state.blobs
     chores: dict[str, Callable[[], Awaitable[None]]] = {
-        "events": partial(_prune_events, database),
+        "events": partial(prune_events, state),
+        "age limits": _at_most_every(LIMITS_APPLIED_EVERY, partial(_apply_limits, state)),
         "rows": partial(_prune_rows, database),
         "temporary chats": partial(forget_temporary, state, TEMPORARY_KEPT),
         "checkpoints": partial(_prune_checkpoints, database, state.runs),
@@ -209,11 +212,21 @@ async def _sweep_blobs(database: Database, blobs: BlobStore) -> None:
         log.info("blobs_swept", hashes=removed)
 
 
-async def _prune_events(database: Database) -> None:
-    pruned = 1
-    while pruned:
-        async with database.transaction() as session:
-            pruned = await runs.prune_events(session, EVENTS_KEPT)
+def _at_most_every(seconds: float, chore: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+    done = float("-inf")
+
+    async def now_and_then() -> None:
+        nonlocal done
+        if time.monotonic() - done >= seconds:
+            await chore()
+            done = time.monotonic()
+
+    return now_and_then
+
+
+async def _apply_limits(state: AppState) -> None:
+    while gone := await apply_limits(state):
+        log.info("retention_applied", **gone)
 
 
 async def _prune_rows(database: Database) -> None:

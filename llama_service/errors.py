@@ -14,7 +14,8 @@
     │   └── SecondFactorRequired 403 second_factor_required
     ├── NotFound                 404 not_found
     ├── Conflict                 409 conflict
-    │   └── AccountExists        409 account_exists
+    │   ├── AccountExists        409 account_exists
+    │   └── LegalHold            409 legal_hold
     ├── FileTooLarge             413 file_too_large
     ├── QuotaExceeded            413 quota_exceeded
     ├── UnsupportedFileType      415 unsupported_file_type
@@ -167,6 +168,12 @@ class AccountExists(Conflict):
     """There is an account with this e-mail address already; sign in with its password, or ask an administrator."""
 
     code = "account_exists"
+
+
+class LegalHold(Conflict):
+    """A legal hold keeps this; nothing of it can be deleted until an administrator releases it."""
+
+    code = "legal_hold"
 
 
 class FileTooLarge(AppError):

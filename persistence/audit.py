@@ -2,7 +2,7 @@
 
 Each row is written in the transaction of what it tells, as its last statement, so that neither is there without the
 other. Postgres numbers it, gives it its time, and chains it to the row before by a hash (migration 0013); it refuses to
-change or delete one. No text of a message is ever in it.
+change or delete one, except the oldest ones by age (migration 0016). No text of a message is ever in it.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -33,7 +33,9 @@ Action: TypeAlias = Literal[
     "file_deleted", "file_replaced",
     "call_decided", "mcp_server_created", "mcp_server_changed", "mcp_server_deleted",
     "announced", "announcement_removed", "invitation_created", "invitation_deleted", "usage_read",
-    "budget_set", "budget_deleted", "users_listed", "feedback_listed", "audit_listed",
+    "budget_set", "budget_deleted",
+    "retention_set", "retention_applied", "audit_pruned", "hold_placed", "hold_released",
+    "user_erased", "erasure_previewed", "users_listed", "feedback_listed", "audit_listed",
 ]  # fmt: skip
 ACTIONS: Final = get_args(Action)
 _PAGE = 1_000
@@ -146,11 +148,34 @@ async def every(database: Database, wanted: Filter) -> AsyncIterator[Sequence[Au
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """How many rows there are, the last one's hash, and the number of the first that is not what was written."""
+    """How many rows there are, the last one's hash, and the number of the first that is not what was written.
+
+    `pruned` is the number of the last row that went with the age limit, 0 where none did.
+    """
 
     rows: int
     last_hash: str | None
     broken: int | None
+    pruned: int = 0
+
+
+# Where the oldest rows went with the age limit, the chain begins behind the row that the newest such note names.
+_CHAIN = text(
+    """
+    WITH pruned AS (
+        SELECT (details ->> 'through')::bigint AS through, decode(details ->> 'hash', 'hex') AS hash
+        FROM audit_events WHERE action = 'audit_pruned' ORDER BY id DESC LIMIT 1
+    )
+    SELECT min(id) FILTER (WHERE hash <> computed OR previous IS DISTINCT FROM expected OR id <> place) AS broken,
+           count(*) AS rows, coalesce((SELECT through FROM pruned), 0) AS pruned
+    FROM (
+        SELECT e.id, e.hash, e.previous, audit_hash(e) AS computed,
+               coalesce(lag(e.hash) OVER (ORDER BY e.id), (SELECT hash FROM pruned)) AS expected,
+               row_number() OVER (ORDER BY e.id) + coalesce((SELECT through FROM pruned), 0) AS place
+        FROM audit_events e
+    ) chained
+    """
+)
 
 
 async def verify(session: AsyncSession) -> Verified:
@@ -158,17 +183,6 @@ async def verify(session: AsyncSession) -> Verified:
 
     Rows taken off the end are not seen by that: keep the last hash elsewhere, and compare.
     """
-    chain = text(
-        """
-        SELECT min(id) FILTER (WHERE hash <> computed OR previous IS DISTINCT FROM expected OR id <> place) AS broken,
-               count(*) AS rows
-        FROM (
-            SELECT e.id, e.hash, e.previous, audit_hash(e) AS computed, lag(e.hash) OVER (ORDER BY e.id) AS expected,
-                   row_number() OVER (ORDER BY e.id) AS place
-            FROM audit_events e
-        ) chained
-        """
-    )
-    row = (await session.execute(chain)).one()
+    row = (await session.execute(_CHAIN)).one()
     last = await session.scalar(select(AuditEvent.hash).order_by(AuditEvent.id.desc()).limit(1))
-    return Verified(int(row.rows), last.hex() if last else None, row.broken)
+    return Verified(int(row.rows), last.hex() if last else None, row.broken, int(row.pruned))

@@ -29,6 +29,8 @@ async def _check(settings: Settings, expect: str | None) -> tuple[int, str | Non
     problem = None
     if found.broken is not None:
         problem = f"the audit log was tampered with: row {found.broken} is not what was written, or does not follow"
+    elif expect is not None and number.isdecimal() and int(number) <= found.pruned:
+        problem = f"row {number} went with the age limit, as all up to {found.pruned} did: compare with a newer one"
     elif expect is not None and (kept is None or kept.hex() != wanted):
         problem = f"the audit log was tampered with: row {number} is gone or is another one"
     return found.rows, found.last_hash, problem

@@ -178,13 +178,16 @@ async def _wait_for_first_token() -> None:
 _TABLES = ("checkpoints", "checkpoint_writes", "checkpoint_blobs")
 
 
-async def delete_threads(session: AsyncSession, thread_ids: Sequence[str]) -> None:
-    """Delete all checkpoints of threads."""
+async def delete_threads(session: AsyncSession, thread_ids: Sequence[str]) -> int:
+    """Delete all checkpoints of threads; return how many there were."""
+    count = 0
     for table in _TABLES:
-        await session.execute(
-            text(f"DELETE FROM {table} WHERE thread_id = ANY(:ids)"),  # noqa: S608  (a name of our own)
-            {"ids": list(thread_ids)},
+        query = text(
+            f"WITH gone AS (DELETE FROM {table} WHERE thread_id = ANY(:ids) RETURNING 1) SELECT count(*) FROM gone"  # noqa: S608  (a name of our own)
         )
+        rows = int(await session.scalar(query, {"ids": list(thread_ids)}) or 0)
+        count += rows if table == "checkpoints" else 0
+    return count
 
 
 # Kept are the states after the newest answers, and the newest states whatever they are of. What is pruned is rebuilt

@@ -97,12 +97,16 @@ async def extend_leases(session: AsyncSession, worker: UUID, active: Sequence[UU
 
 
 async def prune_events(session: AsyncSession, keep_seconds: float) -> int:
-    """Delete the events of up to 1,000 runs that ended longer ago; return how many runs that were."""
+    """Delete the events of up to 1,000 runs that ended longer ago; return how many runs that were.
+
+    What a legal hold keeps stays.
+    """
     query = text(
         """
         WITH old AS (
             SELECT DISTINCT e.run_id FROM run_events e JOIN runs r ON r.id = e.run_id
-            WHERE e.seq = 1 AND r.finished_at < clock_timestamp() - make_interval(secs => :keep) LIMIT 1000
+            WHERE e.seq = 1 AND r.finished_at < clock_timestamp() - make_interval(secs => :keep)
+              AND NOT held_conversation(r.conversation_id, r.user_id) LIMIT 1000
         ), gone AS (DELETE FROM run_events e USING old WHERE e.run_id = old.run_id
         ), calls AS (DELETE FROM tool_calls c USING old WHERE c.run_id = old.run_id)
         SELECT count(*) FROM old
@@ -117,6 +121,7 @@ async def prune_anonymous(session: AsyncSession, keep_seconds: float) -> None:
         """
         DELETE FROM conversations c WHERE user_id IS NULL
           AND updated_at < clock_timestamp() - make_interval(secs => :keep)
+          AND NOT held_conversation(c.id, c.user_id)
           AND NOT EXISTS (SELECT FROM runs WHERE conversation_id = c.id AND status IN ('running', 'waiting'))
         """
     )

@@ -15,6 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 from llama_service.dsn import PostgresDsn
+from llama_service.errors import LegalHold
 from llama_service.settings import SettingsError
 
 IDLE = 3.0  # seconds
@@ -54,9 +55,12 @@ DATABASE_AWAY: tuple[type[Exception], ...] = (
 )
 
 
+_LEGAL_HOLD = "LH001"  # the SQLSTATE of the triggers that refuse to delete what is held (migration 0016)
+
+
 @contextmanager
-def _loss_by_name() -> Iterator[None]:
-    """Raise ConnectionError where a connection was lost in the middle of something.
+def _errors_by_name() -> Iterator[None]:
+    """Raise ConnectionError where a connection was lost in the middle of something, LegalHold where a trigger refused.
 
     SQLAlchemy wraps what asyncpg raises then in classes that stand for other things as well (DBAPIError,
     InternalError), so that nobody could tell a restart of Postgres from a fault of ours.
@@ -65,6 +69,8 @@ def _loss_by_name() -> Iterator[None]:
         yield
     except DBAPIError as error:
         cause = error.orig.__cause__ if error.orig is not None else None
+        if getattr(cause, "sqlstate", None) == _LEGAL_HOLD:
+            raise LegalHold from error
         if error.connection_invalidated or isinstance(cause, DATABASE_AWAY):
             raise ConnectionError("the connection to Postgres is lost") from error
         raise
@@ -216,7 +222,7 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
         """Yield a session; commit when the block ends, roll back when it raises."""
-        with _loss_by_name():
+        with _errors_by_name():
             async with AsyncSession(self.engine, expire_on_commit=False) as session:
                 yield session
                 await session.commit()
@@ -224,7 +230,7 @@ class Database:
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
         """Yield a session for single statements: no BEGIN and COMMIT around them, nothing to roll back."""
-        with _loss_by_name():
+        with _errors_by_name():
             async with AsyncSession(self._autocommit, expire_on_commit=False) as session:
                 yield session
 

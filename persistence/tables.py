@@ -443,6 +443,33 @@ class AuditEvent(Base):
     hash: Mapped[bytes] = mapped_column(LargeBinary)
 
 
+class RetentionLimit(Base):
+    """How many days a kind of record is kept; one that is not here is kept for good (events: for an hour)."""
+
+    __tablename__ = "retention_limits"
+
+    store: Mapped[str] = mapped_column(String(20), primary_key=True)
+    days: Mapped[int]
+
+
+class LegalHold(Base):
+    """A person or a conversation (one of both) of which nothing may be deleted until the hold is released.
+
+    Triggers on users, conversations, files and attachments refuse it (migration 0016), whoever asks.
+    """
+
+    __tablename__ = "legal_holds"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    user_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id"), index=True)
+    conversation_id: Mapped[UUID | None] = mapped_column(ForeignKey("conversations.id"), index=True)
+    reason: Mapped[str] = mapped_column(String(400))
+    created_by: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
+    created_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+
+    __table_args__ = (CheckConstraint("num_nonnulls(user_id, conversation_id) = 1", name="one_subject"),)
+
+
 class LoginFailure(Base):
     """A failed sign-in, counted per account name and per address within the last minutes."""
 
@@ -493,6 +520,7 @@ class Conversation(Base):
 
     __table_args__ = (
         Index("ix_conversations_page", "user_id", "archived", sql_text("updated_at DESC"), sql_text("id DESC")),
+        Index("ix_conversations_updated_at", "updated_at"),
         Index("ix_conversations_temporary", "updated_at", postgresql_where=sql_text("temporary")),
         Index(
             "ix_conversations_title_trgm",

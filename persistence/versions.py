@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from llama_service.errors import NotFound, ValidationFailed
-from persistence import files, owned
+from persistence import files, holds, owned
 from persistence.access import editable_libraries
 from persistence.files import Removed
 from persistence.tables import ConversationFile, File, LibraryFile
@@ -36,7 +36,8 @@ async def same_name(session: AsyncSession, user_id: UUID, file: File, conversati
 async def replace(session: AsyncSession, user_id: UUID, *, new: UUID, old: UUID) -> Removed | None:
     """Let `new` take the place of `old` as soon as it can be searched; return what is to be cleaned up, if it can now.
 
-    Raises NotFound where one of them is not the user's, ValidationFailed where they are one.
+    Raises NotFound where one of them is not the user's, ValidationFailed where they are one, LegalHold where `old` is
+    held.
     """
     if new == old:
         message = "A file can't replace itself."
@@ -48,6 +49,7 @@ async def replace(session: AsyncSession, user_id: UUID, *, new: UUID, old: UUID)
     other = await session.scalar(owned.where(File.id == old).with_for_update(read=True, key_share=True))
     if searchable is None or other is None:
         raise NotFound
+    await holds.check_files(session, [old])
     # The newer wish counts: two files can't wait for each other.
     await session.execute(update(File).where(File.id == old, File.replaces_id == new).values(replaces_id=None))
     await session.execute(update(File).where(File.id == new).values(replaces_id=old))
@@ -58,7 +60,8 @@ async def retire(session: AsyncSession, file_id: UUID) -> Removed | None:
     """Delete what a file replaces, and what that was to replace; it takes their place in conversations, projects,
     assistants and libraries.
 
-    For the transaction that makes the file searchable: searches find either the old or the new one.
+    For the transaction that makes the file searchable: searches find either the old or the new one. Where the old one
+    is held meanwhile, both stay.
     """
     ids: list[UUID] = []
     in_library = False
@@ -66,7 +69,9 @@ async def retire(session: AsyncSession, file_id: UUID) -> Removed | None:
     while older is not None and older not in (*ids, file_id):
         # From new to old, as every version locks that is published: so they wait for each other in one direction.
         query = (
-            select(File.replaces_id, File.in_library).where(File.id == older, File.user_id == owner).with_for_update()
+            select(File.replaces_id, File.in_library)
+            .where(File.id == older, File.user_id == owner, ~holds.is_held_file())
+            .with_for_update()
         )
         row = (await session.execute(query)).one_or_none()
         if row is None:

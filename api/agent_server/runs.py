@@ -1,6 +1,7 @@
 """Runs: turns of a conversation, begun, followed, waited for, answered and stopped."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -18,7 +19,7 @@ from api.state import AppState
 from api.streaming import EventStream
 from graphs.runs.request import TurnRequest
 from graphs.runs.start import TurnCaller
-from llama_service.errors import BadRequest, NotFound, NotWaiting
+from llama_service.errors import BadRequest, LegalHold, NotFound, NotWaiting
 from persistence import audit, conversations, runs
 from persistence.audit import Actor
 from persistence.tables import Conversation, Run
@@ -103,8 +104,14 @@ async def _begin_alone(state: AppState, user: CurrentUser, body: RunCreate, requ
     try:
         return await _begin(state, user, thread, body, request_id_of(request))
     except BaseException:
-        await forget_conversation(state, user.id, thread.id)
+        await _forget(state, user.id, thread.id)
         raise
+
+
+async def _forget(state: AppState, user_id: UUID, thread_id: UUID) -> None:
+    """Delete a run's own thread; of somebody who is held, it stays."""
+    with suppress(LegalHold):
+        await forget_conversation(state, user_id, thread_id)
 
 
 async def _answer(state: AppState, user: Actor, thread: Conversation, answer: Any) -> tuple[UUID, int]:
@@ -192,7 +199,7 @@ async def stream_alone(body: RunCreate, request: Request, user: CurrentUser, sta
                 yield frame
         finally:
             if body.on_completion == "delete":
-                await forget_conversation(state, user.id, begun.run.conversation_id)
+                await _forget(state, user.id, begun.run.conversation_id)
 
     return EventStream(frames(), headers=begun.headers)
 
@@ -205,7 +212,7 @@ async def wait_alone(body: RunCreate, request: Request, user: CurrentUser, state
         return await begun.stream.values()
     finally:
         if body.on_completion == "delete":
-            await forget_conversation(state, user.id, begun.run.conversation_id)
+            await _forget(state, user.id, begun.run.conversation_id)
 
 
 @router.post("/runs")

@@ -209,7 +209,11 @@ async def list_feedback(
     return Page(items=[FeedbackEntry.of(row) for row in rows], next_cursor=following)
 
 
-@router.delete("/users/{user_id}", status_code=204, responses=_ADMIN | responses(errors.NotFound, errors.BadRequest))
+@router.delete(
+    "/users/{user_id}",
+    status_code=204,
+    responses=_ADMIN | responses(errors.NotFound, errors.BadRequest, errors.LegalHold),
+)
 async def delete_user(user_id: UUID, admin: Admin, state: State) -> None:
     """Delete an account with everything that it owns."""
     if user_id == admin.id:

@@ -237,7 +237,11 @@ async def _reloaded(users: Users, caller: Account) -> User:
     return user
 
 
-@router.delete("/me", status_code=204, responses=_SIGNED_IN | responses(errors.InvalidCredentials, errors.RateLimited))
+@router.delete(
+    "/me",
+    status_code=204,
+    responses=_SIGNED_IN | responses(errors.InvalidCredentials, errors.RateLimited, errors.LegalHold),
+)
 async def delete_me(
     body: DeleteAccount, caller: CurrentCaller, request: Request, state: State, response: Response
 ) -> None:

@@ -99,7 +99,7 @@ async def change_conversation(
     return ConversationRead.of(await conversations.change(session, user.id, conversation_id, values))
 
 
-@router.delete("/{conversation_id}", status_code=204, responses=_OWN)
+@router.delete("/{conversation_id}", status_code=204, responses=_OWN | responses(errors.LegalHold))
 async def delete_conversation(conversation_id: UUID, user: CurrentUser, state: State) -> None:
     """Delete a conversation: messages, checkpoints, its own files, vectors, all of it."""
     await forget_conversation(state, user.id, conversation_id, by=user)

@@ -160,13 +160,13 @@ async def attach(file_id: UUID, body: Attach, user: CurrentUser, session: Sessio
     return FileRead.of(await files.get(session, user.id, file_id))
 
 
-@router.post("/{file_id}/detach", responses=_OWN)
+@router.post("/{file_id}/detach", responses=_OWN | responses(errors.LegalHold))
 async def detach(file_id: UUID, body: Attach, user: CurrentUser, session: Session) -> FileRead:
     """Take a file out of a conversation. Out of the last one, it goes to the library."""
     return FileRead.of(await files.detach(session, user.id, file_id, body.conversation_id))
 
 
-@router.post("/{file_id}/replace", responses=_OWN | responses(errors.ValidationFailed))
+@router.post("/{file_id}/replace", responses=_OWN | responses(errors.ValidationFailed, errors.LegalHold))
 async def replace(file_id: UUID, body: Replace, user: CurrentUser, state: State) -> FileRead:
     """Let a file take the place of an older one: at once where it can be searched, else as soon as it can."""
     async with state.database.transaction() as session:
@@ -178,7 +178,7 @@ async def replace(file_id: UUID, body: Replace, user: CurrentUser, state: State)
     return shape
 
 
-@router.delete("/{file_id}", status_code=204, responses=_OWN)
+@router.delete("/{file_id}", status_code=204, responses=_OWN | responses(errors.LegalHold))
 async def delete(file_id: UUID, user: CurrentUser, state: State) -> None:
     """Delete a file: bytes, passages, vectors; a job that reads it ends."""
     await forget_file(state, user, file_id)

@@ -36,6 +36,7 @@ NOT_NOTED = {
     "routes.oidc": {"oidc_backchannel_logout"},
     "routes.admin": {"recent_errors", "list_invitations"},
     "routes.budgets": {"list_budgets"},
+    "routes.retention": {"get_retention", "preview_retention", "list_holds"},
     "routes.mcp_servers": {"list_mcp_servers"},
     "openai.routes": {"chat_completions", "embeddings"},
     "openai.responses": {"create_response"},
@@ -51,7 +52,7 @@ NOT_NOTED = {
 # Functions that note what the routes do which call them.
 NOTING = (
     *("audit.note(", "forget_account(", "forget_conversation(", "forget_file(", "store_upload(", "_set_password("),
-    *("tokens.rotate(", "await _do("),
+    *("tokens.rotate(", "await _do(", "apply_limits(", "erase_account("),
 )
 
 

@@ -148,6 +148,50 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/admin/holds": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Holds
+         * @description List all legal holds, newest first.
+         */
+        get: operations["admin_list_holds"];
+        put?: never;
+        /**
+         * Place Hold
+         * @description Hold a person or a conversation: nothing of it can be deleted, by whomever, until released. Return all holds.
+         */
+        post: operations["admin_place_hold"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/holds/{hold_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Release Hold
+         * @description Release a legal hold; limits and deletions count again.
+         */
+        delete: operations["admin_release_hold"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/admin/invitations": {
         parameters: {
             query?: never;
@@ -280,6 +324,70 @@ export interface paths {
         patch: operations["admin_change_mcp_server"];
         trace?: never;
     };
+    "/api/v1/admin/retention": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Retention
+         * @description Return how long each kind of record is kept.
+         */
+        get: operations["admin_get_retention"];
+        /**
+         * Set Retention
+         * @description Set how long each kind of record is kept. What is older is deleted within the hour, or by `apply` at once.
+         */
+        put: operations["admin_set_retention"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/retention/apply": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Apply Retention
+         * @description Delete what is older than the limits that are set, 500 records of each kind at most, and tell what that was.
+         */
+        post: operations["admin_apply_retention"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/retention/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Preview Retention
+         * @description Return what these limits would delete now; nothing is changed.
+         */
+        post: operations["admin_preview_retention"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/admin/users": {
         parameters: {
             query?: never;
@@ -342,6 +450,30 @@ export interface paths {
          * @description Switch an account on or off, make it an administrator's, set its password; its sessions end where they must.
          */
         patch: operations["admin_change_user"];
+        trace?: never;
+    };
+    "/api/v1/admin/users/{user_id}/erasure": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Preview User Erasure
+         * @description Return what erasing a person would remove, and what would stay and why; nothing is changed.
+         */
+        get: operations["admin_preview_user_erasure"];
+        put?: never;
+        /**
+         * Erase User
+         * @description Erase a person: their account and everything that is theirs; return what was removed, and what stays and why.
+         */
+        post: operations["admin_erase_user"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/api/v1/admin/users/{user_id}/usage": {
@@ -2502,7 +2634,7 @@ export interface components {
              * Action
              * @enum {string}
              */
-            action: "registered" | "signed_in" | "sign_in_failed" | "signed_out" | "session_ended" | "refresh_token_reused" | "password_changed" | "password_reset" | "account_changed" | "account_deleted" | "two_factor_on" | "two_factor_off" | "recovery_codes_renewed" | "identity_added" | "identity_removed" | "user_changed" | "user_deleted" | "api_key_created" | "api_key_revoked" | "group_created" | "group_changed" | "group_deleted" | "group_member_set" | "group_member_removed" | "library_created" | "library_changed" | "library_deleted" | "library_member_set" | "library_member_removed" | "libraries_listed" | "library_taken_over" | "library_file_added" | "library_file_removed" | "share_created" | "share_revoked" | "share_read" | "conversation_deleted" | "conversation_exported" | "conversations_imported" | "file_deleted" | "file_replaced" | "call_decided" | "mcp_server_created" | "mcp_server_changed" | "mcp_server_deleted" | "announced" | "announcement_removed" | "invitation_created" | "invitation_deleted" | "usage_read" | "budget_set" | "budget_deleted" | "users_listed" | "feedback_listed" | "audit_listed";
+            action: "registered" | "signed_in" | "sign_in_failed" | "signed_out" | "session_ended" | "refresh_token_reused" | "password_changed" | "password_reset" | "account_changed" | "account_deleted" | "two_factor_on" | "two_factor_off" | "recovery_codes_renewed" | "identity_added" | "identity_removed" | "user_changed" | "user_deleted" | "api_key_created" | "api_key_revoked" | "group_created" | "group_changed" | "group_deleted" | "group_member_set" | "group_member_removed" | "library_created" | "library_changed" | "library_deleted" | "library_member_set" | "library_member_removed" | "libraries_listed" | "library_taken_over" | "library_file_added" | "library_file_removed" | "share_created" | "share_revoked" | "share_read" | "conversation_deleted" | "conversation_exported" | "conversations_imported" | "file_deleted" | "file_replaced" | "call_decided" | "mcp_server_created" | "mcp_server_changed" | "mcp_server_deleted" | "announced" | "announcement_removed" | "invitation_created" | "invitation_deleted" | "usage_read" | "budget_set" | "budget_deleted" | "retention_set" | "retention_applied" | "audit_pruned" | "hold_placed" | "hold_released" | "user_erased" | "erasure_previewed" | "users_listed" | "feedback_listed" | "audit_listed";
             /** Actor */
             actor: string | null;
             /** Actor Id */
@@ -3172,6 +3304,38 @@ export interface components {
             password?: string;
         };
         /**
+         * ErasedStore
+         * @description How many records of a person were removed from a store.
+         */
+        ErasedStore: {
+            /** Count */
+            count: number;
+            /** Store */
+            store: string;
+        };
+        /**
+         * ErasureReport
+         * @description What was removed of a person, or would be, and what stays.
+         *
+         *     `account` is `kept` where a hold keeps a conversation of theirs: nobody can sign in to it, and erasing again once
+         *     the hold is released removes the rest.
+         */
+        ErasureReport: {
+            /**
+             * Account
+             * @enum {string}
+             */
+            account: "removed" | "kept";
+            /** Dry Run */
+            dry_run: boolean;
+            /** Kept */
+            kept: components["schemas"]["KeptStore"][];
+            /** Removed */
+            removed: components["schemas"]["ErasedStore"][];
+            /** Username */
+            username: string;
+        };
+        /**
          * ErrorDetail
          * @description What went wrong. `details` is there only where there is something to point at.
          */
@@ -3576,6 +3740,57 @@ export interface components {
             text: string;
         };
         /**
+         * HoldCreate
+         * @description A legal hold on a person (by id, or by their exact name or e-mail address) or on a conversation.
+         */
+        HoldCreate: {
+            /** Conversation Id */
+            conversation_id?: string | null;
+            /** Reason */
+            reason: string;
+            /** User Id */
+            user_id?: string | null;
+            /**
+             * Username
+             * @description A person's exact name or e-mail address
+             */
+            username?: string | null;
+        };
+        /**
+         * HoldRead
+         * @description A legal hold. `name` is whom it is on; of a conversation, its owner's.
+         */
+        HoldRead: {
+            /** Conversation Id */
+            conversation_id: string | null;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /** Name */
+            name: string | null;
+            /** Placed By */
+            placed_by: string | null;
+            /** Reason */
+            reason: string;
+            /** User Id */
+            user_id: string | null;
+        };
+        /**
+         * HoldsRead
+         * @description All legal holds, newest first.
+         */
+        HoldsRead: {
+            /** Items */
+            items: components["schemas"]["HoldRead"][];
+        };
+        /**
          * HumanMessage
          * @description Message from the user.
          *
@@ -3860,6 +4075,21 @@ export interface components {
              * Format: uuid
              */
             run_id: string;
+        };
+        /**
+         * KeptStore
+         * @description What stays of a person in a store, and why; `count` is null where it can't be counted from here.
+         */
+        KeptStore: {
+            /** Count */
+            count: number | null;
+            /**
+             * Reason
+             * @enum {string}
+             */
+            reason: "legal_hold" | "given_to_libraries" | "uploaded_by_others_too" | "evidence" | "out_of_reach";
+            /** Store */
+            store: string;
         };
         /**
          * LangServeInput
@@ -4761,6 +4991,65 @@ export interface components {
              * @enum {string}
              */
             status: "running" | "waiting" | "completed" | "stopped" | "failed" | "interrupted";
+        };
+        /**
+         * RetentionApplied
+         * @description How many records were deleted, by store; `more` where others wait for the next call.
+         */
+        RetentionApplied: {
+            /** More */
+            more: boolean;
+            /** Removed */
+            removed: {
+                [key: string]: number;
+            };
+        };
+        /**
+         * RetentionDue
+         * @description What a limit would delete of a store now: how many records, the oldest one's time, and how many holds keep.
+         */
+        RetentionDue: {
+            /** Count */
+            count: number;
+            /** Held */
+            held: number;
+            /** Oldest */
+            oldest: string | null;
+            /**
+             * Store
+             * @enum {string}
+             */
+            store: "conversations" | "files" | "library_files" | "traces" | "events" | "audit";
+        };
+        /**
+         * RetentionLimits
+         * @description How many days each kind of record is kept; null keeps it for good (events: for an hour).
+         *
+         *     `conversations` count from their last message or change, with everything that belongs to them; `files` (in no shared
+         *     library) and `library_files` (in one) from their upload; `traces` and `events` from the end of the answer; `audit`
+         *     from what it tells, and for 90 days at least.
+         */
+        RetentionLimits: {
+            /** Audit */
+            audit?: number | null;
+            /** Conversations */
+            conversations?: number | null;
+            /** Events */
+            events?: number | null;
+            /** Files */
+            files?: number | null;
+            /** Library Files */
+            library_files?: number | null;
+            /** Traces */
+            traces?: number | null;
+        };
+        /**
+         * RetentionPreview
+         * @description What limits would delete now, by store.
+         */
+        RetentionPreview: {
+            /** Items */
+            items: components["schemas"]["RetentionDue"][];
         };
         /**
          * RunRead
@@ -5981,7 +6270,7 @@ export interface operations {
             query?: {
                 /** @description Id or name of who did it */
                 actor?: string | null;
-                action?: ("registered" | "signed_in" | "sign_in_failed" | "signed_out" | "session_ended" | "refresh_token_reused" | "password_changed" | "password_reset" | "account_changed" | "account_deleted" | "two_factor_on" | "two_factor_off" | "recovery_codes_renewed" | "identity_added" | "identity_removed" | "user_changed" | "user_deleted" | "api_key_created" | "api_key_revoked" | "group_created" | "group_changed" | "group_deleted" | "group_member_set" | "group_member_removed" | "library_created" | "library_changed" | "library_deleted" | "library_member_set" | "library_member_removed" | "libraries_listed" | "library_taken_over" | "library_file_added" | "library_file_removed" | "share_created" | "share_revoked" | "share_read" | "conversation_deleted" | "conversation_exported" | "conversations_imported" | "file_deleted" | "file_replaced" | "call_decided" | "mcp_server_created" | "mcp_server_changed" | "mcp_server_deleted" | "announced" | "announcement_removed" | "invitation_created" | "invitation_deleted" | "usage_read" | "budget_set" | "budget_deleted" | "users_listed" | "feedback_listed" | "audit_listed") | null;
+                action?: ("registered" | "signed_in" | "sign_in_failed" | "signed_out" | "session_ended" | "refresh_token_reused" | "password_changed" | "password_reset" | "account_changed" | "account_deleted" | "two_factor_on" | "two_factor_off" | "recovery_codes_renewed" | "identity_added" | "identity_removed" | "user_changed" | "user_deleted" | "api_key_created" | "api_key_revoked" | "group_created" | "group_changed" | "group_deleted" | "group_member_set" | "group_member_removed" | "library_created" | "library_changed" | "library_deleted" | "library_member_set" | "library_member_removed" | "libraries_listed" | "library_taken_over" | "library_file_added" | "library_file_removed" | "share_created" | "share_revoked" | "share_read" | "conversation_deleted" | "conversation_exported" | "conversations_imported" | "file_deleted" | "file_replaced" | "call_decided" | "mcp_server_created" | "mcp_server_changed" | "mcp_server_deleted" | "announced" | "announcement_removed" | "invitation_created" | "invitation_deleted" | "usage_read" | "budget_set" | "budget_deleted" | "retention_set" | "retention_applied" | "audit_pruned" | "hold_placed" | "hold_released" | "user_erased" | "erasure_previewed" | "users_listed" | "feedback_listed" | "audit_listed") | null;
                 /** @description Id of what it was done to */
                 object?: string | null;
                 from?: string | null;
@@ -6391,6 +6680,238 @@ export interface operations {
             };
             /** @description `forbidden`: You don't have permission. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `method_not_allowed`: This address does not take this method; the header `Allow` names those that it takes. */
+            405: {
+                headers: {
+                    /** @description The methods of this address. */
+                    Allow?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    admin_list_holds: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HoldsRead"];
+                };
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `forbidden`: You don't have permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `method_not_allowed`: This address does not take this method; the header `Allow` names those that it takes. */
+            405: {
+                headers: {
+                    /** @description The methods of this address. */
+                    Allow?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    admin_place_hold: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["HoldCreate"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HoldsRead"];
+                };
+            };
+            /** @description `bad_request`: The request can't be processed as it is. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `forbidden`: You don't have permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_found`: Not found, or you don't have access. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `method_not_allowed`: This address does not take this method; the header `Allow` names those that it takes. */
+            405: {
+                headers: {
+                    /** @description The methods of this address. */
+                    Allow?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `conflict`: Already exists. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `validation_error`: Request validation failed */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    admin_release_hold: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                hold_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `forbidden`: You don't have permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_found`: Not found, or you don't have access. */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -7118,6 +7639,282 @@ export interface operations {
             };
         };
     };
+    admin_get_retention: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RetentionLimits"];
+                };
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `forbidden`: You don't have permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `method_not_allowed`: This address does not take this method; the header `Allow` names those that it takes. */
+            405: {
+                headers: {
+                    /** @description The methods of this address. */
+                    Allow?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    admin_set_retention: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RetentionLimits"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RetentionLimits"];
+                };
+            };
+            /** @description `bad_request`: The request can't be processed as it is. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `forbidden`: You don't have permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `method_not_allowed`: This address does not take this method; the header `Allow` names those that it takes. */
+            405: {
+                headers: {
+                    /** @description The methods of this address. */
+                    Allow?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `validation_error`: Request validation failed */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    admin_apply_retention: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RetentionApplied"];
+                };
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `forbidden`: You don't have permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `method_not_allowed`: This address does not take this method; the header `Allow` names those that it takes. */
+            405: {
+                headers: {
+                    /** @description The methods of this address. */
+                    Allow?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    admin_preview_retention: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RetentionLimits"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RetentionPreview"];
+                };
+            };
+            /** @description `bad_request`: The request can't be processed as it is. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `forbidden`: You don't have permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `method_not_allowed`: This address does not take this method; the header `Allow` names those that it takes. */
+            405: {
+                headers: {
+                    /** @description The methods of this address. */
+                    Allow?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `validation_error`: Request validation failed */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
     admin_list_users: {
         parameters: {
             query?: {
@@ -7346,6 +8143,15 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
+            /** @description `legal_hold`: A legal hold keeps this; nothing of it can be deleted until an administrator releases it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
             /** @description Validation Error */
             422: {
                 headers: {
@@ -7431,6 +8237,198 @@ export interface operations {
                 headers: {
                     /** @description The methods of this address. */
                     Allow?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    admin_preview_user_erasure: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErasureReport"];
+                };
+            };
+            /** @description `bad_request`: The request can't be processed as it is. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `forbidden`: You don't have permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_found`: Not found, or you don't have access. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `method_not_allowed`: This address does not take this method; the header `Allow` names those that it takes. */
+            405: {
+                headers: {
+                    /** @description The methods of this address. */
+                    Allow?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `legal_hold`: A legal hold keeps this; nothing of it can be deleted until an administrator releases it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    admin_erase_user: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErasureReport"];
+                };
+            };
+            /** @description `bad_request`: The request can't be processed as it is. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `forbidden`: You don't have permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_found`: Not found, or you don't have access. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `method_not_allowed`: This address does not take this method; the header `Allow` names those that it takes. */
+            405: {
+                headers: {
+                    /** @description The methods of this address. */
+                    Allow?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `legal_hold`: A legal hold keeps this; nothing of it can be deleted until an administrator releases it. */
+            409: {
+                headers: {
                     [name: string]: unknown;
                 };
                 content: {
@@ -8797,6 +9795,15 @@ export interface operations {
                 headers: {
                     /** @description The methods of this address. */
                     Allow?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `legal_hold`: A legal hold keeps this; nothing of it can be deleted until an administrator releases it. */
+            409: {
+                headers: {
                     [name: string]: unknown;
                 };
                 content: {
@@ -10898,6 +11905,15 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
+            /** @description `legal_hold`: A legal hold keeps this; nothing of it can be deleted until an administrator releases it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
             /** @description `validation_error`: Request validation failed */
             422: {
                 headers: {
@@ -12032,6 +13048,15 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
+            /** @description `legal_hold`: A legal hold keeps this; nothing of it can be deleted until an administrator releases it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
             /** @description Validation Error */
             422: {
                 headers: {
@@ -12373,6 +13398,15 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
+            /** @description `legal_hold`: A legal hold keeps this; nothing of it can be deleted until an administrator releases it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
             /** @description Validation Error */
             422: {
                 headers: {
@@ -12458,6 +13492,15 @@ export interface operations {
                 headers: {
                     /** @description The methods of this address. */
                     Allow?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `legal_hold`: A legal hold keeps this; nothing of it can be deleted until an administrator releases it. */
+            409: {
+                headers: {
                     [name: string]: unknown;
                 };
                 content: {
