@@ -171,7 +171,7 @@ class AccountExists(Conflict):
 
 
 class LegalHold(Conflict):
-    """A legal hold keeps this; nothing of it can be deleted until an administrator releases it."""
+    """This is under legal hold and can't be deleted until an administrator releases it."""
 
     code = "legal_hold"
 

@@ -49,9 +49,19 @@ Reason: TypeAlias = Literal["legal_hold", "given_to_libraries", "uploaded_by_oth
 """Why something stays: a hold; it is a shared library's now; others have uploaded the same bytes; the audit log; a copy
 outside of this service's stores."""
 
+Place: TypeAlias = Literal[
+    "account", "conversations", "messages", "traces", "events", "tool_calls", "checkpoints",
+    "files", "passages", "vectors", "bytes",
+    "shares", "projects", "assistants", "saved_prompts", "memories", "instructions",
+    "api_keys", "provider_tokens", "sign_ins", "failed_sign_ins", "identities", "second_factors",
+    "group_memberships", "library_memberships", "budget_reservations", "budget_use", "budgets",
+    "audit", "backups", "logs", "model_providers",
+]  # fmt: skip
+"""Where something of a person is."""
+
 # Deleted by a column that names the person. What hangs on these rows (tokens of a session, a project's files) goes with
 # them by the foreign keys.
-OWNED: Final[Mapping[str, Any]] = {
+OWNED: Final[Mapping[Place, Any]] = {
     "shares": Share.user_id,
     "projects": Project.user_id,
     "assistants": Assistant.user_id,
@@ -75,7 +85,7 @@ OWNED: Final[Mapping[str, Any]] = {
 class Kept:
     """What stays of a person in a store, and why. `count` is None where nobody can count it from here."""
 
-    store: str
+    store: Place
     count: int | None
     reason: Reason
 
@@ -89,7 +99,7 @@ class Erasure:
 
     username: str
     account_removed: bool = True
-    removed: dict[str, int] = field(default_factory=dict)
+    removed: dict[Place, int] = field(default_factory=dict)
     kept: list[Kept] = field(default_factory=list)
     files: Removed | None = None
 
@@ -132,7 +142,7 @@ async def erase(session: AsyncSession, user_id: UUID, *, in_part: bool = False) 
     return found
 
 
-def _note(removed: dict[str, int], store: str, count: int) -> None:
+def _note(removed: dict[Place, int], store: Place, count: int) -> None:
     if count:
         removed[store] = count
 
@@ -170,7 +180,7 @@ async def _erase_files(session: AsyncSession, user_id: UUID, found: Erasure) -> 
 
 
 async def _note_kept(session: AsyncSession, user_id: UUID, found: Erasure, handed: int) -> None:
-    held = {
+    held: dict[Place, int] = {
         "conversations": await _count(session, Conversation.id, Conversation.user_id == user_id),
         "files": await _count(session, File.id, File.user_id == user_id),
     }
@@ -184,4 +194,4 @@ async def _note_kept(session: AsyncSession, user_id: UUID, found: Erasure, hande
 
 
 # What an operator keeps besides, and what has left the house.
-_OUTSIDE: Final[Sequence[str]] = ("backups", "logs", "model_providers")
+_OUTSIDE: Final[Sequence[Place]] = ("backups", "logs", "model_providers")

@@ -8,7 +8,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from api.schemas.common import Body, Shape
 from api.schemas.groups import PersonName
-from persistence.erasure import Erasure, Reason
+from persistence.erasure import Erasure, Place, Reason
 from persistence.holds import HoldView
 from persistence.retention import LEAST_DAYS, Limits, Store
 
@@ -105,14 +105,14 @@ class HoldsRead(Shape):
 class ErasedStore(Shape):
     """How many records of a person were removed from a store."""
 
-    store: str
+    store: Place
     count: int
 
 
 class KeptStore(Shape):
     """What stays of a person in a store, and why; `count` is null where it can't be counted from here."""
 
-    store: str
+    store: Place
     count: int | None
     reason: Reason
 

@@ -299,8 +299,10 @@ async def test_an_erased_person_is_nowhere_and_the_report_was_the_dry_run(
         store: removed.pop(store) for store in ("events", "checkpoints", "traces", "passages", "vectors", "budget_use")
     }
     assert all(some.values())
-    once = ("files", "shares", "projects", "assistants", "saved_prompts", "memories", "instructions", "api_keys")
-    once += ("sign_ins", "second_factors", "library_memberships", "budgets", "failed_sign_ins", "account")
+    once = {
+        *("files", "shares", "projects", "assistants", "saved_prompts", "memories", "instructions", "api_keys"),
+        *("sign_ins", "second_factors", "library_memberships", "budgets", "failed_sign_ins", "account"),
+    }
     assert removed == {"conversations": 2, "messages": 4} | dict.fromkeys(once, 1)
     kept = {(entry["store"], entry["reason"]): entry["count"] for entry in report["kept"]}
     assert kept[("files", "given_to_libraries")] == 1

@@ -12,9 +12,11 @@ import { Audit } from "./Audit";
 import { Budgets } from "./Budgets";
 import { Errors } from "./Errors";
 import { Feedback } from "./Feedback";
+import { Holds } from "./Holds";
 import { Invitations } from "./Invitations";
 import { Health } from "./Health";
 import { McpServers } from "./McpServers";
+import { Retention } from "./Retention";
 import { Users } from "./Users";
 import "./admin.css";
 
@@ -49,6 +51,11 @@ export function AdminPage({ secondFactor }: { secondFactor: ReactNode }) {
       <section aria-label={t("budgets.title")}>
         <h2>{t("budgets.title")}</h2>
         <Budgets />
+      </section>
+      <section aria-label={t("retention.title")}>
+        <h2>{t("retention.title")}</h2>
+        <Retention />
+        <Holds />
       </section>
       <section aria-label={t("mcp.title")}>
         <h2>{t("mcp.title")}</h2>

@@ -14,6 +14,7 @@ import { ErrorNotice } from "@/shared/ui/ErrorNotice";
 import { Icon } from "@/shared/ui/Icon";
 import { Menu, MenuItem } from "@/shared/ui/Menu";
 import { useBulkUsers, usePatchUser, userUsageQuery, usersQuery, type UserPatch } from "./api";
+import { EraseDialog } from "./EraseDialog";
 import { PasswordDialog } from "./PasswordDialog";
 
 /** All accounts, and what an administrator may do with each. */
@@ -23,6 +24,7 @@ export function Users() {
   const query = useInfiniteQuery(usersQuery(useDeferredValue(text.trim())));
   const [resetting, setResetting] = useState<User | null>(null);
   const [looking, setLooking] = useState<User | null>(null);
+  const [erasing, setErasing] = useState<User | null>(null);
   const [chosen, setChosen] = useState<string[]>([]);
   const patch = usePatchUser();
   const users = query.data?.pages.flatMap((page) => page.items) ?? [];
@@ -48,12 +50,14 @@ export function Users() {
             onChange={patch.mutate}
             onReset={() => setResetting(user)}
             onUsage={() => setLooking(user)}
+            onErase={() => setErasing(user)}
           />
         ))}
       </ul>
       <MoreButton query={query} />
       {chosen.length > 0 && <BulkBar chosen={chosen} onDone={() => setChosen([])} />}
       {looking && <UsageDialog user={looking} onClose={() => setLooking(null)} />}
+      {erasing && <EraseDialog user={erasing} onClose={() => setErasing(null)} />}
       {resetting && <PasswordDialog user={resetting} onClose={() => setResetting(null)} />}
     </>
   );
@@ -127,9 +131,10 @@ interface UserRowProps {
   onUsage: () => void;
   onChange: (change: UserPatch) => void;
   onReset: () => void;
+  onErase: () => void;
 }
 
-function UserRow({ user, isChosen, onChoose, onChange, onReset, onUsage }: UserRowProps) {
+function UserRow({ user, isChosen, onChoose, onChange, onReset, onUsage, onErase }: UserRowProps) {
   const t = useT();
   const me = useMe();
   const { date } = useFormats();
@@ -172,6 +177,9 @@ function UserRow({ user, isChosen, onChoose, onChange, onReset, onUsage }: UserR
         </MenuItem>
         <MenuItem onSelect={() => onChange({ id, two_factor: false })}>{t("admin.resetTwoFactor")}</MenuItem>
         <MenuItem onSelect={onReset}>{t("admin.reset")}</MenuItem>
+        <MenuItem disabled={self} danger onSelect={onErase}>
+          {t("erase.menu")}
+        </MenuItem>
       </Menu>
     </li>
   );

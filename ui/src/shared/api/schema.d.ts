@@ -3310,8 +3310,11 @@ export interface components {
         ErasedStore: {
             /** Count */
             count: number;
-            /** Store */
-            store: string;
+            /**
+             * Store
+             * @enum {string}
+             */
+            store: "account" | "conversations" | "messages" | "traces" | "events" | "tool_calls" | "checkpoints" | "files" | "passages" | "vectors" | "bytes" | "shares" | "projects" | "assistants" | "saved_prompts" | "memories" | "instructions" | "api_keys" | "provider_tokens" | "sign_ins" | "failed_sign_ins" | "identities" | "second_factors" | "group_memberships" | "library_memberships" | "budget_reservations" | "budget_use" | "budgets" | "audit" | "backups" | "logs" | "model_providers";
         };
         /**
          * ErasureReport
@@ -4088,8 +4091,11 @@ export interface components {
              * @enum {string}
              */
             reason: "legal_hold" | "given_to_libraries" | "uploaded_by_others_too" | "evidence" | "out_of_reach";
-            /** Store */
-            store: string;
+            /**
+             * Store
+             * @enum {string}
+             */
+            store: "account" | "conversations" | "messages" | "traces" | "events" | "tool_calls" | "checkpoints" | "files" | "passages" | "vectors" | "bytes" | "shares" | "projects" | "assistants" | "saved_prompts" | "memories" | "instructions" | "api_keys" | "provider_tokens" | "sign_ins" | "failed_sign_ins" | "identities" | "second_factors" | "group_memberships" | "library_memberships" | "budget_reservations" | "budget_use" | "budgets" | "audit" | "backups" | "logs" | "model_providers";
         };
         /**
          * LangServeInput
@@ -8143,7 +8149,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `legal_hold`: A legal hold keeps this; nothing of it can be deleted until an administrator releases it. */
+            /** @description `legal_hold`: This is under legal hold and can't be deleted until an administrator releases it. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -8330,7 +8336,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `legal_hold`: A legal hold keeps this; nothing of it can be deleted until an administrator releases it. */
+            /** @description `legal_hold`: This is under legal hold and can't be deleted until an administrator releases it. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -8426,7 +8432,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `legal_hold`: A legal hold keeps this; nothing of it can be deleted until an administrator releases it. */
+            /** @description `legal_hold`: This is under legal hold and can't be deleted until an administrator releases it. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -9801,7 +9807,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `legal_hold`: A legal hold keeps this; nothing of it can be deleted until an administrator releases it. */
+            /** @description `legal_hold`: This is under legal hold and can't be deleted until an administrator releases it. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -11905,7 +11911,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `legal_hold`: A legal hold keeps this; nothing of it can be deleted until an administrator releases it. */
+            /** @description `legal_hold`: This is under legal hold and can't be deleted until an administrator releases it. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -13048,7 +13054,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `legal_hold`: A legal hold keeps this; nothing of it can be deleted until an administrator releases it. */
+            /** @description `legal_hold`: This is under legal hold and can't be deleted until an administrator releases it. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -13398,7 +13404,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `legal_hold`: A legal hold keeps this; nothing of it can be deleted until an administrator releases it. */
+            /** @description `legal_hold`: This is under legal hold and can't be deleted until an administrator releases it. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -13498,7 +13504,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `legal_hold`: A legal hold keeps this; nothing of it can be deleted until an administrator releases it. */
+            /** @description `legal_hold`: This is under legal hold and can't be deleted until an administrator releases it. */
             409: {
                 headers: {
                     [name: string]: unknown;
