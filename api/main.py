@@ -13,6 +13,9 @@ from llama_service.settings import Settings, load_settings
 from persistence.session import check_no_pooler
 
 WORKER_PATIENCE = 120  # seconds
+KEEP_ALIVE = 75
+"""Seconds that an idle connection stays open: longer than proxies keep theirs (nginx 60), or one that is just being
+closed here is given the next request, which is lost."""
 
 
 def serve(settings: Settings, host: str, port: int, workers: int) -> None:
@@ -30,6 +33,7 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
         access_log=False,
         proxy_headers=True,
         forwarded_allow_ips=settings.trusted_proxies,
+        timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=round(settings.shutdown_grace_seconds) + 5,
         # A child that loads the code on a busy machine is slow, not hung.
         timeout_worker_healthcheck=WORKER_PATIENCE,

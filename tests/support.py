@@ -16,6 +16,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
+from api.main import KEEP_ALIVE
 from graphs.chat import Builder, builder
 from llama_service.settings import Settings, load_settings
 from persistence.migrate import migrate
@@ -52,7 +53,9 @@ async def migrated_database(postgres: str, prefix: str) -> str:
 async def serving(settings: Settings, chat_graph: Builder = builder) -> AsyncIterator[Server]:
     """Serve an application on a free port of loopback, in this process."""
     app = create_app(settings, chat_graph)
-    config = uvicorn.Config(app, port=0, log_config=None, lifespan="on", timeout_graceful_shutdown=3)
+    config = uvicorn.Config(
+        app, port=0, log_config=None, lifespan="on", timeout_graceful_shutdown=3, timeout_keep_alive=KEEP_ALIVE
+    )
     server = uvicorn.Server(config)
     task = asyncio.create_task(server._serve())
     while not server.started:
@@ -172,7 +175,7 @@ class Person:
         return await eventually(ended)
 
 
-async def eventually(look: Callable[[], Awaitable[T | None]], seconds: float = 30) -> T:
+async def eventually(look: Callable[[], Awaitable[T | None]], seconds: float = 60) -> T:
     """Return the first answer of `look` that is there; fails when none comes in time."""
     deadline = time.monotonic() + seconds
     while True:

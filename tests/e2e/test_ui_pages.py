@@ -12,7 +12,7 @@ from tests.e2e.axe import accessible
 from tests.e2e.conftest import Database, OpenPage, shot
 from tests.files.pdf import pdf
 from tests.providers import OpenAIServer
-from tests.support import Person
+from tests.support import Person, eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.newest]
 
@@ -58,8 +58,12 @@ async def test_conversations_are_kept_in_order(open_page: OpenPage, anna: Person
     await expect(menu.get_by_role("link", name="Delta")).to_be_visible()
     await choose(page, "Delta", "Delete")
     await expect(page.get_by_text("Chat deleted")).to_have_count(0, timeout=10_000)
-    titles = [item["title"] for item in (await anna.get("/conversations", include_archived=True))["items"]]
-    assert sorted(titles) == ["Alpha", "Gamma"]
+
+    async def is_gone() -> bool:  # the page asks for it once the offer to undo has left
+        items = (await anna.get("/conversations", include_archived=True))["items"]
+        return sorted(item["title"] for item in items) == ["Alpha", "Gamma"]
+
+    await eventually(is_gone)
 
 
 async def test_search_marks_its_hits(open_page: OpenPage, anna: Person, openai: OpenAIServer) -> None:
