@@ -43,6 +43,7 @@ from persistence.blobs import BlobStore, open_blobs
 from persistence.budgets import BudgetKeeper, prune_use
 from persistence.checkpoints import BranchSaver, checkpoint_pool
 from persistence.leftovers import sweep_blobs
+from persistence.model_rules import ModelRules
 from persistence.search import Retriever
 from persistence.session import Database
 from persistence.vectors import VectorIndex
@@ -103,7 +104,9 @@ async def open_state(
     budgets = BudgetKeeper(database)
     await budgets.start()
     stack.push_async_callback(budgets.close)
-    registry = ModelRegistry(settings, partial(provider_tokens.access_token, name=settings.aihub_as_user), budgets)
+    model_rules = ModelRules(database)
+    subjects = partial(provider_tokens.access_token, name=settings.aihub_as_user)
+    registry = ModelRegistry(settings, subjects, budgets, model_rules)
     await registry.start()
     stack.push_async_callback(registry.close)
     watch = ProviderWatch(registry)
@@ -152,6 +155,7 @@ async def open_state(
         oidc=oidc,
         provider_tokens=provider_tokens,
         budgets=budgets,
+        model_rules=model_rules,
     )
     for work, name in ((_keep_house(state), "housekeeping"), (_warm_up(registry, watch), "warm-up")):
         stack.push_async_callback(end_task, asyncio.create_task(work, name=name))

@@ -80,6 +80,8 @@ CLOSED_TO_KEYS: Final = frozenset(
         "routes.audit": "list_audit",
         "routes.announcements": "list_announcements create_announcement delete_announcement",
         "routes.budgets": "budgets_left list_budgets set_budget delete_budget",
+        "routes.model_rules": "list_model_rules set_model_rule delete_model_rule list_model_prices set_model_price "
+        "delete_model_price",
         "routes.retention": "get_retention set_retention preview_retention apply_retention list_holds place_hold "
         "release_hold preview_user_erasure erase_user",
         "routes.groups": "list_groups create_group change_group delete_group list_group_members "

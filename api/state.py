@@ -26,6 +26,7 @@ from llama_service.tasks import end_task
 from llama_service.vault import Vault
 from persistence.blobs import BlobStore
 from persistence.budgets import BudgetKeeper
+from persistence.model_rules import ModelRules
 from persistence.search import Retriever
 from persistence.session import Database
 from persistence.vectors import VectorIndex
@@ -85,6 +86,7 @@ class AppState:
     oidc: Mapping[str, OidcClient]
     provider_tokens: ProviderTokens
     budgets: BudgetKeeper
+    model_rules: ModelRules
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 

@@ -44,8 +44,16 @@ from chains.types import (
     Target,
     Usage,
 )
-from llama_service.errors import AppError, ModelCannot, ModelNotFound, ProviderBadAnswer, ProviderTimeout
+from llama_service.errors import (
+    AppError,
+    ModelCannot,
+    ModelNotAllowed,
+    ModelNotFound,
+    ProviderBadAnswer,
+    ProviderTimeout,
+)
 from llama_service.settings import ModelSource, ProviderName, Settings
+from persistence.model_policy import EVERY_MODEL, AllowedModel, ModelAccess, ModelPolicy
 from persistence.spending import MARGIN, Budgets, Price, Spent
 
 PROVIDER_TYPES: Mapping[ProviderName, type[Provider]] = {
@@ -96,15 +104,20 @@ class ModelRegistry:
     """Everything that asks a model goes through here. One for a process, open between `start` and `close`."""
 
     def __init__(
-        self, settings: Settings, subjects: SubjectTokens | None = None, budgets: Budgets | None = None
+        self,
+        settings: Settings,
+        subjects: SubjectTokens | None = None,
+        budgets: Budgets | None = None,
+        policy: ModelPolicy | None = None,
     ) -> None:
         """Prepare the providers of these settings.
 
         `subjects` gives users' own tokens to the provider that asks in their name (`AIHUB_AS_USER`); `budgets` limits
-        what calls spend.
+        what calls spend; `policy` tells which models their askers may use, and what they cost.
         """
         self._settings = settings
         self._budgets = budgets
+        self._rules = policy
         self._wire = Wire(Limits.of(settings))
         self._policy = Policy(settings)
         self._prices = Prices(settings.model_prices)
@@ -145,17 +158,51 @@ class ModelRegistry:
             raise ProviderBadAnswer("The model provider lists no model; the operator has to name one.")
         return Target(chosen, model, requested)
 
-    def candidates(self, source: ModelSource | None, name: str | None) -> list[ModelCandidate]:
-        """Return who may answer, in the order in which they are asked.
+    async def access_of(self, user_id: UUID | str | None) -> ModelAccess:
+        """Return which models somebody may use; an id that is none of an account's is of nobody."""
+        if self._rules is None:
+            return EVERY_MODEL
+        asker = user_id if isinstance(user_id, UUID) else _asker(user_id or "")
+        return await self._rules.access(asker)
 
-        A source that is named is never replaced; one that stands in answers with its own default model.
+    def candidates(
+        self, source: ModelSource | None, name: str | None, access: ModelAccess = EVERY_MODEL
+    ) -> list[ModelCandidate]:
+        """Return who may answer, in the order in which they are asked: one at least.
+
+        A source that is named is never replaced; one that stands in answers with its own default model. Without one
+        only what is allowed is among them. Raises ModelNotAllowed where that is nothing.
         """
         if source is not None:
             return [ModelCandidate(source, name, None, has_fallback=False)]
-        first = self._settings.default_model_source
-        others = [other for other in self._settings.model_fallback_sources if other != first]
-        stand_ins = [ModelCandidate(other, None, first, other != others[-1]) for other in others]
-        return [ModelCandidate(first, name, None, bool(others)), *stand_ins]
+        settings = self._settings
+        default = access.default or AllowedModel(settings.default_model_source)
+        order = [AllowedModel(default.source, name or default.name)]
+        order += [AllowedModel(other) for other in settings.model_fallback_sources if other != default.source]
+        if access.allowed is not None:
+            order = self._allowed(order, access, is_named=name is not None)
+        first, *others = order
+        stand_ins = [ModelCandidate(other.source, other.name, first.source, other != others[-1]) for other in others]
+        return [ModelCandidate(first.source, first.name, None, bool(others)), *stand_ins]
+
+    def _allowed(self, order: Sequence[AllowedModel], access: ModelAccess, *, is_named: bool) -> list[AllowedModel]:
+        """Return those of these that are allowed, each with a model that is; else the first one that is allowed at all.
+
+        A model that the caller has named is not replaced. Raises ModelNotAllowed.
+        """
+        found: list[AllowedModel] = []
+        for wanted in order:
+            sources: Sequence[ProviderName] = ("ollama", "embedded") if wanted.source == "local" else (wanted.source,)
+            for source in sources:
+                if access.allows(source, wanted.name or self._providers[source].default_model):
+                    found.append(AllowedModel(source, wanted.name))
+                elif not is_named and (other := access.first_of(source)) is not None:
+                    found.append(AllowedModel(source, other))
+        if not found and access.allowed and not is_named:
+            found.append(access.allowed[0])
+        if not found or (is_named and found[0].name != order[0].name):
+            raise ModelNotAllowed
+        return found
 
     async def stream(
         self,
@@ -180,9 +227,7 @@ class ModelRegistry:
         request. Raises an AppError.
         """
         tried: list[Attempt] = [] if attempts is None else attempts
-        target = await self.resolve(source, name)
-        if params.tools and not self._providers[target.source].has_tools:
-            raise ModelCannot("This model takes no tools; leave them out or choose another model.")
+        target = await self._checked(source, name, params, user_id)
         prompt = messages(target) if callable(messages) else messages
         model = await self.chat_model(target)
         async with self._paid(target, prompt, params, user_id) as (params, tally):
@@ -220,6 +265,16 @@ class ModelRegistry:
             if not tally.has_begun:
                 raise ProviderBadAnswer(_without_text(End("stop")))
 
+    async def _checked(self, source: ModelSource | None, name: str | None, params: ModelParams, user_id: str) -> Target:
+        """Return what will be asked. Raises ModelNotAllowed, ModelCannot, and what `resolve` raises."""
+        target = await self.resolve(source, name)
+        if not (await self.access_of(user_id)).allows(target.source, target.model):
+            raise ModelNotAllowed
+        await self._learn_prices()
+        if params.tools and not self._providers[target.source].has_tools:
+            raise ModelCannot("This model takes no tools; leave them out or choose another model.")
+        return target
+
     @asynccontextmanager
     async def _paid(
         self, target: Target, prompt: Sequence[BaseMessage], params: ModelParams, user_id: str
@@ -240,8 +295,7 @@ class ModelRegistry:
         room = max(window - counted - _SLACK, _SLACK)
         answer = params.max_tokens or min(_LONGEST_ANSWER, window // 4, room)
         given = ceil(counted * MARGIN)
-        asker = UUID(user_id) if _UUID.fullmatch(user_id) else None
-        grant = await self._budgets.reserve(asker, given, answer, Price(*price) if price else None)
+        grant = await self._budgets.reserve(_asker(user_id), given, answer, Price(*price) if price else None)
         was_sent = False
         try:
             yield replace(params, max_tokens=grant.answer_tokens or params.max_tokens), tally
@@ -271,7 +325,7 @@ class ModelRegistry:
         """Return a whole answer. Where the default source can't be reached, a fallback answers with its own model."""
         tried: list[Attempt] = []
         first_error: AppError | None = None
-        for candidate in self.candidates(source, name):
+        for candidate in self.candidates(source, name, await self.access_of(user_id)):
             items = self.stream(
                 messages,
                 source=candidate.source,
@@ -291,6 +345,10 @@ class ModelRegistry:
                     raise
         raise first_error or ProviderBadAnswer
 
+    async def _learn_prices(self) -> None:
+        if self._rules is not None:
+            self._prices.edited = await self._rules.prices()
+
     def _priced(self, target: Target, usage: Usage) -> Usage:
         official = self._providers[target.source].is_official
         return replace(usage, cost_usd=self._prices.cost(target.source, target.model, usage, official=official))
@@ -306,11 +364,15 @@ class ModelRegistry:
             self._embeddings = EmbeddingsHandle(provider, self._policy)
         return self._embeddings
 
-    async def list_models(self, mode: ModelSource) -> ModelList:
-        """Return the chat models of a source, at most some seconds old; never raises for a provider's state."""
+    async def list_models(self, mode: ModelSource, access: ModelAccess = EVERY_MODEL) -> ModelList:
+        """Return the chat models of a source that may be used, at most some seconds old.
+
+        Never raises for a provider's state.
+        """
+        await self._learn_prices()
         source: ProviderName = await self._catalog.local() if mode == "local" else mode
         listed = await self._catalog.models(source)
-        return ModelList(mode, listed.models, listed.error)
+        return ModelList(mode, [model for model in listed.models if access.allows(source, model.name)], listed.error)
 
     async def status(self) -> dict[ProviderName, ProviderStatus]:
         """Return the state of each provider, at most some seconds old, within the probe's time-out."""
@@ -388,6 +450,11 @@ async def completion_of(items: AsyncGenerator[StreamItem, None]) -> Completion:
     if start is None or end is None:
         raise ProviderBadAnswer
     return Completion("".join(parts), start, end, "".join(thoughts))
+
+
+def _asker(user_id: str) -> UUID | None:
+    """Return the account that asks; ids of anonymous callers are none of an account's."""
+    return UUID(user_id) if _UUID.fullmatch(user_id) else None
 
 
 def _without_text(end: End) -> str:

@@ -147,8 +147,20 @@ def question_with_sources(
     return f"{_NOTHING}\n\nQuestion: {question}" if nothing_found else question
 
 
+def under_rules(messages: Sequence[BaseMessage], rules: str | None) -> Sequence[BaseMessage]:
+    """Return a prompt that was put together elsewhere, begun by what an administrator has set for whoever asks.
+
+    In its one system message, since some servers take no second one.
+    """
+    if not rules:
+        return messages
+    first, rest = (messages[0], messages[1:]) if messages and messages[0].type == "system" else (None, messages)
+    return [SystemMessage("\n\n".join([rules, *([first.text] if first else [])])), *rest]
+
+
 def build(
     *,
+    rules: str | None = None,
     system_prompt: str | None,
     personal: Personal = NOTHING_SAID,
     summary: str | None = None,
@@ -168,15 +180,21 @@ def build(
 ) -> Prompt:
     """Put a prompt together that leaves `answer_tokens` of the model's `context_tokens` free.
 
-    System prompt, `summary` (of what was said before the history) and question always stay; `personal` may take a
-    quarter of what the model reads, the oldest memories go first. Then sources, best first, may take half of what is
-    left; then the newest messages of `history` (oldest first). `fit_badly` tells that the sources are near to the
-    question and no more. `unfinished` is the beginning of an answer to go on with; a model
-    that continues a prefix finds it at the end, another one is asked not to repeat it. `images` are the ids of the
-    question's pictures, each of which costs about as much as a page of text.
+    `rules` (what an administrator has set for whoever asks), system prompt, `summary` (of what was said before the
+    history) and question always stay; `personal` may take a quarter of what the model reads, the oldest memories go
+    first. Then sources, best first, may take half of what is left; then the newest messages of `history` (oldest
+    first). `fit_badly` tells that the sources are near to the question and no more. `unfinished` is the beginning of
+    an answer to go on with; a model that continues a prefix finds it at the end, another one is asked not to repeat
+    it. `images` are the ids of the question's pictures, each of which costs about as much as a page of text.
     """
     known = _about(personal, context_tokens // _PERSONAL_SHARE, count)
-    head = [system_prompt or SYSTEM, *known, _TOOLS if has_tools else None, _EARLIER + summary if summary else None]
+    head = [
+        rules,
+        system_prompt or SYSTEM,
+        *known,
+        _TOOLS if has_tools else None,
+        _EARLIER + summary if summary else None,
+    ]
     system = SystemMessage("\n\n".join(filter(None, head)))
     fixed = count(str(system.content)) + count(question) + count(unfinished) + 4 * _PER_MESSAGE
     budget = context_tokens - answer_tokens - fixed - _PER_PICTURE * len(images)

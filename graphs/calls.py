@@ -85,7 +85,7 @@ class RoundOfCalls:
         ]
         self.sources: list[SourceReference] = list(state.get("sources") or [])
         self._services = services
-        window = services.models.context_window(services.plan.provider, context.model_name)
+        window = services.models.context_window(services.plan.provider, services.plan.model)
         self._context = ToolContext(services.files, result_chars(window), context.user_id, services.memory)
         self._write = get_stream_writer()
         self._slots = asyncio.Semaphore(AT_ONCE)

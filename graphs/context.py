@@ -15,6 +15,7 @@ from graphs.state import AnswerInfo, SourceReference
 from graphs.toolbox import Toolbox
 from graphs.tools.spec import Files, Memory
 from llama_service.settings import ModelSource
+from persistence.model_policy import ModelAccess
 from persistence.personal import Personal
 from persistence.relevance import MessageKind
 from persistence.search import Found, Retrieval
@@ -125,6 +126,8 @@ class TurnServices:
     """What the nodes need of the world outside; each part has one job."""
 
     models: ModelRegistry
+    # What whoever asks may use of them.
+    access: ModelAccess
     plan: AnswerPlan
     files: FileSearch
     branch: Branch

@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 from langchain_core.messages import AnyMessage
 
 from chains.models import ModelRegistry
-from chains.plan import plan
+from chains.plan import expected
 from chains.profile import AnswerPlan
 from graphs.context import ChatContext, FileSearch, TurnServices
 from graphs.files import CallerFiles, Reach
@@ -23,6 +23,7 @@ from graphs.toolbox import Toolbox
 from graphs.tools import BUILT_IN
 from llama_service.errors import BadRequest, error_of
 from llama_service.settings import Settings, load_settings
+from persistence.model_policy import EVERY_MODEL
 from persistence.personal import NOTHING_SAID
 from persistence.search import Retriever, Scope, ScopeFile
 from persistence.session import Database
@@ -101,11 +102,13 @@ async def services_of(context: ChatContext | None) -> TurnServices:
         process = _processes[loop] = await asyncio.to_thread(lambda: _Process(load_settings()))
         await process.models.start()
     source = context.model_source if context is not None else None
-    provider, fallback_from = plan(process.settings, await process.models.status(), source)
-    model = process.models.default_model(provider) or provider
+    name = context.model_name if context else None
+    provider, chosen = expected(process.models.candidates(source, name), await process.models.status())
+    model = chosen.name or process.models.default_model(provider) or provider
     return TurnServices(
         models=process.models,
-        plan=AnswerPlan(provider, model, source, context.model_name if context else None, fallback_from),
+        access=EVERY_MODEL,
+        plan=AnswerPlan(provider, model, source, name, chosen.fallback_from),
         files=_files(process, context),
         branch=_NoBranch(),
         answer=_Unkept(),

@@ -8,6 +8,7 @@
     │   ├── SignInFailed         401 sign_in_failed
     │   └── TokenExpired         401 token_expired
     ├── Forbidden                403 forbidden
+    │   ├── ModelNotAllowed      403 model_not_allowed
     │   ├── ScopeMissing         403 scope_missing
     │   ├── SignInDenied         403 sign_in_denied
     │   ├── SignInNeeded         403 sign_in_needed
@@ -124,6 +125,12 @@ class Forbidden(AppError):
 
     status = 403
     code = "forbidden"
+
+
+class ModelNotAllowed(Forbidden):
+    """You may not use this model; choose another one."""
+
+    code = "model_not_allowed"
 
 
 class ScopeMissing(Forbidden):

@@ -34,6 +34,7 @@ Action: TypeAlias = Literal[
     "call_decided", "mcp_server_created", "mcp_server_changed", "mcp_server_deleted",
     "announced", "announcement_removed", "invitation_created", "invitation_deleted", "usage_read",
     "budget_set", "budget_deleted",
+    "model_rule_set", "model_rule_deleted", "model_price_set", "model_price_deleted",
     "retention_set", "retention_applied", "audit_pruned", "hold_placed", "hold_released",
     "user_erased", "erasure_previewed", "users_listed", "feedback_listed", "audit_listed",
 ]  # fmt: skip

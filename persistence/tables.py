@@ -421,6 +421,42 @@ class BudgetReservation(Base):
     expires_at: Mapped[datetime] = mapped_column(index=True)
 
 
+class ModelRule(Base):
+    """What a group (None: everybody) is allowed of models: see `persistence.model_rules`.
+
+    `allowed` lists models as `{"source", "name"}`, all of a source where the name is null; None allows every model.
+    """
+
+    __tablename__ = "model_rules"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    group_id: Mapped[UUID | None] = mapped_column(ForeignKey("groups.id", ondelete="CASCADE"))
+    allowed: Mapped[list[dict[str, Any]] | None]
+    default_source: Mapped[str | None] = mapped_column(String(20))
+    default_name: Mapped[str | None] = mapped_column(String(200))
+    system_prompt: Mapped[str | None] = mapped_column(Text)
+    updated_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+
+    __table_args__ = (
+        Index(
+            "uq_model_rules_subject",
+            sql_text("coalesce(group_id, '00000000-0000-0000-0000-000000000000')"),
+            unique=True,
+        ),
+    )
+
+
+class ModelPrice(Base):
+    """What a model costs, as an administrator has set it: US dollars for a million tokens in, and out."""
+
+    __tablename__ = "model_prices"
+
+    model_source: Mapped[str] = mapped_column(String(20), primary_key=True)
+    model_name: Mapped[str] = mapped_column(String(200), primary_key=True)
+    input: Mapped[float] = mapped_column(Float)
+    output: Mapped[float] = mapped_column(Float)
+
+
 class AuditEvent(Base):
     """Something that somebody did. Postgres numbers and chains the rows, and lets none be changed or deleted.
 

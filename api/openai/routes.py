@@ -24,6 +24,7 @@ from api.openai.schemas import ChatCompletionRequest, EmbeddingRequest
 from api.state import AppState
 from api.streaming import EventStream
 from chains.counting import count_tokens
+from chains.prompts import under_rules
 from chains.types import ModelParams, StreamStart
 from llama_service.errors import AppError, ModelCannot, ModelNotFound
 from llama_service.ids import new_id
@@ -49,8 +50,9 @@ def _split(model: str) -> tuple[ModelSource | None, str]:
 
 @router.get("/models")
 async def list_models(user: CurrentUser, state: State) -> dict[str, Any]:
-    """Return the chat models of every source that answers, as `source/name`, and the embedding model."""
-    lists = await asyncio.gather(*map(state.registry.list_models, _SOURCES))
+    """Return the chat models that the caller may use, as `source/name`, and the embedding model."""
+    access = await state.registry.access_of(user.id)
+    lists = await asyncio.gather(*(state.registry.list_models(source, access) for source in _SOURCES))
     rows = [_model(f"{listed.mode}/{model.name}", listed.mode) for listed in lists for model in listed.models]
     handle = state.registry.embeddings()
     if handle.model:
@@ -105,8 +107,9 @@ async def answer_to(body: ChatCompletionRequest, asker: Awaitable[UUID], request
     grounding: Grounding | None = None
     if body.wants_sources and any(message.role == "user" for message in body.messages):
         messages, grounding = await grounded(messages, body, user_id, state)
+    access = await state.registry.access_of(user_id)
     items = state.registry.stream(
-        messages,
+        under_rules(messages, access.system_prompt),
         source=source,
         name=name,
         params=ModelParams(

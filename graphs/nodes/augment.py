@@ -50,10 +50,11 @@ async def augment(state: ChatState, runtime: Runtime[ChatContext]) -> dict[str, 
 def assemble(state: ChatState, context: ChatContext, services: TurnServices, found: Mapping[int, Found]) -> Prompt:
     """Return the prompt for the model that is expected to answer."""
     plan, models = services.plan, services.models
-    window, summary = models.context_window(plan.provider, context.model_name), state.get("summary")
+    window, summary = models.context_window(plan.provider, plan.model), state.get("summary")
     tools = services.tools.definitions
     kept_free = reserve(window) + models.count_tokens(str(tools)) if tools else 0
     return prompts.build(
+        rules=services.access.system_prompt,
         system_prompt=context.system_prompt,
         personal=services.answer.personal,
         summary=summary["text"] if summary else None,

@@ -42,7 +42,7 @@ async def generate(state: ChatState, runtime: Runtime[ChatContext]) -> dict[str,
     record = services.record
     failed, rounds = state.get("failed_sources") or [], state.get("rounds") or []
     record.earlier_usage = [Usage(**round_["usage"]) for round_ in rounds if round_["usage"]]
-    candidates = services.models.candidates(context.model_source, context.model_name)
+    candidates = services.models.candidates(context.model_source, context.model_name, services.access)
     ask = candidates[min(len(failed), len(candidates) - 1)]  # the last one where the settings have changed meanwhile
     provider, model = _expected(ask, services)
     params = _params(context, services, rounds, takes_tools=services.models.takes_tools(provider, model))
@@ -96,7 +96,7 @@ def _expected(ask: ModelCandidate, services: TurnServices) -> tuple[ProviderName
     """Return provider and model that are about to be asked: those of the plan, or of who stands in for them."""
     if ask.fallback_from is None or ask.source == "local":
         return services.plan.provider, services.plan.model
-    return ask.source, services.models.default_model(ask.source) or ""
+    return ask.source, ask.name or services.models.default_model(ask.source) or ""
 
 
 def _params(
@@ -146,7 +146,7 @@ def _messages(
     models = services.models
     if not rounds:
         return prompt.messages
-    window = models.context_window(services.plan.provider, context.model_name)
+    window = models.context_window(services.plan.provider, services.plan.model)
     budget = window - answer_tokens(context, window) - prompt.tokens
     spoken = [
         (

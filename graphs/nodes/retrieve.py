@@ -38,7 +38,7 @@ async def retrieve(state: ChatState, runtime: Runtime[ChatContext]) -> dict[str,
 
 async def _search(state: ChatState, context: ChatContext, services: TurnServices) -> Retrieval:
     question, history = question_of(state), history_of(state)
-    window = services.models.context_window(services.plan.provider, context.model_name)
+    window = services.models.context_window(services.plan.provider, services.plan.model)
     budget = services.plan.source_budget(services.source_budget, window)
     plain = with_context(question, history) if needs_context(question, history) else question
     condensed = state.get("query")

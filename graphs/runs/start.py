@@ -8,7 +8,7 @@ from uuid import UUID
 import orjson
 
 from chains.models import ModelRegistry
-from chains.plan import plan
+from chains.plan import expected
 from chains.profile import AnswerPlan
 from chains.title import first_words
 from chains.types import ProviderStatus
@@ -28,6 +28,7 @@ from llama_service.errors import (
     AppError,
     Conflict,
     ModelCannot,
+    ModelNotAllowed,
     NotAuthenticated,
     NotFound,
     ToolUnknown,
@@ -38,6 +39,7 @@ from llama_service.settings import ModelSource, ProviderName, Settings
 from persistence import files
 from persistence.access import check_named
 from persistence.events import RunEvent, event_line
+from persistence.model_policy import EVERY_MODEL, ModelAccess
 from persistence.run_end import ClaimedRun
 from persistence.search import Retriever, Scope
 from persistence.session import Database
@@ -156,14 +158,15 @@ class TurnStarter:
             raise NotFound
         else:
             place = await find_place(self.database, question, caller.user_id)
-        plan_ = self._plan(request, place.conversation)
+        access = await self.models.access_of(caller.user_id)
+        plan_ = self._plan(request, place.conversation, access)
         if request.image_file_ids and not self.models.sees(plan_.provider, plan_.model):
             await self._check_texts(caller.user_id, request.image_file_ids)
         request = request.with_model(plan_.source, plan_.name)
         run_id = new_id()
         start = RunEvent(1, "start", _start_line(run_id, place, plan_))
         toolbox = await self._toolbox(request, place.conversation, plan_, caller.user_id)
-        run = self._prepare(run_id, place, plan_, request, toolbox, caller.user_id, request_id, [start])
+        run = self._prepare(run_id, place, plan_, access, request, toolbox, caller.user_id, request_id, [start])
         run.expect_commit()
         # The graph loads its state while the question is written; it asks no model before that is done.
         self.engine.launch(run)
@@ -178,16 +181,20 @@ class TurnStarter:
         run.note_commit(written)
         return run
 
-    def _plan(self, request: TurnRequest, conversation: ConversationRow) -> AnswerPlan:
-        """Choose the model: the request's, then the conversation's, then the default or who stands in for it."""
+    def _plan(self, request: TurnRequest, conversation: ConversationRow, access: ModelAccess) -> AnswerPlan:
+        """Choose the model: the request's, then the conversation's, then the default or who stands in for it.
+
+        Raises ModelNotAllowed.
+        """
         source: ModelSource | None = request.model_source or conversation.model_source  # type: ignore[assignment]  # checked when it was written
         name = request.model_name
         if name is None and source == conversation.model_source:
             name = conversation.model_name
-        provider, fallback_from = plan(self.settings, self.provider_states(), source)
-        default = self.models.default_model(provider) or provider
-        model = default if fallback_from or name is None else name
-        return AnswerPlan(provider, model, source, name, fallback_from)
+        provider, chosen = expected(self.models.candidates(source, name, access), self.provider_states())
+        model = chosen.name or self.models.default_model(provider) or provider
+        if not access.allows(provider, model):
+            raise ModelNotAllowed
+        return AnswerPlan(provider, model, source, name, chosen.fallback_from)
 
     async def _toolbox(
         self, request: TurnRequest, conversation: ConversationRow, plan_: AnswerPlan, user_id: UUID | None
@@ -216,13 +223,15 @@ class TurnStarter:
     async def prepare_claimed(self, claimed: ClaimedRun) -> Run:
         """Return a run that was started by another worker, ready to be gone on with."""
         request = TurnRequest.of_kept(claimed.request, claimed.place.question)
-        plan_ = self._plan(request, claimed.place.conversation)
+        # Whether its model may still be asked is looked at when it is asked.
+        plan_ = self._plan(request, claimed.place.conversation, EVERY_MODEL)
+        access = await self.models.access_of(claimed.user_id)
         events = [RunEvent(*event) for event in claimed.events]
         user_id, request_id = claimed.user_id, f"run-{claimed.run_id}"
         toolbox = NO_TOOLS
         with contextlib.suppress(ModelCannot, ToolUnknown):  # which were there when the run began: their calls fail
             toolbox = await self._toolbox(request, claimed.place.conversation, plan_, user_id)
-        run = self._prepare(claimed.run_id, claimed.place, plan_, request, toolbox, user_id, request_id, events)
+        run = self._prepare(claimed.run_id, claimed.place, plan_, access, request, toolbox, user_id, request_id, events)
         run.sent = Sent.of(events)
         run.record.tool_steps = {step["id"]: step for step in run.sent.steps}
         run.record.attempt = claimed.attempt
@@ -234,6 +243,7 @@ class TurnStarter:
         run_id: UUID,
         place: Placement,
         plan_: AnswerPlan,
+        access: ModelAccess,
         request: TurnRequest,
         toolbox: Toolbox,
         user_id: UUID | None,
@@ -256,6 +266,7 @@ class TurnStarter:
         )
         services = TurnServices(
             models=self.models,
+            access=access,
             plan=plan_,
             files=run.files,
             branch=ConversationBranch(self.database, conversation.id),

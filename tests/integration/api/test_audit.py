@@ -36,6 +36,7 @@ NOT_NOTED = {
     "routes.oidc": {"oidc_backchannel_logout"},
     "routes.admin": {"recent_errors", "list_invitations"},
     "routes.budgets": {"list_budgets"},
+    "routes.model_rules": {"list_model_rules", "list_model_prices"},
     "routes.retention": {"get_retention", "preview_retention", "list_holds"},
     "routes.mcp_servers": {"list_mcp_servers"},
     "openai.routes": {"chat_completions", "embeddings"},

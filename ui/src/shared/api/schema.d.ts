@@ -324,6 +324,94 @@ export interface paths {
         patch: operations["admin_change_mcp_server"];
         trace?: never;
     };
+    "/api/v1/admin/model-prices": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Model Prices
+         * @description List the prices of models that were set here or by the settings; OpenAI's public ones count without being set.
+         */
+        get: operations["admin_list_model_prices"];
+        /**
+         * Set Model Price
+         * @description Set what a model costs; return all prices. Answers, and budgets of money, count with it within seconds.
+         */
+        put: operations["admin_set_model_price"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/model-prices/{model_source}/{model_name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Delete Model Price
+         * @description Delete a price that was set here: that of the settings, or the public one, counts again.
+         */
+        delete: operations["admin_delete_model_price"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/model-rules": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Model Rules
+         * @description List all rules for models, everybody's first.
+         */
+        get: operations["admin_list_model_rules"];
+        /**
+         * Set Model Rule
+         * @description Set what a group, or everybody, may use of models; return all rules. Calls heed it within seconds.
+         */
+        put: operations["admin_set_model_rule"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/model-rules/{rule_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Delete Model Rule
+         * @description Delete a rule for models.
+         */
+        delete: operations["admin_delete_model_rule"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/admin/retention": {
         parameters: {
             query?: never;
@@ -1900,7 +1988,7 @@ export interface paths {
         };
         /**
          * Default Model
-         * @description Say which model answers now where a question and its conversation name none.
+         * @description Say which model answers you now where a question and its conversation name none.
          */
         get: operations["models_default_model"];
         put?: never;
@@ -1920,7 +2008,7 @@ export interface paths {
         };
         /**
          * List Models
-         * @description List the chat models of a source; one that can't be asked gives an empty list and says why.
+         * @description List the chat models of a source that you may use; one that can't be asked gives an empty list and says why.
          */
         get: operations["models_list_models"];
         put?: never;
@@ -2323,6 +2411,19 @@ export interface components {
             [key: string]: unknown;
         };
         /**
+         * AllowedModelShape
+         * @description A model that may be used; without a name every model of the source.
+         */
+        AllowedModelShape: {
+            /** Name */
+            name?: string | null;
+            /**
+             * Source
+             * @enum {string}
+             */
+            source: "embedded" | "ollama" | "openai" | "aihub";
+        };
+        /**
          * AnnouncementCreate
          * @description Something to tell everybody above every page, until a time or until it is taken back.
          */
@@ -2634,7 +2735,7 @@ export interface components {
              * Action
              * @enum {string}
              */
-            action: "registered" | "signed_in" | "sign_in_failed" | "signed_out" | "session_ended" | "refresh_token_reused" | "password_changed" | "password_reset" | "account_changed" | "account_deleted" | "two_factor_on" | "two_factor_off" | "recovery_codes_renewed" | "identity_added" | "identity_removed" | "user_changed" | "user_deleted" | "api_key_created" | "api_key_revoked" | "group_created" | "group_changed" | "group_deleted" | "group_member_set" | "group_member_removed" | "library_created" | "library_changed" | "library_deleted" | "library_member_set" | "library_member_removed" | "libraries_listed" | "library_taken_over" | "library_file_added" | "library_file_removed" | "share_created" | "share_revoked" | "share_read" | "conversation_deleted" | "conversation_exported" | "conversations_imported" | "file_deleted" | "file_replaced" | "call_decided" | "mcp_server_created" | "mcp_server_changed" | "mcp_server_deleted" | "announced" | "announcement_removed" | "invitation_created" | "invitation_deleted" | "usage_read" | "budget_set" | "budget_deleted" | "retention_set" | "retention_applied" | "audit_pruned" | "hold_placed" | "hold_released" | "user_erased" | "erasure_previewed" | "users_listed" | "feedback_listed" | "audit_listed";
+            action: "registered" | "signed_in" | "sign_in_failed" | "signed_out" | "session_ended" | "refresh_token_reused" | "password_changed" | "password_reset" | "account_changed" | "account_deleted" | "two_factor_on" | "two_factor_off" | "recovery_codes_renewed" | "identity_added" | "identity_removed" | "user_changed" | "user_deleted" | "api_key_created" | "api_key_revoked" | "group_created" | "group_changed" | "group_deleted" | "group_member_set" | "group_member_removed" | "library_created" | "library_changed" | "library_deleted" | "library_member_set" | "library_member_removed" | "libraries_listed" | "library_taken_over" | "library_file_added" | "library_file_removed" | "share_created" | "share_revoked" | "share_read" | "conversation_deleted" | "conversation_exported" | "conversations_imported" | "file_deleted" | "file_replaced" | "call_decided" | "mcp_server_created" | "mcp_server_changed" | "mcp_server_deleted" | "announced" | "announcement_removed" | "invitation_created" | "invitation_deleted" | "usage_read" | "budget_set" | "budget_deleted" | "model_rule_set" | "model_rule_deleted" | "model_price_set" | "model_price_deleted" | "retention_set" | "retention_applied" | "audit_pruned" | "hold_placed" | "hold_released" | "user_erased" | "erasure_previewed" | "users_listed" | "feedback_listed" | "audit_listed";
             /** Actor */
             actor: string | null;
             /** Actor Id */
@@ -4543,6 +4644,50 @@ export interface components {
             models: components["schemas"]["ModelRead"][];
         };
         /**
+         * ModelPriceRead
+         * @description What a model costs, in US dollars for a million tokens; `origin` is where that was set.
+         */
+        ModelPriceRead: {
+            /** Input */
+            input: number;
+            /** Model Name */
+            model_name: string;
+            /** Model Source */
+            model_source: string;
+            /**
+             * Origin
+             * @enum {string}
+             */
+            origin: "page" | "settings";
+            /** Output */
+            output: number;
+        };
+        /**
+         * ModelPriceSet
+         * @description What a model costs, in US dollars for a million tokens in and out; it goes before every other price.
+         */
+        ModelPriceSet: {
+            /** Input */
+            input: number;
+            /** Model Name */
+            model_name: string;
+            /**
+             * Model Source
+             * @enum {string}
+             */
+            model_source: "embedded" | "ollama" | "openai" | "aihub";
+            /** Output */
+            output: number;
+        };
+        /**
+         * ModelPricesRead
+         * @description The prices that were set here, and by `MODEL_PRICES` where none was set here.
+         */
+        ModelPricesRead: {
+            /** Items */
+            items: components["schemas"]["ModelPriceRead"][];
+        };
+        /**
          * ModelRead
          * @description A chat model. `size` is in bytes, `context_window` in tokens, costs are US dollars for a million tokens.
          */
@@ -4567,6 +4712,58 @@ export interface components {
             quantization?: string | null;
             /** Size */
             size?: number | null;
+        };
+        /**
+         * ModelRuleRead
+         * @description A rule for models; `group` is the group's name, null for everybody.
+         */
+        ModelRuleRead: {
+            /** Allowed */
+            allowed: components["schemas"]["AllowedModelShape"][] | null;
+            /** Default Name */
+            default_name: string | null;
+            /** Default Source */
+            default_source: ("embedded" | "ollama" | "openai" | "aihub") | null;
+            /** Group */
+            group: string | null;
+            /** Group Id */
+            group_id: string | null;
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /** System Prompt */
+            system_prompt: string | null;
+        };
+        /**
+         * ModelRuleSet
+         * @description What a group (null: everybody) may use of models. One that is there for the same group is replaced.
+         *
+         *     `allowed` null allows every model, where no other rule says otherwise: what the lists of a person's groups allow
+         *     counts together, and everybody's list for who is in no group that has one. `default_source` and `default_name`
+         *     answer where nobody chooses a model; a group's goes before everybody's. `system_prompt` stands before every prompt
+         *     and can't be removed; everybody's and those of all groups count.
+         */
+        ModelRuleSet: {
+            /** Allowed */
+            allowed?: components["schemas"]["AllowedModelShape"][] | null;
+            /** Default Name */
+            default_name?: string | null;
+            /** Default Source */
+            default_source?: ("embedded" | "ollama" | "openai" | "aihub") | null;
+            /** Group Id */
+            group_id?: string | null;
+            /** System Prompt */
+            system_prompt?: string | null;
+        };
+        /**
+         * ModelRulesRead
+         * @description All rules for models, everybody's first.
+         */
+        ModelRulesRead: {
+            /** Items */
+            items: components["schemas"]["ModelRuleRead"][];
         };
         /**
          * ModelUsage
@@ -6276,7 +6473,7 @@ export interface operations {
             query?: {
                 /** @description Id or name of who did it */
                 actor?: string | null;
-                action?: ("registered" | "signed_in" | "sign_in_failed" | "signed_out" | "session_ended" | "refresh_token_reused" | "password_changed" | "password_reset" | "account_changed" | "account_deleted" | "two_factor_on" | "two_factor_off" | "recovery_codes_renewed" | "identity_added" | "identity_removed" | "user_changed" | "user_deleted" | "api_key_created" | "api_key_revoked" | "group_created" | "group_changed" | "group_deleted" | "group_member_set" | "group_member_removed" | "library_created" | "library_changed" | "library_deleted" | "library_member_set" | "library_member_removed" | "libraries_listed" | "library_taken_over" | "library_file_added" | "library_file_removed" | "share_created" | "share_revoked" | "share_read" | "conversation_deleted" | "conversation_exported" | "conversations_imported" | "file_deleted" | "file_replaced" | "call_decided" | "mcp_server_created" | "mcp_server_changed" | "mcp_server_deleted" | "announced" | "announcement_removed" | "invitation_created" | "invitation_deleted" | "usage_read" | "budget_set" | "budget_deleted" | "retention_set" | "retention_applied" | "audit_pruned" | "hold_placed" | "hold_released" | "user_erased" | "erasure_previewed" | "users_listed" | "feedback_listed" | "audit_listed") | null;
+                action?: ("registered" | "signed_in" | "sign_in_failed" | "signed_out" | "session_ended" | "refresh_token_reused" | "password_changed" | "password_reset" | "account_changed" | "account_deleted" | "two_factor_on" | "two_factor_off" | "recovery_codes_renewed" | "identity_added" | "identity_removed" | "user_changed" | "user_deleted" | "api_key_created" | "api_key_revoked" | "group_created" | "group_changed" | "group_deleted" | "group_member_set" | "group_member_removed" | "library_created" | "library_changed" | "library_deleted" | "library_member_set" | "library_member_removed" | "libraries_listed" | "library_taken_over" | "library_file_added" | "library_file_removed" | "share_created" | "share_revoked" | "share_read" | "conversation_deleted" | "conversation_exported" | "conversations_imported" | "file_deleted" | "file_replaced" | "call_decided" | "mcp_server_created" | "mcp_server_changed" | "mcp_server_deleted" | "announced" | "announcement_removed" | "invitation_created" | "invitation_deleted" | "usage_read" | "budget_set" | "budget_deleted" | "model_rule_set" | "model_rule_deleted" | "model_price_set" | "model_price_deleted" | "retention_set" | "retention_applied" | "audit_pruned" | "hold_placed" | "hold_released" | "user_erased" | "erasure_previewed" | "users_listed" | "feedback_listed" | "audit_listed") | null;
                 /** @description Id of what it was done to */
                 object?: string | null;
                 from?: string | null;
@@ -7626,6 +7823,444 @@ export interface operations {
                 };
             };
             /** @description `validation_error`: Request validation failed */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    admin_list_model_prices: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ModelPricesRead"];
+                };
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `forbidden`: You don't have permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `method_not_allowed`: This address does not take this method; the header `Allow` names those that it takes. */
+            405: {
+                headers: {
+                    /** @description The methods of this address. */
+                    Allow?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    admin_set_model_price: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ModelPriceSet"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ModelPricesRead"];
+                };
+            };
+            /** @description `bad_request`: The request can't be processed as it is. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `forbidden`: You don't have permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `method_not_allowed`: This address does not take this method; the header `Allow` names those that it takes. */
+            405: {
+                headers: {
+                    /** @description The methods of this address. */
+                    Allow?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `validation_error`: Request validation failed */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    admin_delete_model_price: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                model_source: "embedded" | "ollama" | "openai" | "aihub";
+                model_name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `forbidden`: You don't have permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_found`: Not found, or you don't have access. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `method_not_allowed`: This address does not take this method; the header `Allow` names those that it takes. */
+            405: {
+                headers: {
+                    /** @description The methods of this address. */
+                    Allow?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    admin_list_model_rules: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ModelRulesRead"];
+                };
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `forbidden`: You don't have permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `method_not_allowed`: This address does not take this method; the header `Allow` names those that it takes. */
+            405: {
+                headers: {
+                    /** @description The methods of this address. */
+                    Allow?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    admin_set_model_rule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ModelRuleSet"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ModelRulesRead"];
+                };
+            };
+            /** @description `bad_request`: The request can't be processed as it is. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `forbidden`: You don't have permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_found`: Not found, or you don't have access. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `method_not_allowed`: This address does not take this method; the header `Allow` names those that it takes. */
+            405: {
+                headers: {
+                    /** @description The methods of this address. */
+                    Allow?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `validation_error`: Request validation failed */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `dependency_unavailable`: A part of this server is unavailable; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    admin_delete_model_rule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                rule_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `not_authenticated`: Not authenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `forbidden`: You don't have permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `not_found`: Not found, or you don't have access. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `method_not_allowed`: This address does not take this method; the header `Allow` names those that it takes. */
+            405: {
+                headers: {
+                    /** @description The methods of this address. */
+                    Allow?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Validation Error */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -15692,6 +16327,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["DefaultModelRead"];
+                };
+            };
+            /** @description `model_not_allowed`: You may not use this model; choose another one. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
             /** @description `method_not_allowed`: This address does not take this method; the header `Allow` names those that it takes. */
