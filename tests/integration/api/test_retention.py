@@ -209,6 +209,7 @@ ELSEWHERE = {
 # Tables without a person in them.
 IMPERSONAL = {
     *("groups", "libraries", "announcements", "mcp_servers", "retention_limits", "blob_leftovers"),
+    *("model_rules", "model_prices"),
     *("audit_events", "login_failures", "invitations", "legal_holds"),
 }
 
@@ -281,9 +282,13 @@ async def test_an_erased_person_is_nowhere_and_the_report_was_the_dry_run(
     assert (await keeper.http.put("/admin/budgets", json=budget)).status_code == 200
     await anna.ask("Hello again.")
 
-    async def settled() -> bool:
-        row = database.execute("SELECT count(*) FROM budget_reservations WHERE holder = %s", (id_,)).fetchone()
-        return row == (0,)
+    async def settled() -> bool:  # titles are asked for behind the answers
+        row = database.execute(
+            "SELECT (SELECT count(*) FROM conversations WHERE user_id = %s AND title_source = 'made'),"
+            " (SELECT count(*) FROM budget_reservations WHERE holder = %s)",
+            (id_, id_),
+        ).fetchone()
+        return row == (2, 0)
 
     await eventually(settled)
     before = await everywhere(database, [id_, anna.name, secret])
