@@ -273,6 +273,7 @@ async def test_an_erased_person_is_nowhere_and_the_report_was_the_dry_run(
     keeper: Person, anna: Person, boris: Person, server: Server, openai: OpenAIServer, database: Database
 ) -> None:
     id_, secret = await user_id(anna), f"swallow{uuid4().hex[:10]}"
+    openai.script(reply="Owls of the forest")  # a fit title too
     _, file = await furnished(anna, secret)
     forest = await library(boris)
     await admit(boris, forest, username=anna.name, role="editor")
