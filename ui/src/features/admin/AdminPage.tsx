@@ -16,6 +16,8 @@ import { Holds } from "./Holds";
 import { Invitations } from "./Invitations";
 import { Health } from "./Health";
 import { McpServers } from "./McpServers";
+import { ModelPrices } from "./ModelPrices";
+import { ModelRules } from "./ModelRules";
 import { Retention } from "./Retention";
 import { Users } from "./Users";
 import "./admin.css";
@@ -51,6 +53,11 @@ export function AdminPage({ secondFactor }: { secondFactor: ReactNode }) {
       <section aria-label={t("budgets.title")}>
         <h2>{t("budgets.title")}</h2>
         <Budgets />
+      </section>
+      <section aria-label={t("modelRules.title")}>
+        <h2>{t("modelRules.title")}</h2>
+        <ModelRules />
+        <ModelPrices />
       </section>
       <section aria-label={t("retention.title")}>
         <h2>{t("retention.title")}</h2>

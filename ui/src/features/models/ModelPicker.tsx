@@ -75,7 +75,10 @@ export function ModelPicker({ chosen, standard = null, wanted, trigger, onChoose
             {loading ? (
               <MenuLabel>{t("models.loading")}</MenuLabel>
             ) : (
-              providers.map((provider) => <ProviderChoices key={provider.source} provider={provider} />)
+              providers
+                // One that answers and has nothing to offer: nothing of it is allowed, or there.
+                .filter(({ available, models }) => !available || models.length > 0)
+                .map((provider) => <ProviderChoices key={provider.source} provider={provider} />)
             )}
           </DropdownMenu.RadioGroup>
         </DropdownMenu.Content>

@@ -4,19 +4,37 @@ export class ApiError extends Error {
   readonly code: string;
   readonly requestId: string | null;
   readonly retryAfter: number | null;
+  /** Which values are not valid and why, a line for each. */
+  readonly details: string[];
 
-  constructor(status: number, code: string, message: string, requestId?: string | null, retryAfter?: number | null) {
+  constructor(
+    status: number,
+    code: string,
+    message: string,
+    requestId?: string | null,
+    retryAfter?: number | null,
+    details: string[] = [],
+  ) {
     super(message);
     this.name = "ApiError";
     this.status = status;
     this.code = code;
     this.requestId = requestId ?? null;
     this.retryAfter = retryAfter ?? null;
+    this.details = details;
   }
 }
 
+interface Detail {
+  loc?: (string | number)[];
+  msg?: string;
+}
+
+/** A detail as a line: where in the request, and what is wrong there. */
+const lineOf = ({ loc = [], msg = "" }: Detail): string => [loc.slice(1).join("."), msg].filter(Boolean).join(": ");
+
 interface Envelope {
-  error: { code: string; message: string; request_id?: string | null };
+  error: { code: string; message: string; request_id?: string | null; details?: Detail[] };
 }
 
 const isEnvelope = (body: unknown): body is Envelope =>
@@ -26,8 +44,8 @@ const isEnvelope = (body: unknown): body is Envelope =>
 export function errorOf(response: Response, body: unknown): ApiError {
   const retryAfter = Number(response.headers.get("Retry-After")) || null;
   if (isEnvelope(body)) {
-    const { code, message, request_id } = body.error;
-    return new ApiError(response.status, code, message, request_id, retryAfter);
+    const { code, message, request_id, details = [] } = body.error;
+    return new ApiError(response.status, code, message, request_id, retryAfter, details.map(lineOf));
   }
   return new ApiError(response.status, "internal_error", response.statusText, null, retryAfter);
 }

@@ -34,6 +34,8 @@ export const keys = {
   profile: ["profile"] as const,
   memories: ["memories"] as const,
   budgets: ["budgets"] as const,
+  modelRules: ["model-rules"] as const,
+  modelPrices: ["model-prices"] as const,
   retention: ["retention"] as const,
   holds: ["holds"] as const,
   erasure: (userId: string) => ["users", "erasure", userId] as const,
