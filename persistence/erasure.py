@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, distinct, func, or_, select, text, update
+from sqlalchemy import ColumnElement, delete, distinct, exists, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from llama_service.errors import NotFound
@@ -44,6 +44,7 @@ from persistence.tables import (
     ToolCall,
     User,
 )
+from persistence.withheld import without_files
 
 Reason: TypeAlias = Literal["legal_hold", "given_to_libraries", "uploaded_by_others_too", "evidence", "out_of_reach"]
 """Why something stays: a hold; it is a shared library's now; others have uploaded the same bytes; the audit log; a copy
@@ -51,7 +52,7 @@ outside of this service's stores."""
 
 Place: TypeAlias = Literal[
     "account", "conversations", "messages", "traces", "events", "tool_calls", "checkpoints",
-    "files", "passages", "vectors", "bytes",
+    "files", "passages", "vectors", "bytes", "quotes",
     "shares", "projects", "assistants", "saved_prompts", "memories", "instructions",
     "api_keys", "provider_tokens", "sign_ins", "failed_sign_ins", "identities", "second_factors",
     "group_memberships", "library_memberships", "budget_reservations", "budget_use", "budgets",
@@ -173,10 +174,47 @@ async def _erase_files(session: AsyncSession, user_id: UUID, found: Erasure) -> 
     _note(found.removed, "vectors", await _count(session, Passage.vector, Passage.file_id.in_(own)))
     found.files = await files.remove(session, user_id, own)
     _note(found.removed, "files", len(own))
+    await _erase_quotes(session, own, found)
     elsewhere = await _count(session, distinct(File.sha256), File.sha256.in_(found.files.hashes))
     _note(found.removed, "bytes", len(found.files.hashes) - elsewhere)
     if elsewhere:
         found.kept.append(Kept("bytes", elsewhere, "uploaded_by_others_too"))
+
+
+# Records of others that name one of these files, which they could read while it was in a shared library.
+_QUOTING = """
+    SELECT DISTINCT t.id FROM {table} t, jsonb_path_query({record}, 'strict $.**.{field}') AS named
+    WHERE named #>> '{{}}' = ANY(:files)
+"""
+
+
+async def _erase_quotes(session: AsyncSession, file_ids: Sequence[UUID], found: Erasure) -> None:
+    """Take the passages of files out of other people's answers, shared copies, traces, events and states."""
+    messages = await _quoting(session, "messages", "coalesce(sources, '[]') || coalesce(steps, '[]')", file_ids)
+    for message in (await session.execute(select(Message).where(Message.id.in_(messages)))).scalars():
+        message.sources = without_files(message.sources, file_ids)
+        message.steps = without_files(message.steps, file_ids)
+    _note(found.removed, "quotes", len(messages))
+    shares = await _quoting(session, "shares", "messages", file_ids)
+    for share in (await session.execute(select(Share).where(Share.id.in_(shares)))).scalars():
+        share.messages = without_files(share.messages, file_ids)
+    await session.flush()
+    # What else is written down of those answers is put together again from the messages, or is not needed any more.
+    runs = select(Run.id).where(Run.message_id.in_(messages), Run.finished_at.is_not(None))
+    await session.execute(delete(RunEvent).where(RunEvent.run_id.in_(runs)))
+    await session.execute(delete(ToolCall).where(ToolCall.run_id.in_(runs)))
+    await session.execute(update(Run).where(Run.id.in_(runs)).values(trace=None))
+    is_open = exists().where(Run.conversation_id == Message.conversation_id, Run.finished_at.is_(None))
+    threads = select(Message.conversation_id).where(Message.id.in_(messages), ~is_open).distinct()
+    await checkpoints.delete_threads(session, [str(id_) for id_ in (await session.execute(threads)).scalars()])
+
+
+async def _quoting(session: AsyncSession, table: str, record: str, file_ids: Sequence[UUID]) -> set[UUID]:
+    ids: set[UUID] = set()
+    for field_ in ("file_id", "file_ids[*]"):
+        query = text(_QUOTING.format(table=table, record=record, field=field_))
+        ids.update((await session.execute(query, {"files": [str(id_) for id_ in file_ids]})).scalars())
+    return ids
 
 
 async def _note_kept(session: AsyncSession, user_id: UUID, found: Erasure, handed: int) -> None:

@@ -8,7 +8,7 @@ Of a file that is gone, nobody has a right any more. What was one's own (not `sh
 was another's does not.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 from uuid import UUID
 
@@ -41,6 +41,12 @@ async def withhold(session: AsyncSession, user_id: UUID | None, record: Any) -> 
 
     withheld = [part for part in _of_files(record) if is_withheld(part)]
     return _without(record, {id(part) for part in withheld}) if withheld else record
+
+
+def without_files(record: Any, file_ids: Collection[UUID]) -> Any:
+    """Return a record without the texts of these files, whoever may read them."""
+    gone = set(file_ids)
+    return _without(record, {id(part) for part in _of_files(record) if gone.intersection(_file_ids(part))})
 
 
 async def _rights(

@@ -327,6 +327,30 @@ async def test_an_erased_person_is_nowhere_and_the_report_was_the_dry_run(
     assert (await keeper.http.post(f"/admin/users/{id_}/erasure")).status_code == 404
 
 
+async def test_what_others_quote_of_an_erased_persons_files_goes_too(
+    keeper: Person, anna: Person, boris: Person, openai: OpenAIServer, database: Database
+) -> None:
+    secret = f"swallow{uuid4().hex[:10]}"
+    forest = await library(anna)
+    await admit(anna, forest, username=boris.name)
+    await anna.indexed("owl.txt", OWL + secret.encode(), library_id=forest)
+    answer = await boris.ask(QUESTION, library_ids=[forest])
+    link = await shared(boris, answer["conversation_id"], with_sources=True)
+    assert set(await everywhere(database, [secret])) >= {"messages", "runs", "shares"}
+    members = (await anna.get(f"/libraries/{forest}/members"))["items"]
+    (his,) = [member for member in members if member["name"] == boris.name]
+    await anna.http.delete(f"/libraries/{forest}/members/{his['id']}")
+    report = (await keeper.http.post(f"/admin/users/{await user_id(anna)}/erasure")).json()
+    assert {entry["store"]: entry["count"] for entry in report["removed"]}["quotes"] == 1
+    assert await everywhere(database, [secret]) == {}
+    told = (await boris.get(f"/conversations/{answer['conversation_id']}/messages"))["items"][-1]
+    assert told["content"] == answer["response"]
+    assert [(source["file_name"], source["available"]) for source in told["sources"]] == [("owl.txt", False)]
+    assert (await boris.http.get(f"/shared/{link['token']}")).status_code == 200
+    again = await boris.ask("And now?", conversation_id=answer["conversation_id"])
+    assert again["response"], "the conversation goes on from its messages"
+
+
 async def test_what_a_hold_keeps_stays_of_an_erased_person_until_it_is_released(
     keeper: Person, anna: Person, openai: OpenAIServer, database: Database
 ) -> None:

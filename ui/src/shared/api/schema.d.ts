@@ -3415,7 +3415,7 @@ export interface components {
              * Store
              * @enum {string}
              */
-            store: "account" | "conversations" | "messages" | "traces" | "events" | "tool_calls" | "checkpoints" | "files" | "passages" | "vectors" | "bytes" | "shares" | "projects" | "assistants" | "saved_prompts" | "memories" | "instructions" | "api_keys" | "provider_tokens" | "sign_ins" | "failed_sign_ins" | "identities" | "second_factors" | "group_memberships" | "library_memberships" | "budget_reservations" | "budget_use" | "budgets" | "audit" | "backups" | "logs" | "model_providers";
+            store: "account" | "conversations" | "messages" | "traces" | "events" | "tool_calls" | "checkpoints" | "files" | "passages" | "vectors" | "bytes" | "quotes" | "shares" | "projects" | "assistants" | "saved_prompts" | "memories" | "instructions" | "api_keys" | "provider_tokens" | "sign_ins" | "failed_sign_ins" | "identities" | "second_factors" | "group_memberships" | "library_memberships" | "budget_reservations" | "budget_use" | "budgets" | "audit" | "backups" | "logs" | "model_providers";
         };
         /**
          * ErasureReport
@@ -4196,7 +4196,7 @@ export interface components {
              * Store
              * @enum {string}
              */
-            store: "account" | "conversations" | "messages" | "traces" | "events" | "tool_calls" | "checkpoints" | "files" | "passages" | "vectors" | "bytes" | "shares" | "projects" | "assistants" | "saved_prompts" | "memories" | "instructions" | "api_keys" | "provider_tokens" | "sign_ins" | "failed_sign_ins" | "identities" | "second_factors" | "group_memberships" | "library_memberships" | "budget_reservations" | "budget_use" | "budgets" | "audit" | "backups" | "logs" | "model_providers";
+            store: "account" | "conversations" | "messages" | "traces" | "events" | "tool_calls" | "checkpoints" | "files" | "passages" | "vectors" | "bytes" | "quotes" | "shares" | "projects" | "assistants" | "saved_prompts" | "memories" | "instructions" | "api_keys" | "provider_tokens" | "sign_ins" | "failed_sign_ins" | "identities" | "second_factors" | "group_memberships" | "library_memberships" | "budget_reservations" | "budget_use" | "budgets" | "audit" | "backups" | "logs" | "model_providers";
         };
         /**
          * LangServeInput

@@ -617,6 +617,7 @@ const texts = {
   "erase.store.passages": "Passages",
   "erase.store.vectors": "Vectors",
   "erase.store.bytes": "Stored bytes of files",
+  "erase.store.quotes": "Passages quoted in other people's answers",
   "erase.store.shares": "Shared chats",
   "erase.store.projects": "Projects",
   "erase.store.assistants": "Assistants",

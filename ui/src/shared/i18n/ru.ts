@@ -629,6 +629,7 @@ export const ru: Catalogue = {
   "erase.store.passages": "Фрагменты",
   "erase.store.vectors": "Векторы",
   "erase.store.bytes": "Сохранённые байты файлов",
+  "erase.store.quotes": "Фрагменты в ответах другим людям",
   "erase.store.shares": "Опубликованные беседы",
   "erase.store.projects": "Проекты",
   "erase.store.assistants": "Ассистенты",
