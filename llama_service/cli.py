@@ -188,7 +188,7 @@ def audit_verify(
     rows, last, problem = _upper("persistence.audit_check", "check")(settings, expect)
     if problem is not None:
         _fail(problem)
-    typer.echo(f"{rows} rows are what was written. The last one: {rows}:{last or '-'}")
+    typer.echo(f"{rows} rows are what was written. The last one: {last or 'none'}")
 
 
 @app.command(hidden=True)

@@ -149,15 +149,15 @@ async def every(database: Database, wanted: Filter) -> AsyncIterator[Sequence[Au
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """How many rows there are, the last one's hash, and the number of the first that is not what was written.
+    """How many rows there are, the last one's number and hash, and the number of the first that was not written so.
 
     `pruned` is the number of the last row that went with the age limit, 0 where none did.
     """
 
     rows: int
-    last_hash: str | None
+    last: tuple[int, str] | None
     broken: int | None
-    pruned: int = 0
+    pruned: int
 
 
 # Where the oldest rows went with the age limit, the chain begins behind the row that the newest such note names.
@@ -185,5 +185,6 @@ async def verify(session: AsyncSession) -> Verified:
     Rows taken off the end are not seen by that: keep the last hash elsewhere, and compare.
     """
     row = (await session.execute(_CHAIN)).one()
-    last = await session.scalar(select(AuditEvent.hash).order_by(AuditEvent.id.desc()).limit(1))
-    return Verified(int(row.rows), last.hex() if last else None, row.broken, int(row.pruned))
+    newest = select(AuditEvent.id, AuditEvent.hash).order_by(AuditEvent.id.desc()).limit(1)
+    last = (await session.execute(newest)).one_or_none()
+    return Verified(int(row.rows), (last.id, last.hash.hex()) if last else None, row.broken, int(row.pruned))

@@ -11,7 +11,7 @@ from persistence.tables import AuditEvent
 
 
 def check(settings: Settings, expect: str | None) -> tuple[int, str | None, str | None]:
-    """Return how many rows there are, the last one's hash, and what is wrong; `expect` is `NUMBER:HASH` of a row."""
+    """Return how many rows there are, the last one as `NUMBER:HASH`, and what is wrong; `expect` is such a row."""
     return asyncio.run(_check(settings, expect))
 
 
@@ -33,4 +33,4 @@ async def _check(settings: Settings, expect: str | None) -> tuple[int, str | Non
         problem = f"row {number} went with the age limit, as all up to {found.pruned} did: compare with a newer one"
     elif expect is not None and (kept is None or kept.hex() != wanted):
         problem = f"the audit log was tampered with: row {number} is gone or is another one"
-    return found.rows, found.last_hash, problem
+    return found.rows, f"{found.last[0]}:{found.last[1]}" if found.last else None, problem
