@@ -1,22 +1,23 @@
 """The command line: `llama-service up | serve | worker | migrate | create-admin | reset-two-factor | reindex |
-audit`.
+backup | restore | audit`.
 
 The kernel imports nothing of the layers above it: they are called by name.
 """
 
+import asyncio
 import importlib
 import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import structlog
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from llama_service import __version__
 from llama_service.logging import configure_logging
@@ -24,6 +25,8 @@ from llama_service.runtime.keys import (
     ADMIN_EMAIL,
     ADMIN_NAME,
     admin_password_file,
+    configured_jwt_key,
+    jwt_key_file,
     jwt_key_overrides,
     new_password,
     write_secret,
@@ -165,6 +168,107 @@ def reindex() -> None:
     typer.echo(f"Indexed {count} passages.")
 
 
+@app.command()
+def backup(
+    target: Annotated[str, typer.Argument(help="A folder, or s3://bucket/prefix (AWS_* reach it).")],
+    data_dir: DataDirOption = None,
+    without_keys: Annotated[
+        bool, typer.Option("--without-keys", help="Leave JWT_SECRET_KEY out; without it stored secrets can't be read.")
+    ] = False,
+) -> None:
+    """Save database, files and keys; the service may go on meanwhile. What is there already is not sent again."""
+
+    async def work(settings: Settings, say: Say) -> Any:
+        return await _upper("persistence.backup", "backup")(settings, target, say, with_keys=not without_keys)
+
+    saved = _with_database(_given(data_dir=data_dir), work)
+    typer.echo(f"Saved {saved.name}: {sum(saved.manifest.counts.values())} rows, {saved.manifest.blobs} files.")
+    if saved.damaged:
+        _fail(
+            f"{len(saved.damaged)} files are missing or damaged here, and could not be saved:\n"
+            + "\n".join(saved.damaged)
+        )
+
+
+@app.command()
+def restore(
+    source: Annotated[str, typer.Argument(help="Where `backup` has saved: a folder, or s3://bucket/prefix.")],
+    name: Annotated[
+        str | None, typer.Option(help="The backup of this name; else the newest.", show_default=False)
+    ] = None,
+    data_dir: DataDirOption = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read every file once more where it is kept now, and compare.")
+    ] = False,
+) -> None:
+    """Bring a backup back into an empty instance; then start the service as always."""
+    given = _given(data_dir=data_dir)
+    first = _first_look(given)
+    _restore_keys(first, _upper("persistence.backup", "keys_of")(first, source, name))
+
+    async def work(settings: Settings, say: Say) -> Any:
+        return await _upper("persistence.backup", "restore")(settings, source, say, name=name, verify=verify)
+
+    restored = _with_database(given, work)
+    manifest = restored.manifest
+    typer.echo(f"Restored {restored.name}: {sum(manifest.counts.values())} rows, {manifest.blobs} files.")
+    if restored.problems:
+        _fail("not all of it is as it was:\n" + "\n".join(restored.problems))
+
+
+def _restore_keys(first: Settings, keys: dict[str, str]) -> None:
+    """Keep the backup's key where the operator has set none. Fails where they have set another one."""
+    key = keys.get("jwt_secret_key")
+    if key is None:
+        return
+    path = jwt_key_file(first.data_dir)
+    kept = configured_jwt_key() or (path.read_text().strip() if path.exists() else None)
+    if kept is None:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_secret(path, key)
+    elif kept != key:
+        _fail("JWT_SECRET_KEY is not the backup's, without which stored secrets can't be read: set that one")
+
+
+Say = Callable[[str, int, int], None]
+
+
+def _with_database(given: dict[str, Any], work: Callable[[Settings, Say], Awaitable[Any]]) -> Any:
+    """Do something with the database, which is started where nothing else runs it, and show how far it is."""
+    from llama_service.runtime.stores import open_database
+
+    first = _first_look(given)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+
+    async def run(bar: Progress) -> Any:
+        tasks: dict[str, TaskID] = {}
+
+        def say(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what)
+            bar.update(tasks[what], completed=done, total=total)
+
+        async with open_database(first) as parts:
+            settings = _settings(**given, **jwt_key_overrides(first.data_dir), **parts)
+            configure_logging(settings)
+            return await work(settings, say)
+
+    failures = tuple(getattr(importlib.import_module(module), name) for module, name in _SAID_AS_THEY_ARE)
+    try:
+        with Progress(*columns, console=Console(stderr=True)) as bar:
+            return asyncio.run(run(bar))
+    except failures as failed:
+        _fail(str(failed))
+
+
+# Errors whose text is for the operator.
+_SAID_AS_THEY_ARE = (
+    ("persistence.backup", "BackupError"),
+    ("llama_service.runtime.process", "ChildFailed"),
+    ("llama_service.runtime.locks", "FolderInUse"),
+)
+
+
 audit_app = typer.Typer(help="The audit log.", no_args_is_help=True)
 app.add_typer(audit_app, name="audit")
 
@@ -236,9 +340,9 @@ def _upper(module: str, name: str) -> Callable[..., Any]:
     """Return a function of a layer above the kernel; what it raises about settings becomes one line."""
     function: Callable[..., Any] = getattr(importlib.import_module(module), name)
 
-    def call(*arguments: Any) -> Any:
+    def call(*arguments: Any, **named: Any) -> Any:
         try:
-            return function(*arguments)
+            return function(*arguments, **named)
         except SettingsError as wrong:
             _fail(str(wrong), EXIT_SETTINGS)
         except KeyboardInterrupt:

@@ -14,10 +14,15 @@ from persistence.tables import BlobLeftover, File
 
 log = structlog.get_logger(__name__)
 
+BACKUP_LOCK = "backup"
+"""Who saves everything holds this advisory lock: no bytes are removed meanwhile, a list of them was made."""
 _AT_ONCE = 500
 # Seconds. Who made a leftover looks at it at once; an upload on its way to a bucket has this long before its bytes are
 # looked at, and sends them again where they are gone.
 _LEFT_ALONE = 600.0
+
+
+_NO_BACKUP = text("SELECT pg_try_advisory_xact_lock_shared(hashtextextended(:key, 0))")
 
 
 def blob_key(sha256: str) -> str:
@@ -43,6 +48,8 @@ async def remove_blobs(database: Database, blobs: BlobStore, hashes: Sequence[st
     for sha256 in hashes:
         try:
             async with database.transaction() as session:
+                if not await session.scalar(_NO_BACKUP, {"key": BACKUP_LOCK}):
+                    break  # they stay noted, and go with a later sweep
                 # Somebody may be uploading the same bytes right now.
                 await lock_exclusively(session, blob_key(sha256))
                 if await session.scalar(select(File.id).where(File.sha256 == sha256).limit(1)) is None:

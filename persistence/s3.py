@@ -3,20 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import structlog
 from obstore.exceptions import BaseError
-from obstore.store import S3Store
 
 from llama_service.errors import DependencyUnavailable
 from llama_service.settings import Settings
 from persistence.blobs import Received, Spool, Stored, gone, key_of
-
-if TYPE_CHECKING:
-    from obstore.store import ClientConfig, RetryConfig, S3Config
+from persistence.object_store import open_bucket
 
 log = structlog.get_logger(__name__)
 
@@ -24,9 +19,6 @@ _PART = 8 << 20  # bytes: of an upload; S3 takes no parts below 5 MiB
 _PARTS_AT_ONCE = 4
 _BLOCK = 2 << 20  # bytes: what a reader of a file holds in memory
 _LISTED = 500
-# A person waits for the answer: three tries within some ten seconds, and then they are told.
-_PATIENCE: "RetryConfig" = {"max_retries": 2, "retry_timeout": timedelta(seconds=10)}
-_TIMEOUT, _CONNECT_TIMEOUT = timedelta(seconds=30), timedelta(seconds=3)  # of one request
 
 
 class S3Blobs:
@@ -35,21 +27,8 @@ class S3Blobs:
     remote = True
 
     def __init__(self, settings: Settings, spool: Spool) -> None:
-        bucket, _, prefix = settings.blob_url.removeprefix("s3://").partition("/")
-        endpoint = settings.aws_endpoint_url or ""
-        client: ClientConfig = {
-            "timeout": _TIMEOUT,
-            "connect_timeout": _CONNECT_TIMEOUT,
-            "allow_http": endpoint.startswith("http://"),
-        }
         self.spool = spool
-        self._store = S3Store(
-            bucket,
-            prefix=prefix or None,
-            config=_access(settings),
-            client_options=client,
-            retry_config=_PATIENCE,
-        )
+        self._store = open_bucket(settings.blob_url, settings)
 
     async def keep(self, received: Received) -> None:
         """Send received bytes, unless they are there already; a large file goes in parts, and is named at the end."""
@@ -116,22 +95,6 @@ class S3Blobs:
         with _reaching("ping"):
             # Nothing has this name: the answer is short, and unlike a look for one key it tells a missing bucket.
             await self._store.list("ping").collect_async()
-
-
-def _access(settings: Settings) -> "S3Config":
-    """Return what is set of the credentials; the library looks for the rest (a role, a token file) by itself."""
-    access: S3Config = {}
-    if settings.aws_access_key_id:
-        access["access_key_id"] = settings.aws_access_key_id
-    if settings.aws_secret_access_key:
-        access["secret_access_key"] = settings.aws_secret_access_key.get_secret_value()
-    if settings.aws_session_token:
-        access["session_token"] = settings.aws_session_token.get_secret_value()
-    if settings.aws_region:
-        access["region"] = settings.aws_region
-    if settings.aws_endpoint_url:
-        access["endpoint"] = settings.aws_endpoint_url
-    return access
 
 
 @contextmanager

@@ -20,6 +20,17 @@ class _Configured(BaseSettings):
     jwt_secret_key: SecretStr | None = None
 
 
+def jwt_key_file(data_dir: Path) -> Path:
+    """Return where the key is kept that the service makes for itself."""
+    return data_dir / "secrets" / "jwt"
+
+
+def configured_jwt_key() -> str | None:
+    """Return the key that the operator has set, if any."""
+    key = _Configured().jwt_secret_key
+    return key.get_secret_value() if key is not None else None
+
+
 def jwt_key_overrides(data_dir: Path, *, create: bool = True) -> dict[str, str]:
     """Return nothing where `JWT_SECRET_KEY` is set; else the kept key of `data_dir`.
 
@@ -27,7 +38,7 @@ def jwt_key_overrides(data_dir: Path, *, create: bool = True) -> dict[str, str]:
     """
     if _Configured().jwt_secret_key is not None:
         return {}
-    path = data_dir / "secrets" / "jwt"
+    path = jwt_key_file(data_dir)
     if not path.exists() and not create:
         return {}
     if not path.exists():

