@@ -4,29 +4,43 @@ from collections.abc import Sequence
 from contextlib import suppress
 from uuid import UUID
 
+from sqlalchemy import Update, update
+
 from api.state import AppState
 from llama_service.errors import LegalHold, NotFound
 from persistence import audit, checkpoints, conversations, erasure, files, holds, runs
 from persistence.audit import Actor
+from persistence.changes import change_or_not_found
 from persistence.erasure import Erasure
+from persistence.tables import User
 
 
 async def forget_conversation(
-    state: AppState, user_id: UUID, conversation_id: UUID, *, only_temporary: bool = False, by: Actor | None = None
+    state: AppState,
+    user_id: UUID,
+    conversation_id: UUID,
+    *,
+    only_temporary: bool = False,
+    unused_days: int | None = None,
+    by: Actor | None = None,
 ) -> None:
     """Delete a conversation with its messages, runs, checkpoints and the files that only it has.
 
     Its runs are stopped first. `by` is who asked for it, None where the server does it by itself. Raises LegalHold,
-    and NotFound, with `only_temporary` also where its owner keeps it.
+    and NotFound, with `only_temporary` also where its owner keeps it, with `unused_days` where it was used since then.
     """
     async with state.database.transaction() as session:
-        await conversations.get(session, user_id, conversation_id, only_temporary=only_temporary)
+        await conversations.get(
+            session, user_id, conversation_id, only_temporary=only_temporary, unused_days=unused_days
+        )
         await holds.check_conversation(session, conversation_id)
         running = await runs.open_of(session, [conversation_id])
     await _stop(state, user_id, running)
     removed = None
     async with state.database.transaction() as session:
-        await conversations.get(session, user_id, conversation_id, lock=True, only_temporary=only_temporary)
+        await conversations.get(
+            session, user_id, conversation_id, lock=True, only_temporary=only_temporary, unused_days=unused_days
+        )
         own = await files.only_in(session, user_id, conversation_id)
         await conversations.remove(session, user_id, conversation_id)
         if own:
@@ -86,23 +100,42 @@ async def erase_account(state: AppState, user_id: UUID, *, by: Actor) -> Erasure
     return await _erase(state, user_id, by, "user_erased", in_part=True)
 
 
-async def preview_erasure(state: AppState, user_id: UUID) -> Erasure:
-    """Return what erasing a person would remove and keep; nothing is changed. Raises as `erase_account` does."""
-    async with state.database.transaction() as session:
-        found = await erasure.erase(session, user_id, in_part=True)
-        await session.rollback()
-    return found
-
-
 async def _erase(state: AppState, user_id: UUID, by: Actor, action: audit.Action, *, in_part: bool) -> Erasure:
-    async with state.database.reading() as session:
+    async with state.database.transaction() as session:
         await (holds.check_user if in_part else holds.check_all_of_user)(session, user_id)
+        # From here on nobody begins anything in their name.
+        await change_or_not_found(session, _switched(user_id, is_active=False))
         running = await runs.open_of(session, await erasure.conversations_of(session, user_id))
     await _stop(state, user_id, running)
-    async with state.database.transaction() as session:
-        found = await erasure.erase(session, user_id, in_part=in_part)
-        kept = [[entry.store, entry.reason, entry.count] for entry in found.kept]
-        await audit.note(session, action, by, ("user", user_id), name=found.username, removed=found.removed, kept=kept)
+    try:
+        async with state.database.transaction() as session:
+            found = await erasure.erase(session, user_id, in_part=in_part)
+            kept = [[entry.store, entry.reason, entry.count] for entry in found.kept]
+            await audit.note(
+                session, action, by, ("user", user_id), name=found.username, removed=found.removed, kept=kept
+            )
+    except LegalHold:  # placed just now
+        async with state.database.transaction() as session:
+            await change_or_not_found(session, _switched(user_id, is_active=True))
+        raise
     if found.files is not None:
         await state.ingestion.pipeline.clean_up(found.files)
+    await forget_quotes(state)
     return found
+
+
+def _switched(user_id: UUID, *, is_active: bool) -> Update:
+    return update(User).where(User.id == user_id).values(is_active=is_active, token_epoch=User.token_epoch + 1)
+
+
+async def forget_quotes(state: AppState) -> None:
+    """Take passages of erased people's files out of other people's answers; a run that has read some is stopped."""
+    async with state.database.reading() as session:
+        gone = await erasure.files_to_erase(session)
+        quoting = await erasure.open_runs_quoting(session, gone) if gone else []
+    for owner, run_id in quoting:
+        if owner is not None:
+            await state.runs.cancel_and_wait(owner, run_id)
+    if gone:
+        async with state.database.transaction() as session:
+            await erasure.erase_quotes(session, gone)

@@ -14,7 +14,7 @@ import structlog
 from fastapi import FastAPI
 from sqlalchemy.exc import SQLAlchemyError
 
-from api.cleanup import forget_temporary
+from api.cleanup import forget_quotes, forget_temporary
 from api.recent import RecentErrors
 from api.retention import apply_limits, prune_events
 from api.state import AppState, ProviderWatch
@@ -191,6 +191,7 @@ async def _keep_house(state: AppState) -> None:
     database, blobs = state.database, state.blobs
     chores: dict[str, Callable[[], Awaitable[None]]] = {
         "events": partial(prune_events, state),
+        "quotes": partial(forget_quotes, state),
         "age limits": _at_most_every(LIMITS_APPLIED_EVERY, partial(_apply_limits, state)),
         "rows": partial(_prune_rows, database),
         "temporary chats": partial(forget_temporary, state, TEMPORARY_KEPT),

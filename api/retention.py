@@ -14,7 +14,7 @@ from persistence.audit import Actor
 from persistence.retention import FileStore, Store
 
 AT_ONCE: Final = 500
-"""The most that one call deletes of a store; the next call goes on."""
+"""The most that one call deletes of a store (of the audit log 10,000); the next call goes on."""
 EVENTS_KEPT: Final = 3600.0
 """Seconds that a run's events are kept where no limit is set: they only bring a reader back into an answer."""
 _DAY: Final = 86400.0
@@ -45,6 +45,12 @@ async def apply_limits(state: AppState, by: Actor | None = None) -> dict[Store, 
     return gone
 
 
+def is_more(gone: Mapping[Store, int]) -> bool:
+    """Whether a call that deleted so much may have left something for the next one."""
+    most = {"events": 1_000, "audit": 10_000}
+    return any(count >= most.get(store, AT_ONCE) for store, count in gone.items())
+
+
 async def prune_events(state: AppState) -> None:
     """Delete the events of runs that ended longer ago than they are kept."""
     async with state.database.reading() as session:
@@ -58,8 +64,8 @@ async def _conversations(state: AppState, days: int) -> int:
         oldest = await retention.next_conversations(session, days, AT_ONCE)
     gone = 0
     for owner, conversation_id in oldest:
-        with suppress(NotFound, LegalHold):  # its owner, or a hold, was faster
-            await forget_conversation(state, owner, conversation_id)
+        with suppress(NotFound, LegalHold):  # its owner, who uses it again, or a hold was faster
+            await forget_conversation(state, owner, conversation_id, unused_days=days)
             gone += 1
     return gone
 
@@ -90,6 +96,6 @@ async def _events(state: AppState, days: int | None) -> int:
         return await runs.prune_events(session, EVENTS_KEPT if days is None else days * _DAY)
 
 
-async def _audit(state: AppState, days: int) -> int:
+async def _audit(state: AppState, _: int) -> int:
     async with state.database.transaction() as session:
-        return await retention.drop_audit(session, days)
+        return await retention.drop_audit(session)

@@ -18,6 +18,7 @@ from chains.catalog import Catalog
 from chains.counting import count_prompt, count_tokens
 from chains.embeddings import EmbeddingsHandle
 from chains.prices import Prices
+from chains.prompts import under_rules
 from chains.providers.aihub import AIHubProvider
 from chains.providers.aihub_exchange import SubjectTokens
 from chains.providers.base import Provider
@@ -314,7 +315,7 @@ class ModelRegistry:
 
     async def complete(
         self,
-        messages: Prompt,
+        messages: Sequence[BaseMessage],
         *,
         source: ModelSource | None = None,
         name: str | None = None,
@@ -322,12 +323,16 @@ class ModelRegistry:
         user_id: str = "",
         request_id: str = "",
     ) -> Completion:
-        """Return a whole answer. Where the default source can't be reached, a fallback answers with its own model."""
+        """Return a whole answer, under the rules of whoever asks.
+
+        Where the default source can't be reached, a fallback answers with its own model.
+        """
         tried: list[Attempt] = []
         first_error: AppError | None = None
-        for candidate in self.candidates(source, name, await self.access_of(user_id)):
+        access = await self.access_of(user_id)
+        for candidate in self.candidates(source, name, access):
             items = self.stream(
-                messages,
+                under_rules(messages, access.system_prompt),
                 source=candidate.source,
                 name=candidate.name,
                 params=params,

@@ -1,5 +1,5 @@
 """The command line: `llama-service up | serve | worker | migrate | create-admin | reset-two-factor | reindex |
-backup | restore | audit`.
+doctor | backup | restore | audit`.
 
 The kernel imports nothing of the layers above it: they are called by name.
 """
@@ -166,6 +166,22 @@ def reindex() -> None:
 
         count = _upper("ingestion.reindex", "reindex")(settings, advance)
     typer.echo(f"Indexed {count} passages.")
+
+
+@app.command()
+def doctor(data_dir: DataDirOption = None) -> None:
+    """Look at settings and parts, and say what is wrong and what to do; nothing is changed."""
+    settings = _ready(**_given(data_dir=data_dir))
+    findings = asyncio.run(_upper("api.doctor", "examine")(settings))
+    for finding in findings:
+        typer.echo(f"{_MARKS[finding.state]} {finding.subject}: {finding.text}")
+        if finding.advice:
+            typer.echo(f"          {finding.advice}.")
+    if any(finding.state == "failure" for finding in findings):
+        raise typer.Exit(1)
+
+
+_MARKS = {"ok": "ok       ", "warning": "warning  ", "failure": "FAILURE  "}
 
 
 @app.command()

@@ -165,7 +165,9 @@ _CHAIN = text(
     """
     WITH pruned AS (
         SELECT (details ->> 'through')::bigint AS through, decode(details ->> 'hash', 'hex') AS hash
-        FROM audit_events WHERE action = 'audit_pruned' ORDER BY id DESC LIMIT 1
+        FROM audit_events WHERE action = 'audit_pruned' AND details ->> 'through' ~ '^[0-9]{1,18}$'
+          AND details ->> 'hash' ~ '^[0-9a-f]{64}$'
+        ORDER BY id DESC LIMIT 1
     )
     SELECT min(id) FILTER (WHERE hash <> computed OR previous IS DISTINCT FROM expected OR id <> place) AS broken,
            count(*) AS rows, coalesce((SELECT through FROM pruned), 0) AS pruned

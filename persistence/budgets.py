@@ -25,6 +25,7 @@ from llama_service.ids import new_id
 from llama_service.tasks import end_task
 from persistence.access import groups_of
 from persistence.changes import change_or_not_found
+from persistence.leftovers import lock_exclusively
 from persistence.session import DATABASE_AWAY, Database, Statement
 from persistence.spending import Grant, Price, Spent
 from persistence.tables import Budget, BudgetUse, Group, User
@@ -122,6 +123,7 @@ async def put(session: AsyncSession, values: Mapping[str, Any]) -> Budget:
     for kind, name in ((User, "user_id"), (Group, "group_id")):
         if values[name] is not None and await session.get(kind, values[name]) is None:
             raise NotFound
+    await lock_exclusively(session, "budgets")
     same = [getattr(Budget, name).is_not_distinct_from(values[name]) for name in ("user_id", "group_id")]
     query = select(Budget).where(*same, Budget.each == values["each"], Budget.period == values["period"])
     row = (await session.execute(query.with_for_update())).scalar_one_or_none()

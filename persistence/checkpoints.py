@@ -178,16 +178,19 @@ async def _wait_for_first_token() -> None:
 _TABLES = ("checkpoints", "checkpoint_writes", "checkpoint_blobs")
 
 
-async def delete_threads(session: AsyncSession, thread_ids: Sequence[str]) -> int:
-    """Delete all checkpoints of threads; return how many there were."""
-    count = 0
+async def delete_threads(session: AsyncSession, thread_ids: Sequence[str]) -> None:
+    """Delete all checkpoints of threads."""
     for table in _TABLES:
-        query = text(
-            f"WITH gone AS (DELETE FROM {table} WHERE thread_id = ANY(:ids) RETURNING 1) SELECT count(*) FROM gone"  # noqa: S608  (a name of our own)
+        await session.execute(
+            text(f"DELETE FROM {table} WHERE thread_id = ANY(:ids)"),  # noqa: S608  (a name of our own)
+            {"ids": list(thread_ids)},
         )
-        rows = int(await session.scalar(query, {"ids": list(thread_ids)}) or 0)
-        count += rows if table == "checkpoints" else 0
-    return count
+
+
+async def count_of_threads(session: AsyncSession, thread_ids: Sequence[str]) -> int:
+    """Return how many checkpoints threads have."""
+    query = text("SELECT count(*) FROM checkpoints WHERE thread_id = ANY(:ids)")
+    return int(await session.scalar(query, {"ids": list(thread_ids)}) or 0)
 
 
 # Kept are the states after the newest answers, and the newest states whatever they are of. What is pruned is rebuilt

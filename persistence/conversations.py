@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, select, text, tuple_, update
+from sqlalchemy import delete, func, select, text, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from llama_service.errors import NotFound
@@ -43,11 +43,17 @@ async def get(
     *,
     lock: bool = False,
     only_temporary: bool = False,
+    unused_days: int | None = None,
 ) -> Conversation:
-    """Return the conversation. Raises NotFound where it is absent, somebody else's, or kept and only wanted if not."""
+    """Return the conversation. Raises NotFound where it is absent or somebody else's.
+
+    With `only_temporary` also where its owner keeps it, with `unused_days` where it was used within so many days.
+    """
     query = select(Conversation).where(Conversation.id == conversation_id, Conversation.user_id == user_id)
     if only_temporary:
         query = query.where(Conversation.temporary)
+    if unused_days is not None:
+        query = query.where(Conversation.updated_at < func.clock_timestamp() - func.make_interval(0, 0, 0, unused_days))
     if lock:
         query = query.with_for_update()
     found = (await session.execute(query)).scalar_one_or_none()

@@ -1,7 +1,7 @@
 """Erasing a person: every place that holds something of theirs, what is removed there, and what stays and why.
 
 This is the one list of the stores of personal data; a test compares it with the schema, so that a new table is either
-here or fails it. A dry run is the same transaction, rolled back.
+here or fails it. The dry run (`survey`) is what the erasure itself counts and chooses by.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, distinct, exists, func, or_, select, text, update
+from sqlalchemy import ColumnElement, Text, cast, delete, exists, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from llama_service.errors import NotFound
@@ -25,6 +25,7 @@ from persistence.tables import (
     BudgetReservation,
     BudgetUse,
     Conversation,
+    DeletedFile,
     File,
     GroupMember,
     Identity,
@@ -63,7 +64,6 @@ Place: TypeAlias = Literal[
 # Deleted by a column that names the person. What hangs on these rows (tokens of a session, a project's files) goes with
 # them by the foreign keys.
 OWNED: Final[Mapping[Place, Any]] = {
-    "shares": Share.user_id,
     "projects": Project.user_id,
     "assistants": Assistant.user_id,
     "saved_prompts": SavedPrompt.user_id,
@@ -105,126 +105,139 @@ class Erasure:
     files: Removed | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Reach:
+    """What an erasure deletes: conversations and files of the person that no hold keeps, and no library takes."""
+
+    conversations: list[UUID]
+    files: list[UUID]
+    given: list[UUID]
+
+
+async def survey(session: AsyncSession, user_id: UUID) -> Erasure:
+    """Return what erasing a person would remove and keep. Changes and locks nothing.
+
+    Raises NotFound, and LegalHold where the person is held.
+    """
+    return (await _survey(session, user_id))[0]
+
+
+async def erase(session: AsyncSession, user_id: UUID, *, in_part: bool) -> Erasure:
+    """Delete a person's account with everything of theirs, in this transaction, and tell what that was.
+
+    What they gave to shared libraries stays with those. With `in_part`, a conversation of theirs that a hold keeps
+    stays, with what it speaks of and an account that nobody can sign in to. Passages of their files in other people's
+    answers are marked, for `erase_quotes`. Raises NotFound, and LegalHold where the person is held or, without
+    `in_part`, anything of theirs.
+    """
+    if not in_part:
+        await holds.check_all_of_user(session, user_id)
+    found, reach = await _survey(session, user_id)
+    # Conversations first, as whoever asks in one locks them: nobody waits in a circle.
+    await checkpoints.delete_threads(session, [str(thread) for thread in reach.conversations])
+    await session.execute(delete(Conversation).where(Conversation.id.in_(reach.conversations)))
+    await libraries.hand_over(session, user_id)
+    # A file that came meanwhile, or that nobody was given after all, goes too.
+    free = select(File.id).where(File.user_id == user_id, ~is_held_file())
+    own = list((await session.execute(free)).scalars())
+    if own:
+        found.files = await files.remove(session, user_id, own)
+    await session.execute(update(DeletedFile).where(DeletedFile.user_id == user_id).values(to_erase=True))
+    for column in OWNED.values():
+        await session.execute(delete(column.class_).where(column == user_id))
+    name, email = (await session.execute(select(User.username, User.email).where(User.id == user_id))).one()
+    await session.execute(delete(LoginFailure).where(LoginFailure.account.in_([name.lower(), email.lower()])))
+    if found.account_removed:
+        await session.execute(delete(User).where(User.id == user_id))
+    else:
+        await session.execute(update(User).where(User.id == user_id).values(is_superuser=False, hashed_password=""))
+    return found
+
+
 async def conversations_of(session: AsyncSession, user_id: UUID) -> list[UUID]:
     """Return the conversations of a person that no hold keeps."""
     query = select(Conversation.id).where(Conversation.user_id == user_id, ~is_held_conversation())
     return list((await session.execute(query)).scalars())
 
 
-async def erase(session: AsyncSession, user_id: UUID, *, in_part: bool = False) -> Erasure:
-    """Delete a person's account with everything of theirs, in this transaction, and tell what that was.
-
-    What they gave to shared libraries stays with those. With `in_part`, a conversation of theirs that a hold keeps
-    stays, with its files and an account that nobody can sign in to. Raises NotFound, and LegalHold where the person is
-    held or, without `in_part`, anything of theirs.
-    """
-    user = (await session.execute(select(User).where(User.id == user_id).with_for_update())).scalar_one_or_none()
+async def _survey(session: AsyncSession, user_id: UUID) -> tuple[Erasure, _Reach]:
+    user = await session.get(User, user_id)
     if user is None:
         raise NotFound
-    await (holds.check_user if in_part else holds.check_all_of_user)(session, user_id)
+    await holds.check_user(session, user_id)
+    given = await libraries.given_by(session, user_id)
+    free = select(File.id).where(File.user_id == user_id, File.id.not_in(given), ~is_held_file())
+    own = list((await session.execute(free)).scalars())
+    reach = _Reach(await conversations_of(session, user_id), own, given)
     found = Erasure(user.username)
-    handed = await libraries.hand_over(session, user_id)
-    # First what would go with a conversation or a file uncounted.
-    for store, column in OWNED.items():
-        gone = delete(column.class_).where(column == user_id).returning(text("1"))
-        _note(found.removed, store, len((await session.execute(gone)).all()))
-    failures = delete(LoginFailure).where(LoginFailure.account.in_([user.username.lower(), user.email.lower()]))
-    _note(found.removed, "failed_sign_ins", len((await session.execute(failures.returning(text("1")))).all()))
-    await _erase_conversations(session, user_id, found)
-    await _erase_files(session, user_id, found)
-    await _note_kept(session, user_id, found, handed)
-    if any(kept.reason == "legal_hold" for kept in found.kept):
-        found.account_removed = False
-        closed = {"is_active": False, "is_superuser": False, "hashed_password": "", "token_epoch": User.token_epoch + 1}
-        await session.execute(update(User).where(User.id == user_id).values(**closed))
-    else:
-        await session.execute(delete(User).where(User.id == user_id))
+    for store, count in (await _counts(session, user, reach)).items():
+        if count:
+            found.removed[store] = count
+    await _note_kept(session, user_id, found, reach)
+    found.account_removed = not any(kept.reason == "legal_hold" for kept in found.kept)
+    if found.account_removed:
         found.removed["account"] = 1
-    return found
+    return found, reach
 
 
-def _note(removed: dict[Place, int], store: Place, count: int) -> None:
-    if count:
-        removed[store] = count
+async def _counts(session: AsyncSession, user: User, reach: _Reach) -> dict[Place, int]:
+    theirs = Run.conversation_id.in_(reach.conversations)
+    runs = select(Run.id).where(theirs)
+    names = [user.username.lower(), user.email.lower()]
+    gone = await _gone_files(session, user.id, reach.files)
+    counts: dict[Place, int] = {
+        "conversations": len(reach.conversations),
+        "messages": await _count(session, Message.id, Message.conversation_id.in_(reach.conversations)),
+        "shares": await _count(session, Share.id, Share.conversation_id.in_(reach.conversations)),
+        "traces": await _count(session, Run.id, theirs, Run.trace.is_not(None)),
+        "events": await _count(session, RunEvent.seq, RunEvent.run_id.in_(runs)),
+        "tool_calls": await _count(session, ToolCall.id, ToolCall.run_id.in_(runs)),
+        "checkpoints": await checkpoints.count_of_threads(session, [str(thread) for thread in reach.conversations]),
+        "files": len(reach.files),
+        "passages": await _count(session, Passage.id, Passage.file_id.in_(reach.files)),
+        "vectors": await _count(session, Passage.vector, Passage.file_id.in_(reach.files)),
+        "bytes": len(await _hashes(session, reach.files)) - len(await _shared_hashes(session, reach.files)),
+        "failed_sign_ins": await _count(session, LoginFailure.id, LoginFailure.account.in_(names)),
+        "quotes": len(await quoting(session, "messages", gone, without=reach.conversations)),
+    }
+    for store, column in OWNED.items():
+        counts[store] = await _count(session, column, column == user.id)
+    return counts
 
 
 async def _count(session: AsyncSession, column: Any, *conditions: ColumnElement[bool]) -> int:
     return int(await session.scalar(select(func.count(column)).where(*conditions)) or 0)
 
 
-async def _erase_conversations(session: AsyncSession, user_id: UUID, found: Erasure) -> None:
-    threads = await conversations_of(session, user_id)
-    theirs = Run.conversation_id.in_(threads)
-    runs = select(Run.id).where(theirs)
-    _note(found.removed, "conversations", len(threads))
-    _note(found.removed, "messages", await _count(session, Message.id, Message.conversation_id.in_(threads)))
-    _note(found.removed, "traces", await _count(session, Run.id, theirs, Run.trace.is_not(None)))
-    _note(found.removed, "events", await _count(session, RunEvent.seq, RunEvent.run_id.in_(runs)))
-    _note(found.removed, "tool_calls", await _count(session, ToolCall.id, ToolCall.run_id.in_(runs)))
-    _note(found.removed, "checkpoints", await checkpoints.delete_threads(session, [str(thread) for thread in threads]))
-    await session.execute(delete(Conversation).where(Conversation.id.in_(threads)))
+async def _hashes(session: AsyncSession, file_ids: Sequence[UUID]) -> set[str]:
+    return set((await session.execute(select(File.sha256).where(File.id.in_(file_ids)))).scalars())
 
 
-async def _erase_files(session: AsyncSession, user_id: UUID, found: Erasure) -> None:
-    free = select(File.id).where(File.user_id == user_id, ~is_held_file())
-    own = list((await session.execute(free)).scalars())
-    if not own:
-        return
-    _note(found.removed, "passages", await _count(session, Passage.id, Passage.file_id.in_(own)))
-    _note(found.removed, "vectors", await _count(session, Passage.vector, Passage.file_id.in_(own)))
-    found.files = await files.remove(session, user_id, own)
-    _note(found.removed, "files", len(own))
-    await _erase_quotes(session, own, found)
-    elsewhere = await _count(session, distinct(File.sha256), File.sha256.in_(found.files.hashes))
-    _note(found.removed, "bytes", len(found.files.hashes) - elsewhere)
-    if elsewhere:
-        found.kept.append(Kept("bytes", elsewhere, "uploaded_by_others_too"))
+async def _shared_hashes(session: AsyncSession, file_ids: Sequence[UUID]) -> set[str]:
+    """Return the hashes of these files that other files have too."""
+    hashes = await _hashes(session, file_ids)
+    others = select(File.sha256).where(File.sha256.in_(hashes), File.id.not_in(file_ids))
+    return set((await session.execute(others)).scalars())
 
 
-# Records of others that name one of these files, which they could read while it was in a shared library.
-_QUOTING = """
-    SELECT DISTINCT t.id FROM {table} t, jsonb_path_query({record}, 'strict $.**.{field}') AS named
-    WHERE named #>> '{{}}' = ANY(:files)
-"""
+async def _gone_files(session: AsyncSession, user_id: UUID, file_ids: Sequence[UUID]) -> list[UUID]:
+    """Return these files and those that the person has deleted before."""
+    before = select(DeletedFile.file_id).where(DeletedFile.user_id == user_id)
+    return [*file_ids, *(await session.execute(before)).scalars()]
 
 
-async def _erase_quotes(session: AsyncSession, file_ids: Sequence[UUID], found: Erasure) -> None:
-    """Take the passages of files out of other people's answers, shared copies, traces, events and states."""
-    messages = await _quoting(session, "messages", "coalesce(sources, '[]') || coalesce(steps, '[]')", file_ids)
-    for message in (await session.execute(select(Message).where(Message.id.in_(messages)))).scalars():
-        message.sources = without_files(message.sources, file_ids)
-        message.steps = without_files(message.steps, file_ids)
-    _note(found.removed, "quotes", len(messages))
-    shares = await _quoting(session, "shares", "messages", file_ids)
-    for share in (await session.execute(select(Share).where(Share.id.in_(shares)))).scalars():
-        share.messages = without_files(share.messages, file_ids)
-    await session.flush()
-    # What else is written down of those answers is put together again from the messages, or is not needed any more.
-    runs = select(Run.id).where(Run.message_id.in_(messages), Run.finished_at.is_not(None))
-    await session.execute(delete(RunEvent).where(RunEvent.run_id.in_(runs)))
-    await session.execute(delete(ToolCall).where(ToolCall.run_id.in_(runs)))
-    await session.execute(update(Run).where(Run.id.in_(runs)).values(trace=None))
-    is_open = exists().where(Run.conversation_id == Message.conversation_id, Run.finished_at.is_(None))
-    threads = select(Message.conversation_id).where(Message.id.in_(messages), ~is_open).distinct()
-    await checkpoints.delete_threads(session, [str(id_) for id_ in (await session.execute(threads)).scalars()])
-
-
-async def _quoting(session: AsyncSession, table: str, record: str, file_ids: Sequence[UUID]) -> set[UUID]:
-    ids: set[UUID] = set()
-    for field_ in ("file_id", "file_ids[*]"):
-        query = text(_QUOTING.format(table=table, record=record, field=field_))
-        ids.update((await session.execute(query, {"files": [str(id_) for id_ in file_ids]})).scalars())
-    return ids
-
-
-async def _note_kept(session: AsyncSession, user_id: UUID, found: Erasure, handed: int) -> None:
+async def _note_kept(session: AsyncSession, user_id: UUID, found: Erasure, reach: _Reach) -> None:
+    gone = [*reach.files, *reach.given]
     held: dict[Place, int] = {
-        "conversations": await _count(session, Conversation.id, Conversation.user_id == user_id),
-        "files": await _count(session, File.id, File.user_id == user_id),
+        "conversations": await _count(session, Conversation.id, Conversation.user_id == user_id)
+        - len(reach.conversations),
+        "files": await _count(session, File.id, File.user_id == user_id, File.id.not_in(gone)),
     }
     found.kept += [Kept(store, count, "legal_hold") for store, count in held.items() if count]
-    if handed:
-        found.kept.append(Kept("files", handed, "given_to_libraries"))
+    if reach.given:
+        found.kept.append(Kept("files", len(reach.given), "given_to_libraries"))
+    if shared := await _shared_hashes(session, reach.files):
+        found.kept.append(Kept("bytes", len(shared), "uploaded_by_others_too"))
     told = or_(AuditEvent.actor_id == user_id, AuditEvent.object_id == str(user_id))
     if count := await _count(session, AuditEvent.id, told):
         found.kept.append(Kept("audit", count, "evidence"))
@@ -233,3 +246,71 @@ async def _note_kept(session: AsyncSession, user_id: UUID, found: Erasure, hande
 
 # What an operator keeps besides, and what has left the house.
 _OUTSIDE: Final[Sequence[Place]] = ("backups", "logs", "model_providers")
+
+
+# --- what other people's answers quote ------------------------------------------------------------------------------
+
+_RECORDS: Final[Mapping[str, tuple[str, str]]] = {
+    "messages": ("coalesce(t.sources, '[]') || coalesce(t.steps, '[]')", "t.conversation_id"),
+    "shares": ("t.messages", "t.conversation_id"),
+}
+# What a hold keeps is as it was. Nobody else's record than one who could read the file names it.
+_QUOTING: Final = """
+    SELECT DISTINCT t.id FROM {table} t JOIN conversations c ON c.id = {conversation},
+           jsonb_path_query({record}, 'strict $.**.{field}') AS named
+    WHERE named #>> '{{}}' = ANY(:files) AND NOT c.id = ANY(:without)
+      AND NOT held_conversation(c.id, c.user_id)
+"""
+
+
+async def quoting(
+    session: AsyncSession, table: str, file_ids: Sequence[UUID], *, without: Sequence[UUID] = ()
+) -> set[UUID]:
+    """Return the messages, or shares, that hold passages of these files, `without` those of some conversations."""
+    ids: set[UUID] = set()
+    record, conversation = _RECORDS[table]
+    values = {"files": [str(id_) for id_ in file_ids], "without": list(without)}
+    for field_ in ("file_id", "file_ids[*]") if file_ids else ():
+        query = text(_QUOTING.format(table=table, record=record, conversation=conversation, field=field_))
+        ids.update((await session.execute(query, values)).scalars())
+    return ids
+
+
+async def files_to_erase(session: AsyncSession) -> list[UUID]:
+    """Return the files whose passages are still to be taken out of other people's answers."""
+    return list((await session.execute(select(DeletedFile.file_id).where(DeletedFile.to_erase))).scalars())
+
+
+async def open_runs_quoting(session: AsyncSession, file_ids: Sequence[UUID]) -> list[tuple[UUID | None, UUID]]:
+    """Return the runs (owner, id) that go on or wait, and have told or read passages of these files."""
+    is_open = Run.finished_at.is_(None)
+    pattern = "|".join(map(str, file_ids))
+    told = exists().where(RunEvent.run_id == Run.id, RunEvent.data.op("~")(pattern))
+    read = exists().where(ToolCall.run_id == Run.id, cast(ToolCall.result, Text).op("~")(pattern))
+    query = select(Run.user_id, Run.id).where(is_open, or_(told, read))
+    return [(owner, run_id) for owner, run_id in await session.execute(query)]
+
+
+async def erase_quotes(session: AsyncSession, file_ids: Sequence[UUID]) -> int:
+    """Take the passages of files that are gone out of other people's answers, shared copies, traces, events and states.
+
+    Return how many answers that were. What they say in their own words stays, and so does what a hold keeps.
+    """
+    messages = await quoting(session, "messages", file_ids)
+    for message in (await session.execute(select(Message).where(Message.id.in_(messages)))).scalars():
+        message.sources = without_files(message.sources, file_ids)
+        message.steps = without_files(message.steps, file_ids)
+    shares = await quoting(session, "shares", file_ids)
+    for share in (await session.execute(select(Share).where(Share.id.in_(shares)))).scalars():
+        share.messages = without_files(share.messages, file_ids)
+    await session.flush()
+    # What else is written down of those answers is put together again from the messages, or is not needed any more.
+    answers = select(Message.conversation_id).where(Message.id.in_(messages))
+    runs = select(Run.id).where(Run.message_id.in_(messages), Run.finished_at.is_not(None))
+    await session.execute(delete(RunEvent).where(RunEvent.run_id.in_(runs)))
+    await session.execute(delete(ToolCall).where(ToolCall.run_id.in_(runs)))
+    await session.execute(update(Run).where(Run.id.in_(runs)).values(trace=None))
+    threads = (await session.execute(answers.distinct())).scalars()
+    await checkpoints.delete_threads(session, [str(id_) for id_ in threads])
+    await session.execute(delete(DeletedFile).where(DeletedFile.file_id.in_(file_ids), DeletedFile.to_erase))
+    return len(messages)

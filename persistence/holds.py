@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from llama_service.errors import Conflict, LegalHold, NotFound
+from persistence.leftovers import lock_exclusively
 from persistence.tables import Conversation, File, User
 from persistence.tables import LegalHold as Hold
 
@@ -85,10 +86,15 @@ async def place(
     """Hold a person or a conversation. Raises NotFound, and Conflict where it is held already. For administrators."""
     subject: Any = User if user_id is not None else Conversation
     wanted = user_id or conversation_id
-    # Locked against a deletion that is on its way: either that is refused, or there is nothing left to hold.
+    await lock_exclusively(session, "legal holds")
+    # Locked against deletions that are on their way: either they see the hold, or they are done before it is placed.
     there = select(subject.id).where(subject.id == wanted).with_for_update(read=True, key_share=True)
     if await session.scalar(there) is None:
         raise NotFound
+    if user_id is not None:
+        for kind in (Conversation, File):
+            rows = select(kind.id).where(kind.user_id == user_id).with_for_update(read=True, key_share=True)
+            await session.execute(rows)
     column = Hold.user_id if user_id is not None else Hold.conversation_id
     if await session.scalar(select(Hold.id).where(column == wanted)) is not None:
         raise Conflict("This is held already.")

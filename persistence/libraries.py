@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
@@ -271,6 +271,22 @@ async def hand_over(session: AsyncSession, user_id: UUID) -> int:
     return handed
 
 
+async def given_by(session: AsyncSession, user_id: UUID) -> list[UUID]:
+    """Return the files that `hand_over` would give to others: those in a library that somebody else sees.
+
+    Changes nothing.
+    """
+    has_heir = _editors(LibraryFile.library_id, user_id).correlate(LibraryFile).exists()
+    if await session.scalar(_administrators(user_id)) is not None:
+        # Where nobody else may edit one that the person edited, an administrator does from then on.
+        own, others = LibraryMember.user_id == user_id, LibraryMember.user_id.is_distinct_from(user_id)
+        edited = select(LibraryMember.library_id).where(own, LibraryMember.role == "editor")
+        seen = select(LibraryMember.library_id).where(others)
+        has_heir = or_(has_heir, and_(LibraryFile.library_id.in_(edited), LibraryFile.library_id.in_(seen)))
+    inside = select(LibraryFile.file_id).join(File).where(File.user_id == user_id, has_heir)
+    return list((await session.execute(inside.distinct())).scalars())
+
+
 async def entrust_of_group(session: AsyncSession, group_id: UUID, heir: UUID) -> list[UUID]:
     """Make somebody an editor of the libraries that this group alone may edit, before it is deleted; return them."""
     other = aliased(LibraryMember)
@@ -308,7 +324,7 @@ async def _delete(session: AsyncSession, library_id: UUID) -> bool:
     return True
 
 
-def _editors(library_id: UUID, without: UUID) -> Any:
+def _editors(library_id: Any, without: UUID) -> Any:
     """Return a query for the first active person who may edit a library, by themselves or through a group."""
     through = select(GroupMember.user_id).where(GroupMember.group_id == LibraryMember.group_id)
     return (

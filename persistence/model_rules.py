@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from llama_service.errors import NotFound
 from persistence.changes import change_or_not_found
+from persistence.leftovers import lock_exclusively
 from persistence.model_policy import EVERY_MODEL, AllowedModel, ModelAccess
 from persistence.session import Database, Statement
 from persistence.tables import Group, ModelPrice, ModelRule
@@ -48,6 +49,7 @@ async def put(session: AsyncSession, group_id: UUID | None, values: Mapping[str,
     """
     if group_id is not None and await session.get(Group, group_id) is None:
         raise NotFound
+    await lock_exclusively(session, "model rules")
     subject = ModelRule.group_id.is_(None) if group_id is None else ModelRule.group_id == group_id
     row = (await session.execute(select(ModelRule).where(subject).with_for_update())).scalar_one_or_none()
     if row is None:

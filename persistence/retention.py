@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Final, Literal, TypeAlias, get_args
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, exists, func, select, text, update
+from sqlalchemy import ColumnElement, delete, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -47,6 +47,7 @@ class _Records:
 
 _IN_LIBRARY = exists().where(LibraryFile.file_id == File.id).correlate(File)
 _OF_RUN = func.held_conversation(Run.conversation_id, Run.user_id)
+_FIRST_HELD = select(func.coalesce(func.audit_first_held(), 2**63 - 1)).scalar_subquery()
 _RECORDS: Final[Mapping[Store, _Records]] = {
     # Since the last message or change. A temporary one has a limit of its own, an anonymous one as well.
     "conversations": _Records(
@@ -66,7 +67,7 @@ _RECORDS: Final[Mapping[Store, _Records]] = {
         Run.finished_at, (exists().where(RunEvent.run_id == Run.id, RunEvent.seq == 1).correlate(Run),), _OF_RUN
     ),
     # Only from its oldest end: the first row that a hold keeps, keeps those behind it.
-    "audit": _Records(AuditEvent.at, (), text("false")),
+    "audit": _Records(AuditEvent.at, (), AuditEvent.id >= _FIRST_HELD),
 }
 
 
@@ -89,24 +90,11 @@ async def due(session: AsyncSession, wanted: Limits) -> list[Due]:
     found = []
     for store, days in wanted.items():
         records = _RECORDS[store]
-        free = func.count().filter(~records.is_held) if store != "audit" else func.count()
-        query = select(free, func.min(records.age), func.count()).where(*_older(records, days))
-        if store == "audit":
-            query = query.where(AuditEvent.id < await session.scalar(_FIRST_KEPT))
+        query = select(func.count().filter(~records.is_held), func.min(records.age), func.count())
+        query = query.where(*_older(records, days))
         count, oldest, every = (await session.execute(query)).one()
         found.append(Due(store, int(count), oldest, int(every) - int(count)))
     return found
-
-
-# As `audit_prune` (migration 0016) has it.
-_FIRST_KEPT = text(
-    """
-    SELECT least((SELECT max(id) FROM audit_events), coalesce((
-        SELECT min(kept.id) FROM audit_events kept
-        JOIN legal_holds h ON h.user_id = kept.actor_id OR h.user_id::text = kept.object_id
-                           OR h.conversation_id::text = kept.object_id), 9223372036854775807))
-    """
-)
 
 
 def _older(records: _Records, days: int) -> tuple[ColumnElement[bool], ...]:
@@ -137,6 +125,9 @@ async def drop_traces(session: AsyncSession, days: int, limit: int) -> int:
     return len((await session.execute(gone)).all())
 
 
-async def drop_audit(session: AsyncSession, days: int) -> int:
-    """Delete the oldest rows of the audit log, which notes it; return how many. Postgres keeps the last 90 days."""
-    return int(await session.scalar(select(func.audit_prune(days))) or 0)
+async def drop_audit(session: AsyncSession) -> int:
+    """Delete the oldest rows of the audit log, as its limit says, which notes it; return how many: 10,000 at most.
+
+    Postgres reads the limit itself, and keeps the last 90 days.
+    """
+    return int(await session.scalar(select(func.audit_prune())) or 0)

@@ -497,13 +497,30 @@ class LegalHold(Base):
     __tablename__ = "legal_holds"
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
-    user_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id"), index=True)
-    conversation_id: Mapped[UUID | None] = mapped_column(ForeignKey("conversations.id"), index=True)
+    user_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id"))
+    conversation_id: Mapped[UUID | None] = mapped_column(ForeignKey("conversations.id"))
     reason: Mapped[str] = mapped_column(String(400))
     created_by: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
     created_at: Mapped[datetime] = mapped_column(server_default=_NOW)
 
-    __table_args__ = (CheckConstraint("num_nonnulls(user_id, conversation_id) = 1", name="one_subject"),)
+    __table_args__ = (
+        CheckConstraint("num_nonnulls(user_id, conversation_id) = 1", name="one_subject"),
+        Index("uq_legal_holds_user_id", "user_id", unique=True),
+        Index("uq_legal_holds_conversation_id", "conversation_id", unique=True),
+    )
+
+
+class DeletedFile(Base):
+    """Whose a file was that is gone (a trigger writes it): other people's answers may quote it.
+
+    `to_erase` tells that its owner was erased, and that those passages are still to be taken out.
+    """
+
+    __tablename__ = "deleted_files"
+
+    file_id: Mapped[UUID] = mapped_column(primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(index=True)
+    to_erase: Mapped[bool] = mapped_column(default=False, server_default="false")
 
 
 class LoginFailure(Base):

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -47,6 +48,19 @@ async def migrated_database(postgres: str, prefix: str) -> str:
     address = new_database(postgres, prefix)
     await asyncio.to_thread(migrate, load_settings(jwt_secret_key="k" * 40, database_url=address, _env_file=None))
     return address
+
+
+async def command(*arguments: str, **environment: str) -> tuple[int, str]:
+    """Run a command of the README as it stands there; return its exit code and what it said."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "llama_service", *arguments),
+        env={"PATH": "/usr/bin:/bin", **environment},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await process.communicate()
+    return process.returncode or 0, said.decode()
 
 
 @asynccontextmanager

@@ -97,9 +97,13 @@ async def answer_to(body: ChatCompletionRequest, asker: Awaitable[UUID], request
     messages = [message.as_langchain() for message in body.messages]
     user_id = await asker
     source, name = _split(body.model)
+    access = await state.registry.access_of(user_id)
     if body.is_kept:
         run = await kept.start(body, source, name, user_id, request_id, state)
         return KeptAnswer(run, state.runs.read(run.run_id))
+    if source is None:
+        # A name alone is one of the asker's default source.
+        source = state.registry.candidates(None, name, access)[0].source
     if any(message.shows_pictures for message in body.messages):
         target = await state.registry.resolve(source, name)
         if not state.registry.sees(target.source, target.model):
@@ -107,7 +111,6 @@ async def answer_to(body: ChatCompletionRequest, asker: Awaitable[UUID], request
     grounding: Grounding | None = None
     if body.wants_sources and any(message.role == "user" for message in body.messages):
         messages, grounding = await grounded(messages, body, user_id, state)
-    access = await state.registry.access_of(user_id)
     items = state.registry.stream(
         under_rules(messages, access.system_prompt),
         source=source,

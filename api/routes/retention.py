@@ -4,10 +4,10 @@ from uuid import UUID
 
 from fastapi import APIRouter
 
-from api.cleanup import erase_account, preview_erasure
+from api.cleanup import erase_account
 from api.deps import Admin, Session, State
 from api.errors import responses
-from api.retention import AT_ONCE, apply_limits
+from api.retention import apply_limits, is_more
 from api.schemas.retention import (
     ErasureReport,
     HoldCreate,
@@ -20,7 +20,7 @@ from api.schemas.retention import (
 )
 from llama_service import errors
 from llama_service.errors import BadRequest
-from persistence import audit, groups, holds, retention
+from persistence import audit, erasure, groups, holds, retention
 
 router = APIRouter(prefix="/admin", tags=["admin"])
 
@@ -50,9 +50,9 @@ async def preview_retention(body: RetentionLimits, admin: Admin, session: Sessio
 
 @router.post("/retention/apply", responses=_ADMIN)
 async def apply_retention(admin: Admin, state: State) -> RetentionApplied:
-    """Delete what is older than the limits that are set, 500 records of each kind at most, and tell what that was."""
+    """Delete what is older than its limit, some hundred records of each kind at most, and tell what that was."""
     gone = await apply_limits(state, admin)
-    return RetentionApplied(removed=gone, more=any(count >= AT_ONCE for count in gone.values()))
+    return RetentionApplied(removed=gone, more=is_more(gone))
 
 
 @router.get("/holds", responses=_ADMIN)
@@ -89,11 +89,10 @@ _ERASURE = _ADMIN | responses(errors.NotFound, errors.BadRequest, errors.LegalHo
 
 
 @router.get("/users/{user_id}/erasure", responses=_ERASURE)
-async def preview_user_erasure(user_id: UUID, admin: Admin, state: State) -> ErasureReport:
+async def preview_user_erasure(user_id: UUID, admin: Admin, session: Session) -> ErasureReport:
     """Return what erasing a person would remove, and what would stay and why; nothing is changed."""
-    found = await preview_erasure(state, user_id)
-    async with state.database.transaction() as session:
-        await audit.note(session, "erasure_previewed", admin, ("user", user_id))
+    found = await erasure.survey(session, user_id)
+    await audit.note(session, "erasure_previewed", admin, ("user", user_id))
     return ErasureReport.of(found, dry_run=True)
 
 

@@ -223,9 +223,11 @@ class TurnStarter:
     async def prepare_claimed(self, claimed: ClaimedRun) -> Run:
         """Return a run that was started by another worker, ready to be gone on with."""
         request = TurnRequest.of_kept(claimed.request, claimed.place.question)
-        # Whether its model may still be asked is looked at when it is asked.
-        plan_ = self._plan(request, claimed.place.conversation, EVERY_MODEL)
         access = await self.models.access_of(claimed.user_id)
+        try:
+            plan_ = self._plan(request, claimed.place.conversation, access)
+        except ModelNotAllowed:  # which was taken away meanwhile: the run ends with that, when its model is asked
+            plan_ = self._plan(request, claimed.place.conversation, EVERY_MODEL)
         events = [RunEvent(*event) for event in claimed.events]
         user_id, request_id = claimed.user_id, f"run-{claimed.run_id}"
         toolbox = NO_TOOLS

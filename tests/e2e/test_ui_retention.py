@@ -35,6 +35,8 @@ async def test_limits_are_checked_saved_and_applied(
     await dialog.get_by_role("button", name="Save").click()
     await expect(page.get_by_text("Limits saved.")).to_be_visible()
     await part.get_by_role("button", name="Delete now").click()
+    await expect(dialog).to_contain_text("Chats: 1 is deleted now.")
+    await dialog.get_by_role("button", name="Delete").click()
     await expect(page.get_by_text("1 record deleted.")).to_be_visible()
     assert (await anna.http.get(f"/conversations/{thread}")).status_code == 404
     await page.reload()

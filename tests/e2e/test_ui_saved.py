@@ -100,10 +100,11 @@ async def test_an_assistant_is_made_chatted_with_and_shared(
     open_page: OpenPage, anna: Person, boris: Person, openai: OpenAIServer
 ) -> None:
     await anna.indexed("owl.txt", OWL)
+    ranger = f"Ranger {anna.name}"  # other people's shared ones are listed too
     page = await open_page(anna, "/assistants")
     await page.get_by_role("button", name="New assistant").click()
     dialog = page.get_by_role("dialog")
-    await dialog.get_by_label("Name").fill("Ranger")
+    await dialog.get_by_label("Name").fill(ranger)
     await dialog.get_by_label("Description").fill("Knows the forest")
     await dialog.get_by_label("System prompt").fill("You are a ranger.")
     await dialog.locator("input[type=file][accept='image/*']").set_input_files(
@@ -116,17 +117,17 @@ async def test_an_assistant_is_made_chatted_with_and_shared(
     await accessible(page)
     await shot(page, "assistant-form-1280")
     await dialog.get_by_role("button", name="Save").click()
-    card = page.locator(".card", has_text="Ranger")
+    card = page.locator(".card", has_text=ranger)
     await expect(card).to_contain_text("Knows the forest")
     await shot(page, "assistants-1280")
     await card.get_by_role("button", name="Chat").click()
-    await expect(page.get_by_role("heading", name="Ranger")).to_be_visible()
+    await expect(page.get_by_role("heading", name=ranger)).to_be_visible()
     await ask(page, QUESTION)
     await answered(page)
     assert system_of(openai).startswith("You are a ranger.")
-    await expect(page.get_by_role("link", name="Ranger")).to_be_visible()
+    await expect(page.get_by_role("link", name=ranger)).to_be_visible()
     theirs = await open_page(boris, "/assistants", viewport=PHONE, color_scheme="dark")
-    other = theirs.locator(".card", has_text="Ranger")
+    other = theirs.locator(".card", has_text=ranger)
     await expect(other).to_contain_text(f"by {anna.name}")
     await expect(other.get_by_role("button", name=re.compile("Actions"))).to_have_count(0)
     await shot(theirs, "assistants-390-dark")
@@ -240,17 +241,18 @@ async def test_a_chat_is_shared_read_by_another_and_taken_back(
 async def test_what_was_chosen_for_one_new_chat_is_no_choice_for_an_assistants(
     open_page: OpenPage, anna: Person, openai: OpenAIServer
 ) -> None:
-    await made(anna, "/assistants", name="Ranger", model_source="openai", model_name="gpt-4")
+    ranger = f"Ranger {anna.name}"
+    await made(anna, "/assistants", name=ranger, model_source="openai", model_name="gpt-4")
     page = await open_page(anna)
     await page.get_by_role("button", name=re.compile("^Model")).click()
     await page.get_by_role("menuitemradio", name="gpt-4o-mini").click()
     await expect(page.get_by_role("button", name="Model: gpt-4o-mini")).to_be_visible()
     # From one new chat to the other without a page between them.
     await page.keyboard.press("Control+k")
-    await page.keyboard.type("Ranger")
-    await expect(page.get_by_role("option", name="Ranger")).to_be_visible()
+    await page.keyboard.type(ranger)
+    await expect(page.get_by_role("option", name=ranger)).to_be_visible()
     await page.keyboard.press("Enter")
-    await expect(page.get_by_role("heading", name="Ranger")).to_be_visible()
+    await expect(page.get_by_role("heading", name=ranger)).to_be_visible()
     await expect(page.get_by_role("button", name="Model: gpt-4", exact=True)).to_be_visible()
     await ask(page, "Hello")
     await expect((await answered(page)).locator(".meta")).to_contain_text(re.compile(r"gpt-4(?!o)"))

@@ -3,7 +3,6 @@
 import asyncio
 import inspect
 import json
-import sys
 from typing import Any
 
 import psycopg
@@ -18,7 +17,7 @@ from tests.integration.api.test_libraries import admin as admin
 from tests.integration.api.test_libraries import admit, group, library, user_id
 from tests.integration.api.test_shares import shared
 from tests.providers import OpenAIServer
-from tests.support import PASSWORD, Person, Server, migrated_database, serving
+from tests.support import PASSWORD, Person, Server, command, migrated_database, serving
 
 # What changes nothing that anybody has to account for: one's own chats, files and settings while they are made.
 NOT_NOTED = {
@@ -152,14 +151,7 @@ async def test_it_leaves_as_ndjson(admin: Person, anna: Person) -> None:
 
 async def verified(address: str, *more: str) -> tuple[int, str]:
     """Run the README's command; return its exit code and what it said."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "llama_service", "audit", "verify", *more),
-        env={"PATH": "/usr/bin:/bin", "DATABASE_URL": address, "JWT_SECRET_KEY": "k" * 40},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, error = await process.communicate()
-    return process.returncode or 0, (out + error).decode()
+    return await command("audit", "verify", *more, DATABASE_URL=address, JWT_SECRET_KEY="k" * 40)
 
 
 async def test_nobody_changes_it_without_being_found_out(postgres: str, server: Server) -> None:

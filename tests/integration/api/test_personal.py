@@ -18,7 +18,7 @@ def system_of(openai: OpenAIServer) -> str:
     """Return the system prompt that the model was sent with the last question (titles are asked for behind it)."""
     sent = [chat.body["messages"][0] for chat in reversed(openai.chats)]
     heads = (str(first["content"]) for first in sent if first["role"] in ("system", "developer"))
-    return next(head for head in heads if not head.startswith(_TITLE))
+    return next(head for head in heads if _TITLE not in head)
 
 
 _TITLE = "Write a title"

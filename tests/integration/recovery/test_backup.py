@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 import shutil
-import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from llama_service.runtime.chroma import EmbeddedChroma
 from llama_service.runtime.postgres import EmbeddedPostgres
 from tests.files.pdf import pdf
 from tests.s3 import BUCKET, KEY_ID, SECRET, s3_server
-from tests.support import eventually, new_database
+from tests.support import command, eventually, new_database
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -34,19 +33,6 @@ async def made(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]
     """Stores, doubles and room for processes."""
     async with stage(tmp_path_factory.mktemp("backup"), fsync=False, script=Script(tokens=None, rate=400)) as made:
         yield made
-
-
-async def command(*arguments: str, **environment: str) -> tuple[int, str]:
-    """Run a command of the README as it stands there; return its exit code and what it said."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "llama_service", *arguments),
-        env={"PATH": "/usr/bin:/bin", **environment},
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    said, _ = await process.communicate()
-    return process.returncode or 0, said.decode()
 
 
 @dataclass

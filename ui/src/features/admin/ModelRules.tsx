@@ -33,7 +33,9 @@ export function ModelRules() {
       <Button icon="plus" onClick={() => setEditing("new")}>
         {t("modelRules.add")}
       </Button>
-      {editing && <RuleDialog rule={editing === "new" ? null : editing} onClose={() => setEditing(null)} />}
+      {editing && (
+        <RuleDialog rule={editing === "new" ? null : editing} rules={items} onClose={() => setEditing(null)} />
+      )}
       {removing && (
         <ConfirmDialog
           title={t("modelRules.removeAsk", { name: removing.group ?? t("modelRules.everybody") })}
@@ -74,10 +76,16 @@ function Row({ rule, onEdit, onRemove }: { rule: ModelRule; onEdit: () => void; 
   );
 }
 
-function RuleDialog({ rule, onClose }: { rule: ModelRule | null; onClose: () => void }) {
+interface RuleDialogProps {
+  rule: ModelRule | null;
+  /** All that there are: a new one is for whom there is none yet. */
+  rules: ModelRule[];
+  onClose: () => void;
+}
+
+function RuleDialog({ rule, rules, onClose }: RuleDialogProps) {
   const t = useT();
   const save = useSetModelRule();
-  const { data: groups = [] } = useQuery(groupsQuery);
   const [isListed, setIsListed] = useState((rule?.allowed ?? null) !== null);
 
   function submit(event: FormEvent<HTMLFormElement>) {
@@ -90,19 +98,7 @@ function RuleDialog({ rule, onClose }: { rule: ModelRule | null; onClose: () => 
     <Modal title={rule ? (rule.group ?? t("modelRules.everybody")) : t("modelRules.add")} onClose={onClose}>
       <form className="dialog-form" onSubmit={submit}>
         {save.error && <ErrorNotice error={save.error} />}
-        {!rule && (
-          <label className="field">
-            <span className="field__label">{t("budgets.for")}</span>
-            <select className="input" name="group_id">
-              <option value="">{t("modelRules.everybody")}</option>
-              {groups.map(({ id, name }) => (
-                <option key={id} value={id}>
-                  {name}
-                </option>
-              ))}
-            </select>
-          </label>
-        )}
+        {!rule && <SubjectField rules={rules} />}
         <AllowedFields allowed={rule?.allowed ?? null} isListed={isListed} onChange={setIsListed} />
         <Field
           label={t("modelRules.default")}
@@ -122,6 +118,28 @@ function RuleDialog({ rule, onClose }: { rule: ModelRule | null; onClose: () => 
         <FormActions onCancel={onClose} disabled={save.isPending} />
       </form>
     </Modal>
+  );
+}
+
+/** For whom a new rule is: everybody, or a group, that has none yet. */
+function SubjectField({ rules }: { rules: ModelRule[] }) {
+  const t = useT();
+  const { data: groups = [] } = useQuery(groupsQuery);
+  const isFree = (wanted: string | null) => !rules.some(({ group_id: id }) => id === wanted);
+  return (
+    <label className="field">
+      <span className="field__label">{t("budgets.for")}</span>
+      <select className="input" name="group_id">
+        {isFree(null) && <option value="">{t("modelRules.everybody")}</option>}
+        {groups
+          .filter(({ id }) => isFree(id))
+          .map(({ id, name }) => (
+            <option key={id} value={id}>
+              {name}
+            </option>
+          ))}
+      </select>
+    </label>
   );
 }
 
@@ -154,6 +172,7 @@ function AllowedFields({ allowed, isListed, onChange }: AllowedFieldsProps) {
           name="allowed"
           rows={4}
           spellCheck={false}
+          required
           defaultValue={allowed?.map(modelText).join("\n")}
         />
       )}

@@ -30,6 +30,7 @@ function RetentionForm({ saved }: { saved: RetentionLimits }) {
   const save = useSetRetention();
   const apply = useApplyRetention();
   const [asked, setAsked] = useState<Asked | null>(null);
+  const [due, setDue] = useState<RetentionDue[] | null>(null);
   const isAnySet = STORES.some((store) => saved[store] != null);
 
   function submit(event: FormEvent<HTMLFormElement>) {
@@ -43,6 +44,15 @@ function RetentionForm({ saved }: { saved: RetentionLimits }) {
       onSuccess: () => {
         setAsked(null);
         toast({ text: t("retention.saved") });
+      },
+    });
+
+  const deleteNow = () =>
+    apply.mutate(undefined, {
+      onSuccess: ({ removed, more }) => {
+        const count = Object.values(removed).reduce((sum, each) => sum + each, 0);
+        setDue(null);
+        toast({ text: t(more ? "retention.deletedSome" : "retention.deleted", { count }) });
       },
     });
 
@@ -65,28 +75,29 @@ function RetentionForm({ saved }: { saved: RetentionLimits }) {
           />
         ))}
         {preview.error && <ErrorNotice error={preview.error} />}
-        {apply.error && <ErrorNotice error={apply.error} />}
         <div className="retention__actions">
           <Button type="submit" kind="primary" disabled={preview.isPending}>
             {t("retention.check")}
           </Button>
           {isAnySet && (
             <Button
-              disabled={apply.isPending}
-              onClick={() =>
-                apply.mutate(undefined, {
-                  onSuccess: ({ removed, more }) => {
-                    const count = Object.values(removed).reduce((sum, each) => sum + each, 0);
-                    toast({ text: t(more ? "retention.deletedSome" : "retention.deleted", { count }) });
-                  },
-                })
-              }
+              disabled={preview.isPending}
+              onClick={() => preview.mutate(saved, { onSuccess: ({ items }) => setDue(items) })}
             >
               {t("retention.now")}
             </Button>
           )}
         </div>
       </form>
+      {due && (
+        <ConfirmDialog
+          title={t("retention.nowAsk")}
+          text={<DueList due={due} />}
+          work={apply}
+          onConfirm={deleteNow}
+          onClose={() => setDue(null)}
+        />
+      )}
       {asked && (
         <ConfirmDialog
           title={t("retention.confirm")}

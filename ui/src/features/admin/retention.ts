@@ -69,6 +69,7 @@ export const erasureQuery = (id: string) =>
     staleTime: 0,
     gcTime: 0,
     retry: false,
+    refetchOnWindowFocus: false,
   });
 
 export function useErase(id: string) {

@@ -447,7 +447,7 @@ export interface paths {
         put?: never;
         /**
          * Apply Retention
-         * @description Delete what is older than the limits that are set, 500 records of each kind at most, and tell what that was.
+         * @description Delete what is older than its limit, some hundred records of each kind at most, and tell what that was.
          */
         post: operations["admin_apply_retention"];
         delete?: never;

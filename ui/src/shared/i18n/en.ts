@@ -576,6 +576,7 @@ const texts = {
   "retention.held": { one: "A legal hold keeps {count}.", other: "Legal holds keep {count}." },
   "retention.saved": "Limits saved.",
   "retention.now": "Delete now",
+  "retention.nowAsk": "Delete what is older now?",
   "retention.deleted": { one: "{count} record deleted.", other: "{count} records deleted." },
   "retention.deletedSome": { one: "{count} record deleted; more to go.", other: "{count} records deleted; more to go." },
   "holds.title": "Legal holds",

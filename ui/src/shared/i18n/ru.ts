@@ -588,6 +588,7 @@ export const ru: Catalogue = {
   "retention.held": { one: "Удерживается {count}.", few: "Удерживаются {count}.", many: "Удерживаются {count}.", other: "Удерживаются {count}." },
   "retention.saved": "Сроки сохранены.",
   "retention.now": "Удалить сейчас",
+  "retention.nowAsk": "Удалить более старое сейчас?",
   "retention.deleted": { one: "Удалена {count} запись.", few: "Удалены {count} записи.", many: "Удалено {count} записей.", other: "Удалено {count} записей." },
   "retention.deletedSome": { one: "Удалена {count} запись, осталось ещё.", few: "Удалены {count} записи, осталось ещё.", many: "Удалено {count} записей, осталось ещё.", other: "Удалено {count} записей, осталось ещё." },
   "holds.title": "Запрет удаления",

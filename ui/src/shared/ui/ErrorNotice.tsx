@@ -34,7 +34,7 @@ export function ErrorNotice({ error }: { error: unknown }) {
   return (
     <div className="notice notice--error" role="alert">
       {say(error)}
-      {error instanceof ApiError && error.code === "validation_error" && error.details.map((line) => <small key={line}>{line}</small>)}
+      {error instanceof ApiError && error.code === "validation_error" && error.details.map((line) => <small key={line} lang="en">{line}</small>)}
       {requestId && <small>{t("app.requestId", { id: requestId })}</small>}
     </div>
   );
