@@ -14,6 +14,8 @@ from persistence.changes import change_or_not_found
 from persistence.erasure import Erasure
 from persistence.tables import User
 
+_FILES_AT_ONCE = 200
+
 
 async def forget_conversation(
     state: AppState,
@@ -132,10 +134,12 @@ async def forget_quotes(state: AppState) -> None:
     """Take passages of erased people's files out of other people's answers; a run that has read some is stopped."""
     async with state.database.reading() as session:
         gone = await erasure.files_to_erase(session)
-        quoting = await erasure.open_runs_quoting(session, gone) if gone else []
-    for owner, run_id in quoting:
-        if owner is not None:
-            await state.runs.cancel_and_wait(owner, run_id)
-    if gone:
+    for start in range(0, len(gone), _FILES_AT_ONCE):
+        some = gone[start : start + _FILES_AT_ONCE]
+        async with state.database.reading() as session:
+            quoting = await erasure.open_runs_quoting(session, some)
+        for owner, run_id in quoting:
+            if owner is not None:
+                await state.runs.cancel_and_wait(owner, run_id)
         async with state.database.transaction() as session:
-            await erasure.erase_quotes(session, gone)
+            await erasure.erase_quotes(session, some)

@@ -191,7 +191,7 @@ async def _keep_house(state: AppState) -> None:
     database, blobs = state.database, state.blobs
     chores: dict[str, Callable[[], Awaitable[None]]] = {
         "events": partial(prune_events, state),
-        "quotes": partial(forget_quotes, state),
+        "quotes": _at_most_every(LIMITS_APPLIED_EVERY, partial(forget_quotes, state)),
         "age limits": _at_most_every(LIMITS_APPLIED_EVERY, partial(_apply_limits, state)),
         "rows": partial(_prune_rows, database),
         "temporary chats": partial(forget_temporary, state, TEMPORARY_KEPT),

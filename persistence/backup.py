@@ -102,6 +102,9 @@ async def backup(settings: Settings, target: str, say: Say, *, with_keys: bool =
         manifest = Manifest(FORMAT, __version__, created.isoformat(), schema, counts, len(wanted), total, hashes)
         for file in hashes:
             await store.put_async(f"{name}/{file}", work / file)
+        if isinstance(store, LocalStore):
+            # Texts and keys: for whoever made it alone, also where others may look into the folder around it.
+            await asyncio.to_thread(_close_to_others, Path(target), name)
         await store.put_async(f"{name}/{_MANIFEST}", json.dumps(asdict(manifest), indent=1).encode())
     return Saved(name, manifest, sent, damaged)
 
@@ -190,6 +193,12 @@ def _open(place: str, settings: Settings, *, make: bool) -> ObjectStore:
     if make:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return LocalStore(prefix=folder)
+
+
+def _close_to_others(target: Path, name: str) -> None:
+    for folder in (target / name, target / "blobs"):
+        if folder.is_dir():
+            folder.chmod(0o700)
 
 
 async def _newest(store: ObjectStore) -> str:

@@ -250,30 +250,36 @@ _OUTSIDE: Final[Sequence[Place]] = ("backups", "logs", "model_providers")
 
 # --- what other people's answers quote ------------------------------------------------------------------------------
 
-_RECORDS: Final[Mapping[str, tuple[str, str]]] = {
-    "messages": ("coalesce(t.sources, '[]') || coalesce(t.steps, '[]')", "t.conversation_id"),
-    "shares": ("t.messages", "t.conversation_id"),
+_RECORDS: Final[Mapping[str, str]] = {
+    "messages": "coalesce(t.sources, '[]') || coalesce(t.steps, '[]')",
+    "shares": "t.messages",
 }
-# What a hold keeps is as it was. Nobody else's record than one who could read the file names it.
-_QUOTING: Final = """
-    SELECT DISTINCT t.id FROM {table} t JOIN conversations c ON c.id = {conversation},
+_NAMING: Final = """
+    SELECT DISTINCT {what} FROM {table} t JOIN conversations c ON c.id = t.conversation_id,
            jsonb_path_query({record}, 'strict $.**.{field}') AS named
-    WHERE named #>> '{{}}' = ANY(:files) AND NOT c.id = ANY(:without)
-      AND NOT held_conversation(c.id, c.user_id)
+    WHERE named #>> '{{}}' = ANY(:files) AND NOT c.id = ANY(:without) AND held_conversation(c.id, c.user_id) = :held
 """
+
+
+async def _naming(
+    session: AsyncSession, what: str, table: str, file_ids: Sequence[UUID], without: Sequence[UUID] = (), *, held: bool
+) -> set[Any]:
+    found: set[Any] = set()
+    values = {"files": [str(id_) for id_ in file_ids], "without": list(without), "held": held}
+    for field_ in ("file_id", "file_ids[*]") if file_ids else ():
+        query = text(_NAMING.format(what=what, table=table, record=_RECORDS[table], field=field_))
+        found.update((await session.execute(query, values)).scalars())
+    return found
 
 
 async def quoting(
     session: AsyncSession, table: str, file_ids: Sequence[UUID], *, without: Sequence[UUID] = ()
 ) -> set[UUID]:
-    """Return the messages, or shares, that hold passages of these files, `without` those of some conversations."""
-    ids: set[UUID] = set()
-    record, conversation = _RECORDS[table]
-    values = {"files": [str(id_) for id_ in file_ids], "without": list(without)}
-    for field_ in ("file_id", "file_ids[*]") if file_ids else ():
-        query = text(_QUOTING.format(table=table, record=record, conversation=conversation, field=field_))
-        ids.update((await session.execute(query, values)).scalars())
-    return ids
+    """Return the messages, or shares, that hold passages of these files: `without` those of some conversations.
+
+    What a hold keeps is not among them.
+    """
+    return await _naming(session, "t.id", table, file_ids, without, held=False)
 
 
 async def files_to_erase(session: AsyncSession) -> list[UUID]:
@@ -312,5 +318,9 @@ async def erase_quotes(session: AsyncSession, file_ids: Sequence[UUID]) -> int:
     await session.execute(update(Run).where(Run.id.in_(runs)).values(trace=None))
     threads = (await session.execute(answers.distinct())).scalars()
     await checkpoints.delete_threads(session, [str(id_) for id_ in threads])
-    await session.execute(delete(DeletedFile).where(DeletedFile.file_id.in_(file_ids), DeletedFile.to_erase))
+    # What a hold keeps is looked at again once it is released.
+    on_hold = await _naming(session, "named #>> '{}'", "messages", file_ids, held=True)
+    kept = [UUID(id_) for id_ in on_hold]
+    done = DeletedFile.file_id.in_(file_ids), DeletedFile.file_id.not_in(kept), DeletedFile.to_erase
+    await session.execute(delete(DeletedFile).where(*done))
     return len(messages)

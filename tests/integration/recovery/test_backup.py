@@ -116,12 +116,14 @@ async def test_what_was_saved_under_load_is_all_there_elsewhere(
     made: Stage, http: aiohttp.ClientSession, tmp_path: Path
 ) -> None:
     target = str(tmp_path / "saved")
+    (tmp_path / "saved").mkdir(mode=0o755)
     api = await made.serve("before")
     anna, boris = await Account(http, api.url).join(), await Account(http, api.url).join()
     life = await begun(anna)
     async with busy(boris):
         code, said = await command("backup", target, **made.environment)
         assert (code, "Saved" in said) == (0, True), said
+    assert {path.stat().st_mode & 0o077 for path in (tmp_path / "saved").iterdir()} == {0}
     # A second one sends what is new, and names the rest.
     blobs = {path: path.stat().st_mtime_ns for path in (tmp_path / "saved" / "blobs").glob("*/*")}
     await asked(anna, "And who built it?", conversation_id=life.thread)
