@@ -25,8 +25,11 @@ def is_held_conversation(conversation: Any = Conversation) -> ColumnElement[bool
 
 
 def is_held_file(file: Any = File) -> ColumnElement[bool]:
-    """Return whether a file is held: with its owner, or with a conversation that it is attached to."""
-    held: ColumnElement[bool] = func.held_file(file.id, file.user_id)
+    """Return whether a file is held: with its owner, or with a conversation that it is attached to or that names it.
+
+    For queries: all that are held are found once, however many files are asked about. Triggers use `held_file`.
+    """
+    held: ColumnElement[bool] = file.id.in_(select(func.held_files()))
     return held
 
 

@@ -38,6 +38,23 @@ _HELD_FILE = """
                           OR m.steps @> jsonb_build_array(jsonb_build_object('file_ids', jsonb_build_array(file))))
     $$
 """
+# The same for all files at once: what a query leaves out is found by one look through what is held.
+_HELD_FILES = """
+    CREATE FUNCTION held_files() RETURNS SETOF uuid LANGUAGE sql STABLE {place} AS $$
+        WITH held AS MATERIALIZED (
+            SELECT c.id FROM legal_holds h JOIN conversations c ON c.id = h.conversation_id OR c.user_id = h.user_id
+        ), named AS (
+            SELECT jsonb_path_query(coalesce(m.sources, '[]'), 'lax $[*].file_id') #>> '{}' AS id
+            FROM held JOIN messages m ON m.conversation_id = held.id
+            UNION SELECT jsonb_path_query(coalesce(m.steps, '[]'), 'lax $[*].file_ids[*]') #>> '{}'
+            FROM held JOIN messages m ON m.conversation_id = held.id
+        )
+        SELECT f.id FROM legal_holds h JOIN files f ON f.user_id = h.user_id
+        UNION SELECT cf.file_id FROM held JOIN conversation_files cf ON cf.conversation_id = held.id
+        UNION SELECT unnest(m.images) FROM held JOIN messages m ON m.conversation_id = held.id
+        UNION SELECT f.id FROM named JOIN files f ON f.id::text = named.id
+    $$
+"""
 # `LH001` is known to persistence/session.py, which makes it the error that callers see.
 _REFUSE = """
     CREATE FUNCTION hold_refuse() RETURNS trigger LANGUAGE plpgsql {place} AS $$
@@ -172,7 +189,7 @@ _AUDIT_CHAIN_BEFORE = """
     END $$
 """
 _FUNCTIONS = (
-    *(_HELD_CONVERSATION, _HELD_FILE, _REFUSE, _REFUSE_DETACHING, _BURY),
+    *(_HELD_CONVERSATION, _HELD_FILE, _HELD_FILES, _REFUSE, _REFUSE_DETACHING, _BURY),
     *(_AUDIT_REFUSE, _AUDIT_REFUSE_YOUNG, _AUDIT_CHAIN, _AUDIT_FIRST_HELD, _AUDIT_PRUNE),
 )
 
@@ -232,7 +249,7 @@ def downgrade() -> None:
     for function in (
         *("audit_prune()", "audit_first_held()", "audit_refuse_young()", "file_bury()"),
         *("hold_refuse()", "hold_refuse_detaching()"),
-        *("held_file(uuid, uuid)", "held_conversation(uuid, uuid)"),
+        *("held_files()", "held_file(uuid, uuid)", "held_conversation(uuid, uuid)"),
     ):
         op.execute(f"DROP FUNCTION {function}")
     op.drop_index("ix_conversations_updated_at", table_name="conversations")

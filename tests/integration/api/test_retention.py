@@ -438,6 +438,31 @@ async def test_a_picture_that_a_chat_on_hold_shows_is_kept(keeper: Person, anna:
     assert held(await anna.http.delete(f"/files/{picture['id']}"))
 
 
+async def test_triggers_and_queries_hold_the_same_files(
+    keeper: Person, anna: Person, boris: Person, openai: OpenAIServer, database: Database
+) -> None:
+    def held_files() -> set[tuple[Any, ...]]:
+        by_query = database.execute("SELECT * FROM held_files()").fetchall()
+        by_trigger = database.execute("SELECT id FROM files WHERE held_file(id, user_id)").fetchall()
+        assert set(by_query) == set(by_trigger)
+        return set(by_query)
+
+    assert held_files() == set()
+    own, picture = await anna.indexed("owl.txt", OWL), await anna.indexed("sky.png", png(9))
+    read = await anna.indexed("fox.txt", OWL + b"2")
+    openai.script(rounds=[[("read_file", {"file": "fox.txt"})]])
+    body = {"image_file_ids": [picture["id"]], "file_ids": [own["id"], read["id"]], "top_k": 1, "tools": ["read_file"]}
+    thread = (await anna.ask(QUESTION, model_source="openai", model_name="gpt-4o-mini", **body))["conversation_id"]
+    attached = await anna.indexed("attached.txt", OWL + b"3", conversation_id=thread)
+    await anna.indexed("elsewhere.txt", OWL + b"4")
+    await boris.indexed("his.txt", OWL + b"5")
+    await hold(keeper, conversation_id=thread)
+    named = {(UUID(file["id"]),) for file in (own, picture, attached, read)}
+    assert held_files() == named
+    await hold(keeper, username=boris.name)
+    assert len(held_files()) > len(named)
+
+
 async def test_the_same_hold_is_placed_once(keeper: Person, anna: Person) -> None:
     body = {"username": anna.name, "reason": "Case 12"}
     answers = await asyncio.gather(*(keeper.http.post("/admin/holds", json=body) for _ in range(6)))
