@@ -186,7 +186,7 @@ async def _of_work(database: Database) -> list[Finding]:
             Finding("warning", "queue", told, "Start the API with INLINE_WORKER=true, or llama-service worker")
         )
     else:
-        found.append(Finding("ok", "queue", f"{row.waiting} jobs wait, {row.doing} are done"))
+        found.append(Finding("ok", "queue", f"{row.waiting} jobs wait, {row.doing} are worked on"))
     if row.failed:
         told = f"{row.failed} files could not be read"
         found.append(Finding("warning", "files", told, "Their owners see why, and can try again (Files)"))

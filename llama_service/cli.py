@@ -254,6 +254,7 @@ def _with_database(given: dict[str, Any], work: Callable[[Settings, Say], Awaita
     from llama_service.runtime.stores import open_database
 
     first = _first_look(given)
+    configure_logging(first)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 
     async def run(bar: Progress) -> Any:

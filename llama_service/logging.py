@@ -26,6 +26,7 @@ _QUIET = {
     "httpx": logging.WARNING,
     "httpcore": logging.WARNING,
     "mcp": logging.CRITICAL,
+    "alembic.runtime.plugins": logging.WARNING,
 }
 
 
