@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from uuid import UUID
 
-from sqlalchemy import Update, update
+from sqlalchemy import Update, select, update
 
 from api.state import AppState
 from llama_service.errors import LegalHold, NotFound
@@ -105,6 +105,7 @@ async def erase_account(state: AppState, user_id: UUID, *, by: Actor) -> Erasure
 async def _erase(state: AppState, user_id: UUID, by: Actor, action: audit.Action, *, in_part: bool) -> Erasure:
     async with state.database.transaction() as session:
         await (holds.check_user if in_part else holds.check_all_of_user)(session, user_id)
+        was_active = bool(await session.scalar(select(User.is_active).where(User.id == user_id)))
         # From here on nobody begins anything in their name.
         await change_or_not_found(session, _switched(user_id, is_active=False))
         running = await runs.open_of(session, await erasure.conversations_of(session, user_id))
@@ -118,7 +119,7 @@ async def _erase(state: AppState, user_id: UUID, by: Actor, action: audit.Action
             )
     except LegalHold:  # placed just now
         async with state.database.transaction() as session:
-            await change_or_not_found(session, _switched(user_id, is_active=True))
+            await change_or_not_found(session, _switched(user_id, is_active=was_active))
         raise
     if found.files is not None:
         await state.ingestion.pipeline.clean_up(found.files)

@@ -318,6 +318,8 @@ async def erase_quotes(session: AsyncSession, file_ids: Sequence[UUID]) -> int:
     await session.execute(update(Run).where(Run.id.in_(runs)).values(trace=None))
     threads = (await session.execute(answers.distinct())).scalars()
     await checkpoints.delete_threads(session, [str(id_) for id_ in threads])
+    if await open_runs_quoting(session, file_ids):
+        return len(messages)  # one that did not stop in time: looked at again within the hour
     # What a hold keeps is looked at again once it is released.
     on_hold = await _naming(session, "named #>> '{}'", "messages", file_ids, held=True)
     kept = [UUID(id_) for id_ in on_hold]
