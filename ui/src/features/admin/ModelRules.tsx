@@ -91,7 +91,7 @@ function RuleDialog({ rule, rules, onClose }: RuleDialogProps) {
   function submit(event: FormEvent<HTMLFormElement>) {
     event.preventDefault();
     const data = new FormData(event.currentTarget);
-    save.mutate(ruleOf(data, rule ? rule.group_id : formText(data, "group_id"), isListed), { onSuccess: onClose });
+    save.mutate(ruleOf(data, rule ? rule.group_id : groupOf(data), isListed), { onSuccess: onClose });
   }
 
   return (
@@ -121,6 +121,14 @@ function RuleDialog({ rule, rules, onClose }: RuleDialogProps) {
   );
 }
 
+const EVERYBODY = "everybody";
+
+/** The group that a new rule is for, null for everybody. */
+function groupOf(data: FormData): string | null {
+  const chosen = formText(data, "subject");
+  return chosen === EVERYBODY ? null : chosen;
+}
+
 /** For whom a new rule is: everybody, or a group, that has none yet. */
 function SubjectField({ rules }: { rules: ModelRule[] }) {
   const t = useT();
@@ -129,8 +137,8 @@ function SubjectField({ rules }: { rules: ModelRule[] }) {
   return (
     <label className="field">
       <span className="field__label">{t("budgets.for")}</span>
-      <select className="input" name="group_id">
-        {isFree(null) && <option value="">{t("modelRules.everybody")}</option>}
+      <select className="input" name="subject" required>
+        {isFree(null) && <option value={EVERYBODY}>{t("modelRules.everybody")}</option>}
         {groups
           .filter(({ id }) => isFree(id))
           .map(({ id, name }) => (
