@@ -191,11 +191,19 @@ def backup(
     without_keys: Annotated[
         bool, typer.Option("--without-keys", help="Leave JWT_SECRET_KEY out; without it stored secrets can't be read.")
     ] = False,
+    recipient: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Encrypt for this public key of age (age1…); may be given several times.", show_default=False
+        ),
+    ] = None,
 ) -> None:
     """Save database, files and keys; the service may go on meanwhile. What is there already is not sent again."""
 
     async def work(settings: Settings, say: Say) -> Any:
-        return await _upper("persistence.backup", "backup")(settings, target, say, with_keys=not without_keys)
+        return await _upper("persistence.backup", "backup")(
+            settings, target, say, with_keys=not without_keys, recipients=recipient or ()
+        )
 
     saved = _with_database(_given(data_dir=data_dir), work)
     typer.echo(f"Saved {saved.name}: {sum(saved.manifest.counts.values())} rows, {saved.manifest.blobs} files.")
@@ -212,6 +220,9 @@ def restore(
     name: Annotated[
         str | None, typer.Option(help="The backup of this name; else the newest.", show_default=False)
     ] = None,
+    identity: Annotated[
+        Path | None, typer.Option(help="File of age's secret key, for a backup that is encrypted.", show_default=False)
+    ] = None,
     data_dir: DataDirOption = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Read every file once more where it is kept now, and compare.")
@@ -220,16 +231,26 @@ def restore(
     """Bring a backup back into an empty instance; then start the service as always."""
     given = _given(data_dir=data_dir)
     first = _first_look(given)
-    _restore_keys(first, _upper("persistence.backup", "keys_of")(first, source, name))
+    _restore_keys(first, _keys_of(first, source, name, identity))
 
     async def work(settings: Settings, say: Say) -> Any:
-        return await _upper("persistence.backup", "restore")(settings, source, say, name=name, verify=verify)
+        return await _upper("persistence.backup", "restore")(
+            settings, source, say, name=name, verify=verify, identity=identity
+        )
 
     restored = _with_database(given, work)
     manifest = restored.manifest
     typer.echo(f"Restored {restored.name}: {sum(manifest.counts.values())} rows, {manifest.blobs} files.")
     if restored.problems:
         _fail("not all of it is as it was:\n" + "\n".join(restored.problems))
+
+
+def _keys_of(first: Settings, source: str, name: str | None, identity: Path | None) -> dict[str, str]:
+    try:
+        keys: dict[str, str] = _upper("persistence.backup", "keys_of")(first, source, name, identity)
+    except _said_as_they_are() as failed:
+        _fail(str(failed))
+    return keys
 
 
 def _restore_keys(first: Settings, keys: dict[str, str]) -> None:
@@ -270,11 +291,10 @@ def _with_database(given: dict[str, Any], work: Callable[[Settings, Say], Awaita
             configure_logging(settings)
             return await work(settings, say)
 
-    failures = tuple(getattr(importlib.import_module(module), name) for module, name in _SAID_AS_THEY_ARE)
     try:
         with Progress(*columns, console=Console(stderr=True)) as bar:
             return asyncio.run(run(bar))
-    except failures as failed:
+    except _said_as_they_are() as failed:
         _fail(str(failed))
 
 
@@ -284,6 +304,10 @@ _SAID_AS_THEY_ARE = (
     ("llama_service.runtime.process", "ChildFailed"),
     ("llama_service.runtime.locks", "FolderInUse"),
 )
+
+
+def _said_as_they_are() -> tuple[type[Exception], ...]:
+    return tuple(getattr(importlib.import_module(module), name) for module, name in _SAID_AS_THEY_ARE)
 
 
 audit_app = typer.Typer(help="The audit log.", no_args_is_help=True)

@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import psycopg
 import structlog
@@ -33,6 +33,7 @@ from persistence.blobs import BlobStore, Received, key_of, open_blobs
 from persistence.leftovers import BACKUP_LOCK
 from persistence.migrate import alembic_config, migrate
 from persistence.object_store import open_bucket
+from persistence.sealing import SUFFIX, Opener, Seal, SealError
 
 log = structlog.get_logger(__name__)
 
@@ -42,6 +43,7 @@ _MANIFEST, _DATABASE, _BLOBS, _KEYS = "manifest.json", "database.dump", "blobs.t
 _BLOCK: Final = 1 << 20
 _AT_ONCE: Final = 4  # files that are copied side by side
 
+T = TypeVar("T")
 Say = Callable[[str, int, int], None]
 """Told what is done, how much of it is done, and how much there is."""
 
@@ -62,7 +64,9 @@ class Manifest:
     blobs: int
     blob_bytes: int
     hashes: Mapping[str, str]
-    """SHA-256 of each file of the backup."""
+    """SHA-256 of each file of the backup, as it lies there."""
+    sealed: bool = False
+    """Whether everything but this is encrypted (`persistence.sealing`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +79,14 @@ class Saved:
     damaged: Sequence[str]
 
 
-async def backup(settings: Settings, target: str, say: Say, *, with_keys: bool = True) -> Saved:
-    """Save everything to a target. Raises BackupError, SettingsError."""
+async def backup(
+    settings: Settings, target: str, say: Say, *, with_keys: bool = True, recipients: Sequence[str] = ()
+) -> Saved:
+    """Save everything to a target, encrypted where there are `recipients` (public keys of age).
+
+    Raises BackupError, SettingsError.
+    """
+    seal = _said(Seal.to, recipients) if recipients else None
     store = _open(target, settings, make=True)
     blobs = open_blobs(settings)
     created = datetime.now(UTC)
@@ -94,26 +104,34 @@ async def backup(settings: Settings, target: str, say: Say, *, with_keys: bool =
                 *("--file", str(work / _DATABASE)),
             )
             say("database", 1, 1)
-            # Still under the lock that keeps the bytes of deleted files.
-            sent, damaged = await _send_blobs(store, blobs, wanted, say)
+            # The snapshot is not needed any more; the lock that keeps the bytes of deleted files is.
+            await connection.execute("COMMIT")
+            sent, damaged = await _send_blobs(store, blobs, wanted, say, seal)
         keys = {"jwt_secret_key": settings.jwt_secret_key.get_secret_value()} if with_keys else None
-        hashes = await asyncio.to_thread(_write_rest, work, wanted, keys)
+        hashes = await asyncio.to_thread(_write_rest, work, wanted, keys, seal)
         total = sum(size for _, size in wanted)
-        manifest = Manifest(FORMAT, __version__, created.isoformat(), schema, counts, len(wanted), total, hashes)
+        about = (FORMAT, __version__, created.isoformat(), schema, counts, len(wanted), total, hashes)
+        manifest = Manifest(*about, sealed=seal is not None)
         for file in hashes:
-            await store.put_async(f"{name}/{file}", work / file)
+            await asyncio.to_thread(store.put, f"{name}/{file}", work / file)
         if isinstance(store, LocalStore):
             # Texts and keys: for whoever made it alone, also where others may look into the folder around it.
             await asyncio.to_thread(_close_to_others, Path(target), name)
-        await store.put_async(f"{name}/{_MANIFEST}", json.dumps(asdict(manifest), indent=1).encode())
+        await asyncio.to_thread(store.put, f"{name}/{_MANIFEST}", json.dumps(asdict(manifest), indent=1).encode())
     return Saved(name, manifest, sent, damaged)
 
 
-def _write_rest(work: Path, wanted: Sequence[tuple[str, int]], keys: Mapping[str, str] | None) -> dict[str, str]:
-    """Write the list of bytes and the keys beside the database; return the hash of each file."""
+def _write_rest(
+    work: Path, wanted: Sequence[tuple[str, int]], keys: Mapping[str, str] | None, seal: Seal | None
+) -> dict[str, str]:
+    """Write the list of bytes and the keys beside the database, and seal all; return the hash of each file."""
     (work / _BLOBS).write_text("".join(f"{sha256} {size}\n" for sha256, size in wanted))
     if keys is not None:
         (work / _KEYS).write_text(json.dumps(keys))
+    if seal is not None:
+        for path in list(work.iterdir()):
+            seal.close(path)
+            path.unlink()
     return {path.name: _hash_of(path) for path in sorted(work.iterdir())}
 
 
@@ -127,24 +145,30 @@ class Restored:
 
 
 async def restore(
-    settings: Settings, source: str, say: Say, *, name: str | None = None, verify: bool = False
+    settings: Settings,
+    source: str,
+    say: Say,
+    *,
+    name: str | None = None,
+    verify: bool = False,
+    identity: Path | None = None,
 ) -> Restored:
     """Bring a backup back into an empty instance: the newest one, or the one of that name.
 
-    Rows are counted and bytes hashed on their way; with `verify` bytes are read once more where they are kept now.
-    Raises BackupError where there is none, where it is damaged, where the database is not empty, or where it is of a
-    newer version; then nothing was changed. Raises SettingsError.
+    `identity` is a file of secret keys, for what was encrypted. Rows are counted and bytes hashed on their way; with
+    `verify` bytes are read once more where they are kept now. Raises BackupError where there is no backup, where it is
+    damaged or can't be opened, where the database is not empty, or where it is of a newer version; then nothing was
+    changed. Raises SettingsError.
     """
     store = _open(source, settings, make=False)
     chosen = name or await _newest(store)
     manifest = await _manifest_of(store, chosen)
     _check_schema(settings, manifest)
+    opener = _opener(manifest, identity)
     with tempfile.TemporaryDirectory(prefix="restore-") as folder:
         work = Path(folder)
-        for file, wanted in manifest.hashes.items():
-            await _fetch(store, f"{chosen}/{file}", work / file)
-            if await asyncio.to_thread(_hash_of, work / file) != wanted:
-                raise BackupError(f"{chosen}/{file} is damaged: it is not what was written")
+        for file in manifest.hashes:
+            await _fetch_part(store, chosen, manifest, file, work, opener)
         lines = (work / _BLOBS).read_text().splitlines()
         wanted_blobs = [(sha256, int(size)) for sha256, size in (line.split() for line in lines)]
         async with await _connect(settings) as connection:
@@ -160,22 +184,26 @@ async def restore(
             await connection.execute("REVOKE UPDATE, TRUNCATE ON audit_events FROM PUBLIC, CURRENT_USER")
             problems = await _count_again(connection, manifest)
     blobs = open_blobs(settings)
-    problems += await _fetch_blobs(store, blobs, wanted_blobs, say)
+    problems += await _fetch_blobs(store, blobs, wanted_blobs, say, opener)
     await asyncio.to_thread(migrate, settings)
     if verify:
         problems += await _verify_blobs(blobs, wanted_blobs, say)
     return Restored(chosen, manifest, problems)
 
 
-def keys_of(settings: Settings, source: str, name: str | None) -> Mapping[str, str]:
+def keys_of(settings: Settings, source: str, name: str | None, identity: Path | None) -> Mapping[str, str]:
     """Return the keys that a backup holds; nothing where it was made without them. Raises BackupError."""
 
     async def look() -> Mapping[str, str]:
         store = _open(source, settings, make=False)
         chosen = name or await _newest(store)
-        if _KEYS not in (await _manifest_of(store, chosen)).hashes:
+        manifest = await _manifest_of(store, chosen)
+        file = _KEYS + (SUFFIX if manifest.sealed else "")
+        if file not in manifest.hashes:
             return {}
-        keys: Mapping[str, str] = json.loads(bytes(await (await store.get_async(f"{chosen}/{_KEYS}")).bytes_async()))
+        with tempfile.TemporaryDirectory(prefix="restore-") as folder:
+            await _fetch_part(store, chosen, manifest, file, Path(folder), _opener(manifest, identity))
+            keys: Mapping[str, str] = json.loads((Path(folder) / _KEYS).read_text())
         return keys
 
     return asyncio.run(look())
@@ -202,9 +230,8 @@ def _close_to_others(target: Path, name: str) -> None:
 
 
 async def _newest(store: ObjectStore) -> str:
-    names: set[str] = set()
-    async for batch in store.list():
-        names.update(item["path"].partition("/")[0] for item in batch if item["path"].endswith(f"/{_MANIFEST}"))
+    paths = await asyncio.to_thread(_paths, store, None)
+    names = {path.partition("/")[0] for path in paths if path.endswith(f"/{_MANIFEST}")}
     if not names:
         raise BackupError("there is no complete backup in that place")
     return max(names)
@@ -212,7 +239,7 @@ async def _newest(store: ObjectStore) -> str:
 
 async def _manifest_of(store: ObjectStore, name: str) -> Manifest:
     try:
-        content = bytes(await (await store.get_async(f"{name}/{_MANIFEST}")).bytes_async())
+        content = await asyncio.to_thread(lambda: bytes(store.get(f"{name}/{_MANIFEST}").bytes()))
     except FileNotFoundError:
         raise BackupError(f"there is no complete backup named {name}") from None
     told: dict[str, Any] = json.loads(content)
@@ -221,13 +248,58 @@ async def _manifest_of(store: ObjectStore, name: str) -> Manifest:
     return Manifest(**told)
 
 
+def _opener(manifest: Manifest, identity: Path | None) -> Opener | None:
+    if not manifest.sealed:
+        return None
+    if identity is None:
+        raise BackupError("the backup is encrypted: name the file of its secret key (--identity)")
+    return _said(Opener.of, identity)
+
+
+def _said(make: Callable[[Any], T], given: Any) -> T:
+    try:
+        return make(given)
+    except SealError as wrong:
+        raise BackupError(str(wrong)) from None
+
+
+async def _fetch_part(
+    store: ObjectStore, name: str, manifest: Manifest, file: str, folder: Path, opener: Opener | None
+) -> None:
+    """Fetch a file of a backup into a folder, and open it. Raises BackupError where it is not what was written."""
+    path = folder / file
+    await _fetch(store, f"{name}/{file}", path)
+    if await asyncio.to_thread(_hash_of, path) != manifest.hashes[file]:
+        raise BackupError(f"{name}/{file} is damaged: it is not what was written")
+    if opener is not None:
+        await _open_sealed(opener, path, path.with_name(file.removesuffix(SUFFIX)))
+
+
+async def _open_sealed(opener: Opener, path: Path, opened: Path) -> None:
+    try:
+        await asyncio.to_thread(opener.open, path, opened)
+    except SealError as wrong:
+        raise BackupError(str(wrong)) from None
+
+
+# The library's calls are made in threads: its own coroutines go on in a thread of its own while the process ends, and
+# were seen to abort it then.
+
+
+def _paths(store: ObjectStore, prefix: str | None) -> list[str]:
+    return [item["path"] for batch in store.list(prefix) for item in batch]
+
+
 async def _fetch(store: ObjectStore, key: str, path: Path) -> None:
-    with path.open("wb") as file:
-        try:
-            async for block in (await store.get_async(key)).stream(min_chunk_size=_BLOCK):
-                await asyncio.to_thread(file.write, block)
-        except FileNotFoundError:
-            raise BackupError(f"{key} is missing in the backup") from None
+    def fetch() -> None:
+        with path.open("wb") as file:
+            for block in store.get(key).stream(min_chunk_size=_BLOCK):
+                file.write(block)
+
+    try:
+        await asyncio.to_thread(fetch)
+    except FileNotFoundError:
+        raise BackupError(f"{key} is missing in the backup") from None
 
 
 def _hash_of(path: Path) -> str:
@@ -326,13 +398,12 @@ def _program(name: str) -> Path:
 
 
 async def _send_blobs(
-    store: ObjectStore, blobs: BlobStore, wanted: Sequence[tuple[str, int]], say: Say
+    store: ObjectStore, blobs: BlobStore, wanted: Sequence[tuple[str, int]], say: Say, seal: Seal | None
 ) -> tuple[int, list[str]]:
     """Send what the target lacks; return how many bytes that was, and the hashes whose bytes are gone or damaged."""
-    there: set[str] = set()
-    async for batch in store.list("blobs/"):
-        there.update(item["path"].rpartition("/")[2] for item in batch)
-    missing = [(sha256, size) for sha256, size in wanted if sha256 not in there]
+    suffix = SUFFIX if seal else ""
+    there = {path.rpartition("/")[2] for path in await asyncio.to_thread(_paths, store, "blobs/")}
+    missing = [(sha256, size) for sha256, size in wanted if sha256 + suffix not in there]
     damaged: list[str] = []
 
     async def send(sha256: str) -> None:
@@ -340,8 +411,10 @@ async def _send_blobs(
             async with blobs.local(sha256) as path:
                 if await asyncio.to_thread(_hash_of, path) != sha256:
                     damaged.append(sha256)
-                else:
-                    await store.put_async(f"blobs/{key_of(sha256)}", path)
+                    return
+                with tempfile.TemporaryDirectory(prefix="backup-") as folder:
+                    sealed = await asyncio.to_thread(_sealed_copy, seal, path, Path(folder)) if seal else path
+                    await asyncio.to_thread(store.put, f"blobs/{key_of(sha256)}{suffix}", sealed)
         except NotFound:
             damaged.append(sha256)
 
@@ -349,14 +422,27 @@ async def _send_blobs(
     return sum(size for sha256, size in missing if sha256 not in damaged), sorted(damaged)
 
 
-async def _fetch_blobs(store: ObjectStore, blobs: BlobStore, wanted: Sequence[tuple[str, int]], say: Say) -> list[str]:
+def _sealed_copy(seal: Seal, path: Path, folder: Path) -> Path:
+    """Seal bytes where nothing else lies: their own folder is not ours to write to."""
+    link = folder / path.name
+    link.symlink_to(path.absolute())
+    return seal.close(link)
+
+
+async def _fetch_blobs(
+    store: ObjectStore, blobs: BlobStore, wanted: Sequence[tuple[str, int]], say: Say, opener: Opener | None
+) -> list[str]:
     """Keep the bytes of a backup where files are kept now; return what is wrong with some."""
     sizes, problems = dict(wanted), list[str]()
 
     async def fetch(sha256: str) -> None:
-        path = await blobs.spool.temporary()
+        path, sealed = await blobs.spool.temporary(), await blobs.spool.temporary()
         try:
-            await _fetch(store, f"blobs/{key_of(sha256)}", path)
+            if opener is None:
+                await _fetch(store, f"blobs/{key_of(sha256)}", path)
+            else:
+                await _fetch(store, f"blobs/{key_of(sha256)}{SUFFIX}", sealed)
+                await _open_sealed(opener, sealed, path)
             if await asyncio.to_thread(_hash_of, path) != sha256:
                 problems.append(f"the bytes {sha256} are damaged in the backup")
                 return
@@ -364,9 +450,10 @@ async def _fetch_blobs(store: ObjectStore, blobs: BlobStore, wanted: Sequence[tu
                 head = file.read(65536)
             await blobs.keep(Received(path, sizes[sha256], sha256, head))
         except BackupError as missing:
-            problems.append(str(missing))
+            problems.append(f"the bytes {sha256}: {missing}")
         finally:
             path.unlink(missing_ok=True)
+            sealed.unlink(missing_ok=True)
 
     await _side_by_side(list(sizes), fetch, say)
     return sorted(problems)

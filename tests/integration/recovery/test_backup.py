@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import aiohttp
 import psycopg
+import pyrage
 import pytest
 
 from bench.load import Account, Refused
@@ -203,6 +204,39 @@ async def test_it_works_on_a_data_folder_alone_and_on_a_bucket(
     assert blob
 
 
+async def test_an_encrypted_backup_is_read_by_its_key_alone(
+    made: Stage, http: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    api = await made.serve("sealed")
+    life = await begun(await Account(http, api.url).join())
+    target, secret = tmp_path / "saved", pyrage.x25519.Identity.generate()
+    key, other = tmp_path / "key.txt", tmp_path / "other.txt"
+    key.write_text(f"# public key: {secret.to_public()}\n{secret}\n")
+    other.write_text(f"{pyrage.x25519.Identity.generate()}\n")
+    wrong = await command("backup", str(target), "--recipient", "age1nobody", **made.environment)
+    assert (wrong[0], "no public key of age" in wrong[1], "Traceback" in wrong[1]) == (1, True, False)
+    code, said = await command("backup", str(target), "--recipient", str(secret.to_public()), **made.environment)
+    assert code == 0, said
+    for path in target.rglob("*"):
+        if path.is_file() and path.name != "manifest.json":
+            content = path.read_bytes()
+            assert content.startswith(b"age-encryption.org/v1"), path
+            assert made.environment["JWT_SECRET_KEY"].encode() not in content
+    address = new_database(made.environment["DATABASE_URL"], "sealed")
+    there = {**made.environment, "DATABASE_URL": address, "DATA_DIR": str(tmp_path / "there")}
+    for options, why in (
+        ((), "the backup is encrypted"),
+        (("--identity", str(other)), "can't be opened with this key"),
+        (("--identity", str(tmp_path / "none.txt")), "can't be read as a file"),
+    ):
+        code, said = await command("restore", str(target), *options, **there)
+        assert (code, why in said, "Traceback" in said) == (1, True, False), said
+    code, said = await command("restore", str(target), "--identity", str(key), "--verify", **there)
+    assert code == 0, said
+    stored = [path for path in (tmp_path / "there" / "blobs").rglob("*") if path.is_file()]
+    assert life.content in [path.read_bytes() for path in stored]
+
+
 async def test_what_is_damaged_missing_or_newer_is_refused(
     made: Stage, http: aiohttp.ClientSession, tmp_path: Path
 ) -> None:
@@ -225,7 +259,8 @@ async def test_what_is_damaged_missing_or_newer_is_refused(
             row = connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone()
         assert row == (0,), "nothing was changed"
 
-    assert (await command("restore", str(tmp_path / "nowhere"), **elsewhere()))[0] == 1
+    code, said = await command("restore", str(tmp_path / "nowhere"), **elsewhere())
+    assert (code, "there is no folder" in said, "Traceback" in said) == (1, True, False)
     await refusal("JWT_SECRET_KEY is not the backup's", **{**elsewhere(), "JWT_SECRET_KEY": "another-" + "k" * 40})
     kept = (folder / "manifest.json").read_text()
     (folder / "manifest.json").write_text(kept.replace('"schema": "', '"schema": "9'))
