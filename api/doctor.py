@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from typing import Final, Literal
 
 import psycopg
-from alembic.script import ScriptDirectory
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -23,7 +22,7 @@ from llama_service import __version__
 from llama_service.errors import AppError
 from llama_service.settings import Settings
 from persistence.blobs import open_blobs
-from persistence.migrate import alembic_config
+from persistence.migrate import revisions
 from persistence.session import Database
 from persistence.vectors import VectorIndex
 
@@ -145,11 +144,10 @@ async def _of_database(settings: Settings, database: Database) -> list[Finding]:
 
 
 def _of_schema(settings: Settings, revision: str | None) -> Finding:
-    script = ScriptDirectory.from_config(alembic_config(settings.postgres_migration))
-    newest = script.get_current_head()
+    known = revisions(settings)
+    newest = known[0]
     if revision == newest:
         return Finding("ok", "database", f"the schema is up to date ({revision})")
-    known = {known.revision for known in script.walk_revisions()}
     if revision is not None and revision not in known:
         told = f"the schema ({revision}) is of a newer version than this one"
         return Finding("failure", "database", told, "Install that version: this one can't know what has changed")

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 import structlog
 
@@ -12,30 +12,13 @@ from chains.prices import Prices
 from chains.providers.base import Provider
 from chains.types import ModelInfo, ModelList, ProviderStatus
 from llama_service.errors import AppError, ProviderTimeout
+from llama_service.kept import Kept
 from llama_service.settings import ProviderName, Settings
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 KEPT_SECONDS = 5.0
-
-
-class Kept(Generic[T]):
-    """The last answer of a question, asked again when it is older than `seconds`; one asks, the others wait."""
-
-    def __init__(self, ask: Callable[[], Awaitable[T]], seconds: float = KEPT_SECONDS) -> None:
-        self._ask = ask
-        self._seconds = seconds
-        self._lock = asyncio.Lock()
-        self._answer: tuple[float, T] | None = None
-
-    async def get(self) -> T:
-        """Return the answer."""
-        async with self._lock:
-            now = time.monotonic()
-            if self._answer is None or now - self._answer[0] > self._seconds:
-                self._answer = (time.monotonic(), await self._ask())
-            return self._answer[1]
 
 
 class Catalog:
@@ -45,8 +28,8 @@ class Catalog:
         self._timeout = settings.provider_probe_timeout
         self._providers = providers
         self._prices = prices
-        self._models = {name: Kept(self._asker(name)) for name in providers}
-        self._probes = {name: Kept(self._prober(name)) for name in providers}
+        self._models = {name: Kept(self._asker(name), KEPT_SECONDS) for name in providers}
+        self._probes = {name: Kept(self._prober(name), KEPT_SECONDS) for name in providers}
         self.last_local: ProviderName = "ollama"
 
     async def local(self) -> ProviderName:

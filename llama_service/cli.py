@@ -301,6 +301,7 @@ def _with_database(given: dict[str, Any], work: Callable[[Settings, Say], Awaita
 # Errors whose text is for the operator.
 _SAID_AS_THEY_ARE = (
     ("persistence.backup", "BackupError"),
+    ("persistence.sealing", "SealError"),
     ("llama_service.runtime.process", "ChildFailed"),
     ("llama_service.runtime.locks", "FolderInUse"),
 )

@@ -17,11 +17,9 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import psycopg
-import structlog
-from alembic.script import ScriptDirectory
 from obstore.store import LocalStore, ObjectStore
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
@@ -31,11 +29,9 @@ from llama_service.runtime.postgres import bundled_program
 from llama_service.settings import Settings
 from persistence.blobs import BlobStore, Received, key_of, open_blobs
 from persistence.leftovers import BACKUP_LOCK
-from persistence.migrate import alembic_config, migrate
+from persistence.migrate import migrate, revisions
 from persistence.object_store import open_bucket
 from persistence.sealing import SUFFIX, Opener, Seal, SealError
-
-log = structlog.get_logger(__name__)
 
 FORMAT: Final = 1
 _STAMP: Final = "%Y%m%dT%H%M%SZ"
@@ -43,7 +39,6 @@ _MANIFEST, _DATABASE, _BLOBS, _KEYS = "manifest.json", "database.dump", "blobs.t
 _BLOCK: Final = 1 << 20
 _AT_ONCE: Final = 4  # files that are copied side by side
 
-T = TypeVar("T")
 Say = Callable[[str, int, int], None]
 """Told what is done, how much of it is done, and how much there is."""
 
@@ -84,9 +79,9 @@ async def backup(
 ) -> Saved:
     """Save everything to a target, encrypted where there are `recipients` (public keys of age).
 
-    Raises BackupError, SettingsError.
+    Raises BackupError, SealError, SettingsError.
     """
-    seal = _said(Seal.to, recipients) if recipients else None
+    seal = Seal.to(recipients) if recipients else None
     store = _open(target, settings, make=True)
     blobs = open_blobs(settings)
     created = datetime.now(UTC)
@@ -157,8 +152,8 @@ async def restore(
 
     `identity` is a file of secret keys, for what was encrypted. Rows are counted and bytes hashed on their way; with
     `verify` bytes are read once more where they are kept now. Raises BackupError where there is no backup, where it is
-    damaged or can't be opened, where the database is not empty, or where it is of a newer version; then nothing was
-    changed. Raises SettingsError.
+    damaged, where the database is not empty, or where it is of a newer version, SealError where it can't be opened;
+    then nothing was changed. Raises SettingsError.
     """
     store = _open(source, settings, make=False)
     chosen = name or await _newest(store)
@@ -192,7 +187,7 @@ async def restore(
 
 
 def keys_of(settings: Settings, source: str, name: str | None, identity: Path | None) -> Mapping[str, str]:
-    """Return the keys that a backup holds; nothing where it was made without them. Raises BackupError."""
+    """Return the keys that a backup holds; nothing where it was made without them. Raises BackupError, SealError."""
 
     async def look() -> Mapping[str, str]:
         store = _open(source, settings, make=False)
@@ -253,14 +248,7 @@ def _opener(manifest: Manifest, identity: Path | None) -> Opener | None:
         return None
     if identity is None:
         raise BackupError("the backup is encrypted: name the file of its secret key (--identity)")
-    return _said(Opener.of, identity)
-
-
-def _said(make: Callable[[Any], T], given: Any) -> T:
-    try:
-        return make(given)
-    except SealError as wrong:
-        raise BackupError(str(wrong)) from None
+    return Opener.of(identity)
 
 
 async def _fetch_part(
@@ -272,14 +260,7 @@ async def _fetch_part(
     if await asyncio.to_thread(_hash_of, path) != manifest.hashes[file]:
         raise BackupError(f"{name}/{file} is damaged: it is not what was written")
     if opener is not None:
-        await _open_sealed(opener, path, path.with_name(file.removesuffix(SUFFIX)))
-
-
-async def _open_sealed(opener: Opener, path: Path, opened: Path) -> None:
-    try:
-        await asyncio.to_thread(opener.open, path, opened)
-    except SealError as wrong:
-        raise BackupError(str(wrong)) from None
+        await asyncio.to_thread(opener.open, path, path.with_name(file.removesuffix(SUFFIX)))
 
 
 # The library's calls are made in threads: its own coroutines go on in a thread of its own while the process ends, and
@@ -363,8 +344,7 @@ async def _count_again(connection: psycopg.AsyncConnection[Any], manifest: Manif
 
 
 def _check_schema(settings: Settings, manifest: Manifest) -> None:
-    script = ScriptDirectory.from_config(alembic_config(settings.postgres_migration))
-    if manifest.schema not in {revision.revision for revision in script.walk_revisions()}:
+    if manifest.schema not in revisions(settings):
         raise BackupError(
             f"the backup is of a newer version ({manifest.service}, schema {manifest.schema}): install that version"
         )
@@ -442,14 +422,14 @@ async def _fetch_blobs(
                 await _fetch(store, f"blobs/{key_of(sha256)}", path)
             else:
                 await _fetch(store, f"blobs/{key_of(sha256)}{SUFFIX}", sealed)
-                await _open_sealed(opener, sealed, path)
+                await asyncio.to_thread(opener.open, sealed, path)
             if await asyncio.to_thread(_hash_of, path) != sha256:
                 problems.append(f"the bytes {sha256} are damaged in the backup")
                 return
             with path.open("rb") as file:
                 head = file.read(65536)
             await blobs.keep(Received(path, sizes[sha256], sha256, head))
-        except BackupError as missing:
+        except (BackupError, SealError) as missing:
             problems.append(f"the bytes {sha256}: {missing}")
         finally:
             path.unlink(missing_ok=True)

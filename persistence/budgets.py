@@ -7,7 +7,6 @@ one that has died lapse within a minute.
 """
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from llama_service.errors import BudgetExceeded, NotFound
 from llama_service.ids import new_id
+from llama_service.kept import Kept
 from llama_service.tasks import end_task
 from persistence.access import groups_of
 from persistence.changes import change_or_not_found
@@ -251,8 +251,7 @@ class BudgetKeeper:
         self._database = database
         self._open: dict[UUID, Grant] = {}
         self._settling: set[asyncio.Task[None]] = set()
-        self._is_limited = False
-        self._looked_at = -_KNOWN_FOR
+        self._limited = Kept(self._is_any, _KNOWN_FOR)
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -267,15 +266,16 @@ class BudgetKeeper:
 
     def forget(self) -> None:
         """Look anew whether there are budgets: an administrator has changed them."""
-        self._looked_at = -_KNOWN_FOR
+        self._limited.forget()
 
     async def is_limited(self) -> bool:
         """Whether there is any budget at all; known for two seconds, so that calls without one cost nothing."""
-        if time.monotonic() - self._looked_at > _KNOWN_FOR:
-            async with self._database.raw(transaction=False) as connection:
-                row = await connection.row(_ANY, {})
-            self._is_limited, self._looked_at = bool(row and row["is_limited"]), time.monotonic()
-        return self._is_limited
+        return await self._limited.get()
+
+    async def _is_any(self) -> bool:
+        async with self._database.raw(transaction=False) as connection:
+            row = await connection.row(_ANY, {})
+        return bool(row and row["is_limited"])
 
     async def reserve(self, user_id: UUID | None, prompt: int, answer: int, price: Price | None) -> Grant:
         """Reserve a prompt's tokens and those of an answer, or of a shorter one where that is all that is left.

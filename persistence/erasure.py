@@ -107,11 +107,16 @@ class Erasure:
 
 @dataclass(frozen=True, slots=True)
 class _Reach:
-    """What an erasure deletes: conversations and files of the person that no hold keeps, and no library takes."""
+    """What an erasure deletes: conversations and files of the person that no hold keeps, and no library takes.
+
+    `hashes` are those of the files' bytes, `shared` those of them that other files have too.
+    """
 
     conversations: list[UUID]
     files: list[UUID]
     given: list[UUID]
+    hashes: set[str]
+    shared: set[str]
 
 
 async def survey(session: AsyncSession, user_id: UUID) -> Erasure:
@@ -168,7 +173,10 @@ async def _survey(session: AsyncSession, user_id: UUID) -> tuple[Erasure, _Reach
     given = await libraries.given_by(session, user_id)
     free = select(File.id).where(File.user_id == user_id, File.id.not_in(given), ~is_held_file())
     own = list((await session.execute(free)).scalars())
-    reach = _Reach(await conversations_of(session, user_id), own, given)
+    hashes = set((await session.execute(select(File.sha256).where(File.id.in_(own)))).scalars())
+    others = select(File.sha256).where(File.sha256.in_(hashes), File.id.not_in(own))
+    shared = set((await session.execute(others)).scalars())
+    reach = _Reach(await conversations_of(session, user_id), own, given, hashes, shared)
     found = Erasure(user.username)
     for store, count in (await _counts(session, user, reach)).items():
         if count:
@@ -196,7 +204,7 @@ async def _counts(session: AsyncSession, user: User, reach: _Reach) -> dict[Plac
         "files": len(reach.files),
         "passages": await _count(session, Passage.id, Passage.file_id.in_(reach.files)),
         "vectors": await _count(session, Passage.vector, Passage.file_id.in_(reach.files)),
-        "bytes": len(await _hashes(session, reach.files)) - len(await _shared_hashes(session, reach.files)),
+        "bytes": len(reach.hashes - reach.shared),
         "failed_sign_ins": await _count(session, LoginFailure.id, LoginFailure.account.in_(names)),
         "quotes": len(await quoting(session, "messages", gone, without=reach.conversations)),
     }
@@ -207,17 +215,6 @@ async def _counts(session: AsyncSession, user: User, reach: _Reach) -> dict[Plac
 
 async def _count(session: AsyncSession, column: Any, *conditions: ColumnElement[bool]) -> int:
     return int(await session.scalar(select(func.count(column)).where(*conditions)) or 0)
-
-
-async def _hashes(session: AsyncSession, file_ids: Sequence[UUID]) -> set[str]:
-    return set((await session.execute(select(File.sha256).where(File.id.in_(file_ids)))).scalars())
-
-
-async def _shared_hashes(session: AsyncSession, file_ids: Sequence[UUID]) -> set[str]:
-    """Return the hashes of these files that other files have too."""
-    hashes = await _hashes(session, file_ids)
-    others = select(File.sha256).where(File.sha256.in_(hashes), File.id.not_in(file_ids))
-    return set((await session.execute(others)).scalars())
 
 
 async def _gone_files(session: AsyncSession, user_id: UUID, file_ids: Sequence[UUID]) -> list[UUID]:
@@ -236,8 +233,8 @@ async def _note_kept(session: AsyncSession, user_id: UUID, found: Erasure, reach
     found.kept += [Kept(store, count, "legal_hold") for store, count in held.items() if count]
     if reach.given:
         found.kept.append(Kept("files", len(reach.given), "given_to_libraries"))
-    if shared := await _shared_hashes(session, reach.files):
-        found.kept.append(Kept("bytes", len(shared), "uploaded_by_others_too"))
+    if reach.shared:
+        found.kept.append(Kept("bytes", len(reach.shared), "uploaded_by_others_too"))
     told = or_(AuditEvent.actor_id == user_id, AuditEvent.object_id == str(user_id))
     if count := await _count(session, AuditEvent.id, told):
         found.kept.append(Kept("audit", count, "evidence"))
@@ -297,10 +294,10 @@ async def open_runs_quoting(session: AsyncSession, file_ids: Sequence[UUID]) -> 
     return [(owner, run_id) for owner, run_id in await session.execute(query)]
 
 
-async def erase_quotes(session: AsyncSession, file_ids: Sequence[UUID]) -> int:
+async def erase_quotes(session: AsyncSession, file_ids: Sequence[UUID]) -> None:
     """Take the passages of files that are gone out of other people's answers, shared copies, traces, events and states.
 
-    Return how many answers that were. What they say in their own words stays, and so does what a hold keeps.
+    What they say in their own words stays, and so does what a hold keeps.
     """
     messages = await quoting(session, "messages", file_ids)
     for message in (await session.execute(select(Message).where(Message.id.in_(messages)))).scalars():
@@ -319,10 +316,9 @@ async def erase_quotes(session: AsyncSession, file_ids: Sequence[UUID]) -> int:
     threads = (await session.execute(answers.distinct())).scalars()
     await checkpoints.delete_threads(session, [str(id_) for id_ in threads])
     if await open_runs_quoting(session, file_ids):
-        return len(messages)  # one that did not stop in time: looked at again within the hour
+        return  # one that did not stop in time: looked at again within the hour
     # What a hold keeps is looked at again once it is released.
     on_hold = await _naming(session, "named #>> '{}'", "messages", file_ids, held=True)
     kept = [UUID(id_) for id_ in on_hold]
     done = DeletedFile.file_id.in_(file_ids), DeletedFile.file_id.not_in(kept), DeletedFile.to_erase
     await session.execute(delete(DeletedFile).where(*done))
-    return len(messages)

@@ -6,6 +6,7 @@ import psycopg
 import structlog
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from langgraph.checkpoint.postgres import PostgresSaver
 from procrastinate import App, PsycopgConnector, SyncPsycopgConnector
 from psycopg.rows import dict_row
@@ -24,6 +25,12 @@ def alembic_config(dsn: PostgresDsn) -> Config:
     config = Config(Path(__file__).resolve().parent.parent / "alembic.ini")
     config.attributes["dsn"] = dsn
     return config
+
+
+def revisions(settings: Settings) -> list[str]:
+    """Return the revisions of the schema that this version knows, the newest one first."""
+    script = ScriptDirectory.from_config(alembic_config(settings.postgres_migration))
+    return [revision.revision for revision in script.walk_revisions()]
 
 
 def migrate(settings: Settings) -> None:

@@ -17,6 +17,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from llama_service.errors import NotFound
+from llama_service.kept import Kept
 from persistence.changes import change_or_not_found
 from persistence.leftovers import lock_exclusively
 from persistence.model_policy import EVERY_MODEL, AllowedModel, ModelAccess
@@ -114,20 +115,18 @@ class ModelRules:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._looked_at = -_KNOWN_FOR
-        self._is_ruled = False
-        self._prices: Mapping[str, tuple[float, float]] = {}
+        self._known = Kept(self._look, _KNOWN_FOR)
         self._people: dict[UUID | None, tuple[float, ModelAccess]] = {}
 
     def forget(self) -> None:
         """Look anew: an administrator has changed something."""
-        self._looked_at = -_KNOWN_FOR
+        self._known.forget()
         self._people.clear()
 
     async def access(self, user_id: UUID | None) -> ModelAccess:
         """Return what somebody may ask, None being who is not signed in."""
-        await self._look()
-        if not self._is_ruled:
+        is_ruled, _ = await self._known.get()
+        if not is_ruled:
             return EVERY_MODEL
         now = time.monotonic()
         looked_at, access = self._people.get(user_id, (-_KNOWN_FOR, EVERY_MODEL))
@@ -141,18 +140,14 @@ class ModelRules:
 
     async def prices(self) -> Mapping[str, tuple[float, float]]:
         """Return US dollars for a million tokens in and out, by `source/model`."""
-        await self._look()
-        return self._prices
+        return (await self._known.get())[1]
 
-    async def _look(self) -> None:
-        if time.monotonic() - self._looked_at <= _KNOWN_FOR:
-            return
+    async def _look(self) -> tuple[bool, Mapping[str, tuple[float, float]]]:
+        """Return whether there are rules at all, and the prices that are set."""
         async with self._database.raw(transaction=False) as connection:
             row = await connection.row(_KNOWN, {})
-        self._is_ruled = bool(row and row["is_ruled"])
         prices = orjson.loads(row["prices"]) if row and row["prices"] else {}
-        self._prices = {model: (given, made) for model, (given, made) in prices.items()}
-        self._looked_at = time.monotonic()
+        return bool(row and row["is_ruled"]), {model: (given, made) for model, (given, made) in prices.items()}
 
 
 def _access_of(rows: Sequence[Any]) -> ModelAccess:

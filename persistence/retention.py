@@ -20,8 +20,8 @@ from persistence.tables import AuditEvent, Conversation, File, LibraryFile, Rete
 Store: TypeAlias = Literal["conversations", "files", "library_files", "traces", "events", "audit"]
 FileStore: TypeAlias = Literal["files", "library_files"]
 STORES: Final[tuple[Store, ...]] = get_args(Store)
-LEAST_DAYS: Final[Mapping[Store, int]] = {store: 90 if store == "audit" else 1 for store in STORES}
-"""A shorter limit is refused; for the audit log by Postgres too."""
+LEAST_AUDIT_DAYS: Final = 90
+"""A shorter limit of the audit log is refused; Postgres keeps so many days in any case (migration 0016)."""
 Limits: TypeAlias = Mapping[Store, int]
 """Days that records are kept, by store; what is not in it is kept."""
 

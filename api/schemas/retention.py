@@ -10,11 +10,11 @@ from api.schemas.common import Body, Shape
 from api.schemas.groups import PersonName
 from persistence.erasure import Erasure, Place, Reason
 from persistence.holds import HoldView
-from persistence.retention import LEAST_DAYS, Limits, Store
+from persistence.retention import LEAST_AUDIT_DAYS, Limits, Store
 
 _MOST_DAYS = 36_500
 Days = Annotated[int, Field(ge=1, le=_MOST_DAYS)]
-AuditDays = Annotated[int, Field(ge=LEAST_DAYS["audit"], le=_MOST_DAYS)]
+AuditDays = Annotated[int, Field(ge=LEAST_AUDIT_DAYS, le=_MOST_DAYS)]
 HoldReason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=400)]
 
 

