@@ -13,8 +13,8 @@ from ingestion.documents import Extracted, ExtractionFailed, Limits
 from ingestion.index import IndexKeeper
 from ingestion.sandbox import extract
 from llama_service.errors import DependencyUnavailable, NotFound
+from llama_service.folders import ScratchFolder
 from llama_service.ids import new_id
-from llama_service.runtime.folders import ScratchFolder
 from llama_service.settings import Settings
 from persistence import files, versions
 from persistence.blobs import BlobStore

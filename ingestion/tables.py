@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from ingestion.documents import ExtractionFailed, Limits
 from ingestion.sandbox import query_tables
 from llama_service.errors import BadRequest
-from llama_service.runtime.folders import ScratchFolder
+from llama_service.folders import ScratchFolder
 from llama_service.settings import Settings
 from persistence.blobs import BlobStore
 from persistence.search import ScopeFile

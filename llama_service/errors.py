@@ -49,6 +49,10 @@ from typing import Any, ClassVar
 Details = Sequence[Mapping[str, Any]]
 
 
+class OperatorError(Exception):
+    """What whoever runs the service has to know and do; its text is a sentence for them. Commands end with it."""
+
+
 class AppError(Exception):
     """Something went wrong on our side; the request id finds it in the log."""
 

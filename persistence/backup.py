@@ -24,8 +24,8 @@ from obstore.store import LocalStore, ObjectStore
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from llama_service import __version__
-from llama_service.errors import NotFound
-from llama_service.runtime.postgres import bundled_program
+from llama_service.errors import NotFound, OperatorError
+from llama_service.postgres_wheel import bundled_program
 from llama_service.settings import Settings
 from persistence.blobs import BlobStore, Received, key_of, open_blobs
 from persistence.leftovers import BACKUP_LOCK
@@ -43,7 +43,7 @@ Say = Callable[[str, int, int], None]
 """Told what is done, how much of it is done, and how much there is."""
 
 
-class BackupError(Exception):
+class BackupError(OperatorError):
     """A backup could not be made or brought back; one sentence for the operator."""
 
 

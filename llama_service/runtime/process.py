@@ -13,6 +13,8 @@ from typing import ClassVar
 
 import structlog
 
+from llama_service.errors import OperatorError
+
 log = structlog.get_logger(__name__)
 
 _LAUNCHER = Path(__file__).with_name("_launch.py")
@@ -21,7 +23,7 @@ _KEPT_LOGS = 3
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
 
 
-class ChildFailed(Exception):
+class ChildFailed(OperatorError):
     """A child did not start, or ended by itself; the message names it and its log file."""
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 
-from llama_service.runtime.folders import make_private
+from llama_service.folders import make_private
 from llama_service.runtime.keys import ADMIN_NAME, admin_password_file
 from llama_service.runtime.locks import FolderInUse
 from llama_service.runtime.process import Child, ChildFailed, package_root

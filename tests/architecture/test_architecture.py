@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +29,13 @@ def test_imports_point_one_way(repository: Path) -> None:
         [Path(sys.executable).parent / "lint-imports"], cwd=repository, capture_output=True, text=True
     )
     assert result.returncode == 0, result.stdout
+
+
+def test_the_import_rules_name_every_module_of_the_kernel(repository: Path) -> None:
+    rules = tomllib.loads((repository / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    named = set(re.findall(r"llama_service\.(\w+)", " ".join(rules[0]["layers"])))
+    there = {path.stem for path in (repository / "llama_service").glob("*") if path.suffix == ".py" or path.is_dir()}
+    assert named == there - {"__init__", "__pycache__", "_app"}
 
 
 def test_a_transaction_is_committed_in_one_file(repository: Path) -> None:

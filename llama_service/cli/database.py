@@ -1,0 +1,180 @@
+"""Commands on what is kept: the schema, the index, backups, the audit log."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from llama_service.cli.common import DataDirOption, fail, first_look, given, ready
+from llama_service.logging import configure_logging
+from llama_service.runtime.keys import configured_jwt_key, jwt_key_file, jwt_key_overrides, write_secret
+from llama_service.settings import Settings, load_settings
+
+Say = Callable[[str, int, int], None]
+Result = TypeVar("Result")
+
+
+def migrate() -> None:
+    """Bring the database's schema up to date; safe to run at any time."""
+    from persistence.migrate import migrate as bring_up_to_date
+
+    bring_up_to_date(ready())
+    typer.echo("The database is up to date.")
+
+
+def reindex() -> None:
+    """Build the vector index anew from the database; the service may go on meanwhile."""
+    from ingestion.reindex import reindex as build_anew
+
+    settings = ready()
+    columns = (TextColumn("Indexing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("passages", total=None)
+        count = build_anew(settings, lambda done, total: bar.update(task, completed=done, total=total))
+    typer.echo(f"Indexed {count} passages.")
+
+
+def doctor(data_dir: DataDirOption = None) -> None:
+    """Look at settings and parts, and say what is wrong and what to do; nothing is changed."""
+    from api.doctor import examine
+
+    findings = asyncio.run(examine(ready(**given(data_dir=data_dir))))
+    for finding in findings:
+        typer.echo(f"{_MARKS[finding.state]} {finding.subject}: {finding.text}")
+        if finding.advice:
+            typer.echo(f"          {finding.advice}.")
+    if any(finding.state == "failure" for finding in findings):
+        raise typer.Exit(1)
+
+
+_MARKS = {"ok": "ok       ", "warning": "warning  ", "failure": "FAILURE  "}
+
+
+def backup(
+    target: Annotated[str, typer.Argument(help="A folder, or s3://bucket/prefix (AWS_* reach it).")],
+    data_dir: DataDirOption = None,
+    without_keys: Annotated[
+        bool, typer.Option("--without-keys", help="Leave JWT_SECRET_KEY out; without it stored secrets can't be read.")
+    ] = False,
+    recipient: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Encrypt for this public key of age (age1…); may be given several times.", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Save database, files and keys; the service may go on meanwhile. What is there already is not sent again."""
+
+    from persistence.backup import Saved
+    from persistence.backup import backup as save
+
+    async def work(settings: Settings, say: Say) -> Saved:
+        return await save(settings, target, say, with_keys=not without_keys, recipients=recipient or ())
+
+    saved = _with_database(given(data_dir=data_dir), work)
+    typer.echo(f"Saved {saved.name}: {sum(saved.manifest.counts.values())} rows, {saved.manifest.blobs} files.")
+    if saved.damaged:
+        fail(
+            f"{len(saved.damaged)} files are missing or damaged here, and could not be saved:\n"
+            + "\n".join(saved.damaged)
+        )
+
+
+def restore(
+    source: Annotated[str, typer.Argument(help="Where `backup` has saved: a folder, or s3://bucket/prefix.")],
+    name: Annotated[
+        str | None, typer.Option(help="The backup of this name; else the newest.", show_default=False)
+    ] = None,
+    identity: Annotated[
+        Path | None, typer.Option(help="File of age's secret key, for a backup that is encrypted.", show_default=False)
+    ] = None,
+    data_dir: DataDirOption = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read every file once more where it is kept now, and compare.")
+    ] = False,
+) -> None:
+    """Bring a backup back into an empty instance; then start the service as always."""
+    from persistence.backup import Restored, keys_of
+    from persistence.backup import restore as bring_back
+
+    options = given(data_dir=data_dir)
+    first = first_look(options)
+    _restore_keys(first, keys_of(first, source, name, identity))
+
+    async def work(settings: Settings, say: Say) -> Restored:
+        return await bring_back(settings, source, say, name=name, verify=verify, identity=identity)
+
+    restored = _with_database(options, work)
+    manifest = restored.manifest
+    typer.echo(f"Restored {restored.name}: {sum(manifest.counts.values())} rows, {manifest.blobs} files.")
+    if restored.problems:
+        fail("not all of it is as it was:\n" + "\n".join(restored.problems))
+
+
+def _restore_keys(first: Settings, keys: Mapping[str, str]) -> None:
+    """Keep the backup's key where the operator has set none. Fails where they have set another one."""
+    key = keys.get("jwt_secret_key")
+    if key is None:
+        return
+    path = jwt_key_file(first.data_dir)
+    kept = configured_jwt_key() or (path.read_text().strip() if path.exists() else None)
+    if kept is None:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_secret(path, key)
+    elif kept != key:
+        fail("JWT_SECRET_KEY is not the backup's, without which stored secrets can't be read: set that one")
+
+
+def _with_database(options: dict[str, Any], work: Callable[[Settings, Say], Awaitable[Result]]) -> Result:
+    """Do something with the database, which is started where nothing else runs it, and show how far it is."""
+    from llama_service.runtime.stores import open_database
+
+    first = first_look(options)
+    configure_logging(first)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+
+    async def run(bar: Progress) -> Result:
+        tasks: dict[str, TaskID] = {}
+
+        def say(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what)
+            bar.update(tasks[what], completed=done, total=total)
+
+        async with open_database(first) as parts:
+            settings = load_settings(**options, **jwt_key_overrides(first.data_dir), **parts)
+            configure_logging(settings)
+            return await work(settings, say)
+
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        return asyncio.run(run(bar))
+
+
+audit = typer.Typer(help="The audit log.", no_args_is_help=True)
+
+
+@audit.callback()
+def _audit() -> None:
+    """The audit log: who did what, and whether all of it is still what was written."""
+
+
+@audit.command("verify")
+def audit_verify(
+    expect: Annotated[
+        str | None,
+        typer.Option(
+            help="NUMBER:HASH of a row, as an earlier run printed it, that has to be there.", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Compute the audit log's chain of hashes anew; a row that was changed, taken out or put in is found."""
+    from persistence.audit_check import check
+
+    rows, last, problem = check(ready(), expect)
+    if problem is not None:
+        fail(problem)
+    typer.echo(f"{rows} rows are what was written. The last one: {last or 'none'}")
