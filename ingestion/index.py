@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from chains.embeddings import EmbeddingsHandle
 from llama_service.errors import DependencyUnavailable
+from llama_service.kept import Kept
 from persistence import files
 from persistence.session import Database
 from persistence.tables import File
@@ -22,11 +23,12 @@ log = structlog.get_logger(__name__)
 _BATCH = 500  # passages a write
 _FILES = 100
 _AT_LEAST_EVERY = 600.0  # seconds
+_RECENT = 20.0  # seconds
 
 
 @dataclass(slots=True)
 class IndexHealth:
-    """What the last comparison saw. `passages` and `vectors` are Postgres's counts, `indexed` is Chroma's."""
+    """What the last count saw. `passages` and `vectors` are Postgres's counts, `indexed` is Chroma's."""
 
     passages: int = 0
     vectors: int = 0
@@ -42,6 +44,7 @@ class IndexKeeper:
         self._index = index
         self._embeddings = embeddings
         self.health = IndexHealth()
+        self.recent = Kept(self.measure, _RECENT)
         self._checked = time.monotonic()
 
     async def check(self) -> list[UUID]:

@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -35,6 +36,7 @@ from persistence.sealing import SUFFIX, Opener, Seal, SealError
 
 FORMAT: Final = 1
 _STAMP: Final = "%Y%m%dT%H%M%SZ"
+_NAME: Final = r"\d{8}T\d{6}Z/"
 _MANIFEST, _DATABASE, _BLOBS, _KEYS = "manifest.json", "database.dump", "blobs.txt", "keys.json"
 _BLOCK: Final = 1 << 20
 _AT_ONCE: Final = 4  # files that are copied side by side
@@ -72,23 +74,32 @@ class Saved:
     manifest: Manifest
     sent: int
     damaged: Sequence[str]
+    deleted: Sequence[str] = ()
+    """Older backups that were deleted."""
 
 
 async def backup(
-    settings: Settings, target: str, say: Say, *, with_keys: bool = True, recipients: Sequence[str] = ()
+    settings: Settings,
+    target: str,
+    say: Say,
+    *,
+    with_keys: bool = True,
+    recipients: Sequence[str] = (),
+    keep: int | None = None,
 ) -> Saved:
     """Save everything to a target, encrypted where there are `recipients` (public keys of age).
 
-    Raises BackupError, SealError, SettingsError.
+    With `keep`, all but so many of the newest backups are deleted then, and the bytes that they alone named; not where
+    this one lacks something. Raises BackupError, SealError, SettingsError.
     """
     seal = Seal.to(recipients) if recipients else None
     store = _open(target, settings, make=True)
     blobs = open_blobs(settings)
-    created = datetime.now(UTC)
-    name = created.strftime(_STAMP)
     with tempfile.TemporaryDirectory(prefix="backup-") as folder:
         work = Path(folder)
         async with _snapshot(settings) as (connection, snapshot):
+            created = datetime.now(UTC)
+            name = created.strftime(_STAMP)
             schema, counts = await _state(connection)
             wanted = await _wanted_blobs(connection)
             say("database", 0, 1)
@@ -102,18 +113,20 @@ async def backup(
             # The snapshot is not needed any more; the lock that keeps the bytes of deleted files is.
             await connection.execute("COMMIT")
             sent, damaged = await _send_blobs(store, blobs, wanted, say, seal)
-        keys = {"jwt_secret_key": settings.jwt_secret_key.get_secret_value()} if with_keys else None
-        hashes = await asyncio.to_thread(_write_rest, work, wanted, keys, seal)
-        total = sum(size for _, size in wanted)
-        about = (FORMAT, __version__, created.isoformat(), schema, counts, len(wanted), total, hashes)
-        manifest = Manifest(*about, sealed=seal is not None)
-        for file in hashes:
-            await asyncio.to_thread(store.put, f"{name}/{file}", work / file)
-        if isinstance(store, LocalStore):
-            # Texts and keys: for whoever made it alone, also where others may look into the folder around it.
-            await asyncio.to_thread(_close_to_others, Path(target), name)
-        await asyncio.to_thread(store.put, f"{name}/{_MANIFEST}", json.dumps(asdict(manifest), indent=1).encode())
-    return Saved(name, manifest, sent, damaged)
+            # To the end under the lock: nobody deletes meanwhile what this backup found there and did not send.
+            keys = {"jwt_secret_key": settings.jwt_secret_key.get_secret_value()} if with_keys else None
+            hashes = await asyncio.to_thread(_write_rest, work, wanted, keys, seal)
+            total = sum(size for _, size in wanted)
+            about = (FORMAT, __version__, created.isoformat(), schema, counts, len(wanted), total, hashes)
+            manifest = Manifest(*about, sealed=seal is not None)
+            for file in hashes:
+                await asyncio.to_thread(store.put, f"{name}/{file}", work / file)
+            if isinstance(store, LocalStore):
+                # Texts and keys: for whoever made it alone, also where others may look into the folder around it.
+                await asyncio.to_thread(_close_to_others, Path(target), name)
+            await asyncio.to_thread(store.put, f"{name}/{_MANIFEST}", json.dumps(asdict(manifest), indent=1).encode())
+            deleted = await asyncio.to_thread(_delete_old, store, keep) if keep and not damaged else []
+    return Saved(name, manifest, sent, damaged, deleted)
 
 
 def _write_rest(
@@ -124,7 +137,8 @@ def _write_rest(
     if keys is not None:
         (work / _KEYS).write_text(json.dumps(keys))
     if seal is not None:
-        for path in list(work.iterdir()):
+        # The list is left open: it says what the names of the sealed files do, and old backups are deleted by it.
+        for path in [path for path in work.iterdir() if path.name != _BLOBS]:
             seal.close(path)
             path.unlink()
     return {path.name: _hash_of(path) for path in sorted(work.iterdir())}
@@ -215,7 +229,7 @@ def _open(place: str, settings: Settings, *, make: bool) -> ObjectStore:
         raise BackupError(f"there is no folder {place}")
     if make:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return LocalStore(prefix=folder)
+    return LocalStore(prefix=folder, automatic_cleanup=True)
 
 
 def _close_to_others(target: Path, name: str) -> None:
@@ -225,11 +239,38 @@ def _close_to_others(target: Path, name: str) -> None:
 
 
 async def _newest(store: ObjectStore) -> str:
-    paths = await asyncio.to_thread(_paths, store, None)
-    names = {path.partition("/")[0] for path in paths if path.endswith(f"/{_MANIFEST}")}
+    names = _complete(await asyncio.to_thread(_paths, store, None))
     if not names:
         raise BackupError("there is no complete backup in that place")
-    return max(names)
+    return names[0]
+
+
+def _complete(paths: Sequence[str]) -> list[str]:
+    """Return the names of the backups that have a manifest, newest first."""
+    return sorted({path.partition("/")[0] for path in paths if path.endswith(f"/{_MANIFEST}")}, reverse=True)
+
+
+def _delete_old(store: ObjectStore, keep: int) -> list[str]:
+    """Delete all but the `keep` newest backups and what was left by broken ones, then bytes that no list names.
+
+    Return the names of the deleted. Bytes stay where a list can't be read: that of a sealed backup was sealed, once.
+    """
+    paths = _paths(store, None)
+    complete = _complete(paths)
+    kept, old = complete[:keep], complete[keep:]
+    # The manifest goes first: what is half deleted is no backup any more.
+    parts = [path for path in paths if re.match(_NAME, path) and path.partition("/")[0] not in kept]
+    for path in sorted(parts, key=lambda path: not path.endswith(f"/{_MANIFEST}")):
+        store.delete(path)
+    named: set[str] = set()
+    for name in kept:
+        if f"{name}/{_BLOBS}" not in paths:
+            return old
+        suffix = SUFFIX if f"{name}/{_DATABASE}{SUFFIX}" in paths else ""
+        lines = bytes(store.get(f"{name}/{_BLOBS}").bytes()).decode().splitlines()
+        named |= {f"blobs/{key_of(line.split()[0])}{suffix}" for line in lines}
+    store.delete([path for path in paths if path.startswith("blobs/") and path not in named])
+    return old
 
 
 async def _manifest_of(store: ObjectStore, name: str) -> Manifest:
@@ -259,7 +300,7 @@ async def _fetch_part(
     await _fetch(store, f"{name}/{file}", path)
     if await asyncio.to_thread(_hash_of, path) != manifest.hashes[file]:
         raise BackupError(f"{name}/{file} is damaged: it is not what was written")
-    if opener is not None:
+    if opener is not None and file.endswith(SUFFIX):
         await asyncio.to_thread(opener.open, path, path.with_name(file.removesuffix(SUFFIX)))
 
 

@@ -51,7 +51,7 @@ async def _queue(state: AppState) -> dict[str, Any]:
 
 async def _vectors(state: AppState) -> dict[str, Any]:
     await state.index.ping()
-    health = state.ingestion.keeper.health
+    health = await state.ingestion.keeper.recent.get()
     return {"indexed": health.indexed, "vectors": health.vectors}
 
 

@@ -1,7 +1,8 @@
 """Commands on what is kept: the schema, the index, backups, the audit log."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -66,6 +67,12 @@ def backup(
             help="Encrypt for this public key of age (age1…); may be given several times.", show_default=False
         ),
     ] = None,
+    keep: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Then delete all but so many of the newest, and what only they held.", show_default=False
+        ),
+    ] = None,
 ) -> None:
     """Save database, files and keys; the service may go on meanwhile. What is there already is not sent again."""
 
@@ -73,10 +80,12 @@ def backup(
     from persistence.backup import backup as save
 
     async def work(settings: Settings, say: Say) -> Saved:
-        return await save(settings, target, say, with_keys=not without_keys, recipients=recipient or ())
+        return await save(settings, target, say, with_keys=not without_keys, recipients=recipient or (), keep=keep)
 
     saved = _with_database(given(data_dir=data_dir), work)
     typer.echo(f"Saved {saved.name}: {sum(saved.manifest.counts.values())} rows, {saved.manifest.blobs} files.")
+    if saved.deleted:
+        typer.echo(f"Deleted {', '.join(saved.deleted)}.")
     if saved.damaged:
         fail(
             f"{len(saved.damaged)} files are missing or damaged here, and could not be saved:\n"
@@ -115,6 +124,35 @@ def restore(
         fail("not all of it is as it was:\n" + "\n".join(restored.problems))
 
 
+def verify_backup(
+    source: Annotated[str, typer.Argument(help="Where `backup` has saved: a folder, or s3://bucket/prefix.")],
+    name: Annotated[
+        str | None, typer.Option(help="The backup of this name; else the newest.", show_default=False)
+    ] = None,
+    identity: Annotated[
+        Path | None, typer.Option(help="File of age's secret key, for a backup that is encrypted.", show_default=False)
+    ] = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Bring a backup back into a scratch instance, start that, ask what it has answered before, and throw it away.
+
+    The running instance is not touched. Exits with 1 where the backup is damaged or its instance knows less; for cron.
+    """
+    from llama_service.runtime.backup_check import check_backup
+
+    first = first_look(given(data_dir=data_dir))
+    settings = load_settings(**given(data_dir=data_dir), **jwt_key_overrides(first.data_dir, create=False))
+    configure_logging(settings)
+    with _progress() as say:
+        checked = asyncio.run(check_backup(settings, source, say, name=name, identity=identity))
+    rows, files = sum(checked.manifest.counts.values()), checked.manifest.blobs
+    typer.echo(f"Restored {checked.name}: {rows} rows, {files} files, each read again.")
+    typer.echo(f"Asked {checked.asked} questions that files had answered: {checked.found} found such a file again.")
+    typer.echo(f"Answered by {checked.answer}." if checked.answered else f"No model answered: {checked.answer}.")
+    if checked.found < checked.asked:
+        fail(f"{checked.asked - checked.found} of {checked.asked} questions find none of their files any more")
+
+
 def _restore_keys(first: Settings, keys: Mapping[str, str]) -> None:
     """Keep the backup's key where the operator has set none. Fails where they have set another one."""
     key = keys.get("jwt_secret_key")
@@ -135,9 +173,22 @@ def _with_database(options: dict[str, Any], work: Callable[[Settings, Say], Awai
 
     first = first_look(options)
     configure_logging(first)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 
-    async def run(bar: Progress) -> Result:
+    async def run(say: Say) -> Result:
+        async with open_database(first) as parts:
+            settings = load_settings(**options, **jwt_key_overrides(first.data_dir), **parts)
+            configure_logging(settings)
+            return await work(settings, say)
+
+    with _progress() as say:
+        return asyncio.run(run(say))
+
+
+@contextmanager
+def _progress() -> Iterator[Say]:
+    """Show how far something is, a bar for each of its parts."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
         tasks: dict[str, TaskID] = {}
 
         def say(what: str, done: int, total: int) -> None:
@@ -145,13 +196,7 @@ def _with_database(options: dict[str, Any], work: Callable[[Settings, Say], Awai
                 tasks[what] = bar.add_task(what)
             bar.update(tasks[what], completed=done, total=total)
 
-        async with open_database(first) as parts:
-            settings = load_settings(**options, **jwt_key_overrides(first.data_dir), **parts)
-            configure_logging(settings)
-            return await work(settings, say)
-
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        return asyncio.run(run(bar))
+        yield say
 
 
 audit = typer.Typer(help="The audit log.", no_args_is_help=True)

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import hashlib
 import json
+import re
 import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -136,6 +138,12 @@ async def test_what_was_saved_under_load_is_all_there_elsewhere(
     again = {path: path.stat().st_mtime_ns for path in (tmp_path / "saved" / "blobs").glob("*/*")}
     assert again.items() >= blobs.items()
     assert len(again) > len(blobs)
+    # What was saved proves itself, while the service goes on: a scratch instance answers what was asked here.
+    code, said = await command("verify-backup", target, **made.environment)
+    assert code == 0, said
+    assert re.search(r"Restored \S+: \d+ rows, \d+ files, each read again", said), said
+    assert re.search(r"Asked (\d) questions .* \1 found such a file again", said), said
+    assert "Answered by openai/" in said, said
     # The house burns down: only what was saved is left.
     await api.kill()
     elsewhere = tmp_path / "elsewhere"
@@ -218,7 +226,7 @@ async def test_an_encrypted_backup_is_read_by_its_key_alone(
     code, said = await command("backup", str(target), "--recipient", str(secret.to_public()), **made.environment)
     assert code == 0, said
     for path in target.rglob("*"):
-        if path.is_file() and path.name != "manifest.json":
+        if path.is_file() and path.name not in ("manifest.json", "blobs.txt"):  # hashes, as in the files' names
             content = path.read_bytes()
             assert content.startswith(b"age-encryption.org/v1"), path
             assert made.environment["JWT_SECRET_KEY"].encode() not in content
@@ -235,6 +243,71 @@ async def test_an_encrypted_backup_is_read_by_its_key_alone(
     assert code == 0, said
     stored = [path for path in (tmp_path / "there" / "blobs").rglob("*") if path.is_file()]
     assert life.content in [path.read_bytes() for path in stored]
+
+
+async def test_a_backup_whose_answers_are_gone_is_told_as_bad(
+    made: Stage, http: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    """The dump is whole, and yet the instance made of it knows less: its passages were lost before it was made."""
+    address = new_database(made.environment["DATABASE_URL"], "emptied")
+    place = {**made.environment, "DATABASE_URL": address, "DATA_DIR": str(tmp_path / "data")}
+    assert (await command("migrate", **place))[0] == 0
+    api = await made.serve("emptied", **place)
+    life = await begun(await Account(http, api.url).join())
+    with psycopg.connect(address) as connection:
+        connection.execute("DELETE FROM passages WHERE file_id = %s", (life.file,))
+        connection.execute("UPDATE files SET chunks_indexed = 0 WHERE id = %s", (life.file,))
+    target = str(tmp_path / "saved")
+    code, said = await command("backup", target, **place)
+    assert code == 0, said
+    code, said = await command("verify-backup", target, **place)
+    assert (code, "1 of 1 questions find none of their files" in said) == (1, True), said
+    assert QUESTION not in said
+
+
+async def test_old_backups_go_with_the_bytes_that_they_alone_named(
+    made: Stage, http: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    address = new_database(made.environment["DATABASE_URL"], "kept")
+    place = {**made.environment, "DATABASE_URL": address, "DATA_DIR": str(tmp_path / "data")}
+    assert (await command("migrate", **place))[0] == 0
+    api = await made.serve("kept", **place)
+    anna = await Account(http, api.url).join()
+    target, identity = tmp_path / "saved", pyrage.x25519.Identity.generate()
+    names: list[str] = []
+    contents = [f"Number {number}: {uuid4()}".encode() for number in range(3)]
+
+    async def saved(*options: str) -> str:
+        code, said = await command("backup", str(target), *options, **place)
+        assert code == 0, said
+        names.append(said.split()[said.split().index("Saved") + 1].rstrip(":"))
+        return said
+
+    def kept() -> tuple[set[str], set[str]]:
+        folders = {path.name for path in target.iterdir()} - {"blobs"}
+        return folders, {path.name.removesuffix(".age") for path in target.glob("blobs/*/*")}
+
+    hashes = [hashlib.sha256(content).hexdigest() for content in contents]
+    first = (await anna.upload("first.txt", contents[0]))["id"]
+    await saved()
+    await anna.call("DELETE", f"/files/{first}")
+    await anna.upload("second.txt", contents[1])
+    assert "Deleted" not in await saved("--keep", "2")
+    assert kept() == (set(names), set(hashes[:2]))
+    # What a broken backup left goes, too; what is not a backup's stays.
+    (target / "20200101T000000Z").mkdir()
+    (target / "20200101T000000Z" / "database.dump").write_bytes(b"half of it")
+    await anna.upload("third.txt", contents[2])
+    said = await saved("--keep", "2", "--recipient", str(identity.to_public()))
+    assert f"Deleted {names[0]}." in said
+    assert kept() == (set(names[1:]), set(hashes[1:]))
+    # A sealed backup alone can still be brought back; the same bytes in the clear are gone with those that named them.
+    await saved("--keep", "1", "--recipient", str(identity.to_public()))
+    assert {path.name for path in target.glob("blobs/*/*")} == {f"{sha256}.age" for sha256 in hashes[1:]}
+    (tmp_path / "key").write_text(f"{identity}\n")
+    there = {**place, "DATABASE_URL": new_database(address, "again"), "DATA_DIR": str(tmp_path / "again")}
+    code, said = await command("restore", str(target), "--verify", "--identity", str(tmp_path / "key"), **there)
+    assert code == 0, said
 
 
 async def test_what_is_damaged_missing_or_newer_is_refused(

@@ -25,7 +25,7 @@ CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 ADDRESS = "http://127.0.0.1:8000"
 # Each is run below, by the test that is named so.
 RUN_BELOW = {"serve --workers N", "worker", "migrate", "create-admin", "reset-two-factor NAME", "reindex", "up"}
-RUN_BELOW |= {"audit verify", "doctor", "backup TARGET", "restore SOURCE"}
+RUN_BELOW |= {"audit verify", "doctor", "backup TARGET", "restore SOURCE", "verify-backup SOURCE"}
 
 
 def blocks(language: str) -> list[str]:
