@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
+from fastapi.telemetry import TelemetryConfig
 from starlette.middleware.cors import CORSMiddleware
 
 from api import agent_server, description, errors, langserve, pages
@@ -42,7 +43,7 @@ from api.routes import (
     two_factor,
 )
 from graphs.chat import Builder, builder
-from llama_service import __version__
+from llama_service import __version__, tracing
 from llama_service.settings import Settings
 
 PREFIX = "/api/v1"
@@ -58,6 +59,19 @@ def _operation_id(route: APIRoute) -> str:
     return f"{route.tags[0] if route.tags else 'app'}_{route.name}"
 
 
+def _telemetry() -> TelemetryConfig:
+    """Return what FastAPI tells of requests: spans, where this process is traced; their numbers are in `/metrics`."""
+    provider = tracing.provider()
+    return TelemetryConfig(
+        tracing=provider is not None,
+        tracer_provider=provider,
+        metrics=False,
+        logs=False,
+        operation_spans=False,
+        auto_configure=False,
+    )
+
+
 def create_app(settings: Settings, chat_graph: Builder = builder) -> FastAPI:
     """Return the application for these settings and this graph. Nothing is opened before its lifespan begins."""
     app = FastAPI(
@@ -68,6 +82,7 @@ def create_app(settings: Settings, chat_graph: Builder = builder) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         generate_unique_id_function=_operation_id,
+        telemetry=_telemetry(),
     )
     app.state.settings = settings
     app.state.chat_graph = chat_graph

@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.cleanup import forget_quotes, forget_temporary
+from api.metrics import Metrics
 from api.recent import RecentErrors
 from api.retention import apply_limits, prune_events
 from api.state import AppState, ProviderWatch
@@ -34,6 +35,7 @@ from graphs.runs.titles import Titles
 from graphs.tools.catalog import ToolCatalog
 from ingestion.jobs import Ingestion
 from ingestion.tables import TableReader
+from llama_service import tracing
 from llama_service.errors import AppError
 from llama_service.settings import Settings
 from llama_service.tasks import end_task
@@ -68,6 +70,9 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     async with AsyncExitStack() as stack:
         owns_process = getattr(app.state, "owns_process", False)
+        if owns_process:
+            # Closed last: what is closed before it may be traced, too.
+            stack.push_async_callback(asyncio.to_thread, tracing.stop_tracing)
         state = await open_state(settings, stack, app.state.recent_errors, app.state.chat_graph, signals=owns_process)
         app.state.resources = state
         if owns_process:
@@ -135,6 +140,7 @@ async def open_state(
     if signals:
         _close_on_signal(engine, settings.shutdown_grace_seconds)
     stack.push_async_callback(engine.close, settings.shutdown_grace_seconds)
+    measured = Metrics(database, pool, registry, engine, ingestion.keeper)
     state = AppState(
         settings=settings,
         database=database,
@@ -156,8 +162,13 @@ async def open_state(
         provider_tokens=provider_tokens,
         budgets=budgets,
         model_rules=model_rules,
+        metrics=measured,
     )
-    for work, name in ((_keep_house(state), "housekeeping"), (_warm_up(registry, watch), "warm-up")):
+    for work, name in (
+        (measured.sample_forever(), "metrics"),
+        (_keep_house(state), "housekeeping"),
+        (_warm_up(registry, watch), "warm-up"),
+    ):
         stack.push_async_callback(end_task, asyncio.create_task(work, name=name))
     return state
 

@@ -2,12 +2,14 @@
 
 import asyncio
 import os
+import tempfile
 
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.supervisors import Multiprocess
 
 from api.app import create_app
+from llama_service import metrics, tracing
 from llama_service.logging import configure_logging
 from llama_service.settings import Settings, load_settings
 from persistence.session import check_no_pooler
@@ -44,10 +46,14 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
         return
     # Children load the settings anew: what came from options or from a running `up` has to reach them.
     os.environ.update(settings.as_variables())
-    Multiprocess(config, sockets=[config.bind_socket()]).run()
+    with tempfile.TemporaryDirectory(prefix="llama-service-metrics-") as folder:
+        # One of them answers `/metrics` for all.
+        os.environ.setdefault(metrics.FOLDER, folder)
+        Multiprocess(config, sockets=[config.bind_socket()]).run()
 
 
 def _made(settings: Settings) -> FastAPI:
+    tracing.start_tracing(settings)
     app = create_app(settings)
     app.state.owns_process = True
     return app

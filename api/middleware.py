@@ -8,11 +8,12 @@ import time
 from uuid import uuid4
 
 import structlog
-from prometheus_client import Counter, Gauge, Histogram
 from starlette._utils import get_route_path
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from llama_service import tracing
+from llama_service.metrics import REQUEST_SECONDS, REQUESTS, REQUESTS_OPEN
 from llama_service.origin import ORIGIN, Origin
 
 log = structlog.get_logger("llama_service.requests")
@@ -27,15 +28,6 @@ PAGE_POLICY = (
     "img-src 'self' data: blob: https:; font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; "
     "manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-
-REQUESTS = Counter("llama_requests_total", "Requests answered", ["method", "route", "status"])
-SECONDS = Histogram(
-    "llama_request_seconds",
-    "Seconds until the answer began",
-    ["method", "route"],
-    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
-)
-OPEN = Gauge("llama_requests_open", "Requests being answered, streams included")
 
 
 class RequestMiddleware:
@@ -53,6 +45,9 @@ class RequestMiddleware:
         scope.setdefault("state", {})["request_id"] = request_id
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
+        tracing.note({"llama.request.id": request_id})
+        if trace_id := tracing.trace_id():
+            structlog.contextvars.bind_contextvars(trace_id=trace_id)
         client = scope.get("client")
         ORIGIN.set(Origin(client[0] if client else None, request_id))
         began = time.perf_counter()
@@ -71,11 +66,11 @@ class RequestMiddleware:
                     headers.setdefault("X-Accel-Buffering", "no")  # nginx: hand each event on at once
             await send(message)
 
-        OPEN.inc()
+        REQUESTS_OPEN.inc()
         try:
             await self._app(scope, receive, reply)
         finally:
-            OPEN.dec()
+            REQUESTS_OPEN.dec()
             self._note(scope, status, answered - began, time.perf_counter() - began)
 
     @staticmethod
@@ -92,7 +87,7 @@ class RequestMiddleware:
         route = _route(scope)
         method = scope["method"]
         REQUESTS.labels(method, route, str(status)).inc()
-        SECONDS.labels(method, route).observe(first)
+        REQUEST_SECONDS.labels(method, route).observe(first)
         user = scope["state"].get("user_id")
         write = log.debug if get_route_path(scope) in _QUIET and status < 400 else log.info
         write("request", method=method, route=route, status=status, ms=round(whole * 1000, 1), user=user)

@@ -9,6 +9,7 @@ import structlog
 from fastapi import FastAPI
 from starlette.requests import HTTPConnection
 
+from api.metrics import Metrics
 from auth.limits import LoginLimiter
 from auth.oidc import OidcClient
 from auth.passwords import PasswordHasher
@@ -87,6 +88,7 @@ class AppState:
     provider_tokens: ProviderTokens
     budgets: BudgetKeeper
     model_rules: ModelRules
+    metrics: Metrics
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 

@@ -17,6 +17,7 @@ from langchain_core.messages import BaseMessage
 from chains.catalog import Catalog
 from chains.counting import count_prompt, count_tokens
 from chains.embeddings import EmbeddingsHandle
+from chains.metering import measured
 from chains.prices import Prices
 from chains.prompts import under_rules
 from chains.providers.aihub import AIHubProvider
@@ -240,7 +241,7 @@ class ModelRegistry:
                 patient=not has_fallback,
             )
             notices: list[str] = []
-            async with aclosing(chunks):
+            async with measured(target, prompt, params) as meter, aclosing(chunks):
                 async for message in chunks:
                     for delta in deltas_of(message):
                         if isinstance(delta, Notice):
@@ -248,10 +249,12 @@ class ModelRegistry:
                             continue
                         if not tally.has_begun:
                             tally.has_begun = True
+                            meter.note_first()
                             begun = (target.source, target.model, fallback_from, list(tried), notices, message.id)
                             yield StreamStart(*begun)
                         if isinstance(delta, End):
                             tally.usage = self._priced(target, delta.usage or tally.estimate(prompt, delta))
+                            meter.note_end(delta, tally.usage, tally.parts)
                             calls_tools = delta.tool_calls and params.tools and params.tool_choice != "none"
                             if not (any(tally.parts) or may_be_empty or calls_tools):
                                 raise ProviderBadAnswer(_without_text(delta))
@@ -263,8 +266,8 @@ class ModelRegistry:
                         else:
                             tally.parts.append(delta)
                             yield delta
-            if not tally.has_begun:
-                raise ProviderBadAnswer(_without_text(End("stop")))
+                if not tally.has_begun:
+                    raise ProviderBadAnswer(_without_text(End("stop")))
 
     async def _checked(self, source: ModelSource | None, name: str | None, params: ModelParams, user_id: str) -> Target:
         """Return what will be asked. Raises ModelNotAllowed, ModelCannot, and what `resolve` raises."""

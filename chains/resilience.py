@@ -27,6 +27,7 @@ from llama_service.errors import (
     ProviderTimeout,
     ProviderUnavailable,
 )
+from llama_service.metrics import PROVIDER_ATTEMPTS
 from llama_service.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -235,6 +236,7 @@ class Policy:
 
 
 def _attempt(target: Target, outcome: str, started: float) -> Attempt:
+    PROVIDER_ATTEMPTS.labels(target.source, outcome).inc()
     return Attempt(target.source, target.model, outcome, round((time.monotonic() - started) * 1000))
 
 

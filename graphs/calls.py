@@ -1,6 +1,7 @@
 """One round of tool calls: which run at once, which wait for a person, and what each of them gave."""
 
 import asyncio
+import json
 import secrets
 import string
 import time
@@ -13,6 +14,7 @@ from langchain_core.messages import ToolMessage
 from langchain_core.tools import ToolException
 from langgraph.config import get_stream_writer
 from langgraph.types import interrupt
+from opentelemetry.trace import StatusCode
 from pydantic import ValidationError
 
 from chains.types import ToolCall
@@ -21,6 +23,7 @@ from graphs.sources import passages_behind, public_source, reference
 from graphs.state import ChatState, SourceReference, ToolStep
 from graphs.toolbox import AT_ONCE, CALL_SECONDS, MAX_CALLS, Toolbox, result_chars
 from graphs.tools.spec import ToolContext, ToolSpec
+from llama_service import tracing
 from llama_service.errors import AppError
 from persistence.search import Found, ScopeFile
 from persistence.session import DATABASE_AWAY
@@ -73,6 +76,18 @@ def _arguments(text: str) -> tuple[dict[str, Any], str | None]:
     if not isinstance(given, dict):
         return {}, "The arguments are not a JSON object."
     return given, None
+
+
+def _span_attributes(step: ToolStep, spec: ToolSpec) -> dict[str, Any]:
+    attributes = {
+        "gen_ai.operation.name": "execute_tool",
+        "gen_ai.tool.name": spec.name,
+        "gen_ai.tool.type": "function",
+        "gen_ai.tool.call.id": step["id"],
+    }
+    if tracing.shows_text():
+        attributes["gen_ai.tool.call.arguments"] = json.dumps(step["arguments"], default=str)
+    return attributes
 
 
 class RoundOfCalls:
@@ -154,7 +169,10 @@ class RoundOfCalls:
     async def _call(self, step: ToolStep, spec: ToolSpec) -> None:
         async with self._slots:
             began = time.perf_counter()
-            status, content, artifact = await self._outcome(step, spec)
+            with tracing.span(f"execute_tool {spec.name}", _span_attributes(step, spec)) as made:
+                status, content, artifact = await self._outcome(step, spec)
+                if status == "failed":
+                    made.set_status(StatusCode.ERROR)
             read = [item for item in artifact if isinstance(item, ScopeFile)]
             step["file_ids"], step["shared"] = [str(file.id) for file in read], any(file.shared for file in read)
             found = [item for item in artifact if isinstance(item, Found)]

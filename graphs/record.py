@@ -10,6 +10,7 @@ from langchain_core.messages import AnyMessage
 
 from chains.types import StreamEnd, StreamStart, Usage, sum_of
 from graphs.state import NOTHING_SEARCHED, AnswerInfo, Searched, Summary
+from llama_service import tracing
 from persistence.search import Found
 
 
@@ -80,10 +81,11 @@ class TurnRecord:
         begun = time.perf_counter()
         step = Step(node, round((begun - self.began) * 1000, 1), input=inputs)
         self.steps.append(step)
-        try:
-            yield step
-        finally:
-            step.ms = round((time.perf_counter() - begun) * 1000, 1)
+        with tracing.span(node, {"llama.node": node}):
+            try:
+                yield step
+            finally:
+                step.ms = round((time.perf_counter() - begun) * 1000, 1)
 
     def answer_info(self, error: dict[str, str] | None = None) -> AnswerInfo:
         """Return how the answer came about, as the state keeps it."""

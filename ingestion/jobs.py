@@ -8,6 +8,7 @@ from uuid import UUID
 
 import procrastinate
 import structlog
+from opentelemetry.trace import SpanKind
 from procrastinate.exceptions import AlreadyEnqueued, ConnectorException, UniqueViolation
 from procrastinate.jobs import Status
 from sqlalchemy.exc import SQLAlchemyError
@@ -16,7 +17,9 @@ from chains.embeddings import EmbeddingsHandle
 from ingestion.cpu import Processes
 from ingestion.index import IndexKeeper
 from ingestion.pipeline import Pipeline
+from llama_service import tracing
 from llama_service.errors import AppError
+from llama_service.metrics import INGESTION_JOBS, INGESTION_SECONDS
 from llama_service.settings import Settings
 from persistence import files
 from persistence.blobs import BlobStore
@@ -178,9 +181,16 @@ class Ingestion:
         self, task: Any, file_id: UUID, attempt: int, work: Callable[[UUID], Awaitable[bool | None]]
     ) -> bool:
         """Do a job; try again later what may pass, and end in a state that a user can read in any case."""
+        outcome = "ok"
         try:
-            return bool(await work(file_id))
+            about = {"llama.file.id": str(file_id), "llama.job.attempt": attempt}
+            with (
+                INGESTION_SECONDS.labels(task.name).time(),
+                tracing.span(f"ingest {task.name}", about, SpanKind.CONSUMER),
+            ):
+                return bool(await work(file_id))
         except _PASSING as error:
+            outcome = "again" if attempt < RETRIES else "given_up"
             code = error.code if isinstance(error, AppError) else type(error).__name__
             log.warning("job_failed", task=task.name, file_id=str(file_id), code=code, attempt=attempt)
             if attempt < RETRIES:
@@ -189,8 +199,11 @@ class Ingestion:
             else:
                 await self._give_up(task, file_id, code)
         except Exception:
+            outcome = "broken"
             log.exception("job_broken", task=task.name, file_id=str(file_id))
             await self._give_up(task, file_id, AppError.code)
+        finally:
+            INGESTION_JOBS.labels(task.name, outcome).inc()
         return False
 
     async def _give_up(self, task: Any, file_id: UUID, code: str) -> None:

@@ -15,6 +15,7 @@ from ingestion.sandbox import extract
 from llama_service.errors import DependencyUnavailable, NotFound
 from llama_service.folders import ScratchFolder
 from llama_service.ids import new_id
+from llama_service.metrics import FILE_FAILURES, INGESTION_SECONDS
 from llama_service.settings import Settings
 from persistence import files, versions
 from persistence.blobs import BlobStore
@@ -81,12 +82,14 @@ class Pipeline:
         if not await self._note(file_id, status="processing", stage="extract", progress=0.02, error=None):
             return False
         try:
-            document = await self._extract(file)
+            with INGESTION_SECONDS.labels("extract").time():
+                document = await self._extract(file)
             if document is None:
                 return False
             await self._note(file_id, stage="split", progress=_READ_SHARE / 2)
             size, overlap = self._settings.chunk_size, self._settings.chunk_overlap
-            indexed = await self._processes.index(document, size, overlap)
+            with INGESTION_SECONDS.labels("split").time():
+                indexed = await self._processes.index(document, size, overlap)
             if not indexed.passages:
                 raise ExtractionFailed("no_text", "No text was found in this file.")
         except ExtractionFailed as failed:
@@ -95,10 +98,12 @@ class Pipeline:
                 await self._note(file_id, status="completed", stage="finalized", progress=1.0, error=None)
                 return False
             log.info("file_failed", file_id=str(file_id), code=failed.code)
+            FILE_FAILURES.labels(failed.code).inc()
             error = {"code": failed.code, "message": failed.message}
             await self._note(file_id, status="failed", stage="finalized", searchable=False, error=error)
             return False
-        return await self._publish(file, document, indexed)
+        with INGESTION_SECONDS.labels("publish").time():
+            return await self._publish(file, document, indexed)
 
     async def _extract(self, file: File) -> Extracted | None:
         """Return the file's text, or None where it is deleted while it is read."""

@@ -7,9 +7,11 @@ import signal
 from contextlib import AsyncExitStack
 
 import structlog
+from prometheus_client import start_http_server
 
 from chains.models import ModelRegistry
 from ingestion.jobs import Ingestion
+from llama_service import metrics, tracing
 from llama_service.settings import Settings
 from persistence.blobs import open_blobs
 from persistence.session import Database
@@ -33,7 +35,11 @@ async def open_ingestion(settings: Settings, stack: AsyncExitStack) -> Ingestion
 def run(settings: Settings) -> None:
     """Work until a signal comes, on what processor time others leave."""
     os.nice(5)
-    asyncio.run(_run(settings))
+    tracing.start_tracing(settings)
+    try:
+        asyncio.run(_run(settings))
+    finally:
+        tracing.stop_tracing()
 
 
 async def _run(settings: Settings) -> None:
@@ -46,6 +52,10 @@ async def _run(settings: Settings) -> None:
         ingestion = await open_ingestion(settings, stack)
         await ingestion.start(work=True)
         stack.push_async_callback(ingestion.close)
+        if settings.metrics_port is not None:
+            server, thread = start_http_server(settings.metrics_port, settings.host, registry=metrics.registry())
+            stack.callback(thread.join)
+            stack.callback(server.shutdown)
         log.info("worker_ready", concurrency=settings.worker_concurrency)
         await stop.wait()
         log.info("worker_stopping")

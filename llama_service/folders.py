@@ -16,6 +16,13 @@ def make_private(folder: Path) -> None:
     folder.chmod(_PRIVATE)
 
 
+def make_empty(folder: Path) -> None:
+    """Make a folder that nobody else may enter, and delete the files in it."""
+    make_private(folder)
+    for path in folder.iterdir():
+        path.unlink()
+
+
 class ScratchFolder:
     """A folder of this process below `parent`, for files that are of use to it alone.
 

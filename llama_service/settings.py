@@ -134,6 +134,12 @@ class Settings(BaseSettings):
     ui_dir: Path | None = None
     root_path: Annotated[str, AfterValidator(_path)] = ""
     shutdown_grace_seconds: float = Field(default=20, ge=0)
+    metrics_port: int | None = Field(default=None, ge=1, le=65535)
+    otel_exporter_otlp_endpoint: Url | None = None
+    otel_exporter_otlp_headers: SecretStr | None = None
+    otel_service_name: str = "llama-service"
+    otel_traces_sampler_arg: float = Field(default=1.0, ge=0, le=1)
+    otel_instrumentation_genai_capture_message_content: bool = False
 
     # Storage. Unset: the embedded parts, which `up` starts.
     database_url: SecretStr | None = None

@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from llama_service.errors import BudgetExceeded, NotFound
 from llama_service.ids import new_id
 from llama_service.kept import Kept
+from llama_service.metrics import BUDGET_REFUSALS
 from llama_service.tasks import end_task
 from persistence.access import groups_of
 from persistence.changes import change_or_not_found
@@ -398,6 +399,7 @@ def _exceeded(row: Any) -> BudgetExceeded:
     left = {name: row[f"{name}_left"] for name in ("tokens", "requests", "money") if row[f"{name}_left"] is not None}
     words = {"user": "Your budget", "group": "Your group's budget", "everybody": "The budget"}[whose]
     message = f"{words} for this {row['period']} is used up; it starts anew on {starts:%Y-%m-%d} at 00:00 UTC."
+    BUDGET_REFUSALS.labels(whose).inc()
     detail = {"budget": whose, "each": row["each"], "period": row["period"], "left": left}
     wait = max(0.0, (starts - datetime.now(UTC)).total_seconds())
     return BudgetExceeded(message, details=[detail | {"starts_anew": starts.isoformat()}], retry_after=wait)

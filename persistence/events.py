@@ -5,6 +5,7 @@ An event goes to readers only after Postgres has it: nobody ever sees what a lat
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -15,6 +16,7 @@ import orjson
 import structlog
 
 from llama_service.dsn import PostgresDsn
+from llama_service.metrics import EVENT_WRITE_SECONDS
 from llama_service.tasks import end_task
 from persistence.session import Database, Statement
 
@@ -115,6 +117,7 @@ class EventLog:
         self._wake = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._written = 0.0
+        self._touched = 0.0  # when the first of the events that wait was noted
         self._pace = PACE
         self._task: asyncio.Task[None] | None = None
         self._idle = asyncio.Event()
@@ -134,6 +137,8 @@ class EventLog:
 
     def touch(self, source: EventSource, *, at_once: bool = False) -> None:
         """Note that `source` has something to write; `at_once` skips the pace (a first token)."""
+        if not self._dirty:
+            self._touched = time.perf_counter()
         self._dirty[source.run_id] = source
         self._idle.clear()
         if at_once:
@@ -156,11 +161,12 @@ class EventLog:
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
-            sources, self._dirty = self._dirty, {}
+            (sources, self._dirty), touched = (self._dirty, {}), self._touched
             batch = {source: events for source in sources.values() if (events := source.take())}
             while batch:
                 try:
                     await self._append(batch)
+                    EVENT_WRITE_SECONDS.observe(time.perf_counter() - touched)
                     delay = 0.1
                     break
                 except _LOST as error:

@@ -188,6 +188,15 @@ class Database:
     def _count(self) -> None:
         self.raw_statements += 1
 
+    def pools(self) -> dict[str, dict[str, int]]:
+        """Return by pool how many connections are busy and idle, and how many there may be."""
+        orm: Any = self.engine.sync_engine.pool
+        size, idle = (self._pool.get_size(), self._pool.get_idle_size()) if self._pool is not None else (0, 0)
+        return {
+            "orm": {"busy": orm.checkedout(), "idle": orm.checkedin(), "most": orm.size()},
+            "raw": {"busy": size - idle, "idle": idle, "most": self._size},
+        }
+
     @asynccontextmanager
     async def raw(self, *, transaction: bool = True) -> AsyncIterator[RawConnection]:
         """Yield a connection for `Statement`s, in a transaction of its own (or none, for a single one)."""

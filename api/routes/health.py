@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import APIRouter, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from psycopg import Error as PsycopgError
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
@@ -73,6 +73,6 @@ async def ready(state: State, response: Response) -> Readiness:
 
 
 @router.get("/metrics", response_class=Response)
-async def metrics() -> Response:
-    """Return the process's metrics in Prometheus's text format."""
-    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+async def metrics(state: State) -> Response:
+    """Return what is measured, in Prometheus's text format: of this machine's processes, and of the database."""
+    return Response(await state.metrics.rendered(), media_type=CONTENT_TYPE_LATEST)

@@ -11,7 +11,7 @@ import asyncpg
 import psycopg
 import structlog
 from langgraph.types import Command
-from prometheus_client import Counter
+from opentelemetry.trace import SpanKind
 from psycopg_pool import PoolTimeout
 
 from graphs.chat import Graph
@@ -20,6 +20,7 @@ from graphs.runs.run import STOPPED, Ending, Run
 from graphs.runs.stream import RunStream
 from graphs.runs.tail import StoredEvents
 from graphs.state import TurnInput, text_of_rounds, turn_input
+from llama_service import metrics, tracing
 from llama_service.dsn import PostgresDsn
 from llama_service.errors import AppError, Interrupted, NotWaiting, RunGivenUp
 from persistence import checkpoints, run_end, runs
@@ -39,8 +40,6 @@ _CHECKPOINT_PATIENCE = 0.1  # seconds that a run's checkpoints wait for its firs
 TAKEN_AT_ONCE = 4  # abandoned runs for one heartbeat of one process: the others leave some to their neighbours
 _STORES_AWAY = (*DATABASE_AWAY, asyncpg.PostgresError, psycopg.Error, PoolTimeout)
 _END_RETRIES = (0.2, 0.5, 1.0, 2.0, 4.0)  # seconds between tries to write a run's end
-RUNS = Counter("llama_runs_total", "Runs that ended in this process", ["status"])
-TAKEOVERS = Counter("llama_run_takeovers_total", "Runs taken over from a worker that died", ["outcome"])
 
 INTERRUPTED = Ending("interrupted", "interrupted", Interrupted())
 # Not an end: the run is left to another worker, or to this one later.
@@ -50,6 +49,33 @@ RELEASED = Ending("running", "streaming")
 def _input(run: Run) -> TurnInput:
     place = run.place
     return turn_input(question_message(place.question_id, place.question, place.images))
+
+
+def _span_attributes(run: Run) -> dict[str, Any]:
+    return {
+        "gen_ai.operation.name": "invoke_agent",
+        "gen_ai.agent.name": "chat",
+        "gen_ai.conversation.id": str(run.conversation_id),
+        "llama.run.id": str(run.run_id),
+        "llama.run.attempt": run.record.attempt,
+        "llama.request.id": run.request_id,
+        "user.id": str(run.user_id) if run.user_id else None,
+    }
+
+
+def _measure(run: Run, status: str) -> None:
+    """Count a run that this process has ended, with what its record knows of the time."""
+    record = run.record
+    source = record.start.source if record.start is not None else run.plan.provider
+    metrics.RUNS.labels(source, status).inc()
+    if status == "released":
+        return
+    metrics.RUN_SECONDS.labels(source).observe(record.elapsed_ms() / 1000)
+    if record.first_token_ms is not None:
+        metrics.FIRST_TOKEN_SECONDS.labels(source).observe(record.first_token_ms / 1000)
+    for step in record.steps:
+        if step.ms is not None:
+            metrics.NODE_SECONDS.labels(step.node).observe(step.ms / 1000)
 
 
 def waiting_step_ids(interrupts: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -199,7 +225,16 @@ class RunEngine:
         run.stream.detach()
 
     async def _drive(self, run: Run, work: Callable[[], Awaitable[None]]) -> None:
+        """Do a run's work to its end, whatever that is; its request's trace goes on here."""
         structlog.contextvars.bind_contextvars(request_id=run.request_id)
+        with tracing.span("invoke_agent chat", _span_attributes(run), SpanKind.CONSUMER) as made:
+            await self._work_off(run, work)
+            ended = run.decided if run.is_ended else None
+            made.set_attribute("llama.run.status", ended.status if ended else "released")
+            if ended is not None and ended.error is not None:
+                tracing.note_error(made, ended.error)
+
+    async def _work_off(self, run: Run, work: Callable[[], Awaitable[None]]) -> None:
         try:
             await work()
         except asyncio.CancelledError:
@@ -237,7 +272,7 @@ class RunEngine:
     def _report(self, run: Run) -> None:
         decided = run.decided if run.is_ended else None
         status = decided.status if decided else "released"
-        RUNS.labels(status).inc()
+        _measure(run, status)
         log.info("run_ended", run_id=str(run.run_id), status=status, ms=run.record.elapsed_ms())
         if decided is not None and decided.error is not None and self.on_failure is not None:
             self.on_failure(run, decided.error)
@@ -313,7 +348,7 @@ class RunEngine:
         in_rounds = text_of_rounds(snapshot.values) if snapshot is not None else 0
         if ending is None and not answered and not self._can_continue(run, in_rounds):
             outcome, ending = "interrupted", INTERRUPTED
-        TAKEOVERS.labels(outcome).inc()
+        metrics.TAKEOVERS.labels(outcome).inc()
         log.info("run_taken_over", run_id=str(run.run_id), attempt=claimed.attempt, outcome=outcome)
         if ending is not None:
             run.decided = ending

@@ -27,6 +27,7 @@ _CRASHES = 5  # as many ends within `_CRASH_SECONDS` are a loop
 _CRASH_SECONDS = 60.0
 _STOP_MARGIN = 5.0  # seconds beyond the service's own grace until SIGKILL
 _API_START_SECONDS = 60.0
+METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # of the library that counts; it reads it when it is imported
 ANYWHERE = ("0.0.0.0", "::", "")  # noqa: S104  (compared with, not bound)
 
 
@@ -67,11 +68,17 @@ def service_environment(settings: Settings, parts: Mapping[str, str]) -> dict[st
         "JWT_SECRET_KEY": settings.jwt_secret_key.get_secret_value(),
         "PYTHONPATH": os.pathsep.join(paths),
         "PYTHONUNBUFFERED": "1",
+        METRICS_FOLDER: str(metrics_folder(settings)),
     }
     # Names are case-insensitive for the settings, so that another spelling must not survive beside ours.
     ours = {**own, **parts}
     kept = {name: value for name, value in os.environ.items() if name.upper() not in ours}
     return {**kept, **ours}
+
+
+def metrics_folder(settings: Settings) -> Path:
+    """Return where API and worker put what they count, so that `/metrics` tells it together."""
+    return settings.data_dir.resolve() / "metrics"
 
 
 async def prepare(settings: Settings, stack: EmbeddedStack, progress: Progress) -> None:

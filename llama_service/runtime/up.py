@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 
-from llama_service.folders import make_private
+from llama_service.folders import make_empty, make_private
 from llama_service.runtime.keys import ADMIN_NAME, admin_password_file
 from llama_service.runtime.locks import FolderInUse
 from llama_service.runtime.process import Child, ChildFailed, package_root
@@ -24,6 +24,7 @@ from llama_service.runtime.service import (
     check_port,
     has_worker,
     keep_running,
+    metrics_folder,
     prepare,
     service_url,
     start_api,
@@ -61,6 +62,7 @@ async def _up(settings: Settings, console: Console, *, reload: bool) -> None:
         await stack.acquire()
         try:
             withdraw(settings.data_dir)  # what a killed predecessor left
+            make_empty(metrics_folder(settings))
             code = snapshot(package_root()) if reload else {}
             api = await begin_api(settings)
             children.append(api)

@@ -38,7 +38,8 @@ class Served:
     def children(self) -> list[psutil.Process]:
         """Return the processes that serve: multiprocessing has a helper of its own beside them."""
         family = psutil.Process(self.process.pid).children()
-        return [child for child in family if "spawn_main" in " ".join(child.cmdline())]
+        alive = [child for child in family if child.status() != psutil.STATUS_ZOMBIE]
+        return [child for child in alive if "spawn_main" in " ".join(child.cmdline())]
 
     async def is_up(self) -> bool:
         assert self.process.returncode is None, self.log.read_text()
@@ -147,6 +148,42 @@ async def test_a_killed_child_is_replaced_and_its_answer_is_finished(
 
     await eventually(replaced, 30)
     assert await served.is_up()
+
+
+async def test_the_two_count_as_one(served: Served, http: aiohttp.ClientSession) -> None:
+    """Whichever process is asked for `/metrics`, it tells what both have counted; one that has died counts no more."""
+    anna = await Account(http, served.url).join()
+    followers = [Follower(anna) for _ in range(6)]
+    await asyncio.gather(*(follower.ask("Count for me.") for follower in followers))
+
+    async def counted(series: str) -> set[float]:
+        """Ask both: each connection goes to one of them."""
+        found = set()
+        for _ in range(12):
+            async with httpx.AsyncClient() as client:
+                told = (await client.get(f"{served.url}/metrics")).text
+            found |= {float(line.split()[-1]) for line in told.splitlines() if line.startswith(series)}
+        return found
+
+    completed = 'llama_runs_total{source="ollama",status="completed"}'
+
+    async def all_are_counted() -> bool:
+        return await counted(completed) == {6.0}
+
+    await eventually(all_are_counted)
+    assert await counted('llama_db_connections{pool="checkpoints",state="most"}') == {12.0}
+    served.children()[0].kill()
+
+    async def replaced() -> bool:
+        return len(served.children()) == 2 and await counted("llama_build_info") == {1.0}
+
+    await eventually(replaced, 30)
+
+    async def both_are_there() -> bool:
+        return await counted('llama_db_connections{pool="checkpoints",state="most"}') == {12.0}
+
+    await eventually(both_are_there, 30)
+    assert await counted(completed) == {6.0}
 
 
 async def test_it_stops_in_order_while_answers_stream(served: Served, http: aiohttp.ClientSession) -> None:

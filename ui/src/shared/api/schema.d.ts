@@ -2334,7 +2334,7 @@ export interface paths {
         };
         /**
          * Metrics
-         * @description Return the process's metrics in Prometheus's text format.
+         * @description Return what is measured, in Prometheus's text format: of this machine's processes, and of the database.
          */
         get: operations["operation_metrics"];
         put?: never;
