@@ -69,18 +69,29 @@ def python_packages(lock: Path, target: Path, *, validate: bool = True) -> Bill:
 
 def page_packages(target: Path) -> Bill:
     """Write what the page's bundle may hold, by the lock file of npm, as a bill of materials."""
-    command = npm_command("sbom", "--sbom-format", "cyclonedx", "--omit", "dev", "--package-lock-only")
+    command = npm_command("sbom", "--sbom-format", "cyclonedx", "--package-lock-only")
     shown = subprocess.run(command, cwd=UI, check=True, stdout=subprocess.PIPE)
     document = json.loads(shown.stdout)
     del document["serialNumber"]  # drawn anew each time
     document["metadata"]["timestamp"] = datetime.fromtimestamp(int(os.environ["SOURCE_DATE_EPOCH"]), UTC).isoformat()
+    lock = json.loads((UI / "package-lock.json").read_text(encoding="utf-8"))["packages"]
+    # npm's own `--omit dev` leaves React out, which tools for developers need as well.
+    bundled = {
+        f"{place.rpartition('node_modules/')[2]}@{package['version']}": UI / place
+        for place, package in lock.items()
+        if place and not package.get("dev")
+    }
+    document["components"] = [part for part in document["components"] if part["bom-ref"] in bundled]
+    kept = bundled.keys() | {document["metadata"]["component"]["bom-ref"]}
+    document["dependencies"] = [
+        {**one, "dependsOn": [other for other in one["dependsOn"] if other in kept]}
+        for one in document["dependencies"]
+        if one["ref"] in kept
+    ]
     target.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    found = {}
-    for place, package in json.loads((UI / "package-lock.json").read_text(encoding="utf-8"))["packages"].items():
-        folder = UI / place
-        if place and folder.is_dir() and not package.get("dev"):
-            found[f"{place.rpartition('node_modules/')[2]}@{package['version']}"] = licence_texts(folder.iterdir())
-    return Bill(document["components"], found)
+    installed = {reference: folder for reference, folder in bundled.items() if folder.is_dir()}
+    texts = {reference: licence_texts(folder.iterdir()) for reference, folder in installed.items()}
+    return Bill(document["components"], texts)
 
 
 def notices(bills: Iterable[Bill], rules: Rules) -> tuple[str, list[str]]:

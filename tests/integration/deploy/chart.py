@@ -43,7 +43,15 @@ def pod_spec(manifest: Manifest) -> Manifest | None:
         return spec
     if manifest["kind"] == "CronJob":
         spec = spec["jobTemplate"]["spec"]
-    return spec.get("template", {}).get("spec")
+    found: Manifest | None = spec.get("template", {}).get("spec")
+    return found
+
+
+def specification(manifests: list[Manifest], kind: str, part: str) -> Manifest:
+    """Return the pods' specification of the only manifest of a kind, of a part of the release."""
+    found = pod_spec(one(manifests, kind, part))
+    assert found is not None
+    return found
 
 
 def pods(manifests: list[Manifest]) -> Iterator[tuple[Manifest, Manifest]]:
