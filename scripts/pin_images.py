@@ -6,6 +6,7 @@ variable, its default with the digest. Needs docker with buildx and the network;
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -36,6 +37,8 @@ def digest_of(image: str) -> str:
 
 def main(target: Path = TARGET) -> None:
     """Ask for all of them, then write all of them."""
+    if shutil.which("docker") is None:
+        sys.exit("pin_images: docker is not installed, and nothing else here asks a registry of images")
     lines = [f"{name}={image}@{digest_of(image)}\n" for name, image in images().items()]
     target.write_text("# Written by `make pin-images`.\n" + "".join(lines), encoding="utf-8")
     print(f"pin_images: wrote {target}")

@@ -55,6 +55,13 @@ def test_an_image_that_is_not_there_is_told(capfd: pytest.CaptureFixture[str]) -
     assert "not found" in capfd.readouterr().err
 
 
+def test_without_docker_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SystemExit, match="docker is not installed"):
+        pin_images.main(tmp_path / "images.env")
+    assert not (tmp_path / "images.env").exists()
+
+
 def test_no_image_is_named_that_can_not_be_pinned() -> None:
     dockerfile = (pin_images.DEPLOY / "Dockerfile").read_text()
     stages = {line.split()[-1] for line in dockerfile.splitlines() if line.startswith("FROM ")}
