@@ -5,10 +5,10 @@ PY := .venv/bin/python
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev check test fuzz bench chaos migrate studio lock openapi ui clean env-run env-dev env-studio
+.PHONY: help run dev check test fuzz bench chaos migrate studio lock openapi release pin-images ui clean env-run env-dev env-studio
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 env-run:
 	@$(PYTHON) scripts/bootstrap.py run
@@ -59,6 +59,12 @@ openapi: env-dev ## Write the API description and the page's client
 
 lock: env-dev ## Resolve the requirements anew
 	sh scripts/lock.sh
+
+release: env-dev ## Make dist/: wheel, source, chart, bills of materials, licences, checksums
+	$(PY) -m scripts.release
+
+pin-images: env-run ## Write the digests of the images to deploy/images.env (docker)
+	$(PY) scripts/pin_images.py
 
 clean: ## Remove what was built; .data and .venv stay
 	rm -rf ui/dist dist build .mypy_cache .ruff_cache .pytest_cache

