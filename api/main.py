@@ -12,6 +12,7 @@ from api.app import create_app
 from llama_service import metrics, tracing
 from llama_service.logging import configure_logging
 from llama_service.settings import Settings, load_settings
+from persistence.migrate import check_schema
 from persistence.session import check_no_pooler
 
 WORKER_PATIENCE = 120  # seconds
@@ -23,6 +24,7 @@ closed here is given the next request, which is lost."""
 def serve(settings: Settings, host: str, port: int, workers: int) -> None:
     """Serve until a signal comes. With several workers each loads the settings from the environment."""
     asyncio.run(check_no_pooler(settings.postgres))
+    check_schema(settings)
     config = uvicorn.Config(
         _made(settings) if workers == 1 else "api.main:make",
         factory=workers > 1,

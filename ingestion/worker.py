@@ -14,6 +14,7 @@ from ingestion.jobs import Ingestion
 from llama_service import metrics, tracing
 from llama_service.settings import Settings
 from persistence.blobs import open_blobs
+from persistence.migrate import check_schema
 from persistence.session import Database
 from persistence.vectors import VectorIndex
 
@@ -35,6 +36,7 @@ async def open_ingestion(settings: Settings, stack: AsyncExitStack) -> Ingestion
 def run(settings: Settings) -> None:
     """Work until a signal comes, on what processor time others leave."""
     os.nice(5)
+    check_schema(settings)
     tracing.start_tracing(settings)
     try:
         asyncio.run(_run(settings))

@@ -26,6 +26,10 @@ def _connect() -> psycopg.Connection[Any]:
 # psycopg reads the operator's string itself: SQLAlchemy knows less of it.
 engine = create_engine("postgresql+psycopg://", creator=_connect, poolclass=NullPool)
 with engine.connect() as connection:
+    if seconds := context.config.attributes.get("lock_seconds"):
+        connection.exec_driver_sql(f"SET lock_timeout = '{seconds}s'")
+        connection.commit()
+    on_applied = context.config.attributes.get("on_applied")
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,
@@ -33,6 +37,7 @@ with engine.connect() as connection:
         compare_type=True,
         compare_server_default=False,
         transaction_per_migration=True,
+        on_version_apply=on_applied,
     )
     with context.begin_transaction():
         context.run_migrations()

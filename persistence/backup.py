@@ -30,7 +30,7 @@ from llama_service.postgres_wheel import bundled_program
 from llama_service.settings import Settings
 from persistence.blobs import BlobStore, Received, key_of, open_blobs
 from persistence.leftovers import BACKUP_LOCK
-from persistence.migrate import migrate, revisions
+from persistence.migrate import Applied, migrate, revisions
 from persistence.object_store import open_bucket
 from persistence.sealing import SUFFIX, Opener, Seal, SealError
 
@@ -151,6 +151,8 @@ class Restored:
     name: str
     manifest: Manifest
     problems: Sequence[str]
+    migrations: Sequence[Applied] = ()
+    """What an older backup lacked, and how long it took."""
 
 
 async def restore(
@@ -194,10 +196,11 @@ async def restore(
             problems = await _count_again(connection, manifest)
     blobs = open_blobs(settings)
     problems += await _fetch_blobs(store, blobs, wanted_blobs, say, opener)
-    await asyncio.to_thread(migrate, settings)
+    migrations: list[Applied] = []
+    await asyncio.to_thread(migrate, settings, migrations.append)
     if verify:
         problems += await _verify_blobs(blobs, wanted_blobs, say)
-    return Restored(chosen, manifest, problems)
+    return Restored(chosen, manifest, problems, migrations)
 
 
 def keys_of(settings: Settings, source: str, name: str | None, identity: Path | None) -> Mapping[str, str]:

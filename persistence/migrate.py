@@ -1,6 +1,14 @@
-"""Bring a database to this version's schema: ours by Alembic, then LangGraph's and the queue's own tables."""
+"""Bring a database to this version's schema: ours by Alembic, then LangGraph's and the queue's own tables.
 
+Versions that are one apart work on one database: a migration adds what the new code needs, and what only old code needs
+goes with a later one (expand and contract). `schema_floor` in the database says how old code may be.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final
 
 import psycopg
 import structlog
@@ -10,14 +18,39 @@ from alembic.script import ScriptDirectory
 from langgraph.checkpoint.postgres import PostgresSaver
 from procrastinate import App, PsycopgConnector, SyncPsycopgConnector
 from psycopg.rows import dict_row
+from sqlalchemy.exc import OperationalError
 
 from llama_service.dsn import PostgresDsn
+from llama_service.errors import OperatorError
 from llama_service.settings import Settings
 
 log = structlog.get_logger(__name__)
 
 # Two services that start together must not migrate together. Any number will do, as long as it stays the same.
 _LOCK = 7_316_041_992
+LOCK_SECONDS: Final = 5
+"""A migration that waits longer for a table lets others pass and tries again: behind it everybody would wait."""
+_TRIES: Final = 24
+
+
+class SchemaMismatch(OperatorError):
+    """The database's schema is not one that this version can work with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A migration that was applied: how long its transaction took, and the strongest lock on each table that was there.
+
+    What is locked, is so until the transaction ends.
+    """
+
+    revision: str
+    title: str
+    seconds: float
+    locks: Mapping[str, str]
+
+
+OnApplied = Callable[[Applied], None]
 
 
 def alembic_config(dsn: PostgresDsn) -> Config:
@@ -27,25 +60,150 @@ def alembic_config(dsn: PostgresDsn) -> Config:
     return config
 
 
+def _scripts(dsn: PostgresDsn) -> ScriptDirectory:
+    return ScriptDirectory.from_config(alembic_config(dsn))
+
+
 def revisions(settings: Settings) -> list[str]:
     """Return the revisions of the schema that this version knows, the newest one first."""
-    script = ScriptDirectory.from_config(alembic_config(settings.postgres_migration))
-    return [revision.revision for revision in script.walk_revisions()]
+    return [revision.revision for revision in _scripts(settings.postgres_migration).walk_revisions()]
 
 
-def migrate(settings: Settings) -> None:
-    """Migrate the configured database up to head. Safe to repeat and to run from several processes at once."""
+def current_revision(dsn: PostgresDsn) -> str | None:
+    """Return the revision of a database's schema; None where it is empty. Raises psycopg.OperationalError."""
+    with psycopg.connect(dsn.libpq, autocommit=True) as connection:
+        return _current(connection)
+
+
+def _current(connection: psycopg.Connection[Any]) -> str | None:
+    there = connection.execute("SELECT to_regclass('alembic_version') AS there").fetchone()
+    if _value(there) is None:
+        return None
+    revision: str | None = _value(connection.execute("SELECT version_num FROM alembic_version").fetchone())
+    return revision
+
+
+def _value(row: Any) -> Any:
+    """Return a row's only column, however the connection gives rows."""
+    return None if row is None else next(iter(row.values())) if isinstance(row, dict) else row[0]
+
+
+def pending(settings: Settings) -> list[tuple[str, str]]:
+    """Return the migrations that the database lacks, the oldest first: revision and title. Raises SchemaMismatch."""
+    dsn = settings.postgres_migration
+    scripts = _scripts(dsn)
+    with psycopg.connect(dsn.libpq, autocommit=True) as connection:
+        current = _current(connection)
+        if _is_newer(connection, current, scripts):
+            return []
+    found = [(script.revision, _title(script.doc)) for script in scripts.iterate_revisions("heads", current or "base")]
+    return found[::-1]
+
+
+def _title(doc: str) -> str:
+    return doc.splitlines()[0] if doc else ""
+
+
+def _is_newer(connection: psycopg.Connection[Any], current: str | None, scripts: ScriptDirectory) -> bool:
+    """Whether a newer version has migrated the database, and this one can work with it. Raises SchemaMismatch."""
+    known = {script.revision for script in scripts.walk_revisions()}
+    if current is None or current in known:
+        return False
+    there = _value(connection.execute("SELECT to_regclass('schema_floor') AS there").fetchone())
+    floor = _value(connection.execute("SELECT oldest_code FROM schema_floor").fetchone()) if there else None
+    if floor not in known:
+        raise SchemaMismatch(
+            f"the database is of a newer version (schema {current}), which this one can't work with: install that "
+            "version, or bring back a backup of this one"
+        )
+    return True
+
+
+def check_schema(settings: Settings) -> None:
+    """Raise SchemaMismatch where this version can't work with the database; one that is away may come later."""
+    dsn = settings.postgres_session
+    scripts = _scripts(dsn)
+    try:
+        with psycopg.connect(dsn.libpq, autocommit=True, connect_timeout=5) as connection:
+            current = _current(connection)
+            if current == scripts.get_current_head() or _is_newer(connection, current, scripts):
+                return
+    except psycopg.OperationalError as away:
+        log.warning("schema_not_checked", error=type(away).__name__)
+        return
+    told = f"is of an older version (schema {current})" if current else "is empty"
+    raise SchemaMismatch(f"the database {told}: run `llama-service migrate` first")
+
+
+def migrate(settings: Settings, on_applied: OnApplied | None = None) -> None:
+    """Migrate the configured database up to head. Safe to repeat and to run from several processes at once.
+
+    A database that a newer version has migrated is left as it is, where this version can work with it. Raises
+    SchemaMismatch where it can't.
+    """
     dsn = settings.postgres_migration
     libpq = dsn.libpq
     with psycopg.connect(libpq, autocommit=True, row_factory=dict_row) as lock:
         lock.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
         try:
-            command.upgrade(alembic_config(dsn), "head")
+            current = _current(lock)
+            if _is_newer(lock, current, _scripts(dsn)):
+                log.warning("schema_is_newer", schema=current)
+                return
+            upgrade(dsn, "head", on_applied)
             PostgresSaver(lock).setup()
             _set_up_queue(libpq)
         finally:
             lock.execute("SELECT pg_advisory_unlock(%s)", (_LOCK,))
     log.info("migrated")
+
+
+def upgrade(dsn: PostgresDsn, revision: str, on_applied: OnApplied | None = None) -> None:
+    """Apply our migrations up to a revision, each in a transaction of its own."""
+    config = alembic_config(dsn)
+    config.attributes["lock_seconds"] = LOCK_SECONDS
+    config.attributes["on_applied"] = _reporter(dsn, on_applied) if on_applied else None
+    for left in reversed(range(_TRIES)):
+        try:
+            command.upgrade(config, revision)
+            return
+        except OperationalError as failed:
+            if not isinstance(failed.orig, psycopg.errors.LockNotAvailable) or not left:
+                raise
+            log.warning("migration_waits_for_a_lock", tries_left=left)
+            time.sleep(1)
+
+
+_LOCKS: Final = """
+SELECT c.relname, l.mode FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
+WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' AND c.relkind IN ('r', 'p')
+  AND c.relnamespace = 'public'::regnamespace AND c.relname <> 'alembic_version'
+"""
+_TABLES: Final = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+STRENGTH: Final = (
+    *("AccessShareLock", "RowShareLock", "RowExclusiveLock", "ShareUpdateExclusiveLock", "ShareLock"),
+    *("ShareRowExclusiveLock", "ExclusiveLock", "AccessExclusiveLock"),
+)
+"""Postgres's table locks, the strongest last: from ShareLock on writers wait, at the last one readers too."""
+
+
+def _reporter(dsn: PostgresDsn, on_applied: OnApplied) -> Callable[..., None]:
+    with psycopg.connect(dsn.libpq, autocommit=True) as connection:
+        there = {str(table) for (table,) in connection.execute(_TABLES)}
+
+    def report(ctx: Any, step: Any, **_: Any) -> None:
+        locks: dict[str, str] = {}
+        for table, mode in ctx.connection.exec_driver_sql(_LOCKS):
+            if table in there:  # nobody waits for one that was made just now
+                locks[table] = max(locks.get(table, mode), mode, key=STRENGTH.index)
+        there.update(table for (table,) in ctx.connection.exec_driver_sql(_TABLES))
+        seconds = ctx.connection.exec_driver_sql(
+            "SELECT extract(epoch FROM clock_timestamp() - transaction_timestamp())::float"
+        ).scalar_one()
+        script = step.up_revision
+        on_applied(Applied(script.revision, _title(script.doc), seconds, locks))
+
+    return report
 
 
 def _set_up_queue(libpq: str) -> None:

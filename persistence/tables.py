@@ -20,6 +20,7 @@ from sqlalchemy import (
     Text,
     Uuid,
     func,
+    true,
 )
 from sqlalchemy import (
     text as sql_text,
@@ -455,6 +456,17 @@ class ModelPrice(Base):
     model_name: Mapped[str] = mapped_column(String(200), primary_key=True)
     input: Mapped[float] = mapped_column(Float)
     output: Mapped[float] = mapped_column(Float)
+
+
+class SchemaFloor(Base):
+    """One row: the oldest revision whose code can still work with this database (`persistence.migrate`)."""
+
+    __tablename__ = "schema_floor"
+
+    is_only: Mapped[bool] = mapped_column(primary_key=True, server_default=true())
+    oldest_code: Mapped[str] = mapped_column(String(32))
+
+    __table_args__ = (CheckConstraint("is_only", name="one_row"),)
 
 
 class AuditEvent(Base):

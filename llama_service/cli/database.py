@@ -19,12 +19,41 @@ Say = Callable[[str, int, int], None]
 Result = TypeVar("Result")
 
 
-def migrate() -> None:
-    """Bring the database's schema up to date; safe to run at any time."""
+def migrate(
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Only say what would be done, which tables are locked and for how long.")
+    ] = False,
+) -> None:
+    """Bring the database's schema up to date; safe to run at any time, and while the version before this one serves."""
+    from persistence.migrate import Applied
     from persistence.migrate import migrate as bring_up_to_date
 
-    bring_up_to_date(ready())
+    if plan:
+        _show_plan(ready())
+        return
+
+    def say(applied: Applied) -> None:
+        locked = ", ".join(f"{table} ({mode})" for table, mode in sorted(applied.locks.items()))
+        typer.echo(f"{applied.revision} {applied.title}: {applied.seconds:.2f} s, locked {locked or 'nothing'}")
+
+    bring_up_to_date(ready(), say)
     typer.echo("The database is up to date.")
+
+
+def _show_plan(settings: Settings) -> None:
+    from llama_service.runtime.migration_plan import plan
+
+    planned = asyncio.run(plan(settings))
+    for migration in planned:
+        typer.echo(f"{migration.revision} {migration.title}")
+        for work in migration.tables:
+            typer.echo(
+                f"    {work.table}: {work.work}, {work.lock}; {work.rows:,} rows, {work.size / 1e6:,.1f} MB: "
+                f"{work.blocks} for about {max(work.seconds, 0.1):.1f} s"
+            )
+        if not migration.tables:
+            typer.echo("    no table that is there is locked")
+    typer.echo(f"{len(planned)} migrations would be applied." if planned else "The database is up to date.")
 
 
 def reindex() -> None:
@@ -147,6 +176,8 @@ def verify_backup(
         checked = asyncio.run(check_backup(settings, source, say, name=name, identity=identity))
     rows, files = sum(checked.manifest.counts.values()), checked.manifest.blobs
     typer.echo(f"Restored {checked.name}: {rows} rows, {files} files, each read again.")
+    for applied in checked.migrations:
+        typer.echo(f"Migrated {applied.revision} {applied.title}: {applied.seconds:.2f} s.")
     typer.echo(f"Asked {checked.asked} questions that files had answered: {checked.found} found such a file again.")
     typer.echo(f"Answered by {checked.answer}." if checked.answered else f"No model answered: {checked.answer}.")
     if checked.found < checked.asked:

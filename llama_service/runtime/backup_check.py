@@ -22,6 +22,7 @@ from llama_service.runtime.stores import open_database
 from llama_service.settings import Settings
 from persistence.backup import Manifest, Say, keys_of, restore
 from persistence.backup_probe import Probe, choose_probes, end_open_runs
+from persistence.migrate import Applied
 from persistence.session import Database
 from persistence.tables import User
 
@@ -54,6 +55,7 @@ class Checked:
     found: int
     answered: bool
     answer: str
+    migrations: Sequence[Applied] = ()
 
 
 async def check_backup(
@@ -82,7 +84,9 @@ async def check_backup(
             say("start", 1, 1)
             found = await _search(http, questions, say)
             answered, answer = await _chat(http, questions[0]) if questions else (False, "there is nothing to ask")
-            return Checked(restored.name, restored.manifest, len(questions), found, answered, answer)
+            return Checked(
+                restored.name, restored.manifest, len(questions), found, answered, answer, restored.migrations
+            )
 
 
 @dataclass(frozen=True, slots=True)

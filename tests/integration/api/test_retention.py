@@ -213,7 +213,7 @@ ELSEWHERE = {
 # Tables without a person in them.
 IMPERSONAL = {
     *("groups", "libraries", "announcements", "mcp_servers", "retention_limits", "blob_leftovers"),
-    *("model_rules", "model_prices", "deleted_files"),
+    *("model_rules", "model_prices", "deleted_files", "schema_floor"),
     *("audit_events", "login_failures", "invitations", "legal_holds"),
 }
 
