@@ -9,7 +9,7 @@ from uvicorn.supervisors import Multiprocess
 
 from api.app import create_app
 from llama_service.logging import configure_logging
-from llama_service.settings import Settings, load_settings
+from llama_service.settings import Settings, environment_with, load_settings
 from persistence.session import check_no_pooler
 
 WORKER_PATIENCE = 120  # seconds
@@ -43,7 +43,9 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
         uvicorn.Server(config).run()
         return
     # Children load the settings anew: what came from options or from a running `up` has to reach them.
-    os.environ.update(settings.as_variables())
+    given = environment_with(settings.as_variables())
+    os.environ.clear()
+    os.environ.update(given)
     Multiprocess(config, sockets=[config.bind_socket()]).run()
 
 

@@ -1,5 +1,5 @@
 """The command line: `llama-service up | serve | worker | migrate | create-admin | reset-two-factor | reindex |
-doctor | backup | restore | audit`.
+rotate-keys | doctor | backup | restore | audit`.
 
 The kernel imports nothing of the layers above it: they are called by name.
 """
@@ -28,9 +28,13 @@ from llama_service.runtime.keys import (
     configured_jwt_key,
     jwt_key_file,
     jwt_key_overrides,
+    keep_key,
     new_password,
+    previous_jwt_key_file,
+    replace_kept_key,
     write_secret,
 )
+from llama_service.runtime.running import is_older_than
 from llama_service.settings import Settings, SettingsError, load_settings
 
 EXIT_SETTINGS = 2
@@ -129,13 +133,13 @@ def create_admin(
     email: Annotated[str, typer.Option(help="E-mail address.")] = ADMIN_EMAIL,
     password: Annotated[
         str | None,
-        typer.Option(
-            envvar="ADMIN_PASSWORD", help="Password; one is generated where it is absent.", show_default=False
-        ),
+        typer.Option(help="Password [ADMIN_PASSWORD]; one is generated where it is absent.", show_default=False),
     ] = None,
 ) -> None:
     """Create an administrator."""
     settings = _ready()
+    if password is None and settings.admin_password is not None:
+        password = settings.admin_password.get_secret_value()
     chosen = password or new_password()
     if not _upper("auth.admin", "create_admin")(settings, username, email, chosen):
         _fail(f"there is a user {username!r} or an e-mail address {email!r} already")
@@ -166,6 +170,45 @@ def reindex() -> None:
 
         count = _upper("ingestion.reindex", "reindex")(settings, advance)
     typer.echo(f"Indexed {count} passages.")
+
+
+@app.command("rotate-keys")
+def rotate_keys(
+    data_dir: DataDirOption = None,
+    new_key: Annotated[
+        bool, typer.Option("--new-key", help="Only make a new key where `up` keeps it; then start `up` anew.")
+    ] = False,
+) -> None:
+    """Encrypt stored secrets anew under JWT_SECRET_KEY; JWT_SECRET_KEY_PREVIOUS reads those of the key before.
+
+    The service may go on, if each of its processes was started with both keys. Safe to repeat.
+    """
+    given = _given(data_dir=data_dir)
+    folder = _first_look(given).data_dir
+    if new_key:
+        _replace_kept_key(folder)
+        return
+    if is_older_than(folder, jwt_key_file(folder)):
+        _fail("`up` was started before the key was made: start it anew first, so that it can read what is encrypted")
+
+    async def work(settings: Settings, say: Say) -> Any:
+        return await _upper("persistence.rotation", "rotate_keys")(settings)
+
+    done: dict[str, int] = _with_database(given, work)
+    for table, count in done.items():
+        typer.echo(f"{table}: {count} encrypted anew.")
+    typer.echo("Every stored secret is under the current key.")
+
+
+def _replace_kept_key(folder: Path) -> None:
+    if configured_jwt_key() is not None:
+        _fail("JWT_SECRET_KEY is set: put it into JWT_SECRET_KEY_PREVIOUS, and a new one into its place")
+    if previous_jwt_key_file(folder).exists():
+        _fail(f"{previous_jwt_key_file(folder)} is there: run `rotate-keys`, and take that file away first")
+    if not replace_kept_key(folder):
+        _fail(f"there is no key in {folder} yet: `up` makes one")
+    typer.echo(f"Made a new key in {jwt_key_file(folder)}; the one before is in {previous_jwt_key_file(folder)}.")
+    typer.echo("Start `up` anew, run `llama-service rotate-keys`, then take the file of the previous key away.")
 
 
 @app.command()
@@ -258,13 +301,18 @@ def _restore_keys(first: Settings, keys: dict[str, str]) -> None:
     key = keys.get("jwt_secret_key")
     if key is None:
         return
-    path = jwt_key_file(first.data_dir)
-    kept = configured_jwt_key() or (path.read_text().strip() if path.exists() else None)
-    if kept is None:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_secret(path, key)
-    elif kept != key:
+    known = {**jwt_key_overrides(first.data_dir, create=False)}
+    if configured := configured_jwt_key():
+        known["jwt_secret_key"] = configured
+    if first.jwt_secret_key_previous is not None:
+        known["jwt_secret_key_previous"] = first.jwt_secret_key_previous.get_secret_value()
+    if "jwt_secret_key" not in known:
+        keep_key(jwt_key_file(first.data_dir), key)
+    elif key not in known.values():
         _fail("JWT_SECRET_KEY is not the backup's, without which stored secrets can't be read: set that one")
+    previous = keys.get("jwt_secret_key_previous")
+    if previous is not None and "jwt_secret_key_previous" not in known:
+        keep_key(previous_jwt_key_file(first.data_dir), previous)
 
 
 Say = Callable[[str, int, int], None]
@@ -302,6 +350,7 @@ def _with_database(given: dict[str, Any], work: Callable[[Settings, Say], Awaita
 _SAID_AS_THEY_ARE = (
     ("persistence.backup", "BackupError"),
     ("persistence.sealing", "SealError"),
+    ("persistence.rotation", "RotationRefused"),
     ("llama_service.runtime.process", "ChildFailed"),
     ("llama_service.runtime.locks", "FolderInUse"),
 )

@@ -102,7 +102,7 @@ async def backup(
             # The snapshot is not needed any more; the lock that keeps the bytes of deleted files is.
             await connection.execute("COMMIT")
             sent, damaged = await _send_blobs(store, blobs, wanted, say, seal)
-        keys = {"jwt_secret_key": settings.jwt_secret_key.get_secret_value()} if with_keys else None
+        keys = _keys_in_use(settings) if with_keys else None
         hashes = await asyncio.to_thread(_write_rest, work, wanted, keys, seal)
         total = sum(size for _, size in wanted)
         about = (FORMAT, __version__, created.isoformat(), schema, counts, len(wanted), total, hashes)
@@ -114,6 +114,12 @@ async def backup(
             await asyncio.to_thread(_close_to_others, Path(target), name)
         await asyncio.to_thread(store.put, f"{name}/{_MANIFEST}", json.dumps(asdict(manifest), indent=1).encode())
     return Saved(name, manifest, sent, damaged)
+
+
+def _keys_in_use(settings: Settings) -> dict[str, str]:
+    """Return the keys by which what is saved can be read: the previous one, too, while it is set."""
+    keys = {"jwt_secret_key": settings.jwt_secret_key, "jwt_secret_key_previous": settings.jwt_secret_key_previous}
+    return {name: key.get_secret_value() for name, key in keys.items() if key is not None}
 
 
 def _write_rest(

