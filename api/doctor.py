@@ -98,6 +98,11 @@ def _of_settings(settings: Settings) -> Iterable[Finding]:
             "whoever reaches the address may make an account",
             "Set ALLOW_REGISTRATION=false, unless that is wanted, and invite people",
         )
+    hub = (settings.aihub_url, settings.aihub_keycloak_host)
+    if not settings.aihub_verify_ssl and any((address or "").startswith("https://") for address in hub):
+        told = "AIHUB_VERIFY_SSL=false: whoever is on the way to the hub can read the password and every question"
+        advice = "Set AIHUB_VERIFY_SSL=true; the system's authorities count, the company's own among them"
+        yield Finding("warning", "settings", told, advice)
     yield Finding("ok", "settings", f"were read; the default model is of {settings.default_model_source}")
 
 

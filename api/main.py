@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from uvicorn.supervisors import Multiprocess
 
 from api.app import create_app
+from api.protocol import BoundedProtocol
 from llama_service.logging import configure_logging
 from llama_service.settings import Settings, environment_with, load_settings
 from persistence.session import check_no_pooler
@@ -28,7 +29,7 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
         port=port,
         workers=workers,
         loop="uvloop",
-        http="httptools",
+        http=BoundedProtocol,
         log_config=None,
         access_log=False,
         proxy_headers=True,

@@ -43,8 +43,9 @@ async def create_mcp_server(body: McpServerCreate, admin: Admin, state: State) -
 
 @router.patch("/{server_id}", responses=_ONE | responses(errors.Conflict, errors.ValidationFailed))
 async def change_mcp_server(server_id: UUID, body: McpServerChange, admin: Admin, state: State) -> McpServerRead:
-    """Change a server, and ask it again; an empty body only asks."""
+    """Change a server, and ask it again; an empty body only asks. Secret headers do not go along to another host."""
     async with state.database.transaction() as session:
+        _check_secrets_stay(await mcp_servers.get(session, server_id), body)
         await mcp_servers.change(session, server_id, _values(state, server_id, body))
         fields = sorted(body.model_fields_set)
         await audit.note(session, "mcp_server_changed", admin, ("mcp_server", server_id), fields=fields)
@@ -58,6 +59,15 @@ async def delete_mcp_server(server_id: UUID, admin: Admin, state: State) -> None
         await mcp_servers.remove(session, server_id)
         await audit.note(session, "mcp_server_deleted", admin, ("mcp_server", server_id))
     state.tools.forget()
+
+
+def _check_secrets_stay(row: McpServer, body: McpServerChange) -> None:
+    """Refuse to send a server's secrets, which nobody is shown, to another one that an administrator names."""
+    if body.url is None or body.headers is not None or row.headers is None:
+        return
+    if urlsplit(body.url)[:2] != urlsplit(row.url)[:2]:
+        told = "The headers were given for another server: send them anew, or none, with a new address."
+        raise errors.ValidationFailed(told, details=[{"loc": ["body", "headers"], "msg": told, "type": "missing"}])
 
 
 def _values(state: AppState, server_id: UUID, body: McpServerChange) -> dict[str, Any]:
