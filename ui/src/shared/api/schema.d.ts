@@ -319,7 +319,7 @@ export interface paths {
         head?: never;
         /**
          * Change Mcp Server
-         * @description Change a server, and ask it again; an empty body only asks.
+         * @description Change a server, and ask it again; an empty body only asks. Secret headers do not go along to another host.
          */
         patch: operations["admin_change_mcp_server"];
         trace?: never;
@@ -731,7 +731,7 @@ export interface paths {
         put?: never;
         /**
          * Forgot Password
-         * @description Send a link for a new password, where the address is known and the operator has set up e-mail.
+         * @description Send a link for a new password, where the address is known and the operator has set up e-mail; one a minute.
          */
         post: operations["auth_forgot_password"];
         delete?: never;
