@@ -30,7 +30,7 @@ def main() -> None:
     job = json.load(sys.stdin)
     limits = Limits(**job["limits"])
     paths = [file["path"] for file in job["files"]] if "files" in job else [job["path"]]
-    _confine(limits, job["parent"], [Path(path) for path in paths])
+    _confine(limits, job["parent"], [Path(path) for path in (*paths, *job["folders"])])
     reply = _answer(job, limits) if "files" in job else _reply(Path(job["path"]), job["name"], job["mime"], limits)
     with os.fdopen(answer, "wb") as pipe:
         pipe.write(reply)

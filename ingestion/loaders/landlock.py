@@ -57,9 +57,7 @@ def confine_files(readable: Iterable[Path], own: Path, code: Path) -> bool:
     read = _EXECUTE | _READ_FILE | _READ_DIR
     python = {Path(entry) for entry in (*sys.path, sys.prefix, sys.base_prefix, sys.exec_prefix)} - {code, Path()}
     packages = [path.parent for path in code.glob("*/__init__.py")]
-    libraries = [Path(entry) for entry in os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep) if entry]
-    data = [Path(entry) for entry in [os.environ.get("TESSDATA_PREFIX")] if entry]
-    for path in (*map(Path, _SYSTEM), *python, *packages, *libraries, *data, *readable):
+    for path in (*map(Path, _SYSTEM), *python, *packages, *readable):
         _allow(libc, rules, path, read)
     _allow(libc, rules, code, _READ_DIR)  # for the search of modules
     _allow(libc, rules, Path(os.devnull), _READ_FILE | _WRITE_FILE)
