@@ -20,8 +20,10 @@ _FIRST_RIGHTS: Final = (1 << 13) - 1
 _LATER_RIGHTS: Final = ((2, 1 << 13), (3, _TRUNCATE))  # since which version: moving between folders, cutting off
 _TCP_SINCE, _ALL_TCP = 4, 0b11
 _SCOPES_SINCE, _ALL_SCOPES = 6, 0b11  # abstract sockets of others, signals to others
-_SYSTEM: Final = ("/usr", "/lib", "/lib64", "/bin", "/opt", "/etc", "/var/cache/fontconfig", "/nix", "/sys", "/proc/self", "/proc/meminfo",
-                  "/proc/cpuinfo", "/proc/filesystems", "/dev/urandom", "/dev/zero")  # fmt: skip
+_SYSTEM: Final = (
+    *("/usr", "/lib", "/lib64", "/bin", "/opt", "/etc", "/nix", "/var/cache/fontconfig"),
+    *("/sys", "/proc/self", "/proc/meminfo", "/proc/cpuinfo", "/proc/filesystems", "/dev/urandom", "/dev/zero"),
+)
 
 
 def has_landlock() -> bool:
