@@ -70,7 +70,8 @@ class BodyLimitMiddleware:
         with_pictures = get_route_path(scope).startswith(_PICTURES)
         most = max(self._most, _MOST_WITH_PICTURES) if with_pictures else self._most
         too_long = FileTooLarge(f"The request is longer than {most // 1048576} MB.")
-        announced = next((int(value) for name, value in scope["headers"] if name == b"content-length"), 0)
+        told = dict(scope["headers"]).get(b"content-length", b"")
+        announced = int(told) if told.isdigit() else 0
         size, refused, answered = 0, False, False
 
         async def bounded() -> Message:
