@@ -7,7 +7,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from api import agent_server, description, errors, langserve, pages
 from api.lifespan import lifespan
-from api.middleware import RequestMiddleware
+from api.middleware import BodyLimitMiddleware, RequestMiddleware
 from api.openai import responses as openai_responses
 from api.openai import routes as openai
 from api.recent import RecentErrors
@@ -142,6 +142,7 @@ def create_app(settings: Settings, chat_graph: Builder = builder) -> FastAPI:
         allow_headers=["*"],
         expose_headers=["X-Request-ID", "Retry-After"],
     )
+    app.add_middleware(BodyLimitMiddleware, settings.max_message_chars)
     app.add_middleware(RequestMiddleware)
     app.add_middleware(RootPathMiddleware, settings.root_path)
     return app

@@ -23,6 +23,7 @@ from llama_service.errors import AppError
 from llama_service.settings import Settings
 from persistence.blobs import open_blobs
 from persistence.migrate import revisions
+from persistence.rotation import survey, vault_of
 from persistence.session import Database
 from persistence.vectors import VectorIndex
 
@@ -57,6 +58,7 @@ async def examine(settings: Settings) -> list[Finding]:
         database_findings = await _look("database", lambda: _of_database(settings, database))
         found += database_findings
         if all(finding.state != "failure" for finding in database_findings):
+            found += await _look("secrets", lambda: _of_secrets(settings, database))
             found += await _look("work", lambda: _of_work(database))
             found += await _look("index", lambda: _of_index(index, keeper))
         found += await _look("files", lambda: _of_blobs(settings))
@@ -96,6 +98,11 @@ def _of_settings(settings: Settings) -> Iterable[Finding]:
             "whoever reaches the address may make an account",
             "Set ALLOW_REGISTRATION=false, unless that is wanted, and invite people",
         )
+    hub = (settings.aihub_url, settings.aihub_keycloak_host)
+    if not settings.aihub_verify_ssl and any((address or "").startswith("https://") for address in hub):
+        told = "AIHUB_VERIFY_SSL=false: whoever is on the way to the hub can read the password and every question"
+        advice = "Set AIHUB_VERIFY_SSL=true; the system's authorities count, the company's own among them"
+        yield Finding("warning", "settings", told, advice)
     yield Finding("ok", "settings", f"were read; the default model is of {settings.default_model_source}")
 
 
@@ -154,6 +161,31 @@ def _of_schema(settings: Settings, revision: str | None) -> Finding:
     return Finding(
         "failure", "database", f"the schema is {revision or 'absent'}, not {newest}", "llama-service migrate"
     )
+
+
+async def _of_secrets(settings: Settings, database: Database) -> list[Finding]:
+    async with database.reading() as session:
+        tables = await survey(session, vault_of(settings))
+    found = []
+    for table in tables:
+        if table.unreadable:
+            found.append(
+                Finding("failure", "secrets", table.problem, "Set the key that they are under, or do as it says")
+            )
+        if table.outdated:
+            rows = ", ".join(map(str, table.outdated[:20])) + (", ..." if len(table.outdated) > 20 else "")
+            told = f"{len(table.outdated)} of {table.table} are not under the current key: {rows}"
+            found.append(Finding("warning", "secrets", told, "llama-service rotate-keys"))
+    if not found:
+        count = sum(table.count for table in tables)
+        found.append(Finding("ok", "secrets", f"all {count} that are stored are under the current key"))
+        if settings.jwt_secret_key_previous is not None:
+            told = "JWT_SECRET_KEY_PREVIOUS is set, and nothing stored needs it"
+            advice = (
+                "Take it away (DATA_DIR/secrets/jwt.previous, where `up` keeps it), and start anew: tokens of it end"
+            )
+            found.append(Finding("warning", "secrets", told, advice))
+    return found
 
 
 _WORK = text(

@@ -76,7 +76,7 @@ def _told(request: Request, error: AppError) -> Response:
 
 def _known(request: Request, error: AppError) -> Response:
     if error.status == 401 and _is_page_of_langserve(request):
-        return RedirectResponse("/sign-in")
+        return RedirectResponse(f"{request.scope.get('root_path', '')}/sign-in")
     if isinstance(error, errors.MethodNotAllowed):
         return wrong_method(request)
     if error.status >= 500:

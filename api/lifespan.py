@@ -39,13 +39,13 @@ from llama_service import tracing
 from llama_service.errors import AppError
 from llama_service.settings import Settings
 from llama_service.tasks import end_task
-from llama_service.vault import Vault
 from persistence import checkpoints, runs
 from persistence.blobs import BlobStore, open_blobs
 from persistence.budgets import BudgetKeeper, prune_use
 from persistence.checkpoints import BranchSaver, checkpoint_pool
 from persistence.leftovers import sweep_blobs
 from persistence.model_rules import ModelRules
+from persistence.rotation import vault_of
 from persistence.search import Retriever
 from persistence.session import Database
 from persistence.vectors import VectorIndex
@@ -101,7 +101,7 @@ async def open_state(
     pool = checkpoint_pool(settings.postgres, CHECKPOINT_CONNECTIONS)
     await pool.open(wait=True, timeout=30)
     stack.push_async_callback(pool.close)
-    vault = Vault(settings.jwt_secret_key)
+    vault = vault_of(settings)
     oidc = {name: OidcClient(name, provider) for name, provider in settings.oidc.items()}
     for client in oidc.values():
         stack.push_async_callback(client.close)

@@ -9,9 +9,10 @@ from fastapi import FastAPI
 from uvicorn.supervisors import Multiprocess
 
 from api.app import create_app
+from api.protocol import BoundedProtocol
 from llama_service import metrics, tracing
 from llama_service.logging import configure_logging
-from llama_service.settings import Settings, load_settings
+from llama_service.settings import Settings, environment_with, load_settings
 from persistence.migrate import check_schema
 from persistence.session import check_no_pooler
 
@@ -32,7 +33,7 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
         port=port,
         workers=workers,
         loop="uvloop",
-        http="httptools",
+        http=BoundedProtocol,
         log_config=None,
         access_log=False,
         proxy_headers=True,
@@ -47,7 +48,9 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
         uvicorn.Server(config).run()
         return
     # Children load the settings anew: what came from options or from a running `up` has to reach them.
-    os.environ.update(settings.as_variables())
+    given = environment_with(settings.as_variables())
+    os.environ.clear()
+    os.environ.update(given)
     with tempfile.TemporaryDirectory(prefix="llama-service-metrics-") as folder:
         # One of them answers `/metrics` for all.
         os.environ.setdefault(metrics.FOLDER, folder)

@@ -10,9 +10,12 @@ from uuid import uuid4
 import structlog
 from starlette._utils import get_route_path
 from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.errors import respond
 from llama_service import tracing
+from llama_service.errors import FileTooLarge
 from llama_service.metrics import REQUEST_SECONDS, REQUESTS, REQUESTS_OPEN
 from llama_service.origin import ORIGIN, Origin
 
@@ -28,6 +31,61 @@ PAGE_POLICY = (
     "img-src 'self' data: blob: https:; font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; "
     "manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
+
+
+_READS_ITS_BODY = "reads_its_body"
+_PICTURES = ("/v1/", "/langgraph/", "/langserve/")  # whose bodies may hold pictures and whole conversations
+_MOST, _MOST_WITH_PICTURES = 4 * 1024 * 1024, 32 * 1024 * 1024  # bytes
+
+
+def without_limit(request: Request) -> None:
+    """Let a route read the body of its request as it comes; the route says how long that may be."""
+    request.scope["state"][_READS_ITS_BODY] = True
+
+
+class BodyLimitMiddleware:
+    """Refuses bodies that are longer than any that is meant: they are read whole before anybody asks who sends them.
+
+    FastAPI's own `max_body_size` answers in plain text, past the envelope and the headers that all answers have.
+    """
+
+    def __init__(self, app: ASGIApp, longest_message: int) -> None:
+        self._app = app
+        # A character takes up to four bytes, or six where JSON escapes it.
+        self._most = max(_MOST, 8 * longest_message)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, with 413 as soon as its body is too long."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        with_pictures = get_route_path(scope).startswith(_PICTURES)
+        most = max(self._most, _MOST_WITH_PICTURES) if with_pictures else self._most
+        too_long = FileTooLarge(f"The request is longer than {most // 1048576} MB.")
+        told = dict(scope["headers"]).get(b"content-length", b"")
+        announced = int(told) if told.isdigit() else 0
+        size, refused, answered = 0, False, False
+
+        async def bounded() -> Message:
+            nonlocal size, refused
+            is_bounded = not scope["state"].get(_READS_ITS_BODY)
+            message: Message = {} if is_bounded and announced > most else await receive()
+            size += len(message.get("body", b""))
+            if is_bounded and max(size, announced) > most:
+                refused = True
+                raise too_long
+            return message
+
+        async def reply(message: Message) -> None:
+            nonlocal answered
+            if not refused:
+                await send(message)
+            elif not answered:
+                # Whatever the route makes of it: FastAPI takes a body that can't be read for its caller's mistake.
+                answered = True
+                await respond(too_long, Request(scope))(scope, receive, send)
+
+        await self._app(scope, bounded, reply)
 
 
 class RequestMiddleware:

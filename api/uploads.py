@@ -11,6 +11,7 @@ from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
+from api.middleware import without_limit
 from llama_service.errors import BadRequest, FileTooLarge, ValidationFailed
 from persistence.blobs import Received, Spool
 
@@ -107,6 +108,7 @@ async def read_upload(request: Request, spool: Spool, limit: int) -> Upload:
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > limit + _ENVELOPE_BYTES:
         raise FileTooLarge(f"The file is larger than {limit / 1048576:g} MB.")
+    without_limit(request)
     form = _Form()
     parser = MultipartParser(boundary, form.callbacks())  # type: ignore[arg-type]  # a TypedDict of callables
 

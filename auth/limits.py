@@ -13,7 +13,7 @@ Failures of the last minute are counted for each account at each address. With N
 
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import delete, text
+from sqlalchemy import delete, select, text
 
 from llama_service.errors import RateLimited
 from persistence.session import Database
@@ -64,6 +64,18 @@ class LoginLimiter:
         """Count a failure, in a transaction of its own: the request's is about to be rolled back."""
         async with self._database.transaction() as session:
             session.add(LoginFailure(account=_key(account), ip=ip[:64]))
+
+    async def may_mail(self, account: str) -> bool:
+        """Whether an account may be sent a mail now, which counts: one in `WINDOW`, whoever asks for it."""
+        key = _key(f"mail to {account}")
+        async with self._database.transaction() as session:
+            await session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": key})
+            since = datetime.now(UTC) - WINDOW
+            sent = select(LoginFailure.id).where(LoginFailure.account == key, LoginFailure.created_at > since).limit(1)
+            if await session.scalar(sent) is not None:
+                return False
+            session.add(LoginFailure(account=key, ip=""))
+        return True
 
     async def prune(self) -> None:
         """Delete what is too old to count."""

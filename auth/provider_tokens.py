@@ -31,14 +31,17 @@ class ProviderTokens:
         # A provider that is slow must not take every connection to the database: each renewal holds one.
         self._renewing = asyncio.Semaphore(2)
 
-    def _seal(self, tokens: TokenAnswer, before: Mapping[str, str]) -> dict[str, Any]:
+    def _seal(self, session_id: UUID, tokens: TokenAnswer, before: Mapping[str, str]) -> dict[str, Any]:
         kept = {
             name: value
             for name in ("access_token", "refresh_token", "id_token")
             if (value := getattr(tokens, name) or before.get(name))
         }
         ends = datetime.now(UTC) + timedelta(seconds=tokens.expires_in)
-        return {"tokens": self._vault.seal(kept), "access_expires_at": ends}
+        return {"tokens": self._vault.seal(kept, ProviderSession.__tablename__, session_id), "access_expires_at": ends}
+
+    def _open(self, row: ProviderSession) -> dict[str, str]:
+        return self._vault.open(row.tokens, ProviderSession.__tablename__, row.session_id) or {}
 
     async def keep(
         self,
@@ -58,7 +61,7 @@ class ProviderTokens:
                 provider=name,
                 subject=str(claims["sub"]),
                 sid=sid[:255] if isinstance(sid, str) else None,
-                **self._seal(tokens, {}),
+                **self._seal(session_id, tokens, {}),
             )
         )
         await session.flush()
@@ -68,7 +71,7 @@ class ProviderTokens:
         row = await session.get(ProviderSession, session_id)
         if row is None:
             return None
-        return row.provider, (self._vault.open(row.tokens) or {}).get("id_token")
+        return row.provider, self._open(row).get("id_token")
 
     async def access_token(self, user_id: UUID, name: str) -> tuple[str, UUID]:
         """Return a good access token of the user's newest session through the provider, and that session's id.
@@ -97,7 +100,7 @@ class ProviderTokens:
         """Return a row's access token, None where it ends soon or was encrypted under another key."""
         if row.access_expires_at - EARLY <= datetime.now(UTC):
             return None
-        return (self._vault.open(row.tokens) or {}).get("access_token")
+        return self._open(row).get("access_token")
 
     async def _renewed(self, query: Any, name: str) -> str:
         """Refresh the tokens of a session; one worker does it while the others wait for its row."""
@@ -108,7 +111,7 @@ class ProviderTokens:
                 raise SignInNeeded
             if (token := self._good(row)) is not None:
                 return token
-            kept = self._vault.open(row.tokens) or {}
+            kept = self._open(row)
             client = self._clients.get(name)
             if client is None or "refresh_token" not in kept:
                 raise SignInNeeded
@@ -117,7 +120,7 @@ class ProviderTokens:
             except GrantRefused:
                 ended = row.session_id
             else:
-                for field, value in self._seal(tokens, kept).items():
+                for field, value in self._seal(row.session_id, tokens, kept).items():
                     setattr(row, field, value)
                 return tokens.access_token
         async with self._database.transaction() as session:

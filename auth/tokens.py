@@ -1,14 +1,17 @@
 """Access tokens that end when their session ends, and refresh tokens that are spent by use."""
 
+import contextlib
 import hashlib
 import hmac
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import jwt
 from fastapi_users.jwt import decode_jwt, generate_jwt
+from pydantic import SecretStr
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -72,10 +75,14 @@ _SEEN = Statement("UPDATE auth_sessions SET last_seen_at = clock_timestamp() WHE
 
 
 class TokenService:
-    """Issues, checks, rotates and revokes the tokens of sign-in sessions."""
+    """Issues, checks, rotates and revokes the tokens of sign-in sessions.
+
+    Tokens that were signed with the previous key are good for as long as it is set.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._secret = settings.jwt_secret_key
+        self._accepted = [key for key in (self._secret, settings.jwt_secret_key_previous) if key is not None]
         self._algorithm = settings.jwt_algorithm
         self._lifetime = settings.jwt_access_token_expire_minutes * 60
         self._refresh_lifetime = timedelta(days=settings.refresh_token_expire_days)
@@ -110,7 +117,7 @@ class TokenService:
         if known is not None and time.time() < known[1]:
             return known[0]
         try:
-            told = decode_jwt(token, self._secret, ACCESS, algorithms=[self._algorithm])
+            told = self._decoded(token, ACCESS)
             claims = Claims(UUID(told["sub"]), UUID(told["sid"]), int(told["epoch"]))
             if len(self._good) >= _REMEMBERED:
                 self._good.clear()
@@ -120,6 +127,13 @@ class TokenService:
             raise TokenExpired from None
         except (jwt.PyJWTError, KeyError, ValueError, TypeError):
             raise NotAuthenticated from None
+
+    def _decoded(self, token: str, audience: list[str]) -> dict[str, Any]:
+        """Return the claims of a token that one of our keys has signed. Raises jwt.PyJWTError."""
+        for key in self._accepted[:-1]:
+            with contextlib.suppress(jwt.InvalidSignatureError):
+                return decode_jwt(token, key, audience, algorithms=[self._algorithm])
+        return decode_jwt(token, self._accepted[-1], audience, algorithms=[self._algorithm])
 
     async def caller(self, database: Database, claims: Claims) -> Caller:
         """Return who presents these claims, with one query.
@@ -168,26 +182,26 @@ class TokenService:
         await session.flush()
         return self._tokens(user, session_id, renewed), None
 
-    def _fingerprint(self, user: User) -> str:
-        key = self._secret.get_secret_value().encode()
-        return hmac.new(key, user.hashed_password.encode(), hashlib.sha256).hexdigest()[:32]
+    def _fingerprint(self, user: User, key: SecretStr) -> str:
+        secret = key.get_secret_value().encode()
+        return hmac.new(secret, user.hashed_password.encode(), hashlib.sha256).hexdigest()[:32]
 
     def reset_token(self, user: User) -> str:
         """Return a token that sets a new password once, within an hour: it dies with the old password."""
-        claims = {"sub": str(user.id), "fp": self._fingerprint(user), "aud": RESET}
+        claims = {"sub": str(user.id), "fp": self._fingerprint(user, self._secret), "aud": RESET}
         return generate_jwt(claims, self._secret, RESET_LIFETIME, algorithm=self._algorithm)
 
     def reset_subject(self, token: str) -> tuple[UUID, str] | None:
         """Return the account and the fingerprint that a reset token names, or None for one that is not good."""
         try:
-            claims = decode_jwt(token, self._secret, RESET, algorithms=[self._algorithm])
+            claims = self._decoded(token, RESET)
             return UUID(claims["sub"]), str(claims["fp"])
         except (jwt.PyJWTError, KeyError, ValueError, TypeError):
             return None
 
     def may_reset(self, user: User, fingerprint: str) -> bool:
         """Whether the password is still the one that the reset token was made for."""
-        return hmac.compare_digest(self._fingerprint(user), fingerprint)
+        return any(hmac.compare_digest(self._fingerprint(user, key), fingerprint) for key in self._accepted)
 
 
 async def revoke(session: AsyncSession, user_id: UUID, *, only: UUID | None = None, keep: UUID | None = None) -> int:

@@ -44,7 +44,11 @@ async def begin(session: AsyncSession, vault: Vault, user_id: UUID, account: str
     if await is_on(session, user_id):
         raise Conflict("Two-factor sign-in is on already; switch it off first.")
     secret = pyotp.random_base32()
-    row = {"secret": vault.seal({"totp": secret}), "recovery_hashes": [], "last_step": 0}
+    row = {
+        "secret": vault.seal({"totp": secret}, SecondFactor.__tablename__, user_id),
+        "recovery_hashes": [],
+        "last_step": 0,
+    }
     written = insert(SecondFactor).values(user_id=user_id, **row)
     await session.execute(written.on_conflict_do_update(index_elements=[SecondFactor.user_id], set_=row))
     uri = pyotp.TOTP(secret, interval=STEP).provisioning_uri(name=account, issuer_name=issuer)
@@ -120,7 +124,7 @@ async def switch_off(session: AsyncSession, user_id: UUID) -> bool:
 
 def _step_of(vault: Vault, row: SecondFactor, code: str) -> int | None:
     """Return the 30-second step that a code belongs to, None for one that is wrong or not newer than the last used."""
-    opened = vault.open(row.secret)
+    opened = vault.open(row.secret, SecondFactor.__tablename__, row.user_id)
     digits = "".join(code.split())
     if opened is None or not (digits.isascii() and digits.isdigit()):
         return None

@@ -43,7 +43,7 @@ async def query_tables(files: Sequence[Mapping[str, str]], sql: str | None, limi
 
     Raises ExtractionFailed, and nothing else: `query` for what is wrong with the query.
     """
-    job = {"files": list(files), "sql": sql, "parent": os.getpid(), "limits": dataclasses.asdict(limits)}
+    job = {"files": list(files), "sql": sql, **_terms(limits)}
     answer, status = await _ask_child(json.dumps(job).encode(), limits, scratch)
     if answer[:1] == b"+" and status == 0:
         return answer[1:].decode()
@@ -73,8 +73,15 @@ async def _ask_child(job: bytes, limits: Limits, scratch: Path) -> tuple[bytes, 
 
 
 def _job(path: Path, name: str, mime: str, limits: Limits) -> bytes:
-    fields = {"path": os.path.abspath(path), "name": name, "mime": mime, "parent": os.getpid()}
-    return json.dumps({**fields, "limits": dataclasses.asdict(limits)}).encode()
+    fields = {"path": os.path.abspath(path), "name": name, "mime": mime, **_terms(limits)}
+    return json.dumps(fields).encode()
+
+
+def _terms(limits: Limits) -> dict[str, object]:
+    """Return what a child is bound by: whose it is, its limits, and folders of libraries that it may read in."""
+    named = (os.environ.get(name, "") for name in ("LD_LIBRARY_PATH", "TESSDATA_PREFIX"))
+    folders = [folder for value in named for folder in value.split(os.pathsep) if folder]
+    return {"parent": os.getpid(), "limits": dataclasses.asdict(limits), "folders": folders}
 
 
 # Libraries report their use, at their import, unless they are told not to: before there is anything to import.

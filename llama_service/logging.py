@@ -20,6 +20,7 @@ _SECRET_TEXT = (
     (re.compile(r"(://)[^/@\s]*:[^@\s]*@"), r"\1***@"),
     (re.compile(r"(bearer\s+)[\w.~+/=-]+", re.IGNORECASE), r"\1***"),
 )
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 # `mcp` logs the ids of sessions and what servers answer; what matters of it is a step's reason.
 _QUIET = {
     "uvicorn.access": logging.CRITICAL,
@@ -90,6 +91,7 @@ def _last_steps(settings: Settings) -> list[Processor]:
     if for_people:
         return [
             drop,
+            _in_one_line,
             structlog.dev.ConsoleRenderer(
                 colors=sys.stderr.isatty(),
                 # Not rich's: it prints local variables, passwords and messages among them.
@@ -97,6 +99,17 @@ def _last_steps(settings: Settings) -> list[Processor]:
             ),
         ]
     return [drop, structlog.processors.format_exc_info, _redact_traceback, structlog.processors.JSONRenderer()]
+
+
+def _in_one_line(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Show control characters in values as escapes: what others have named begins no line and steers no terminal."""
+    told = {"event", "exception", "stack"}  # of our own making
+    return {
+        key: _CONTROL.sub(lambda found: repr(found[0])[1:-1], value)
+        if isinstance(value, str) and key not in told
+        else value
+        for key, value in event.items()
+    }
 
 
 def _redact_traceback(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:

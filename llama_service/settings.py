@@ -1,11 +1,14 @@
 """One typed class for everything that an operator sets.
 
-Values come from the environment and from `.env`; names are case-insensitive. A wrong value stops the start with one
-line that names the variable, the value (secrets masked) and what is allowed: see `load_settings`.
+Values come from the environment and from `.env`; names are case-insensitive. A secret may lie in a file that
+`NAME_FILE` names, as Docker and Kubernetes hand them over. A wrong value stops the start with one line that names the
+variable, the value (secrets masked) and what is allowed: see `load_settings`.
 """
 
 import json
+import os
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -21,7 +24,13 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from llama_service.dsn import SCHEMES, PostgresDsn
 
@@ -111,8 +120,8 @@ class SettingsError(Exception):
     """A setting has a value that can't be used; the message is one line for the operator."""
 
 
-class Settings(BaseSettings):
-    """All settings. Sizes are in the unit that the name says; times are in seconds unless the name says otherwise."""
+class FromEnvironment(BaseSettings):
+    """Where settings come from: arguments, the environment, `.env`; in the last two, secrets also from files."""
 
     model_config = SettingsConfigDict(
         env_file=".env",
@@ -122,6 +131,25 @@ class Settings(BaseSettings):
         env_ignore_empty=True,
         env_nested_delimiter="__",
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return the sources in their order; `NAME_FILE` counts as `NAME` of the same source."""
+        for source in (env_settings, dotenv_settings):
+            if isinstance(source, EnvSettingsSource):
+                source.env_vars = _with_secrets_of_files(source.env_vars)
+        return init_settings, env_settings, dotenv_settings
+
+
+class Settings(FromEnvironment):
+    """All settings. Sizes are in the unit that the name says; times are in seconds unless the name says otherwise."""
 
     # The service
     host: str = "127.0.0.1"
@@ -159,7 +187,9 @@ class Settings(BaseSettings):
     aws_session_token: SecretStr | None = None
 
     # Accounts
+    admin_password: SecretStr | None = None
     jwt_secret_key: SecretStr
+    jwt_secret_key_previous: SecretStr | None = None
     jwt_algorithm: Literal["HS256", "HS384", "HS512"] = "HS256"
     jwt_access_token_expire_minutes: int = Field(default=10080, ge=1)
     refresh_token_expire_days: int = Field(default=30, ge=1)
@@ -256,10 +286,11 @@ class Settings(BaseSettings):
     def _upper(cls, value: object) -> object:
         return value.strip().upper() if isinstance(value, str) else value
 
-    @field_validator("jwt_secret_key")
+    @field_validator("jwt_secret_key", "jwt_secret_key_previous")
     @classmethod
-    def _long_enough(cls, value: SecretStr) -> SecretStr:
-        if len(value.get_secret_value()) < 32 or value.get_secret_value().lower() in _PLACEHOLDERS:
+    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        secret = value.get_secret_value() if value is not None else None
+        if secret is not None and (len(secret) < 32 or secret.lower() in _PLACEHOLDERS):
             raise ValueError("a random string of at least 32 characters")
         return value
 
@@ -354,7 +385,7 @@ def _revealed(part: object) -> object:
 
 
 def _shown(value: object) -> str:
-    text = "***" if isinstance(value, SecretStr) else str(value)
+    text = "***" if isinstance(value, SecretStr) else re.sub(r"//[^/@\s]*@", "//***@", str(value))
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
@@ -367,10 +398,65 @@ def _allowed(error: Any) -> str:
     return str(error["msg"])
 
 
-def _is_secret(place: tuple[int | str, ...]) -> bool:
-    owner: type[BaseModel] = OidcProvider if len(place) > 1 else Settings
-    field = owner.model_fields.get(str(place[-1]))
+def _is_secret(place: Sequence[int | str]) -> bool:
+    field = None
+    if len(place) == 1:
+        field = Settings.model_fields.get(str(place[0]))
+    elif len(place) == 3 and place[0] == "oidc":
+        field = OidcProvider.model_fields.get(str(place[2]))
     return field is not None and "SecretStr" in str(field.annotation)
+
+
+_FILE = "_file"
+
+
+def _with_secrets_of_files(variables: Mapping[str, str | None]) -> Mapping[str, str | None]:
+    """Return variables (names in lower case) with the secrets of the files that `NAME_FILE` names among them.
+
+    Raises SettingsError with a line for each that can't be used; what a file holds is in none of them.
+    """
+    given, wrong = dict(variables), []
+    for variable, path in variables.items():
+        name = variable.removesuffix(_FILE)
+        if name == variable or not path or not _is_secret(name.split("__")):
+            continue
+        if given.get(name):
+            wrong.append(f"{name.upper()} and {variable.upper()} are both set: keep one of them")
+            continue
+        try:
+            given[name] = read_secret_file(Path(path))
+        except SettingsError as unusable:
+            wrong.append(f"{variable.upper()}={path}: {unusable}")
+    if wrong:
+        raise SettingsError("\n".join(wrong))
+    return given
+
+
+def read_secret_file(path: Path) -> str:
+    """Return the secret that a file holds, less the newline at its end. Raises SettingsError, without the content."""
+    try:
+        secret = path.read_text(encoding="utf-8").rstrip("\r\n")
+    except OSError as unreadable:
+        raise SettingsError(f"the file can't be read ({unreadable.strerror})") from None
+    except ValueError:  # no UTF-8, or a NUL in the path
+        raise SettingsError("the file holds no text") from None
+    if not secret.strip():
+        raise SettingsError("the file is empty")
+    return secret
+
+
+def environment_with(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return this process's environment with settings replaced, for a process that is to have these.
+
+    Names are case-insensitive for the settings: no other spelling of one may survive beside it, nor its `NAME_FILE`.
+    """
+    replaced = {name.upper() for name in variables}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name.upper() not in replaced and name.upper().removesuffix(_FILE.upper()) not in replaced
+    }
+    return {**kept, **variables}
 
 
 def load_settings(**overrides: Any) -> Settings:

@@ -36,7 +36,7 @@ Action: TypeAlias = Literal[
     "budget_set", "budget_deleted",
     "model_rule_set", "model_rule_deleted", "model_price_set", "model_price_deleted",
     "retention_set", "retention_applied", "audit_pruned", "hold_placed", "hold_released",
-    "user_erased", "erasure_previewed", "users_listed", "feedback_listed", "audit_listed",
+    "keys_rotated", "user_erased", "erasure_previewed", "users_listed", "feedback_listed", "audit_listed",
 ]  # fmt: skip
 ACTIONS: Final = get_args(Action)
 _PAGE = 1_000

@@ -114,7 +114,7 @@ async def backup(
             await connection.execute("COMMIT")
             sent, damaged = await _send_blobs(store, blobs, wanted, say, seal)
             # To the end under the lock: nobody deletes meanwhile what this backup found there and did not send.
-            keys = {"jwt_secret_key": settings.jwt_secret_key.get_secret_value()} if with_keys else None
+            keys = _keys_in_use(settings) if with_keys else None
             hashes = await asyncio.to_thread(_write_rest, work, wanted, keys, seal)
             total = sum(size for _, size in wanted)
             about = (FORMAT, __version__, created.isoformat(), schema, counts, len(wanted), total, hashes)
@@ -127,6 +127,12 @@ async def backup(
             await asyncio.to_thread(store.put, f"{name}/{_MANIFEST}", json.dumps(asdict(manifest), indent=1).encode())
             deleted = await asyncio.to_thread(_delete_old, store, keep) if keep and not damaged else []
     return Saved(name, manifest, sent, damaged, deleted)
+
+
+def _keys_in_use(settings: Settings) -> dict[str, str]:
+    """Return the keys by which what is saved can be read: the previous one, too, while it is set."""
+    keys = {"jwt_secret_key": settings.jwt_secret_key, "jwt_secret_key_previous": settings.jwt_secret_key_previous}
+    return {name: key.get_secret_value() for name, key in keys.items() if key is not None}
 
 
 def _write_rest(

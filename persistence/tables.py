@@ -51,6 +51,8 @@ class Base(DeclarativeBase):
 
 
 _NOW = func.clock_timestamp()
+SEALED = {"sealed": True}
+"""Marks columns that hold what `llama_service.vault` has encrypted, each row for itself."""
 
 
 class User(Base):
@@ -133,7 +135,7 @@ class ProviderSession(Base):
     provider: Mapped[str] = mapped_column(String(40))
     subject: Mapped[str] = mapped_column(String(255))
     sid: Mapped[str | None] = mapped_column(String(255))
-    tokens: Mapped[bytes] = mapped_column(LargeBinary)
+    tokens: Mapped[bytes] = mapped_column(LargeBinary, info=SEALED)
     access_expires_at: Mapped[datetime]
     created_at: Mapped[datetime] = mapped_column(server_default=_NOW)
 
@@ -150,7 +152,7 @@ class SecondFactor(Base):
     __tablename__ = "second_factors"
 
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
-    secret: Mapped[bytes] = mapped_column(LargeBinary)
+    secret: Mapped[bytes] = mapped_column(LargeBinary, info=SEALED)
     recovery_hashes: Mapped[list[bytes]] = mapped_column(ARRAY(LargeBinary))
     last_step: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     created_at: Mapped[datetime] = mapped_column(server_default=_NOW)
@@ -743,7 +745,7 @@ class McpServer(Base):
     name: Mapped[str] = mapped_column(String(40), unique=True)
     url: Mapped[str] = mapped_column(Text)
     transport: Mapped[str] = mapped_column(String(20))
-    headers: Mapped[bytes | None] = mapped_column(LargeBinary)
+    headers: Mapped[bytes | None] = mapped_column(LargeBinary, info=SEALED)
     header_names: Mapped[list[str]] = mapped_column(ARRAY(String(100)), default=list, server_default="{}")
     # The header that tells the server who asks (their e-mail address), None where it shall not know.
     user_header: Mapped[str | None] = mapped_column(String(100))

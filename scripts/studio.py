@@ -5,7 +5,6 @@ account, no tracing. It needs a data folder of its own where the service is runn
 """
 
 import asyncio
-import os
 import signal
 import sys
 from pathlib import Path
@@ -16,7 +15,7 @@ from llama_service.runtime.keys import jwt_key_overrides
 from llama_service.runtime.locks import FolderInUse
 from llama_service.runtime.progress import ConsoleProgress
 from llama_service.runtime.stack import EmbeddedStack
-from llama_service.settings import Settings, load_settings
+from llama_service.settings import Settings, environment_with, load_settings
 from persistence.migrate import migrate
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -41,7 +40,7 @@ async def _run(settings: Settings) -> int:
         await stack.models_ready()
     try:
         key = settings.jwt_secret_key.get_secret_value()
-        environment = {**os.environ, **_OFFLINE, "JWT_SECRET_KEY": key, **stack.environment}
+        environment = environment_with({**_OFFLINE, "JWT_SECRET_KEY": key, **stack.environment})
         dsn = environment["DATABASE_URL"]
         await asyncio.to_thread(
             migrate, settings.model_copy(update={"database_url": type(settings.jwt_secret_key)(dsn)})

@@ -18,6 +18,7 @@ from fastapi import FastAPI
 
 from api.app import create_app
 from api.main import KEEP_ALIVE
+from api.protocol import BoundedProtocol
 from graphs.chat import Builder, builder
 from llama_service.settings import Settings, load_settings
 from persistence.migrate import migrate
@@ -68,7 +69,13 @@ async def serving(settings: Settings, chat_graph: Builder = builder) -> AsyncIte
     """Serve an application on a free port of loopback, in this process."""
     app = create_app(settings, chat_graph)
     config = uvicorn.Config(
-        app, port=0, log_config=None, lifespan="on", timeout_graceful_shutdown=3, timeout_keep_alive=KEEP_ALIVE
+        app,
+        port=0,
+        http=BoundedProtocol,
+        log_config=None,
+        lifespan="on",
+        timeout_graceful_shutdown=3,
+        timeout_keep_alive=KEEP_ALIVE,
     )
     server = uvicorn.Server(config)
     task = asyncio.create_task(server._serve())

@@ -290,14 +290,20 @@ async def _set_password(
 
 @router.post("/forgot-password", status_code=202, responses=responses(errors.ValidationFailed))
 async def forgot_password(body: ForgotPassword, state: State, background: BackgroundTasks) -> dict[str, str]:
-    """Send a link for a new password, where the address is known and the operator has set up e-mail."""
+    """Send a link for a new password, where the address is known and the operator has set up e-mail; one a minute."""
     check_passwords_are_on(state)
     async with state.database.reading() as session:
         user = await UserManager(session, state.hasher).user_db.get_by_name(body.email)
     if user is not None and user.is_active and user.hashed_password != NO_PASSWORD:
         # After the answer: how long a mail takes must not tell whether there is one.
-        background.add_task(send_reset, state.settings, user.email, state.tokens.reset_token(user))
+        background.add_task(_mail_reset, state, user)
     return {"status": "accepted"}
+
+
+async def _mail_reset(state: AppState, user: User) -> None:
+    """Send the link, unless one was just sent: nobody's mailbox is filled by whoever knows its address."""
+    if await state.limiter.may_mail(user.username):
+        await send_reset(state.settings, user.email, state.tokens.reset_token(user))
 
 
 @router.post("/reset-password", status_code=202, responses=responses(errors.BadRequest, errors.ValidationFailed))

@@ -10,6 +10,7 @@ from api import portability
 from api.cleanup import forget_conversation
 from api.deps import CurrentUser, Cursor, Limit, Session, State
 from api.errors import responses
+from api.middleware import without_limit
 from api.schemas.chat import ConversationUsage
 from api.schemas.common import Page
 from api.schemas.conversations import (
@@ -68,6 +69,7 @@ async def create_conversation(body: ConversationCreate, user: CurrentUser, sessi
 @router.post("/import", status_code=201, responses=_OWN | responses(errors.BadRequest, errors.FileTooLarge))
 async def import_conversations(request: Request, user: CurrentUser, session: Session, state: State) -> Imported:
     """Take conversations from this server's JSON export, or from an export file of ChatGPT or Open WebUI."""
+    without_limit(request)
     body = bytearray()
     try:
         async for block in request.stream():

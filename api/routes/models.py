@@ -1,5 +1,6 @@
 """Which models there are, and who answers."""
 
+import re
 from dataclasses import asdict
 
 from fastapi import APIRouter
@@ -40,7 +41,7 @@ async def status(visitor: Visitor, state: State) -> StatusList:
         name: StatusRead(
             available=found.available,
             latency_ms=found.latency_ms,
-            url=found.url if visitor else None,
+            url=re.sub(r"//[^/@]*@", "//", found.url) if visitor and found.url else None,
             error=found.error if visitor else None,
         )
         for name, found in states.items()

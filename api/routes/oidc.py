@@ -1,6 +1,7 @@
 """Sign-in through a provider (OpenID Connect): the browser is sent there, and comes back with a code."""
 
 import hashlib
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
@@ -41,6 +42,7 @@ router = APIRouter(prefix="/auth", tags=["auth"])
 log = structlog.get_logger(__name__)
 
 ATTEMPT_LIFETIME: Final = timedelta(minutes=10)
+_COOKIE: Final = "sign-in attempt"  # what the vault seals it for
 Text = Annotated[str | None, Query(max_length=4000)]
 
 
@@ -90,7 +92,7 @@ async def oidc_login(
     answer.headers["Cache-Control"] = "no-store"
     answer.set_cookie(
         _cookie_of(attempt.state),
-        state.vault.seal(kept).decode(),
+        urlsafe_b64encode(state.vault.seal(kept, _COOKIE, attempt.state)).decode(),
         max_age=int(ATTEMPT_LIFETIME.total_seconds()),
         httponly=True,
         secure=state.settings.cookie_secure,
@@ -230,10 +232,17 @@ def _cookie_of(state: str) -> str:
     return f"llama_oidc_{hashlib.sha256(state.encode()).hexdigest()[:16]}"
 
 
+def _bytes_of(sealed: str) -> bytes:
+    try:
+        return urlsafe_b64decode(sealed)
+    except ValueError:
+        return b""
+
+
 def _kept(request: Request, state: AppState, name: str, given: str | None) -> dict[str, Any]:
     """Return what was put into this browser's cookie for this attempt, nothing where it is not this one's."""
     sealed = request.cookies.get(_cookie_of(given)) if given else None
-    kept = state.vault.open(sealed.encode()) if sealed else None
+    kept = state.vault.open(_bytes_of(sealed), _COOKIE, given) if sealed else None
     if kept is None or kept.get("state") != given or kept.get("name") != name:
         return {}
     return kept if datetime.fromisoformat(kept["until"]) > datetime.now(UTC) else {}

@@ -1,12 +1,15 @@
 """Arithmetic, exactly: what language models are bad at."""
 
+import ast
 import asyncio
 import math
+import operator
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from langchain_core.tools import StructuredTool
 from pydantic import Field
-from simpleeval import SimpleEval
+from simpleeval import DEFAULT_OPERATORS, NumberTooHigh, SimpleEval, safe_mult, safe_power
 
 from graphs.tools.spec import ToolFailed, ToolSpec
 
@@ -14,11 +17,35 @@ _FUNCTIONS = {
     **{name: getattr(math, name) for name in ("sqrt", "exp", "log", "log10", "log2", "sin", "cos", "tan", "floor")},
     **{"ceil": math.ceil, "abs": abs, "round": round, "min": min, "max": max},
 }
+_MOST_BITS = 14_000  # of a whole number: what Python writes in digits (4,300 of them)
+
+
+def _bounded(act: Callable[[Any, Any], Any], bits: Callable[[int, int], int]) -> Callable[[Any, Any], Any]:
+    """Let an operator refuse whole numbers of more digits than are shown: they hold the processor, and all others up.
+
+    The library bounds powers by their operands alone, at results of millions of digits.
+    """
+
+    def bounded(a: Any, b: Any) -> Any:
+        if isinstance(a, int) and isinstance(b, int) and bits(a, b) > _MOST_BITS:
+            raise NumberTooHigh("The number would have too many digits.")
+        return act(a, b)
+
+    return bounded
+
+
+_OPERATORS = {
+    **DEFAULT_OPERATORS,
+    ast.Pow: _bounded(safe_power, lambda a, b: int(math.log2(abs(a)) * max(0, b)) if a else 0),
+    ast.Mult: _bounded(safe_mult, lambda a, b: a.bit_length() + b.bit_length()),
+    ast.LShift: _bounded(operator.lshift, lambda a, b: a.bit_length() + max(0, b)),
+}
 
 
 def _value(expression: str) -> Any:
-    # Powers, shifts and texts are bounded by the library.
-    return SimpleEval(functions=_FUNCTIONS, names={"pi": math.pi, "e": math.e}).eval(expression.replace("^", "**"))
+    # Texts are bounded by the library.
+    calculator = SimpleEval(operators=_OPERATORS, functions=_FUNCTIONS, names={"pi": math.pi, "e": math.e})
+    return calculator.eval(expression.replace("^", "**"))
 
 
 async def calculate(

@@ -65,7 +65,7 @@ class ToolCatalog:
         """
         given: dict[str, str] = {}
         if server.headers is not None:
-            opened = self._vault.open(server.headers)
+            opened = self._vault.open(server.headers, McpServer.__tablename__, server.id)
             if opened is None:
                 raise ToolFailed("The server's headers can't be decrypted any more; an administrator has to set them.")
             given |= opened

@@ -7,17 +7,19 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ingestion.detect import SUPPORTED
 from ingestion.documents import Extracted, ExtractionFailed, FailureCode, Limits, dump
+from ingestion.loaders.landlock import confine_files
 
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
 _LARGEST_TEMPORARY_FILE = 512 * 1024 * 1024
 _MIB = 1024 * 1024
+_ROOT = Path(__file__).resolve().parents[2]
 
 
 def main() -> None:
@@ -27,7 +29,8 @@ def main() -> None:
     os.dup2(silence, 1)  # what libraries print must not get into the answer
     job = json.load(sys.stdin)
     limits = Limits(**job["limits"])
-    _confine(limits, job["parent"])
+    paths = [file["path"] for file in job["files"]] if "files" in job else [job["path"]]
+    _confine(limits, job["parent"], [Path(path) for path in (*paths, *job["folders"])])
     reply = _answer(job, limits) if "files" in job else _reply(Path(job["path"]), job["name"], job["mime"], limits)
     with os.fdopen(answer, "wb") as pipe:
         pipe.write(reply)
@@ -96,7 +99,7 @@ def _cause(error: Exception) -> str:
     return f"{type(error).__name__} at {where}"
 
 
-def _confine(limits: Limits, parent: int) -> None:
+def _confine(limits: Limits, parent: int, readable: Sequence[Path]) -> None:
     """Give up what reading a file does not need: time, memory, files, the network, outliving the parent."""
     # To be killed with all that it starts. Not a session: Linux shares the processor among sessions first, and niceness
     # counts only within one.
@@ -110,6 +113,7 @@ def _confine(limits: Limits, parent: int) -> None:
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # last: a new user namespace clears it
         if os.getppid() != parent:  # it died before the line above
             os._exit(1)
+        confine_files(readable, own=Path.cwd(), code=_ROOT)  # best effort, too: older kernels have none
     seconds = max(1, int(limits.seconds) + 1)
     _limit(resource.RLIMIT_CPU, seconds, seconds + 1)
     _limit(resource.RLIMIT_AS, limits.memory_mb * _MIB)

@@ -13,16 +13,17 @@ def create_admin(
     email: Annotated[str, typer.Option(help="E-mail address.")] = ADMIN_EMAIL,
     password: Annotated[
         str | None,
-        typer.Option(
-            envvar="ADMIN_PASSWORD", help="Password; one is generated where it is absent.", show_default=False
-        ),
+        typer.Option(help="Password [ADMIN_PASSWORD]; one is generated where it is absent.", show_default=False),
     ] = None,
 ) -> None:
     """Create an administrator."""
     from auth.admin import create_admin as create
 
+    settings = ready()
+    if password is None and settings.admin_password is not None:
+        password = settings.admin_password.get_secret_value()
     chosen = password or new_password()
-    if not create(ready(), username, email, chosen):
+    if not create(settings, username, email, chosen):
         fail(f"there is a user {username!r} or an e-mail address {email!r} already")
     typer.echo(f"Created the administrator {username}.")
     if password is None:

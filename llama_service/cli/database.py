@@ -12,7 +12,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from llama_service.cli.common import DataDirOption, fail, first_look, given, ready
 from llama_service.logging import configure_logging
-from llama_service.runtime.keys import configured_jwt_key, jwt_key_file, jwt_key_overrides, write_secret
+from llama_service.runtime.keys import (
+    configured_jwt_key,
+    jwt_key_file,
+    jwt_key_overrides,
+    keep_key,
+    previous_jwt_key_file,
+    replace_kept_key,
+)
+from llama_service.runtime.running import is_older_than
 from llama_service.settings import Settings, load_settings
 
 Say = Callable[[str, int, int], None]
@@ -66,6 +74,45 @@ def reindex() -> None:
         task = bar.add_task("passages", total=None)
         count = build_anew(settings, lambda done, total: bar.update(task, completed=done, total=total))
     typer.echo(f"Indexed {count} passages.")
+
+
+def rotate_keys(
+    data_dir: DataDirOption = None,
+    new_key: Annotated[
+        bool, typer.Option("--new-key", help="Only make a new key where `up` keeps it; then start `up` anew.")
+    ] = False,
+) -> None:
+    """Encrypt stored secrets anew under JWT_SECRET_KEY; JWT_SECRET_KEY_PREVIOUS reads those of the key before.
+
+    The service may go on, if each of its processes was started with both keys. Safe to repeat.
+    """
+    from persistence.rotation import rotate_keys as encrypt_anew
+
+    options = given(data_dir=data_dir)
+    folder = first_look(options).data_dir
+    if new_key:
+        _replace_kept_key(folder)
+        return
+    if is_older_than(folder, jwt_key_file(folder)):
+        fail("`up` was started before the key was made: start it anew first, so that it can read what is encrypted")
+
+    async def work(settings: Settings, _: Say) -> Mapping[str, int]:
+        return await encrypt_anew(settings)
+
+    for table, count in _with_database(options, work).items():
+        typer.echo(f"{table}: {count} encrypted anew.")
+    typer.echo("Every stored secret is under the current key.")
+
+
+def _replace_kept_key(folder: Path) -> None:
+    if configured_jwt_key() is not None:
+        fail("JWT_SECRET_KEY is set: put it into JWT_SECRET_KEY_PREVIOUS, and a new one into its place")
+    if previous_jwt_key_file(folder).exists():
+        fail(f"{previous_jwt_key_file(folder)} is there: run `rotate-keys`, and take that file away first")
+    if not replace_kept_key(folder):
+        fail(f"there is no key in {folder} yet: `up` makes one")
+    typer.echo(f"Made a new key in {jwt_key_file(folder)}; the one before is in {previous_jwt_key_file(folder)}.")
+    typer.echo("Start `up` anew, run `llama-service rotate-keys`, then take the file of the previous key away.")
 
 
 def doctor(data_dir: DataDirOption = None) -> None:
@@ -185,17 +232,22 @@ def verify_backup(
 
 
 def _restore_keys(first: Settings, keys: Mapping[str, str]) -> None:
-    """Keep the backup's key where the operator has set none. Fails where they have set another one."""
+    """Keep the backup's keys where the operator has set none. Fails where they have set another one."""
     key = keys.get("jwt_secret_key")
     if key is None:
         return
-    path = jwt_key_file(first.data_dir)
-    kept = configured_jwt_key() or (path.read_text().strip() if path.exists() else None)
-    if kept is None:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_secret(path, key)
-    elif kept != key:
+    known = {**jwt_key_overrides(first.data_dir, create=False)}
+    if configured := configured_jwt_key():
+        known["jwt_secret_key"] = configured
+    if first.jwt_secret_key_previous is not None:
+        known["jwt_secret_key_previous"] = first.jwt_secret_key_previous.get_secret_value()
+    if "jwt_secret_key" not in known:
+        keep_key(jwt_key_file(first.data_dir), key)
+    elif key not in known.values():
         fail("JWT_SECRET_KEY is not the backup's, without which stored secrets can't be read: set that one")
+    previous = keys.get("jwt_secret_key_previous")
+    if previous is not None and "jwt_secret_key_previous" not in known:
+        keep_key(previous_jwt_key_file(first.data_dir), previous)
 
 
 def _with_database(options: dict[str, Any], work: Callable[[Settings, Say], Awaitable[Result]]) -> Result:

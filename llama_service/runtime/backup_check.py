@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from auth.tokens import TokenService
 from llama_service.errors import OperatorError
-from llama_service.runtime.keys import jwt_key_file, write_secret
+from llama_service.runtime.keys import jwt_key_file, keep_key, previous_jwt_key_file
 from llama_service.runtime.process import Child, ChildFailed, ChildSpec, base_environment, free_port, package_root, tail
 from llama_service.runtime.stores import open_database
 from llama_service.settings import Settings
@@ -32,8 +32,9 @@ _INDEX_SECONDS: Final = 90.0  # without a vector more: it is compared twice a mi
 _ANSWER_SECONDS: Final = 600.0
 # Where the real instance keeps its things: not a word of it may reach the scratch instance.
 _PLACES: Final = (
+    *("jwt_secret_key", "jwt_secret_key_previous"),
     *("database_url", "database_session_url", "alembic_database_url", "chroma_url", "chroma_token", "vectordb_path"),
-    *("blob_dir", "blob_url", "jwt_secret_key", "data_dir", "host", "port", "root_path"),
+    *("blob_dir", "blob_url", "data_dir", "host", "port", "root_path"),
 )
 
 
@@ -77,8 +78,9 @@ async def check_backup(
             if restored.problems:
                 raise BackupUnusable("not all of it is as it was:\n" + "\n".join(restored.problems))
             questions = await _prepare(reached)
-        jwt_key_file(folder).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_secret(jwt_key_file(folder), key)
+        keep_key(jwt_key_file(folder), key)
+        if previous := kept.get("jwt_secret_key_previous"):
+            keep_key(previous_jwt_key_file(folder), previous)
         say("start", 0, 1)
         async with _running(there) as url, aiohttp.ClientSession(url) as http:
             say("start", 1, 1)

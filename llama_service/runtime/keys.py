@@ -5,24 +5,28 @@ import secrets
 from pathlib import Path
 
 from pydantic import SecretStr
-from pydantic_settings import BaseSettings
 
-from llama_service.settings import Settings
+from llama_service.settings import FromEnvironment
 
 ADMIN_NAME = "admin"
 ADMIN_EMAIL = "admin@example.com"
 
 
-class _Configured(BaseSettings):
-    """Whether the operator has set a key, by the same rules as all settings."""
+class _Configured(FromEnvironment):
+    """Which keys the operator has set, by the same rules as all settings."""
 
-    model_config = Settings.model_config
     jwt_secret_key: SecretStr | None = None
+    jwt_secret_key_previous: SecretStr | None = None
 
 
 def jwt_key_file(data_dir: Path) -> Path:
     """Return where the key is kept that the service makes for itself."""
     return data_dir / "secrets" / "jwt"
+
+
+def previous_jwt_key_file(data_dir: Path) -> Path:
+    """Return where the key before that one is kept, for as long as something may need it."""
+    return data_dir / "secrets" / "jwt.previous"
 
 
 def configured_jwt_key() -> str | None:
@@ -32,19 +36,38 @@ def configured_jwt_key() -> str | None:
 
 
 def jwt_key_overrides(data_dir: Path, *, create: bool = True) -> dict[str, str]:
-    """Return nothing where `JWT_SECRET_KEY` is set; else the kept key of `data_dir`.
+    """Return the keys that `data_dir` keeps, of those that the operator has not set: the current, the previous one.
 
-    Where none is kept yet, `create` makes one; without it there is nothing to return.
+    Where no current one is kept yet, `create` makes one.
     """
-    if _Configured().jwt_secret_key is not None:
-        return {}
+    configured = _Configured()
+    kept: dict[str, str] = {}
     path = jwt_key_file(data_dir)
-    if not path.exists() and not create:
-        return {}
+    if configured.jwt_secret_key is None:
+        if create and not path.exists():
+            keep_key(path, secrets.token_urlsafe(48))
+        if path.exists():
+            kept["jwt_secret_key"] = path.read_text().strip()
+    previous = previous_jwt_key_file(data_dir)
+    if configured.jwt_secret_key_previous is None and previous.exists():
+        kept["jwt_secret_key_previous"] = previous.read_text().strip()
+    return kept
+
+
+def keep_key(path: Path, key: str) -> None:
+    """Write a key to its file in the data folder, whose folder is made where there is none."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_secret(path, key)
+
+
+def replace_kept_key(data_dir: Path) -> bool:
+    """Make a new key in the place of the kept one, which becomes the previous one; return whether there was one."""
+    path = jwt_key_file(data_dir)
     if not path.exists():
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_secret(path, secrets.token_urlsafe(48))
-    return {"jwt_secret_key": path.read_text().strip()}
+        return False
+    keep_key(previous_jwt_key_file(data_dir), path.read_text().strip())
+    keep_key(path, secrets.token_urlsafe(48))
+    return True
 
 
 def write_secret(path: Path, text: str) -> None:

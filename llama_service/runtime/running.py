@@ -32,3 +32,11 @@ def found_parts(settings: Settings) -> dict[str, str]:
     parts: dict[str, str] = json.loads(path.read_text())
     fields = {name.lower(): value for name, value in parts.items()}
     return {name: value for name, value in fields.items() if getattr(settings, name) is None}
+
+
+def is_older_than(data_dir: Path, file: Path) -> bool:
+    """Whether an `up` runs on the folder that was started before a file was written."""
+    path = _file(data_dir)
+    if not (path.exists() and file.exists() and FileLock(data_dir / "lock").is_held()):
+        return False
+    return path.stat().st_mtime < file.stat().st_mtime

@@ -19,7 +19,7 @@ from llama_service.runtime.http import get
 from llama_service.runtime.process import Child, ChildFailed, ChildSpec, package_root, tail
 from llama_service.runtime.progress import Progress
 from llama_service.runtime.stack import EmbeddedStack
-from llama_service.settings import Settings
+from llama_service.settings import Settings, environment_with
 
 log = structlog.get_logger(__name__)
 
@@ -70,10 +70,9 @@ def service_environment(settings: Settings, parts: Mapping[str, str]) -> dict[st
         "PYTHONUNBUFFERED": "1",
         METRICS_FOLDER: str(metrics_folder(settings)),
     }
-    # Names are case-insensitive for the settings, so that another spelling must not survive beside ours.
-    ours = {**own, **parts}
-    kept = {name: value for name, value in os.environ.items() if name.upper() not in ours}
-    return {**kept, **ours}
+    if settings.jwt_secret_key_previous is not None:
+        own["JWT_SECRET_KEY_PREVIOUS"] = settings.jwt_secret_key_previous.get_secret_value()
+    return environment_with({**own, **parts})
 
 
 def metrics_folder(settings: Settings) -> Path:

@@ -1,7 +1,6 @@
 """MCP servers, through the API, against a real server of the official SDK; and approval, which its tools need."""
 
 import asyncio
-import base64
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -305,7 +304,6 @@ async def test_secrets_go_to_the_server_and_nowhere_else(
     assert "4711" not in listed.text + str(made)
     (stored,) = database.execute("SELECT headers FROM mcp_servers WHERE name = 'letters'").fetchone() or (b"",)
     assert SECRET.encode() not in stored
-    assert SECRET.encode() not in base64.urlsafe_b64decode(stored)
     openai.script(rounds=[[("letters__headers", {})]])
     answer = await anna.ask("Who am I?", tools=["letters__headers"])
     assert answer["steps"][0]["result_preview"] == f"authorization={SECRET}; x-user={anna.email}"
@@ -541,3 +539,30 @@ async def test_a_server_can_be_kept_to_groups(
     assert steps_of(rest)[step][-1]["status"] == "failed"
     await admin.http.patch(address, json={"allowed_groups": None, "approval": "per_tool"})
     assert await tools(boris)
+
+
+async def test_secrets_do_not_follow_a_server_to_another_address(
+    add: Add, admin: Person, letters: McpProcess, database: Database
+) -> None:
+    """An administrator is not shown them, so must not be able to have them sent where they like either."""
+    heard: list[str] = []
+
+    async def listen(request: web.BaseRequest) -> web.Response:
+        heard.append(str(request.headers.get("authorization")))
+        return web.Response(status=404)
+
+    runner = web.ServerRunner(web.Server(listen))
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    elsewhere = f"http://127.0.0.1:{runner.addresses[0][1]}/mcp"
+    made = await add("letters", letters.url, headers={"Authorization": SECRET})
+    refused = await admin.http.patch(f"/admin/mcp-servers/{made['id']}", json={"url": elsewhere})
+    assert (refused.status_code, refused.json()["error"]["details"][0]["loc"]) == (422, ["body", "headers"])
+    same = await admin.http.patch(f"/admin/mcp-servers/{made['id']}", json={"url": letters.url, "enabled": True})
+    assert (same.status_code, same.json()["status"]) == (200, "ok")
+    anew = await admin.http.patch(f"/admin/mcp-servers/{made['id']}", json={"url": elsewhere, "headers": {}})
+    assert anew.status_code == 200
+    await runner.cleanup()
+    assert heard
+    assert set(heard) == {"None"}

@@ -2,7 +2,8 @@
 
 import httpx
 
-from tests.support import Person, Server
+from llama_service.settings import Settings
+from tests.support import Person, Server, serving
 
 
 async def test_health_ready_and_metrics(server: Server) -> None:
@@ -65,3 +66,13 @@ async def test_the_page_has_a_strict_policy(server: Server) -> None:
         assert "'unsafe-eval'" not in policy.replace("'wasm-unsafe-eval'", "")
         assert "<script>" not in page.text
         assert (await client.get("/c/anything")).text == page.text
+
+
+async def test_a_password_in_a_providers_address_is_shown_to_nobody(settings: Settings) -> None:
+    address = settings.openai_base_url.replace("://", "://gateway:hunter2@")
+    async with serving(settings.model_copy(update={"openai_base_url": address, "inline_worker": False})) as running:
+        anna = await Person.join(running.url)
+        told = await anna.http.get("/models/status")
+        await anna.close()
+    assert told.json()["openai"]["url"] == settings.openai_base_url
+    assert "hunter2" not in told.text

@@ -195,7 +195,8 @@ async def test_it_works_on_a_data_folder_alone_and_on_a_bucket(
             "AWS_REGION": "eu-central-1",
         }
         target = f"s3://{BUCKET}/backups"
-        code, said = await command("backup", target, **made.environment, **access)
+        rotating = {**made.environment, **access, "JWT_SECRET_KEY_PREVIOUS": "the-key-before-" + "p" * 32}
+        code, said = await command("backup", target, **rotating)
         assert code == 0, said
         # No database is named and nothing runs: the folder's own Postgres is made, and the key kept in it.
         folder = {"DATA_DIR": str(tmp_path / "fresh"), **access}
@@ -203,6 +204,8 @@ async def test_it_works_on_a_data_folder_alone_and_on_a_bucket(
         assert code == 0, said
     kept = (tmp_path / "fresh" / "secrets" / "jwt").read_text().strip()
     assert kept == made.environment["JWT_SECRET_KEY"]
+    before = (tmp_path / "fresh" / "secrets" / "jwt.previous").read_text().strip()
+    assert before == rotating["JWT_SECRET_KEY_PREVIOUS"], "what is not re-encrypted yet can be read there, too"
     code, said = await command("backup", str(tmp_path / "second"), DATA_DIR=str(tmp_path / "fresh"))
     assert code == 0, said
     (manifest,) = (tmp_path / "second").glob("*/manifest.json")

@@ -1,8 +1,11 @@
 import asyncio
 import json
+import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from llama_service.runtime.chroma import EmbeddedChroma
 from llama_service.runtime.http import get
@@ -60,6 +63,23 @@ def places_with(token: str, pid: int | None, folder: Path) -> list[Path]:
     """Return where a token stands that others could read: the command line, and files."""
     places = [Path(f"/proc/{pid}/cmdline"), *(path for path in folder.rglob("*") if path.is_file())]
     return [path for path in places if token.encode() in path.read_bytes()]
+
+
+async def test_nothing_of_a_request_without_the_token_is_looked_at(tmp_path: Path) -> None:
+    """CVE-2026-45829: the server makes what a collection's configuration names, and then asks for the token."""
+    made = {"type": "known", "name": "no such function", "config": {}}
+    body = json.dumps({"name": "planted", "configuration": {"embedding_function": made}}).encode()
+    async with EmbeddedChroma(tmp_path / "index", tmp_path / "logs") as server:
+
+        def post(key: str) -> int:
+            request = urllib.request.Request(server.url + COLLECTIONS, body, {"authorization": f"Bearer {key}"})
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                urllib.request.urlopen(request, timeout=10)
+            with refused.value as answer:
+                return int(answer.code)
+
+        assert await asyncio.to_thread(post, "another") == 403
+        assert await asyncio.to_thread(post, server.token) in (400, 422, 500), "with it, the name is looked at"
 
 
 async def test_nobody_without_the_token_reads_or_writes(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 ADDRESS = "http://127.0.0.1:8000"
 # Each is run below, by the test that is named so.
 RUN_BELOW = {"serve --workers N", "worker", "migrate", "create-admin", "reset-two-factor NAME", "reindex", "up"}
-RUN_BELOW |= {"audit verify", "doctor", "backup TARGET", "restore SOURCE", "verify-backup SOURCE"}
+RUN_BELOW |= {"audit verify", "doctor", "backup TARGET", "restore SOURCE", "verify-backup SOURCE", "rotate-keys"}
 
 
 def blocks(language: str) -> list[str]:
@@ -185,7 +185,7 @@ async def _answers(url: str) -> bool:
 
 
 async def test_the_commands_of_an_installation(operator: Operator, ollama: OllamaServer) -> None:
-    """migrate, create-admin, serve --workers N, worker, reindex, reset-two-factor, audit verify, as an operator does.
+    """migrate, create-admin, serve --workers N, worker, reindex, rotate-keys, reset-two-factor, audit verify.
 
     The sign-in provider of the README's example reaches each worker.
     """
@@ -210,6 +210,7 @@ async def test_the_commands_of_an_installation(operator: Operator, ollama: Ollam
             methods = await chief.get("/auth/methods")
             assert methods["oidc"] == [{"name": "company", "label": "Company account"}]
             await switch_on(chief)
+            assert "second_factors: 0 encrypted anew." in await operator.run("rotate-keys")
             assert "is off" in await operator.run("reset-two-factor", "chief")
             assert "rows are what was written" in await operator.run("audit", "verify")
             await chief.sign_in()

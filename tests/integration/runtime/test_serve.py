@@ -69,15 +69,20 @@ async def own_database(postgres: str) -> str:
 async def served(
     own_database: str, chroma: EmbeddedChroma, ollama: OllamaServer, tmp_path: Path
 ) -> AsyncIterator[Served]:
-    """The command, on a Postgres whose address is written as a managed service gives it."""
+    """The command, on a Postgres whose address is written as a managed service gives it; its secrets lie in files."""
     ollama.script(tokens=[f" t{n % 10}" for n in range(120)], delay=0.05)
     port, log = free_port(), tmp_path / "serve.log"
-    variables = {
+    secrets = {
         "DATABASE_URL": f"{own_database}&sslmode=prefer".replace("postgresql://", "postgres://"),
+        "JWT_SECRET_KEY": "w" * 40,
+    }
+    for name, secret in secrets.items():
+        (tmp_path / name).write_text(f"{secret}\n")
+    variables = {
+        **{f"{name}_FILE": str(tmp_path / name) for name in secrets},
         "CHROMA_URL": chroma.url,
         "CHROMA_TOKEN": chroma.token,
         "DATA_DIR": str(tmp_path / "data"),
-        "JWT_SECRET_KEY": "w" * 40,
         "DEFAULT_MODEL_SOURCE": "ollama",
         "MODEL_FALLBACK_SOURCES": "ollama",
         "EMBEDDINGS_SOURCE": "ollama",

@@ -16,6 +16,7 @@ from ingestion import sandbox
 from ingestion.detect import SUPPORTED, detect_file, refusal
 from ingestion.documents import Block, Extracted, ExtractionFailed, Limits, clean, dump, load
 from ingestion.loaders.child import _reply
+from ingestion.loaders.landlock import has_landlock
 from ingestion.sandbox import extract
 from tests.files.broken import flipped
 from tests.files.corpus import BAD, GOOD, Sample
@@ -24,9 +25,9 @@ VARIANTS = int(os.environ.get("FUZZ_VARIANTS", "24"))
 
 
 PREPARE = (
-    "import sys, json; sys.path.insert(0, sys.argv[1]); from ingestion.loaders import child; "
-    "from ingestion.documents import Limits; job = json.load(sys.stdin); "
-    "child._confine(Limits(**job['limits']), job['parent']); "
+    "import sys, json; from pathlib import Path; sys.path.insert(0, sys.argv[1]); "
+    "from ingestion.loaders import child; from ingestion.documents import Limits; job = json.load(sys.stdin); "
+    "child._confine(Limits(**job['limits']), job['parent'], [Path(job['path'])]); "
 )
 
 
@@ -106,23 +107,22 @@ async def test_the_network_is_out_of_reach(text_file: Path, monkeypatch: pytest.
 async def test_cancelling_kills_the_child_and_its_children(
     text_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    mark = tmp_path / "pids"
-    start = f"import os, subprocess, time; p = subprocess.Popen(['sleep', '60']); f = open({str(mark)!r} + '.t', 'w')"
+    start = "import os, subprocess, time; p = subprocess.Popen(['sleep', '60']); f = open('t', 'w')"
     boot(
         monkeypatch,
-        f"{start}; f.write(f'{{os.getpid()}} {{p.pid}}'); f.close(); os.rename(f.name, {str(mark)!r}); time.sleep(60)",
+        f"{start}; f.write(f'{{os.getpid()}} {{p.pid}}'); f.close(); os.rename('t', 'pids'); time.sleep(60)",
     )
     task = asyncio.create_task(extract(text_file, "a.txt", "text/plain", Limits(), scratch=text_file.parent))
-    await until(mark.exists)
+    await until(lambda: any(tmp_path.glob("extract-*/pids")))
+    pids = numbers(tmp_path, "pids")
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await until(lambda: not any(alive(int(pid)) for pid in mark.read_text().split()))
+    await until(lambda: not any(alive(pid) for pid in pids))
 
 
 async def test_the_child_dies_with_its_parent(tmp_path: Path) -> None:
-    mark = tmp_path / "pid"
-    waiting = f"open({str(mark)!r} + '.t', 'w').write(str(os.getpid())); os.rename({str(mark)!r} + '.t', {str(mark)!r})"
+    waiting = "open('t', 'w').write(str(os.getpid())); os.rename('t', 'pid')"
     program = (
         "import asyncio, sys, pathlib; sys.path.insert(0, sys.argv[1]); from ingestion import sandbox; "
         "from ingestion.documents import Limits; import tests.unit.ingestion.test_sandbox as t; "
@@ -133,10 +133,16 @@ async def test_the_child_dies_with_its_parent(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("x")
     arguments = ("-c", program, str(sandbox._ROOT), str(tmp_path / "a.txt"))
     parent = await asyncio.create_subprocess_exec(sys.executable, *arguments)
-    await until(mark.exists)
+    await until(lambda: any(tmp_path.glob("extract-*/pid")))
+    (pid,) = numbers(tmp_path, "pid")
     parent.kill()
     await parent.wait()
-    await until(lambda: not alive(int(mark.read_text())))
+    await until(lambda: not alive(pid))
+
+
+def numbers(scratch: Path, name: str) -> list[int]:
+    """Return what the child has written into its own folder."""
+    return [int(number) for path in scratch.glob(f"extract-*/{name}") for number in path.read_text().split()]
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -152,6 +158,46 @@ def alive(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+REACH = """
+import os, pathlib
+def may(act):
+    try:
+        act()
+        return "yes"
+    except OSError:
+        return "no"
+told = [
+    may(lambda: open(job["path"]).read()),
+    may(lambda: open("own", "w").write("x")),
+    may(lambda: open(SECRET).read()),
+    may(lambda: open(SECRET, "a").write("x")),
+    may(lambda: os.unlink(SECRET)),
+    may(lambda: open(CODE).read()),
+    may(lambda: open(f"/proc/{os.getppid()}/environ").read()),
+    may(lambda: os.kill(os.getppid(), 0)),
+]
+sys.stdout.write("-" + json.dumps({"code": "corrupt", "message": " ".join(told), "cause": None}))
+"""
+
+
+@pytest.mark.skipif(not has_landlock(), reason="this kernel has no Landlock")
+async def test_the_child_reaches_its_file_and_no_other(
+    text_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A file that takes its parser over gets neither the keys, nor other people's files, nor the environment."""
+    secret = tmp_path / "secrets" / "jwt"
+    secret.parent.mkdir()
+    secret.write_text("4711")
+    names = f"SECRET, CODE = {str(secret)!r}, {str(sandbox._ROOT / 'pyproject.toml')!r}"
+    boot(monkeypatch, f"\n{names}\n{REACH}")
+    with pytest.raises(ExtractionFailed) as told:
+        await extract(text_file, "a.txt", "text/plain", Limits(), scratch=tmp_path)
+    own, others = told.value.message.split()[:2], told.value.message.split()[2:]
+    # A signal to the parent is kept back by kernels since 6.12 alone.
+    assert (own, others[:5]) == (["yes", "yes"], ["no"] * 5)
+    assert secret.read_text() == "4711"
 
 
 async def test_no_secret_reaches_the_child(text_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

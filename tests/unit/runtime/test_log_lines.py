@@ -56,6 +56,18 @@ def test_console_lines_are_for_people(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 @pytest.mark.usefixtures("_restore")
+@pytest.mark.parametrize("log_format", ["console", "json"])
+def test_what_others_write_stays_in_its_line(log_format: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A path, a file's ending or a tool's name that would begin a line of its own, or steer the terminal."""
+    _configure(log_format)
+    structlog.get_logger("mine").warning("request_failed", path="/a\n2026-11-30 [info] signed_in\r\x1b[2J\u2028x")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "signed_in" in line
+    assert not {"\r", "\u2028"} & set(line)
+    assert "\x1b[2J" not in line
+
+
+@pytest.mark.usefixtures("_restore")
 def test_tracebacks_are_cleaned_too(capsys: pytest.CaptureFixture[str]) -> None:
     _configure("json")
     try:

@@ -273,6 +273,7 @@ export const ACTIONS = [
   "audit_pruned",
   "hold_placed",
   "hold_released",
+  "keys_rotated",
   "user_erased",
   "erasure_previewed",
   "users_listed",

@@ -319,7 +319,7 @@ export interface paths {
         head?: never;
         /**
          * Change Mcp Server
-         * @description Change a server, and ask it again; an empty body only asks.
+         * @description Change a server, and ask it again; an empty body only asks. Secret headers do not go along to another host.
          */
         patch: operations["admin_change_mcp_server"];
         trace?: never;
@@ -731,7 +731,7 @@ export interface paths {
         put?: never;
         /**
          * Forgot Password
-         * @description Send a link for a new password, where the address is known and the operator has set up e-mail.
+         * @description Send a link for a new password, where the address is known and the operator has set up e-mail; one a minute.
          */
         post: operations["auth_forgot_password"];
         delete?: never;
@@ -2735,7 +2735,7 @@ export interface components {
              * Action
              * @enum {string}
              */
-            action: "registered" | "signed_in" | "sign_in_failed" | "signed_out" | "session_ended" | "refresh_token_reused" | "password_changed" | "password_reset" | "account_changed" | "account_deleted" | "two_factor_on" | "two_factor_off" | "recovery_codes_renewed" | "identity_added" | "identity_removed" | "user_changed" | "user_deleted" | "api_key_created" | "api_key_revoked" | "group_created" | "group_changed" | "group_deleted" | "group_member_set" | "group_member_removed" | "library_created" | "library_changed" | "library_deleted" | "library_member_set" | "library_member_removed" | "libraries_listed" | "library_taken_over" | "library_file_added" | "library_file_removed" | "share_created" | "share_revoked" | "share_read" | "conversation_deleted" | "conversation_exported" | "conversations_imported" | "file_deleted" | "file_replaced" | "call_decided" | "mcp_server_created" | "mcp_server_changed" | "mcp_server_deleted" | "announced" | "announcement_removed" | "invitation_created" | "invitation_deleted" | "usage_read" | "budget_set" | "budget_deleted" | "model_rule_set" | "model_rule_deleted" | "model_price_set" | "model_price_deleted" | "retention_set" | "retention_applied" | "audit_pruned" | "hold_placed" | "hold_released" | "user_erased" | "erasure_previewed" | "users_listed" | "feedback_listed" | "audit_listed";
+            action: "registered" | "signed_in" | "sign_in_failed" | "signed_out" | "session_ended" | "refresh_token_reused" | "password_changed" | "password_reset" | "account_changed" | "account_deleted" | "two_factor_on" | "two_factor_off" | "recovery_codes_renewed" | "identity_added" | "identity_removed" | "user_changed" | "user_deleted" | "api_key_created" | "api_key_revoked" | "group_created" | "group_changed" | "group_deleted" | "group_member_set" | "group_member_removed" | "library_created" | "library_changed" | "library_deleted" | "library_member_set" | "library_member_removed" | "libraries_listed" | "library_taken_over" | "library_file_added" | "library_file_removed" | "share_created" | "share_revoked" | "share_read" | "conversation_deleted" | "conversation_exported" | "conversations_imported" | "file_deleted" | "file_replaced" | "call_decided" | "mcp_server_created" | "mcp_server_changed" | "mcp_server_deleted" | "announced" | "announcement_removed" | "invitation_created" | "invitation_deleted" | "usage_read" | "budget_set" | "budget_deleted" | "model_rule_set" | "model_rule_deleted" | "model_price_set" | "model_price_deleted" | "retention_set" | "retention_applied" | "audit_pruned" | "hold_placed" | "hold_released" | "keys_rotated" | "user_erased" | "erasure_previewed" | "users_listed" | "feedback_listed" | "audit_listed";
             /** Actor */
             actor: string | null;
             /** Actor Id */
@@ -6473,7 +6473,7 @@ export interface operations {
             query?: {
                 /** @description Id or name of who did it */
                 actor?: string | null;
-                action?: ("registered" | "signed_in" | "sign_in_failed" | "signed_out" | "session_ended" | "refresh_token_reused" | "password_changed" | "password_reset" | "account_changed" | "account_deleted" | "two_factor_on" | "two_factor_off" | "recovery_codes_renewed" | "identity_added" | "identity_removed" | "user_changed" | "user_deleted" | "api_key_created" | "api_key_revoked" | "group_created" | "group_changed" | "group_deleted" | "group_member_set" | "group_member_removed" | "library_created" | "library_changed" | "library_deleted" | "library_member_set" | "library_member_removed" | "libraries_listed" | "library_taken_over" | "library_file_added" | "library_file_removed" | "share_created" | "share_revoked" | "share_read" | "conversation_deleted" | "conversation_exported" | "conversations_imported" | "file_deleted" | "file_replaced" | "call_decided" | "mcp_server_created" | "mcp_server_changed" | "mcp_server_deleted" | "announced" | "announcement_removed" | "invitation_created" | "invitation_deleted" | "usage_read" | "budget_set" | "budget_deleted" | "model_rule_set" | "model_rule_deleted" | "model_price_set" | "model_price_deleted" | "retention_set" | "retention_applied" | "audit_pruned" | "hold_placed" | "hold_released" | "user_erased" | "erasure_previewed" | "users_listed" | "feedback_listed" | "audit_listed") | null;
+                action?: ("registered" | "signed_in" | "sign_in_failed" | "signed_out" | "session_ended" | "refresh_token_reused" | "password_changed" | "password_reset" | "account_changed" | "account_deleted" | "two_factor_on" | "two_factor_off" | "recovery_codes_renewed" | "identity_added" | "identity_removed" | "user_changed" | "user_deleted" | "api_key_created" | "api_key_revoked" | "group_created" | "group_changed" | "group_deleted" | "group_member_set" | "group_member_removed" | "library_created" | "library_changed" | "library_deleted" | "library_member_set" | "library_member_removed" | "libraries_listed" | "library_taken_over" | "library_file_added" | "library_file_removed" | "share_created" | "share_revoked" | "share_read" | "conversation_deleted" | "conversation_exported" | "conversations_imported" | "file_deleted" | "file_replaced" | "call_decided" | "mcp_server_created" | "mcp_server_changed" | "mcp_server_deleted" | "announced" | "announcement_removed" | "invitation_created" | "invitation_deleted" | "usage_read" | "budget_set" | "budget_deleted" | "model_rule_set" | "model_rule_deleted" | "model_price_set" | "model_price_deleted" | "retention_set" | "retention_applied" | "audit_pruned" | "hold_placed" | "hold_released" | "keys_rotated" | "user_erased" | "erasure_previewed" | "users_listed" | "feedback_listed" | "audit_listed") | null;
                 /** @description Id of what it was done to */
                 object?: string | null;
                 from?: string | null;

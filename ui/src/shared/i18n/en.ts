@@ -488,6 +488,7 @@ const texts = {
   "audit.two_factor_on": "Two-factor switched on",
   "audit.two_factor_off": "Two-factor switched off",
   "audit.recovery_codes_renewed": "Recovery codes renewed",
+  "audit.keys_rotated": "Stored secrets re-encrypted",
   "audit.identity_added": "Identity added",
   "audit.identity_removed": "Identity removed",
   "audit.user_changed": "User changed",

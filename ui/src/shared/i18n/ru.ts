@@ -500,6 +500,7 @@ export const ru: Catalogue = {
   "audit.two_factor_on": "Двухфакторный вход включён",
   "audit.two_factor_off": "Двухфакторный вход выключен",
   "audit.recovery_codes_renewed": "Коды восстановления обновлены",
+  "audit.keys_rotated": "Сохранённые секреты перешифрованы",
   "audit.identity_added": "Внешняя учётная запись привязана",
   "audit.identity_removed": "Внешняя учётная запись отвязана",
   "audit.user_changed": "Пользователь изменён",
