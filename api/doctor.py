@@ -24,7 +24,7 @@ from llama_service.settings import Settings
 from persistence.blobs import open_blobs
 from persistence.migrate import revisions
 from persistence.session import Database
-from persistence.vectors import VectorIndex
+from persistence.vectors import VectorIndex, open_index
 
 State = Literal["ok", "warning", "failure"]
 _PATIENCE: Final = 10.0  # seconds for each look
@@ -52,7 +52,8 @@ async def examine(settings: Settings) -> list[Finding]:
         registry = ModelRegistry(settings)
         await registry.start()
         stack.push_async_callback(registry.close)
-        index = VectorIndex(settings.chroma_address, settings.collection_name, settings.chroma_token)
+        index = open_index(settings, database)
+        stack.push_async_callback(index.close)
         keeper = IndexKeeper(database, index, registry.embeddings())
         database_findings = await _look("database", lambda: _of_database(settings, database))
         found += database_findings
@@ -198,14 +199,14 @@ async def _of_index(index: VectorIndex, keeper: IndexKeeper) -> list[Finding]:
     await index.ping()
     health = await keeper.measure()
     if health.indexed != health.vectors:
-        told = f"Chroma holds {health.indexed} of {health.vectors} vectors"
+        told = f"{index.engine} holds {health.indexed} of {health.vectors} vectors"
         return [
             Finding("warning", "index", told, "A running API repairs it within a minute; else llama-service reindex")
         ]
     if health.other_model:
         told = f"{health.other_model} files were embedded by another model"
         return [Finding("warning", "index", told, "llama-service reindex, or the embeddings that were set before")]
-    return [Finding("ok", "index", f"Chroma holds all {health.vectors} vectors")]
+    return [Finding("ok", "index", f"{index.engine} holds all {health.vectors} vectors")]
 
 
 async def _of_blobs(settings: Settings) -> list[Finding]:

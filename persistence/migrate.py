@@ -1,4 +1,4 @@
-"""Bring a database to this version's schema: ours by Alembic, then LangGraph's and the queue's own tables."""
+"""Bring a database to this version's schema: ours by Alembic, then LangGraph's, the queue's and the index's own."""
 
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from psycopg.rows import dict_row
 
 from llama_service.dsn import PostgresDsn
 from llama_service.settings import Settings
+from persistence.vectors import pgvector
 
 log = structlog.get_logger(__name__)
 
@@ -34,7 +35,10 @@ def revisions(settings: Settings) -> list[str]:
 
 
 def migrate(settings: Settings) -> None:
-    """Migrate the configured database up to head. Safe to repeat and to run from several processes at once."""
+    """Migrate the configured database up to head. Safe to repeat and to run from several processes at once.
+
+    Raises SettingsError where the vector index is to be kept in it, and can't be.
+    """
     dsn = settings.postgres_migration
     libpq = dsn.libpq
     with psycopg.connect(libpq, autocommit=True, row_factory=dict_row) as lock:
@@ -43,6 +47,8 @@ def migrate(settings: Settings) -> None:
             command.upgrade(alembic_config(dsn), "head")
             PostgresSaver(lock).setup()
             _set_up_queue(libpq)
+            if settings.vector_engine == "pgvector":
+                pgvector.set_up(lock, settings)
         finally:
             lock.execute("SELECT pg_advisory_unlock(%s)", (_LOCK,))
     log.info("migrated")

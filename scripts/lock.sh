@@ -8,10 +8,10 @@ lock() { # NAME ARGS...
     --custom-compile-command "make lock" --quiet "$@" -o "requirements/$name.txt"
 }
 # One resolution for everything, which constrains the others, so that all environments agree.
-lock dev --extra embedded --group demo-model --group build --group dev
+lock dev --extra embedded --extra milvus --group demo-model --group build --group dev
 lock run --extra embedded --group demo-model --group build -c requirements/dev.txt
 lock server -c requirements/dev.txt
-lock studio --extra embedded --group demo-model --group build --group dev --group studio
+lock studio --extra embedded --extra milvus --group demo-model --group build --group dev --group studio
 # Programs that the tests ask /v1 with, each in an environment of its own: their own dependencies need not agree with ours.
 for program in llm aider-chat; do
   echo "$program" | uv pip compile - --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
