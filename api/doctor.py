@@ -20,11 +20,11 @@ from chains.models import ModelRegistry
 from ingestion.index import IndexKeeper
 from llama_service import __version__
 from llama_service.errors import AppError
-from llama_service.settings import Settings
+from llama_service.settings import Settings, SettingsError
 from persistence.blobs import open_blobs
 from persistence.migrate import revisions
 from persistence.session import Database
-from persistence.vectors import VectorIndex, open_index
+from persistence.vectors import VectorIndex, check_engine, open_index
 
 State = Literal["ok", "warning", "failure"]
 _PATIENCE: Final = 10.0  # seconds for each look
@@ -46,6 +46,10 @@ class Finding:
 async def examine(settings: Settings) -> list[Finding]:
     """Look at everything, side by side where it can be."""
     found = [Finding("ok", "version", f"llama-service {__version__}"), *_of_settings(settings), *_of_disk(settings)]
+    try:
+        check_engine(settings)
+    except SettingsError as wrong:
+        return [*found, Finding("failure", "settings", str(wrong), "Install it, or set another VECTOR_STORE")]
     async with AsyncExitStack() as stack:
         database = Database(settings.postgres, 4)
         stack.push_async_callback(database.close)

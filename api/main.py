@@ -11,6 +11,7 @@ from api.app import create_app
 from llama_service.logging import configure_logging
 from llama_service.settings import Settings, load_settings
 from persistence.session import check_no_pooler
+from persistence.vectors import check_engine
 
 WORKER_PATIENCE = 120  # seconds
 KEEP_ALIVE = 75
@@ -20,6 +21,7 @@ closed here is given the next request, which is lost."""
 
 def serve(settings: Settings, host: str, port: int, workers: int) -> None:
     """Serve until a signal comes. With several workers each loads the settings from the environment."""
+    check_engine(settings)
     asyncio.run(check_no_pooler(settings.postgres))
     config = uvicorn.Config(
         _made(settings) if workers == 1 else "api.main:make",

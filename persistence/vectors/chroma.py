@@ -76,7 +76,7 @@ class ChromaIndex:
             return self._client
 
     def _store(self, model: str, dimension: int, *, make: bool) -> Chroma:
-        """Return the collection of a model. Raises chromadb's NotFoundError where there is none, unless to `make` it."""
+        """Return a model's collection. Raises NotFoundError of chromadb where it is absent, unless to `make` it."""
         name = collection_name(self._prefix, model, dimension)
         client = self._connect()
         with self._lock:
