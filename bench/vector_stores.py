@@ -162,7 +162,9 @@ async def _measure(engine: _Engine, texts: _Texts, rounds: int) -> list[Row]:
 
 
 async def _search(engine: _Engine, texts: _Texts, files: int, size: int, what: str, rounds: int) -> Row:
-    times, found, until = [], [], time.monotonic() + _SECONDS
+    times: list[float] = []
+    found: list[float] = []
+    until = time.monotonic() + _SECONDS
     for number in range(rounds + rounds // 10):
         if time.monotonic() > until and len(times) >= _LEAST_ROUNDS:
             break

@@ -43,7 +43,7 @@ _READY = Statement(
 # One process at a time makes a table: "IF NOT EXISTS" alone can still collide in the catalogue.
 _LOCK = Statement(f"SELECT pg_advisory_xact_lock(hashtextextended('{SCHEMA}', 0))")
 # A graph is walked on until enough passages are of the scope, within bounds of time and memory.
-_WALK = Statement(
+WALK = Statement(
     "SELECT set_config('hnsw.iterative_scan', 'relaxed_order', true), set_config('hnsw.ef_search', '200', true),"
     " set_config('hnsw.max_scan_tuples', '50000', true), set_config('hnsw.scan_mem_multiplier', '4', true),"
     " set_config('enable_sort', 'off', true)"
@@ -139,14 +139,14 @@ class PgvectorIndex:
                     return _hits(rows)
                 # The graph reaches some passages from nowhere.
             async with self._asking(transaction=False) as connection:
-                return _hits(await connection.rows(_nearest(table, by_graph=False), values))
+                return _hits(await connection.rows(nearest(table, by_graph=False), values))
         except _Absent:
             return []
 
     async def _walk(self, table: str, values: dict[str, Any]) -> list[Any]:
         async with self._asking() as connection:
-            await connection.rows(_WALK, {})
-            return await connection.rows(_nearest(table, by_graph=True), values)
+            await connection.rows(WALK, {})
+            return await connection.rows(nearest(table, by_graph=True), values)
 
     async def remove(self, file_ids: Sequence[UUID]) -> None:
         """Delete files' passages from each table."""
@@ -247,7 +247,8 @@ def table_name(model: str, dimension: int) -> str:
     return f"of_{slug(model).replace('-', '_')}_{dimension}"
 
 
-def _nearest(table: str, *, by_graph: bool) -> Statement:
+def nearest(table: str, *, by_graph: bool) -> Statement:
+    """Return the search in a table: by its graph (after `WALK`, in its transaction), or by comparing one by one."""
     distance = "embedding <=> CAST(CAST(:vector AS text) AS halfvec)"
     # With something added it is an order that the graph can't give.
     order = distance if by_graph else f"({distance}) + 0"

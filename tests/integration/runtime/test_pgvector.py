@@ -17,7 +17,7 @@ from llama_service.runtime.process import free_port
 from llama_service.settings import Settings, SettingsError, load_settings
 from persistence.migrate import migrate
 from persistence.session import Database
-from persistence.vectors import IndexedPassage, check_engine, engines, open_index
+from persistence.vectors import IndexedPassage, check_engine, engines, open_index, pgvector
 from persistence.vectors.pgvector import SCHEMA, set_up
 from tests.integration.runtime.supervisors import ROOT, supervisor
 from tests.providers import OllamaServer
@@ -51,8 +51,9 @@ async def written(settings: Settings, count: int = 3) -> None:
     index, file = open_index(settings, database), uuid4()
     await index.ping()
     await index.add("m", [IndexedPassage(uuid4(), file, uuid4(), at, [1.0, float(at)]) for at in range(count)])
-    hits = await index.near("m", [1.0, 0.0], file_ids=[file], size=count, count=10)
-    assert [hit.position for hit in hits] == list(range(count))
+    for size in (count, 1_000_000):  # compared one by one, and by the graph
+        hits = await index.near("m", [1.0, 0.0], file_ids=[file], size=size, count=count)
+        assert [hit.position for hit in hits] == list(range(count))
     await database.close()
 
 
@@ -81,6 +82,26 @@ async def test_a_role_of_its_own_for_migrations_lets_the_services_role_write(pos
         set_up(connection, settings)
         set_up(connection, settings)
     await written(settings)
+
+
+async def test_wide_scopes_walk_the_graph_and_narrow_ones_never(postgres: str) -> None:
+    address = new_database(postgres, "plans")
+    settings = settings_of(address)
+    with psycopg.connect(address, autocommit=True) as connection:
+        set_up(connection, settings)
+    await written(settings, 40)
+    database = Database(settings.postgres, 2)
+    plans = {}
+    for by_graph in (True, False):
+        search = pgvector.nearest(pgvector.table_name("m", 2), by_graph=by_graph)
+        search.sql = f"EXPLAIN {search.sql}"
+        async with database.raw() as raw:
+            if by_graph:
+                await raw.rows(pgvector.WALK, {})
+            rows = await raw.rows(search, {"vector": "[1,0]", "files": [uuid4()], "count": 10})
+        plans[by_graph] = "_near on" in "\n".join(row[0] for row in rows)
+    await database.close()
+    assert plans == {True: True, False: False}
 
 
 async def test_without_the_setting_nothing_of_it_is_made(postgres: str) -> None:
