@@ -17,6 +17,7 @@ import psycopg
 import structlog
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import scalar_row
 
 from llama_service.errors import DependencyUnavailable
 from llama_service.settings import Settings, SettingsError
@@ -74,8 +75,9 @@ def set_up(connection: psycopg.Connection[Any], settings: Settings) -> None:
             f"where it is absent, and let its administrator run: CREATE EXTENSION {EXTENSION}; CREATE SCHEMA {SCHEMA} "
             "AUTHORIZATION <the service's role>;"
         ) from None
-    row = connection.execute("SELECT extversion FROM pg_extension WHERE extname = %s", (EXTENSION,)).fetchone()
-    version = str(row["extversion"] if isinstance(row, dict) else row[0]) if row else "absent"
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        cursor.execute("SELECT extversion FROM pg_extension WHERE extname = %s", (EXTENSION,))
+        version = str(cursor.fetchone())
     if tuple(int(part) for part in version.split(".")[:2]) < _OLDEST:
         oldest = ".".join(map(str, _OLDEST))
         raise SettingsError(

@@ -86,6 +86,6 @@ class VectorIndex(Protocol):
 def slug(model: str) -> str:
     """Return a model's name in lower-case letters, digits and hyphens, short, and another one for another model."""
     plain = re.sub(r"[^a-z0-9]+", "-", model.lower()).strip("-")
-    if len(plain) <= _SLUG_CHARS:
+    if plain and model.isascii() and len(plain) <= _SLUG_CHARS:
         return plain
     return f"{plain[: _SLUG_CHARS - 9].rstrip('-')}-{hashlib.sha256(model.encode()).hexdigest()[:8]}"

@@ -21,6 +21,7 @@ from persistence.search import Retriever, Scope
 from persistence.session import Database
 from persistence.vectors import IndexedPassage, VectorIndex, open_index
 from persistence.vectors.pgvector import set_up
+from persistence.vectors.port import slug
 from tests.milvus import milvus_server
 from tests.support import Person, Server, new_database
 
@@ -181,6 +182,13 @@ async def test_the_vectors_of_each_model_and_dimension_are_kept_apart(index: Vec
     assert sorted((await index.counts()).values()) == [1] * 5
     assert await index.file_counts() == {file: 5}
     assert await index.file_count(file) == 5
+
+
+def test_models_whose_names_hold_little_of_an_identifier_have_names_of_their_own() -> None:
+    names = ["модель", "模型", "模型-2", "модель-2", "", *(f"{'x' * 40}{end}" for end in "ab")]
+    assert len({slug(name) for name in names}) == len(names)
+    assert all(len(slug(name)) <= 40 for name in names)
+    assert slug("intfloat/multilingual-e5-small") == "intfloat-multilingual-e5-small"
 
 
 async def test_counts_are_of_all_that_was_written(index: VectorIndex) -> None:
