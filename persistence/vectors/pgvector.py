@@ -45,7 +45,7 @@ _READY = Statement(
 _LOCK = Statement(f"SELECT pg_advisory_xact_lock(hashtextextended('{SCHEMA}', 0))")
 # A graph is walked on until enough passages are of the scope, within bounds of time and memory.
 WALK = Statement(
-    "SELECT set_config('hnsw.iterative_scan', 'relaxed_order', true), set_config('hnsw.ef_search', '200', true),"
+    "SELECT set_config('hnsw.iterative_scan', 'relaxed_order', true), set_config('hnsw.ef_search', '400', true),"
     " set_config('hnsw.max_scan_tuples', '50000', true), set_config('hnsw.scan_mem_multiplier', '4', true),"
     " set_config('enable_sort', 'off', true)"
 )
@@ -221,6 +221,7 @@ class PgvectorIndex:
             statements.append(f"ALTER TABLE {kept} ALTER COLUMN embedding SET STORAGE PLAIN")
             statements.append(
                 f"CREATE INDEX IF NOT EXISTS {table}_near ON {kept} USING hnsw (embedding halfvec_cosine_ops)"
+                " WITH (m = 16, ef_construction = 200)"
             )
         async with self._asking() as connection:
             await connection.rows(_LOCK, {})
@@ -251,7 +252,8 @@ def table_name(model: str, dimension: int) -> str:
 
 def nearest(table: str, *, by_graph: bool) -> Statement:
     """Return the search in a table: by its graph (after `WALK`, in its transaction), or by comparing one by one."""
-    distance = "embedding <=> CAST(CAST(:vector AS text) AS halfvec)"
+    # In a query of its own, which is run once: in a plan for any parameters the text would be read for each row.
+    distance = "embedding <=> (SELECT CAST(CAST(:vector AS text) AS halfvec))"
     # With something added it is an order that the graph can't give.
     order = distance if by_graph else f"({distance}) + 0"
     return Statement(

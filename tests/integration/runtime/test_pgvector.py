@@ -99,7 +99,9 @@ async def test_wide_scopes_walk_the_graph_and_narrow_ones_never(postgres: str) -
             if by_graph:
                 await raw.rows(pgvector.WALK, {})
             rows = await raw.rows(search, {"vector": "[1,0]", "files": [uuid4()], "count": 10})
-        plans[by_graph] = "_near on" in "\n".join(row[0] for row in rows)
+        plan = "\n".join(row[0] for row in rows)
+        assert "InitPlan" in plan, "the question is read once, not for each passage"
+        plans[by_graph] = "_near on" in plan
     await database.close()
     assert plans == {True: True, False: False}
 
