@@ -4,6 +4,8 @@ from importlib.util import find_spec
 
 from llama_service.settings import Settings, SettingsError
 from persistence.session import Database
+from persistence.vectors.chroma import ChromaIndex
+from persistence.vectors.pgvector import PgvectorIndex
 from persistence.vectors.port import VectorIndex
 
 
@@ -18,19 +20,16 @@ def check_engine(settings: Settings) -> None:
 def open_index(settings: Settings, database: Database) -> VectorIndex:
     """Return the index of the engine that the settings name; nothing is asked of it yet.
 
-    An engine's packages are imported where it is chosen. Raises SettingsError as `check_engine` does.
+    Raises SettingsError as `check_engine` does.
     """
     check_engine(settings)
     match settings.vector_engine:
         case "chroma":
-            from persistence.vectors.chroma import ChromaIndex
-
             return ChromaIndex(settings.chroma_address, settings.collection_name, settings.chroma_token)
         case "pgvector":
-            from persistence.vectors.pgvector import PgvectorIndex
-
             return PgvectorIndex(database)
         case "milvus":
+            # Its packages are optional, and take more than a second to load.
             from persistence.vectors.milvus import MilvusIndex
 
             return MilvusIndex(settings.milvus_address, settings.collection_name, settings.milvus_token)
