@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 from uuid import UUID
@@ -21,6 +22,7 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 _PATIENCE: Final = 30.0  # seconds for each call; without it the client tries again for minutes
 _CONNECT_PATIENCE: Final = 3.0
+_MADE_WITHIN: Final = 5.0  # seconds that another process may take to make a collection
 _PAGE: Final = 5_000
 _STRONG: Final = "Strong"  # a search sees all that was written before it
 _COUNT: Final = "count(*)"
@@ -166,9 +168,18 @@ class MilvusIndex:
 
 
 def _make(client: MilvusClient, name: str, dimension: int) -> None:
-    """Make a collection where there is none; another process may be making it."""
-    if client.has_collection(name, timeout=_PATIENCE):
-        return
+    """Make a collection where there is none. Another process may be making it: then wait for that one."""
+    until = time.monotonic() + _MADE_WITHIN
+    while not client.has_collection(name, timeout=_PATIENCE):
+        try:
+            _create(client, name, dimension)
+        except MilvusException:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.05)
+
+
+def _create(client: MilvusClient, name: str, dimension: int) -> None:
     schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
     schema.add_field("passage_id", DataType.VARCHAR, is_primary=True, max_length=36)
     schema.add_field("file_id", DataType.VARCHAR, max_length=36)
@@ -177,13 +188,7 @@ def _make(client: MilvusClient, name: str, dimension: int) -> None:
     indexes = MilvusClient.prepare_index_params()
     indexes.add_index("embedding", index_type="AUTOINDEX", metric_type="COSINE")
     indexes.add_index("file_id", index_type="INVERTED")
-    try:
-        client.create_collection(
-            name, schema=schema, index_params=indexes, consistency_level=_STRONG, timeout=_PATIENCE
-        )
-    except MilvusException:
-        if not client.has_collection(name, timeout=_PATIENCE):
-            raise
+    client.create_collection(name, schema=schema, index_params=indexes, consistency_level=_STRONG, timeout=_PATIENCE)
 
 
 def _of(file_ids: Sequence[UUID]) -> str:
