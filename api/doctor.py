@@ -20,12 +20,12 @@ from chains.models import ModelRegistry
 from ingestion.index import IndexKeeper
 from llama_service import __version__
 from llama_service.errors import AppError
-from llama_service.settings import Settings
+from llama_service.settings import Settings, SettingsError
 from persistence.blobs import open_blobs
 from persistence.migrate import revisions
 from persistence.rotation import survey, vault_of
 from persistence.session import Database
-from persistence.vectors import VectorIndex
+from persistence.vectors import VectorIndex, check_engine, open_index
 
 State = Literal["ok", "warning", "failure"]
 _PATIENCE: Final = 10.0  # seconds for each look
@@ -47,13 +47,18 @@ class Finding:
 async def examine(settings: Settings) -> list[Finding]:
     """Look at everything, side by side where it can be."""
     found = [Finding("ok", "version", f"llama-service {__version__}"), *_of_settings(settings), *_of_disk(settings)]
+    try:
+        check_engine(settings)
+    except SettingsError as wrong:
+        return [*found, Finding("failure", "settings", str(wrong), "Install it, or set another VECTOR_STORE")]
     async with AsyncExitStack() as stack:
         database = Database(settings.postgres, 4)
         stack.push_async_callback(database.close)
         registry = ModelRegistry(settings)
         await registry.start()
         stack.push_async_callback(registry.close)
-        index = VectorIndex(settings.chroma_address, settings.collection_name, settings.chroma_token)
+        index = open_index(settings, database)
+        stack.push_async_callback(index.close)
         keeper = IndexKeeper(database, index, registry.embeddings())
         database_findings = await _look("database", lambda: _of_database(settings, database))
         found += database_findings
@@ -230,14 +235,14 @@ async def _of_index(index: VectorIndex, keeper: IndexKeeper) -> list[Finding]:
     await index.ping()
     health = await keeper.measure()
     if health.indexed != health.vectors:
-        told = f"Chroma holds {health.indexed} of {health.vectors} vectors"
+        told = f"{index.engine} holds {health.indexed} of {health.vectors} vectors"
         return [
             Finding("warning", "index", told, "A running API repairs it within a minute; else llama-service reindex")
         ]
     if health.other_model:
         told = f"{health.other_model} files were embedded by another model"
         return [Finding("warning", "index", told, "llama-service reindex, or the embeddings that were set before")]
-    return [Finding("ok", "index", f"Chroma holds all {health.vectors} vectors")]
+    return [Finding("ok", "index", f"{index.engine} holds all {health.vectors} vectors")]
 
 
 async def _of_blobs(settings: Settings) -> list[Finding]:

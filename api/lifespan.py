@@ -48,7 +48,7 @@ from persistence.model_rules import ModelRules
 from persistence.rotation import vault_of
 from persistence.search import Retriever
 from persistence.session import Database
-from persistence.vectors import VectorIndex
+from persistence.vectors import open_index
 
 log = structlog.get_logger(__name__)
 
@@ -117,7 +117,8 @@ async def open_state(
     watch = ProviderWatch(registry)
     await watch.start()
     stack.push_async_callback(watch.close)
-    index = VectorIndex(settings.chroma_address, settings.collection_name, settings.chroma_token)
+    index = open_index(settings, database)
+    stack.push_async_callback(index.close)
     blobs = open_blobs(settings)
 
     retriever = Retriever(database, index, registry.embeddings(), registry.reranker())

@@ -15,6 +15,7 @@ from llama_service.logging import configure_logging
 from llama_service.settings import Settings, environment_with, load_settings
 from persistence.migrate import check_schema
 from persistence.session import check_no_pooler
+from persistence.vectors import check_engine
 
 WORKER_PATIENCE = 120  # seconds
 KEEP_ALIVE = 75
@@ -24,6 +25,7 @@ closed here is given the next request, which is lost."""
 
 def serve(settings: Settings, host: str, port: int, workers: int) -> None:
     """Serve until a signal comes. With several workers each loads the settings from the environment."""
+    check_engine(settings)
     asyncio.run(check_no_pooler(settings.postgres))
     check_schema(settings)
     config = uvicorn.Config(

@@ -77,6 +77,11 @@ class Filler:
                 await self.flush()
         return range(begin, self._made)
 
+    async def make(self, user_id: str, count: int) -> None:
+        """Give a user so many files in the database alone."""
+        for _ in range(count):
+            await self._file(UUID(user_id))
+
     async def flush(self, *, wait: bool = False) -> None:
         """Write what waits into the index, while more is made; with `wait`, to its end."""
         await self._writing

@@ -9,7 +9,7 @@ import psycopg
 from pydantic import SecretStr
 
 from llama_service.runtime.chroma import EmbeddedChroma
-from persistence.vectors import connect
+from persistence.vectors.chroma import connect
 
 _PAGE = 5000
 _LEFT = {

@@ -25,7 +25,7 @@ from llama_service.runtime.process import free_port
 from persistence.lexical import query_terms
 from persistence.search import Retriever, Scope
 from persistence.session import Database
-from persistence.vectors import VectorIndex, connect
+from persistence.vectors.chroma import ChromaIndex, connect
 
 _K = 10
 _FEW, _SCOPE = 1_000, 5_000
@@ -73,7 +73,7 @@ class _Bench:
 
     def __init__(self, made: Stage) -> None:
         self.database = Database(PostgresDsn.of(made.postgres.dsn), 10)
-        self.index = VectorIndex(made.chroma.url, _COLLECTION, SecretStr(made.chroma.token))
+        self.index = ChromaIndex(made.chroma.url, _COLLECTION, SecretStr(made.chroma.token))
         self.filler = Filler(self.database, self.index)
         self.model = MODEL
         self.retriever = Retriever(self.database, self.index, self)

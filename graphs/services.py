@@ -28,7 +28,7 @@ from persistence.personal import NOTHING_SAID
 from persistence.search import Retriever, Scope, ScopeFile
 from persistence.session import Database
 from persistence.tool_calls import CallRecord
-from persistence.vectors import VectorIndex
+from persistence.vectors import open_index
 
 
 class _Process:
@@ -39,9 +39,10 @@ class _Process:
         self.models = ModelRegistry(settings)
         self.database: Database | None = None
         self.retriever: Retriever | None = None
-        if settings.database_url is not None and settings.chroma_url is not None:
+        has_index = settings.vector_engine != "chroma" or settings.chroma_url is not None
+        if settings.database_url is not None and has_index:
             self.database = Database(settings.postgres, 2)
-            index = VectorIndex(settings.chroma_url, settings.collection_name, settings.chroma_token)
+            index = open_index(settings, self.database)
             self.retriever = Retriever(self.database, index, self.models.embeddings(), self.models.reranker())
 
 

@@ -1,4 +1,4 @@
-"""Keeping Chroma true to Postgres: comparing, repairing, rebuilding."""
+"""Keeping the vector index true to Postgres: comparing, repairing, rebuilding."""
 
 import contextlib
 import time
@@ -28,7 +28,7 @@ _RECENT = 20.0  # seconds
 
 @dataclass(slots=True)
 class IndexHealth:
-    """What the last count saw. `passages` and `vectors` are Postgres's counts, `indexed` is Chroma's."""
+    """What the last count saw. `passages` and `vectors` are Postgres's counts, `indexed` is the index's."""
 
     passages: int = 0
     vectors: int = 0
@@ -100,7 +100,7 @@ class IndexKeeper:
             if known.get(file.id, 0) != file.chunks_indexed:
                 await self._rewrite(file)
         for file_id in known.keys() - seen:
-            await self._index.remove_file(file_id)
+            await self._index.remove([file_id])
 
     async def settle(self, file: File, count: int) -> None:
         """Write a file's passages again where the index holds more or fewer than `count` of them.
@@ -111,7 +111,7 @@ class IndexKeeper:
             await self._rewrite(file)
 
     async def _rewrite(self, file: File) -> None:
-        await self._index.remove_file(file.id)
+        await self._index.remove([file.id])
         await self.write(file)
 
     async def _all_files(self) -> AsyncIterator[File]:

@@ -1,6 +1,7 @@
 """A file's way from bytes to searchable passages. Every stage can be repeated: a killed worker's file goes on."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from uuid import UUID
 
@@ -29,6 +30,7 @@ log = structlog.get_logger(__name__)
 
 BATCH = 32  # passages: one call of the embeddings, one write, one step of the progress bar
 _WATCH_EVERY = 1.0  # seconds between looks whether a file was deleted while it is read
+_FORGOTTEN_AT_ONCE = 200  # files in one call of the index
 # Of a file's progress, reading takes this part; the rest is embedding.
 _READ_SHARE = 0.2
 
@@ -171,7 +173,7 @@ class Pipeline:
             await self.clean_up(replaced)
         if alive and file.searchable:
             # It was indexed before: its old passages have other ids.
-            await self.forget(file.id)
+            await self.forget([file.id])
         return alive
 
     async def embed(self, file_id: UUID) -> None:
@@ -210,7 +212,7 @@ class Pipeline:
             async with self._database.reading() as session:
                 alive = alive and await files.take(session, file_id) is not None
             if not alive:
-                await self.forget(file_id)
+                await self.forget([file_id])
                 return
         await self._settle(file)
         await self._note(
@@ -243,13 +245,14 @@ class Pipeline:
 
     async def clean_up(self, removed: Removed) -> None:
         """Delete what lies outside of the database of files that are gone from it."""
-        for file_id in removed.file_ids:
-            await self.forget(file_id)
+        await self.forget(removed.file_ids)
         await remove_blobs(self._database, self._blobs, removed.hashes)
 
-    async def forget(self, file_id: UUID) -> None:
-        """Take a deleted file out of the index. A server that does not answer is cleaned up by the next check."""
-        try:
-            await self._index.remove_file(file_id)
-        except DependencyUnavailable:
-            log.warning("vectors_left_behind", file_id=str(file_id))
+    async def forget(self, file_ids: Sequence[UUID]) -> None:
+        """Take deleted files out of the index. A server that does not answer is cleaned up by the next check."""
+        for begin in range(0, len(file_ids), _FORGOTTEN_AT_ONCE):
+            some = file_ids[begin : begin + _FORGOTTEN_AT_ONCE]
+            try:
+                await self._index.remove(some)
+            except DependencyUnavailable:
+                log.warning("vectors_left_behind", file_ids=[str(file_id) for file_id in some])

@@ -16,7 +16,7 @@ from llama_service.settings import Settings
 from persistence.blobs import open_blobs
 from persistence.migrate import check_schema
 from persistence.session import Database
-from persistence.vectors import VectorIndex
+from persistence.vectors import open_index
 
 log = structlog.get_logger(__name__)
 
@@ -28,7 +28,8 @@ async def open_ingestion(settings: Settings, stack: AsyncExitStack) -> Ingestion
     registry = ModelRegistry(settings)
     await registry.start()
     stack.push_async_callback(registry.close)
-    index = VectorIndex(settings.chroma_address, settings.collection_name, settings.chroma_token)
+    index = open_index(settings, database)
+    stack.push_async_callback(index.close)
     blobs = open_blobs(settings)
     return Ingestion(settings, database, blobs, index, registry.embeddings())
 

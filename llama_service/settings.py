@@ -36,6 +36,7 @@ from llama_service.dsn import SCHEMES, PostgresDsn
 
 ModelSource = Literal["local", "embedded", "ollama", "openai", "aihub"]
 ProviderName = Literal["embedded", "ollama", "openai", "aihub"]
+VectorEngine = Literal["chroma", "pgvector", "milvus"]
 PROVIDERS: tuple[ProviderName, ...] = get_args(ProviderName)
 
 _PLACEHOLDERS = {"changeme", "change-me", "secret", "your-secret-key", "please-change-me"}
@@ -55,6 +56,13 @@ def _bucket(url: str) -> str:
     if url and not re.match(r"s3://[a-z0-9][a-z0-9.-]+[a-z0-9](/|$)", url):
         raise ValueError("s3://bucket or s3://bucket/prefix")
     return url.rstrip("/")
+
+
+def _vector_store(value: str) -> str:
+    value = value.strip().rstrip("/") or "chroma"
+    if value not in ("chroma", "pgvector") and not re.fullmatch(r"milvus\+https?://[^/@\s]+", value):
+        raise ValueError("chroma, pgvector or milvus+http://host:19530 (milvus+https://; MILVUS_TOKEN opens it)")
+    return value
 
 
 def _split(value: object) -> object:
@@ -174,6 +182,8 @@ class Settings(FromEnvironment):
     database_session_url: SecretStr | None = None
     alembic_database_url: SecretStr | None = None
     database_pool_size: int = Field(default=10, ge=1)
+    vector_store: Annotated[str, AfterValidator(_vector_store)] = "chroma"
+    milvus_token: SecretStr | None = None
     chroma_url: Url | None = None
     chroma_token: SecretStr | None = None
     vectordb_path: Path = Path(".chromadb")
@@ -331,6 +341,18 @@ class Settings(FromEnvironment):
     def vectordb_dir(self) -> Path:
         """Where the embedded Chroma keeps its index; a relative `VECTORDB_PATH` lies in the data folder."""
         return self.data_dir / self.vectordb_path
+
+    @property
+    def vector_engine(self) -> VectorEngine:
+        """What keeps the vector index, by `VECTOR_STORE`."""
+        if self.vector_store == "pgvector":
+            return "pgvector"
+        return "milvus" if self.vector_store.startswith("milvus+") else "chroma"
+
+    @property
+    def milvus_address(self) -> str:
+        """Where Milvus is: `VECTOR_STORE` without the engine's name."""
+        return self.vector_store.removeprefix("milvus+")
 
     @property
     def chroma_address(self) -> str:

@@ -3,7 +3,7 @@
 A target is a folder or a bucket (`s3://bucket/prefix`). In it lie the bytes of files by content hash, shared by all
 backups, so that each sends only what is new; and a folder for each backup: the database as `pg_dump` writes it, in one
 snapshot, the list of the bytes that it names, the keys, and a manifest, written last: without it a backup is none.
-What can be made from the rest (Chroma's index) is not saved.
+What can be made from the rest (the vector index) is not saved.
 """
 
 import asyncio
@@ -33,6 +33,7 @@ from persistence.leftovers import BACKUP_LOCK
 from persistence.migrate import Applied, migrate, revisions
 from persistence.object_store import open_bucket
 from persistence.sealing import SUFFIX, Opener, Seal, SealError
+from persistence.vectors import pgvector
 
 FORMAT: Final = 1
 _STAMP: Final = "%Y%m%dT%H%M%SZ"
@@ -107,6 +108,7 @@ async def backup(
                 "pg_dump",
                 settings,
                 *("--format=custom", "--no-owner", "--no-privileges", f"--snapshot={snapshot}"),
+                *await _without_index(connection),
                 *("--file", str(work / _DATABASE)),
             )
             say("database", 1, 1)
@@ -374,6 +376,20 @@ async def _counts(connection: psycopg.AsyncConnection[Any]) -> dict[str, int]:
         row = await (await connection.execute(f"SELECT count(*) FROM public.{table}")).fetchone()  # noqa: S608
         counts[table] = int(row[0]) if row else 0
     return counts
+
+
+async def _without_index(connection: psycopg.AsyncConnection[Any]) -> list[str]:
+    """Return options of `pg_dump` that leave out a vector index in the database, and the extension that it needs.
+
+    The dump can then be restored where that extension is absent.
+    """
+    rows = await (await connection.execute("SELECT extname FROM pg_extension ORDER BY extname")).fetchall()
+    names = [str(name) for (name,) in rows]
+    if pgvector.EXTENSION not in names:
+        return []
+    # By the others' names: an option that excludes one came with Postgres 17 only.
+    others = [f"--extension={name}" for name in names if name != pgvector.EXTENSION]
+    return [f"--exclude-schema={pgvector.SCHEMA}", *others]
 
 
 async def _wanted_blobs(connection: psycopg.AsyncConnection[Any]) -> list[tuple[str, int]]:

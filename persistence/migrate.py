@@ -1,4 +1,4 @@
-"""Bring a database to this version's schema: ours by Alembic, then LangGraph's and the queue's own tables.
+"""Bring a database to this version's schema: ours by Alembic, then LangGraph's, the queue's and the index's own.
 
 Versions that are one apart work on one database: a migration adds what the new code needs, and what only old code needs
 goes with a later one (expand and contract). `schema_floor` in the database says how old code may be.
@@ -23,6 +23,7 @@ from sqlalchemy.exc import OperationalError
 from llama_service.dsn import PostgresDsn
 from llama_service.errors import OperatorError
 from llama_service.settings import Settings
+from persistence.vectors import pgvector
 
 log = structlog.get_logger(__name__)
 
@@ -139,7 +140,7 @@ def migrate(settings: Settings, on_applied: OnApplied | None = None) -> None:
     """Migrate the configured database up to head. Safe to repeat and to run from several processes at once.
 
     A database that a newer version has migrated is left as it is, where this version can work with it. Raises
-    SchemaMismatch where it can't.
+    SchemaMismatch where it can't, SettingsError where the vector index is to be kept in it, and can't be.
     """
     dsn = settings.postgres_migration
     libpq = dsn.libpq
@@ -153,6 +154,8 @@ def migrate(settings: Settings, on_applied: OnApplied | None = None) -> None:
             upgrade(dsn, "head", on_applied)
             PostgresSaver(lock).setup()
             _set_up_queue(libpq)
+            if settings.vector_engine == "pgvector":
+                pgvector.set_up(lock, settings)
         finally:
             lock.execute("SELECT pg_advisory_unlock(%s)", (_LOCK,))
     log.info("migrated")

@@ -1,4 +1,4 @@
-"""The retriever: exact lexical ranking from Postgres and vectors from Chroma, within what the caller may see."""
+"""The retriever: exact lexical ranking from Postgres and vectors of an index, within what the caller may see."""
 
 import asyncio
 import time
@@ -411,7 +411,8 @@ class Retriever:
     async def _near(self, scope: Scope, query: str, files: Sequence[Any]) -> tuple[_Near | None, str | None]:
         """Return the nearest passages, or an error's code: without vectors a turn goes on with its words alone."""
         places = {file.id: index for index, file in enumerate(files)}
-        exact = sum(len(file.passage_lengths or ()) for file in files) <= self._widest
+        size = sum(len(file.passage_lengths or ()) for file in files)
+        exact = size <= self._widest
         try:
             async with asyncio.timeout(_VECTOR_PATIENCE):
                 model, vector = await self._embeddings.of_query(query)
@@ -420,7 +421,9 @@ class Retriever:
                     hits = await self._exact.near(model, sought, files, CANDIDATES)
                 else:
                     # What tells languages apart has no share in `sought`, so it counts nothing in the index either.
-                    hits = await self._index.near(model, sought.tolist(), file_ids=list(places), count=CANDIDATES)
+                    hits = await self._index.near(
+                        model, sought.tolist(), file_ids=list(places), size=size, count=CANDIDATES
+                    )
         except AppError as error:
             return None, error.code
         except TimeoutError:

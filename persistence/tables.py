@@ -1,4 +1,4 @@
-"""The schema. SQL is the record: Chroma and the checkpoints can be rebuilt or dropped without losing a word."""
+"""The schema. SQL is the record: vector index and checkpoints can be rebuilt or dropped without losing a word."""
 
 from datetime import datetime
 from typing import Any, ClassVar
@@ -848,7 +848,7 @@ class Passage(Base):
     searched: Mapped[str | None] = mapped_column(Text, deferred=True)
     # The white space up to the next passage, so that neighbours join to exactly what the file says.
     gap: Mapped[str] = mapped_column(Text, default="", server_default="")
-    # float32, little-endian, of unit length; the truth that Chroma is rebuilt from.
+    # float32, little-endian, of unit length; the truth that the vector index is rebuilt from.
     vector: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
 
     __table_args__ = (Index("uq_passages_file_id_position", "file_id", "position", unique=True),)

@@ -8,10 +8,10 @@ lock() { # NAME ARGS...
     --custom-compile-command "make lock" --quiet "$@" -o "requirements/$name.txt"
 }
 # One resolution for everything, which constrains the others, so that all environments agree.
-lock dev --extra embedded --group demo-model --group build --group dev
+lock dev --extra embedded --extra milvus --group demo-model --group build --group dev
 lock run --extra embedded --group demo-model --group build -c requirements/dev.txt
 lock server -c requirements/dev.txt
-lock studio --extra embedded --group demo-model --group build --group dev --group studio
+lock studio --extra embedded --extra milvus --group demo-model --group build --group dev --group studio
 # What the image's first stage builds the wheel with.
 uv pip compile --group build -c requirements/dev.txt --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
   --no-emit-find-links --custom-compile-command "make lock" --quiet -o requirements/build.txt

@@ -52,7 +52,7 @@ async def _queue(state: AppState) -> dict[str, Any]:
 async def _vectors(state: AppState) -> dict[str, Any]:
     await state.index.ping()
     health = await state.ingestion.keeper.recent.get()
-    return {"indexed": health.indexed, "vectors": health.vectors}
+    return {"engine": state.index.engine, "indexed": health.indexed, "vectors": health.vectors}
 
 
 @router.get("/ready", responses={503: {"model": Readiness, "description": "A part that is needed is missing."}})

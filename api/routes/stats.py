@@ -1,6 +1,7 @@
 """Statistics: one's own, and the server's."""
 
 from contextlib import suppress
+from dataclasses import asdict
 from uuid import UUID
 
 from fastapi import APIRouter
@@ -60,6 +61,6 @@ async def system_stats(admin: Admin, state: State) -> SystemStats:
         providers={name: StatusRead.model_validate(found) for name, found in state.watch.status.items()},
         checkpoint_bytes_per_turn=sizes["checkpoints"] // answers if answers else None,
         sizes=sizes,
-        index=IndexState.model_validate(health),
+        index=IndexState(engine=state.index.engine, **asdict(health)),
         started_at=state.started_at,
     )

@@ -62,8 +62,9 @@ class ErrorList(Shape):
 
 
 class IndexState(Shape):
-    """Postgres's passages and vectors, and how many Chroma holds (null: it can't be asked)."""
+    """Postgres's passages and vectors, and how many the index holds (null: it can't be asked)."""
 
+    engine: str = Field(description="What keeps the index: Chroma, pgvector or Milvus")
     passages: int
     vectors: int
     indexed: int | None

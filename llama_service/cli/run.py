@@ -33,8 +33,8 @@ def up(
 ) -> None:
     """Start everything: Postgres, Chroma, the models, and the service on top of them.
 
-    What you have set yourself (DATABASE_URL, CHROMA_URL, ...) is used instead of the embedded part. Ctrl-C ends it all;
-    a second Ctrl-C at once.
+    What you have set yourself (DATABASE_URL, CHROMA_URL, VECTOR_STORE, ...) is used instead of the embedded part.
+    Ctrl-C ends it all; a second Ctrl-C at once.
     """
     from llama_service.runtime.up import run_up
 

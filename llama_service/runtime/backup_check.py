@@ -32,9 +32,9 @@ _INDEX_SECONDS: Final = 90.0  # without a vector more: it is compared twice a mi
 _ANSWER_SECONDS: Final = 600.0
 # Where the real instance keeps its things: not a word of it may reach the scratch instance.
 _PLACES: Final = (
-    *("jwt_secret_key", "jwt_secret_key_previous"),
-    *("database_url", "database_session_url", "alembic_database_url", "chroma_url", "chroma_token", "vectordb_path"),
-    *("blob_dir", "blob_url", "data_dir", "host", "port", "root_path"),
+    *("jwt_secret_key", "jwt_secret_key_previous", "data_dir", "host", "port", "root_path", "blob_dir", "blob_url"),
+    *("database_url", "database_session_url", "alembic_database_url"),
+    *("vector_store", "milvus_token", "chroma_url", "chroma_token", "vectordb_path"),
 )
 
 

@@ -45,7 +45,8 @@ class EmbeddedStack:
         self._progress = progress
         self._lock = FileLock(data_dir / "lock")
         self._postgres = EmbeddedPostgres(data_dir, logs) if settings.database_url is None else None
-        self._chroma = EmbeddedChroma(settings.vectordb_dir, logs) if settings.chroma_url is None else None
+        needs_chroma = settings.vector_engine == "chroma" and settings.chroma_url is None
+        self._chroma = EmbeddedChroma(settings.vectordb_dir, logs) if needs_chroma else None
         self._model = (
             EmbeddedModel(
                 models,

@@ -52,6 +52,11 @@ async def test_it_fits_a_phone(open_page: OpenPage, admin: Person, locale: str) 
     await shot(page, f"admin-390-{locale[:2]}")
 
 
+async def test_it_names_what_keeps_the_vector_index(open_page: OpenPage, admin: Person) -> None:
+    page = await open_page(admin, "/admin")
+    await expect(page.get_by_role("heading", name="Index: Chroma")).to_be_visible()
+
+
 async def test_several_accounts_are_switched_off(
     open_page: OpenPage, admin: Person, anna: Person, boris: Person
 ) -> None:

@@ -9,7 +9,7 @@ from llama_service.runtime.process import free_port
 from persistence.exact import ExactVectors, sought_vector
 from persistence.files import take
 from persistence.search import Retriever, Scope, files_in
-from persistence.vectors import VectorIndex, connect
+from persistence.vectors.chroma import ChromaIndex, connect
 from tests.support import Person, Server
 
 SENTENCES = [f"Sentence {number} about {word} and nothing else at all. " for number, word in enumerate("abcdef")]
@@ -31,11 +31,11 @@ async def test_it_finds_what_the_index_finds(server: Server, anna: Person) -> No
     model, question = await embeddings.of_query("a sentence about c")
     vector = sought_vector(model, question)
     # An index of these vectors alone: in the one that all tests fill, a graph may reach none of them.
-    index = VectorIndex(state.settings.chroma_url, f"exact-{uuid4().hex[:8]}", state.settings.chroma_token)
+    index = ChromaIndex(state.settings.chroma_url, f"exact-{uuid4().hex[:8]}", state.settings.chroma_token)
     for row in rows:
         assert row is not None
         await IndexKeeper(state.database, index, embeddings).write(row)
-    wanted = await index.near(model, question, file_ids=[file.id for file in files], count=30)
+    wanted = await index.near(model, question, file_ids=[file.id for file in files], size=100, count=30)
     await index.drop()
     assert wanted
     keys = {(hit.file_id, hit.position): hit.similarity for hit in wanted}
@@ -90,7 +90,7 @@ async def test_a_passage_that_the_index_missed_is_found_by_its_words(server: Ser
 async def test_wide_scopes_ask_the_index(server: Server, anna: Person) -> None:
     await anna.indexed(f"{uuid4().hex}.txt", b"The storks nest on the roof of the mill.")
     state, scope = server.app.state.resources, await scope_of(anna)
-    away = VectorIndex(f"http://127.0.0.1:{free_port()}", "documents")
+    away = ChromaIndex(f"http://127.0.0.1:{free_port()}", "documents")
     embeddings = state.registry.embeddings()
     wide = await Retriever(state.database, away, embeddings, widest=0).retrieve(scope, "storks", budget=1000)
     assert wide.vector_error == "dependency_unavailable"

@@ -1,4 +1,4 @@
-"""Postgres is the truth, Chroma an index: it can be lost, and comes back."""
+"""Postgres is the truth, the vectors' engine an index: it can be lost, and comes back."""
 
 import asyncio
 from uuid import UUID, uuid4
@@ -64,6 +64,6 @@ async def test_a_file_that_the_index_holds_in_part_is_written_whole(server: Serv
 
         row = await files.take(session, UUID(file["id"]))
     assert row is not None
-    await state.index.remove_file(row.id)
+    await state.index.remove([row.id])
     await state.ingestion.keeper.settle(row, file["chunks_total"])
     assert await state.index.file_count(row.id) == file["chunks_total"] > 1

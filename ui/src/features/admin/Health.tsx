@@ -8,11 +8,12 @@ import { useFormats } from "@/shared/i18n/format";
 export function Health({ stats }: { stats: SystemStats }) {
   const t = useT();
   const { dateTime } = useFormats();
+  const { engine, ...index } = stats.index;
   return (
     <div className="health">
       <Providers providers={stats.providers} />
       <Facts title={t("admin.queue")} facts={{ [t("admin.running")]: stats.running, ...stats.queue }} />
-      <Facts title={t("admin.index")} facts={{ ...stats.index }} />
+      <Facts title={`${t("admin.index")}: ${engine}`} facts={index} />
       <Facts
         title={t("admin.sizes")}
         unit="bytes"

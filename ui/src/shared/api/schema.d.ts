@@ -3981,9 +3981,14 @@ export interface components {
         };
         /**
          * IndexState
-         * @description Postgres's passages and vectors, and how many Chroma holds (null: it can't be asked).
+         * @description Postgres's passages and vectors, and how many the index holds (null: it can't be asked).
          */
         IndexState: {
+            /**
+             * Engine
+             * @description What keeps the index: Chroma, pgvector or Milvus
+             */
+            engine: string;
             /** Indexed */
             indexed: number | null;
             /**

@@ -1,10 +1,8 @@
-"""The vector index in Chroma, through langchain-chroma. It can be dropped at any time: Postgres has every vector."""
+"""The vector index in Chroma, through langchain-chroma."""
 
 import asyncio
-import re
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -19,30 +17,11 @@ from langchain_core.embeddings import Embeddings
 from pydantic import SecretStr
 
 from llama_service.errors import DependencyUnavailable
+from persistence.vectors.port import IndexedPassage, VectorHit, slug
 
 log = structlog.get_logger(__name__)
 
 _PAGE = 5000
-
-
-@dataclass(frozen=True, slots=True)
-class IndexedPassage:
-    """A passage as the index knows it."""
-
-    passage_id: UUID
-    file_id: UUID
-    owner: UUID
-    position: int
-    vector: Sequence[float]
-
-
-@dataclass(frozen=True, slots=True)
-class VectorHit:
-    """A near passage; `similarity` is the cosine."""
-
-    file_id: UUID
-    position: int
-    similarity: float
 
 
 class _Given(Embeddings):
@@ -62,8 +41,7 @@ class _Given(Embeddings):
 
 def collection_name(prefix: str, model: str, dimension: int) -> str:
     """Return the name of the collection for a model's vectors: another model never meets them."""
-    slug = re.sub(r"[^a-z0-9]+", "-", model.lower()).strip("-")[:40]
-    return f"{prefix}-{slug}-{dimension}"
+    return f"{prefix}-{slug(model)}-{dimension}"
 
 
 def connect(url: str, token: SecretStr | None = None) -> ClientAPI:
@@ -78,8 +56,10 @@ def connect(url: str, token: SecretStr | None = None) -> ClientAPI:
     )
 
 
-class VectorIndex:
-    """Chroma's collection of one embedding model. Blocking calls run in threads; failures are DependencyUnavailable."""
+class ChromaIndex:
+    """A VectorIndex in collections of a Chroma server. Blocking calls run in threads."""
+
+    engine = "Chroma"
 
     def __init__(self, url: str, prefix: str, token: SecretStr | None = None) -> None:
         self._url = url
@@ -95,7 +75,8 @@ class VectorIndex:
                 self._client = connect(self._url, self._token)
             return self._client
 
-    def _store(self, model: str, dimension: int) -> Chroma:
+    def _store(self, model: str, dimension: int, *, make: bool) -> Chroma:
+        """Return a model's collection. Raises NotFoundError of chromadb where it is absent, unless to `make` it."""
         name = collection_name(self._prefix, model, dimension)
         client = self._connect()
         with self._lock:
@@ -104,28 +85,38 @@ class VectorIndex:
                     collection_name=name,
                     client=client,
                     embedding_function=_Given(),
+                    # A distributed Chroma, which has no such graphs, takes the measure for its own (SPANN).
                     collection_configuration={"hnsw": {"space": "cosine"}},
+                    create_collection_if_not_exists=make,
                 )
             return self._stores[name]
 
     async def _run(self, work: Any, *args: Any) -> Any:
         try:
-            return await asyncio.to_thread(work, *args)
+            try:
+                return await asyncio.to_thread(work, *args)
+            except chromadb.errors.NotFoundError:
+                # Another process has dropped the collection since this one looked it up.
+                self._forget()
+                return await asyncio.to_thread(work, *args)
         except (chromadb.errors.ChromaError, httpx.HTTPError, ValueError, OSError) as error:
             # A restarted or rebuilt server has other collections under the same names.
-            with self._lock:
-                self._stores.clear()
-                self._client = None
-            log.warning("vector_index_failed", error=type(error).__name__)
+            self._forget()
+            log.warning("vector_index_failed", engine=self.engine, error=type(error).__name__)
             raise DependencyUnavailable("The vector index can't be reached.") from error
 
+    def _forget(self) -> None:
+        with self._lock:
+            self._stores.clear()
+            self._client = None
+
     async def add(self, model: str, passages: Sequence[IndexedPassage]) -> None:
-        """Write passages; those that are there already are overwritten."""
+        """Write passages."""
         if passages:
             await self._run(self._add, model, passages)
 
     def _add(self, model: str, passages: Sequence[IndexedPassage]) -> None:
-        store = self._store(model, len(passages[0].vector))
+        store = self._store(model, len(passages[0].vector), make=True)
         ids = [str(passage.passage_id) for passage in passages]
         given = store.embeddings
         assert isinstance(given, _Given)  # noqa: S101  (set in _store)
@@ -142,24 +133,30 @@ class VectorIndex:
                 given.vectors.pop(id_, None)
 
     async def near(
-        self, model: str, vector: Sequence[float], *, file_ids: Sequence[UUID], count: int
+        self, model: str, vector: Sequence[float], *, file_ids: Sequence[UUID], size: int, count: int
     ) -> list[VectorHit]:
-        """Return the passages nearest to `vector` among these files, which the caller may read."""
+        """Return the nearest passages, by a graph of everybody's that is filtered while it is walked."""
+        if not file_ids:
+            return []
         where: dict[str, Any] = {"file_id": {"$in": [str(file_id) for file_id in file_ids]}}
         found: list[VectorHit] = await self._run(self._near, model, vector, where, count)
         return found
 
     def _near(self, model: str, vector: Sequence[float], where: dict[str, Any], count: int) -> list[VectorHit]:
-        store = self._store(model, len(vector))
+        try:
+            store = self._store(model, len(vector), make=False)
+        except chromadb.errors.NotFoundError:
+            return []
         pairs = store.similarity_search_by_vector_with_relevance_scores(list(vector), k=count, filter=where)
         return [
             VectorHit(UUID(doc.metadata["file_id"]), int(doc.metadata["position"]), 1.0 - distance)
             for doc, distance in pairs
         ]
 
-    async def remove_file(self, file_id: UUID) -> None:
-        """Delete a file's passages from every collection of ours."""
-        await self._run(self._remove, {"file_id": str(file_id)})
+    async def remove(self, file_ids: Sequence[UUID]) -> None:
+        """Delete files' passages from every collection of ours."""
+        if file_ids:
+            await self._run(self._remove, {"file_id": {"$in": [str(file_id) for file_id in file_ids]}})
 
     def _remove(self, where: dict[str, Any]) -> None:
         for collection in self._collections():
@@ -213,5 +210,8 @@ class VectorIndex:
         await self._run(drop)
 
     async def ping(self) -> None:
-        """Raise DependencyUnavailable where the server does not answer."""
+        """Ask the server whether it is there."""
         await self._run(lambda: self._connect().heartbeat())
+
+    async def close(self) -> None:
+        """Do nothing: Chroma's client (1.5) keeps its connections until the process ends, closed or not."""
