@@ -29,6 +29,7 @@ NAMES = (
     "tools",
     "flood",
     "many_streams",
+    "cluster",
     "long_talk",
     "pages",
     "memory",

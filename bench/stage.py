@@ -61,8 +61,12 @@ class Stage:
 
     async def serve(self, name: str = "api", **environment: str) -> "Service":
         """Start an API process; `environment` goes over the stage's own."""
+        return await self.serve_by(1, name, **environment)
+
+    async def serve_by(self, workers: int, name: str = "api", **environment: str) -> "Service":
+        """Start the API in so many processes; `environment` goes over the stage's own."""
         port = free_port()
-        argv = ["llama_service", "serve", "--port", str(port)]
+        argv = ["llama_service", "serve", "--port", str(port), "--workers", str(workers)]
         child = Child(self.spec(name, argv, port, "/health", **{**self.environment, **environment}))
         self.apis.append(child)
         await child.start()

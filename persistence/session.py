@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 import orjson
 from sqlalchemy import event
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
@@ -41,7 +42,14 @@ def _look_at_idle(connection: Any, record: Any, _: Any) -> None:
             raise DisconnectionError from lost
 
 
-# What the drivers raise where the database is away, or has no room for one more. OSError: no socket, no connection.
+def _forget_read_only(context: ExceptionContext) -> None:
+    """Close connections to a server that takes no writes any more: one of several hosts may by now."""
+    if isinstance(getattr(context.original_exception, "__cause__", None), asyncpg.ReadOnlySQLTransactionError):
+        context.is_disconnect = True
+
+
+# What the drivers raise where the database is away, has no room for one more, or takes no writes, as while another
+# server takes its place. OSError: no socket, no connection.
 DATABASE_AWAY: tuple[type[Exception], ...] = (
     OSError,
     OperationalError,
@@ -50,6 +58,7 @@ DATABASE_AWAY: tuple[type[Exception], ...] = (
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
     asyncpg.InsufficientResourcesError,
+    asyncpg.ReadOnlySQLTransactionError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
 )
@@ -163,6 +172,7 @@ class Database:
         )
         event.listen(self.engine.sync_engine, "checkout", _look_at_idle)
         event.listen(self.engine.sync_engine, "checkin", _remember)
+        event.listen(self.engine.sync_engine, "handle_error", _forget_read_only)
         self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._size = half
         self._pool: Any = None
@@ -208,6 +218,9 @@ class Database:
                     yield RawConnection(connection, self._count)
             else:
                 yield RawConnection(connection, self._count)
+        except asyncpg.ReadOnlySQLTransactionError:
+            await pool.expire_connections()
+            raise
         except RuntimeError as gone:
             if not connection.is_closed():
                 raise
