@@ -139,10 +139,12 @@ async def _of_database(settings: Settings, database: Database) -> list[Finding]:
             )
         ).one()
         revision = await session.scalar(text("SELECT version_num FROM alembic_version")) if row.has_schema else None
+        has_floor = await session.scalar(text("SELECT to_regclass('public.schema_floor') IS NOT NULL"))
+        floor = await session.scalar(text("SELECT oldest_code FROM schema_floor")) if has_floor else None
     found = [Finding("ok", "database", f"Postgres {row.version // 10000}.{row.version % 10000} answers")]
     if row.version // 10000 < _OLDEST_POSTGRES:
         found.append(Finding("warning", "database", "this Postgres is too old", f"Use {_OLDEST_POSTGRES} or newer"))
-    found.append(_of_schema(settings, revision))
+    found.append(_of_schema(settings, revision, floor))
     apart = abs(row.now.timestamp() - (before + time.time()) / 2)
     if apart > _CLOCK_SECONDS:
         told = f"the clocks of this machine and of the database are {apart:.0f} s apart"
@@ -155,13 +157,15 @@ async def _of_database(settings: Settings, database: Database) -> list[Finding]:
     return found
 
 
-def _of_schema(settings: Settings, revision: str | None) -> Finding:
+def _of_schema(settings: Settings, revision: str | None, floor: str | None) -> Finding:
     known = revisions(settings)
     newest = known[0]
     if revision == newest:
         return Finding("ok", "database", f"the schema is up to date ({revision})")
     if revision is not None and revision not in known:
         told = f"the schema ({revision}) is of a newer version than this one"
+        if floor in known:
+            return Finding("warning", "database", f"{told}, which can work with it", "Install that version in the end")
         return Finding("failure", "database", told, "Install that version: this one can't know what has changed")
     return Finding(
         "failure", "database", f"the schema is {revision or 'absent'}, not {newest}", "llama-service migrate"

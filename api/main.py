@@ -10,7 +10,8 @@ from uvicorn.supervisors import Multiprocess
 
 from api.app import create_app
 from api.protocol import BoundedProtocol
-from llama_service import metrics, tracing
+from llama_service import tracing
+from llama_service.folders import METRICS_FOLDER
 from llama_service.logging import configure_logging
 from llama_service.settings import Settings, environment_with, load_settings
 from persistence.migrate import check_schema
@@ -55,7 +56,7 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
     os.environ.update(given)
     with tempfile.TemporaryDirectory(prefix="llama-service-metrics-") as folder:
         # One of them answers `/metrics` for all.
-        os.environ.setdefault(metrics.FOLDER, folder)
+        os.environ.setdefault(METRICS_FOLDER, folder)
         Multiprocess(config, sockets=[config.bind_socket()]).run()
 
 

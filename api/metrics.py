@@ -39,9 +39,11 @@ class Metrics:
         """Return all series in Prometheus's text format; the database's are left out while it is away."""
         self.sample()
         database = b""
+        metrics.DATABASE_REACHABLE.set(0)
         try:
             async with asyncio.timeout(_PATIENCE):
                 database = await self._gauges.rendered()
+                metrics.DATABASE_REACHABLE.set(1)
                 metrics.INDEX_VECTORS.set((await self._keeper.recent.get()).indexed or 0)
         except (SQLAlchemyError, AppError, OSError) as error:
             log.warning("database_not_measured", error=type(error).__name__)

@@ -16,16 +16,18 @@ _REFUSAL: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-leng
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Closes a connection whose request does not come to the end of its headers within `MAX_HEAD` bytes."""
+    """Closes a connection on which more than `MAX_HEAD` bytes come that are neither of a body nor of a complete head.
 
-    _head = 0
-    _in_body = False
+    So a head has an end, and so have the trailers behind a body that comes in chunks.
+    """
+
+    _unread = 0
 
     def data_received(self, data: bytes) -> None:
-        """Read what has come, then look how long the head is that is not complete yet."""
-        self._head += len(data)
+        """Read what has come, then look how much of it belongs to nothing that is complete."""
+        self._unread += len(data)
         super().data_received(data)
-        if self._in_body or self._head <= MAX_HEAD or self.transport.is_closing():
+        if self._unread <= MAX_HEAD or self.transport.is_closing():
             return
         log.warning("request_head_too_long", client=self.client[0] if self.client else None)
         if isinstance(self.transport, asyncio.WriteTransport):
@@ -33,11 +35,16 @@ class BoundedProtocol(HttpToolsProtocol):
         self.transport.close()
 
     def on_headers_complete(self) -> None:
-        """Begin the request; what comes now is its body, which the application bounds."""
-        self._head, self._in_body = 0, True
+        """Begin the request."""
+        self._unread = 0
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Hand on a piece of the body, which the application bounds."""
+        self._unread = 0
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """End the request; what comes now is the next one's head."""
-        self._head, self._in_body = 0, False
+        self._unread = 0
         super().on_message_complete()

@@ -3,6 +3,7 @@
 The span's attributes are OpenTelemetry's for generative AI; texts are in it where the operator asks for them.
 """
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -78,7 +79,7 @@ async def measured(target: Target, prompt: Sequence[BaseMessage], params: ModelP
     meter = CallMeter(target, prompt, params)
     try:
         yield meter
-    except GeneratorExit:
+    except (GeneratorExit, asyncio.CancelledError):
         raise  # the caller has heard enough
     except BaseException as error:
         tracing.note_error(meter.span, error)

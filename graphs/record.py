@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from langchain_core.messages import AnyMessage
+from langgraph.errors import GraphBubbleUp
 
 from chains.types import StreamEnd, StreamStart, Usage, sum_of
 from graphs.state import NOTHING_SEARCHED, AnswerInfo, Searched, Summary
@@ -81,7 +82,8 @@ class TurnRecord:
         begun = time.perf_counter()
         step = Step(node, round((begun - self.began) * 1000, 1), input=inputs)
         self.steps.append(step)
-        with tracing.span(node, {"llama.node": node}):
+        # A node that stops to ask a person has not failed.
+        with tracing.span(node, {"llama.node": node}, no_failure=(GraphBubbleUp,)):
             try:
                 yield step
             finally:

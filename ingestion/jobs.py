@@ -181,14 +181,16 @@ class Ingestion:
         self, task: Any, file_id: UUID, attempt: int, work: Callable[[UUID], Awaitable[bool | None]]
     ) -> bool:
         """Do a job; try again later what may pass, and end in a state that a user can read in any case."""
-        outcome = "ok"
+        outcome = "cancelled"
         try:
             about = {"llama.file.id": str(file_id), "llama.job.attempt": attempt}
             with (
                 INGESTION_SECONDS.labels(task.name).time(),
                 tracing.span(f"ingest {task.name}", about, SpanKind.CONSUMER),
             ):
-                return bool(await work(file_id))
+                done = bool(await work(file_id))
+            outcome = "ok"
+            return done
         except _PASSING as error:
             outcome = "again" if attempt < RETRIES else "given_up"
             code = error.code if isinstance(error, AppError) else type(error).__name__

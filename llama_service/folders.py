@@ -8,6 +8,8 @@ import tempfile
 from pathlib import Path
 
 _PRIVATE = 0o700
+METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+"""The variable that names the folder by which processes count as one; `prometheus_client` reads it when imported."""
 
 
 def make_private(folder: Path) -> None:

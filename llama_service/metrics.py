@@ -4,10 +4,10 @@ Several processes of one machine are told as one where `PROMETHEUS_MULTIPROC_DIR
 --workers` and `up` set it. It is read when `prometheus_client` is imported, so it has to be set before this module is.
 """
 
+import contextlib
 import os
 import re
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, Final
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
@@ -15,8 +15,16 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from llama_service import __version__
+from llama_service.folders import METRICS_FOLDER
 
-FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
+
+def _forget_gauges(pid: int, folder: str) -> None:
+    with contextlib.suppress(FileNotFoundError):  # another process does the same
+        mark_process_dead(pid, folder)  # type: ignore[no-untyped-call]
+
+
+if _folder := os.environ.get(METRICS_FOLDER):
+    _forget_gauges(os.getpid(), _folder)  # what an earlier process of this number left
 
 _ANSWER_BUCKETS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 _RATE_BUCKETS: Final = (1, 2, 5, 10, 20, 35, 50, 75, 100, 150, 250, 500)
@@ -87,10 +95,30 @@ DB_CONNECTIONS = Gauge(
     ["pool", "state"],
     multiprocess_mode="livesum",
 )
-INDEX_VECTORS = Gauge("llama_index_vectors", "Vectors that the vector index holds", multiprocess_mode="livemax")
+INDEX_VECTORS = Gauge("llama_index_vectors", "Vectors that the vector index holds", multiprocess_mode="livemostrecent")
+DATABASE_REACHABLE = Gauge(
+    "llama_database_reachable", "1 where an API reaches its database", multiprocess_mode="livemostrecent"
+)
 DB_WAITING = Gauge("llama_db_waiting", "Who waits for a connection", ["pool"], multiprocess_mode="livesum")
 BUILD_INFO = Gauge("llama_build_info", "The version, as a label; always 1", ["version"], multiprocess_mode="livemax")
 BUILD_INFO.labels(__version__).set(1)
+
+
+for _outcome in ("resumed", "stopped", "interrupted", "given_up"):
+    TAKEOVERS.labels(_outcome)  # one that is told first when it is 1 has not risen, for Prometheus
+for _task in ("read", "embed"):
+    for _outcome in ("ok", "again", "given_up", "broken", "cancelled"):
+        INGESTION_JOBS.labels(_task, _outcome)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 class _Shared:
@@ -102,16 +130,17 @@ class _Shared:
 
     def collect(self) -> Iterable[Metric]:
         """Return the series."""
-        for name in os.listdir(self._folder):
-            if (found := re.search(r"_(\d+)\.db$", name)) and not Path(f"/proc/{found[1]}").exists():
-                mark_process_dead(int(found[1]), self._folder)  # type: ignore[no-untyped-call]
+        pids = {int(found[1]) for name in os.listdir(self._folder) if (found := re.search(r"_(\d+)\.db$", name))}
+        for pid in pids:
+            if not _is_alive(pid):
+                _forget_gauges(pid, self._folder)
         series: Iterable[Metric] = self._files.collect()
         return series
 
 
 def registry() -> CollectorRegistry:
     """Return where this process's series are, or those of all processes that share a folder with it."""
-    folder = os.environ.get(FOLDER)
+    folder = os.environ.get(METRICS_FOLDER)
     if folder is None:
         return REGISTRY
     shared = CollectorRegistry()

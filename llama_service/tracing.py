@@ -5,6 +5,7 @@ to the database; a file's trace is its job. Names and attributes are those of Op
 databases and generative AI. What people and models say is left out unless the operator asks for it.
 """
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -23,9 +24,8 @@ from opentelemetry.util.types import Attributes
 from llama_service import __version__
 from llama_service.settings import Settings
 
+_PATIENCE: Final = 3  # seconds: a collector that never answers must not keep a process from ending
 _BEGINS: Final = (SpanKind.SERVER, SpanKind.CONSUMER)
-# Of FastAPI's own spans: what is searched for stands in an address.
-_TEXT_IN: Final = frozenset({"url.query", "url.full"})
 
 _provider: TracerProvider | None = None
 _tracer: trace.Tracer | None = None
@@ -58,35 +58,35 @@ class _Begun(Sampler):
         return f"requests, runs and jobs; {self._share.get_description()}"
 
 
-class _WithoutText(SpanExporter):
-    """Sends spans without the attributes that hold what somebody typed."""
+class _Cleaned(SpanExporter):
+    """Sends spans without what somebody typed or may come in by: query strings, ids in paths, texts of exceptions.
+
+    Those are what FastAPI and the instrumentations of the database's drivers note by themselves.
+    """
 
     def __init__(self, inner: SpanExporter) -> None:
         self._inner = inner
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Send the spans."""
-        return self._inner.export([_stripped(span) for span in spans])
+        return self._inner.export([_cleaned(span) for span in spans])
 
     def shutdown(self) -> None:
         """End."""
         self._inner.shutdown()
 
 
-def _stripped(span: ReadableSpan) -> ReadableSpan:
-    told = span.attributes or {}
-    if not _TEXT_IN & told.keys():
-        return span
+def _cleaned(span: ReadableSpan) -> ReadableSpan:
+    told = {name: value for name, value in (span.attributes or {}).items() if not name.startswith("url.")}
     return ReadableSpan(
         name=span.name,
         context=span.context,
         parent=span.parent,
         resource=span.resource,
-        attributes={name: value for name, value in told.items() if name not in _TEXT_IN},
-        events=span.events,
+        attributes=told,
         links=span.links,
         kind=span.kind,
-        status=span.status,
+        status=trace.Status(span.status.status_code),
         start_time=span.start_time,
         end_time=span.end_time,
         instrumentation_scope=span.instrumentation_scope,
@@ -105,11 +105,12 @@ def start_tracing(settings: Settings) -> None:
     exporter: SpanExporter = OTLPSpanExporter(
         endpoint=f"{settings.otel_exporter_otlp_endpoint.rstrip('/')}/v1/traces",
         headers=dict(_pairs(headers.get_secret_value())) if headers else None,
+        timeout=_PATIENCE,
     )
     _shows_text = settings.otel_instrumentation_genai_capture_message_content
     resource = Resource.create({"service.name": settings.otel_service_name, "service.version": __version__})
     _provider = TracerProvider(sampler=ParentBased(_Begun(settings.otel_traces_sampler_arg)), resource=resource)
-    _provider.add_span_processor(BatchSpanProcessor(exporter if _shows_text else _WithoutText(exporter)))
+    _provider.add_span_processor(BatchSpanProcessor(_Cleaned(exporter)))
     _tracer = _provider.get_tracer("llama-service", __version__)
     AsyncPGInstrumentor().instrument(tracer_provider=_provider)  # type: ignore[no-untyped-call]
     PsycopgInstrumentor().instrument(tracer_provider=_provider)
@@ -127,8 +128,18 @@ def provider() -> TracerProvider | None:
 
 
 @contextmanager
-def span(name: str, attributes: Mapping[str, Any] | None = None, kind: SpanKind = SpanKind.INTERNAL) -> Iterator[Span]:
-    """Trace a block: what begins in it is below it. An error ends it as one, by its class alone: texts may say much."""
+def span(
+    name: str,
+    attributes: Mapping[str, Any] | None = None,
+    kind: SpanKind = SpanKind.INTERNAL,
+    *,
+    no_failure: tuple[type[BaseException], ...] = (),
+) -> Iterator[Span]:
+    """Trace a block: what begins in it is below it.
+
+    An error ends it as one, by its class alone, since texts may say much; but for one of `no_failure`, and for work
+    that somebody has stopped.
+    """
     if _tracer is None:
         yield trace.INVALID_SPAN
         return
@@ -138,7 +149,8 @@ def span(name: str, attributes: Mapping[str, Any] | None = None, kind: SpanKind 
         try:
             yield made
         except BaseException as error:
-            note_error(made, error)
+            if not isinstance(error, (asyncio.CancelledError, *no_failure)):
+                note_error(made, error)
             raise
 
 

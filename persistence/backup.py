@@ -127,7 +127,7 @@ async def backup(
                 # Texts and keys: for whoever made it alone, also where others may look into the folder around it.
                 await asyncio.to_thread(_close_to_others, Path(target), name)
             await asyncio.to_thread(store.put, f"{name}/{_MANIFEST}", json.dumps(asdict(manifest), indent=1).encode())
-            deleted = await asyncio.to_thread(_delete_old, store, keep) if keep and not damaged else []
+            deleted = await asyncio.to_thread(_delete_old, store, keep, name) if keep and not damaged else []
     return Saved(name, manifest, sent, damaged, deleted)
 
 
@@ -261,13 +261,15 @@ def _complete(paths: Sequence[str]) -> list[str]:
     return sorted({path.partition("/")[0] for path in paths if path.endswith(f"/{_MANIFEST}")}, reverse=True)
 
 
-def _delete_old(store: ObjectStore, keep: int) -> list[str]:
+def _delete_old(store: ObjectStore, keep: int, newest: str) -> list[str]:
     """Delete all but the `keep` newest backups and what was left by broken ones, then bytes that no list names.
+
+    `newest` is one of those that stay, whatever clocks have said when the others were named.
 
     Return the names of the deleted. Bytes stay where a list can't be read: that of a sealed backup was sealed, once.
     """
     paths = _paths(store, None)
-    complete = _complete(paths)
+    complete = [newest, *(name for name in _complete(paths) if name != newest)]
     kept, old = complete[:keep], complete[keep:]
     # The manifest goes first: what is half deleted is no backup any more.
     parts = [path for path in paths if re.match(_NAME, path) and path.partition("/")[0] not in kept]

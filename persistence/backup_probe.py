@@ -40,6 +40,9 @@ _END_RUNS: Final = text("""
     UPDATE messages SET status = 'interrupted' FROM ended WHERE messages.id = ended.message_id
 """)
 
+_NO_PROVIDER_SESSIONS: Final = text("DELETE FROM provider_sessions")
+_NO_TOOL_SERVERS: Final = text("UPDATE mcp_servers SET enabled = false")
+
 
 @dataclass(frozen=True, slots=True)
 class Probe:
@@ -58,6 +61,11 @@ async def choose_probes(session: AsyncSession, most: int) -> list[Probe]:
     return [Probe(*row) for row in rows]
 
 
-async def end_open_runs(session: AsyncSession) -> None:
-    """End what was under way when the backup was made: a copy of an instance must not call tools a second time."""
-    await session.execute(_END_RUNS)
+async def cut_off(session: AsyncSession) -> None:
+    """Take from a copy of an instance what would reach beyond it.
+
+    What was under way must not call tools a second time; nobody's tokens are renewed at a sign-in provider, which would
+    end the session of whoever they are from; tool servers are not asked.
+    """
+    for statement in (_END_RUNS, _NO_PROVIDER_SESSIONS, _NO_TOOL_SERVERS):
+        await session.execute(statement)

@@ -17,6 +17,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from langgraph.checkpoint.postgres import PostgresSaver
 from procrastinate import App, PsycopgConnector, SyncPsycopgConnector
+from psycopg import sql
 from psycopg.rows import dict_row
 from sqlalchemy.exc import OperationalError
 
@@ -42,13 +43,14 @@ class SchemaMismatch(OperatorError):
 class Applied:
     """A migration that was applied: how long its transaction took, and the strongest lock on each table that was there.
 
-    What is locked, is so until the transaction ends.
+    What is locked, is so until the transaction ends. `written` are those of them whose rows were changed.
     """
 
     revision: str
     title: str
     seconds: float
     locks: Mapping[str, str]
+    written: frozenset[str]
 
 
 OnApplied = Callable[[Applied], None]
@@ -145,7 +147,7 @@ def migrate(settings: Settings, on_applied: OnApplied | None = None) -> None:
     dsn = settings.postgres_migration
     libpq = dsn.libpq
     with psycopg.connect(libpq, autocommit=True, row_factory=dict_row) as lock:
-        lock.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
+        _take(lock)
         try:
             current = _current(lock)
             if _is_newer(lock, current, _scripts(dsn)):
@@ -153,12 +155,34 @@ def migrate(settings: Settings, on_applied: OnApplied | None = None) -> None:
                 return
             upgrade(dsn, "head", on_applied)
             PostgresSaver(lock).setup()
+            _mend_indexes(lock)
             _set_up_queue(libpq)
             if settings.vector_engine == "pgvector":
                 pgvector.set_up(lock, settings)
         finally:
             lock.execute("SELECT pg_advisory_unlock(%s)", (_LOCK,))
     log.info("migrated")
+
+
+def _take(connection: psycopg.Connection[Any]) -> None:
+    """Wait for the lock that keeps migrations apart.
+
+    By asking again and again: whoever waits within a statement holds a snapshot, for which indexes that are built
+    beside running work (LangGraph's) wait in turn.
+    """
+    while not _value(connection.execute("SELECT pg_try_advisory_lock(%s) AS mine", (_LOCK,)).fetchone()):
+        time.sleep(0.2)
+
+
+def _mend_indexes(connection: psycopg.Connection[Any]) -> None:
+    """Build anew what a migration left invalid that died while it built an index beside running work."""
+    broken = connection.execute(
+        "SELECT quote_ident(c.relname) AS name FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"
+        " WHERE NOT i.indisvalid AND c.relnamespace = 'public'::regnamespace"
+    ).fetchall()
+    for name in map(_value, broken):
+        log.warning("index_built_anew", index=name)
+        connection.execute(sql.SQL("REINDEX INDEX CONCURRENTLY {}").format(sql.SQL(name)))
 
 
 def upgrade(dsn: PostgresDsn, revision: str, on_applied: OnApplied | None = None) -> None:
@@ -196,15 +220,17 @@ def _reporter(dsn: PostgresDsn, on_applied: OnApplied) -> Callable[..., None]:
 
     def report(ctx: Any, step: Any, **_: Any) -> None:
         locks: dict[str, str] = {}
+        written = set()
         for table, mode in ctx.connection.exec_driver_sql(_LOCKS):
             if table in there:  # nobody waits for one that was made just now
                 locks[table] = max(locks.get(table, mode), mode, key=STRENGTH.index)
+                written |= {table} if mode == "RowExclusiveLock" else set()
         there.update(table for (table,) in ctx.connection.exec_driver_sql(_TABLES))
         seconds = ctx.connection.exec_driver_sql(
             "SELECT extract(epoch FROM clock_timestamp() - transaction_timestamp())::float"
         ).scalar_one()
         script = step.up_revision
-        on_applied(Applied(script.revision, _title(script.doc), seconds, locks))
+        on_applied(Applied(script.revision, _title(script.doc), seconds, locks, frozenset(written)))
 
     return report
 

@@ -21,8 +21,12 @@ _LATER_RIGHTS: Final = ((2, 1 << 13), (3, _TRUNCATE))  # since which version: mo
 _TCP_SINCE, _ALL_TCP = 4, 0b11
 _SCOPES_SINCE, _ALL_SCOPES = 6, 0b11  # abstract sockets of others, signals to others
 _SYSTEM: Final = (
-    *("/usr", "/lib", "/lib64", "/bin", "/opt", "/etc", "/nix", "/var/cache/fontconfig"),
-    *("/sys", "/proc/self", "/proc/meminfo", "/proc/cpuinfo", "/proc/filesystems", "/dev/urandom", "/dev/zero"),
+    *("/usr", "/lib", "/lib64", "/bin", "/nix", "/var/cache/fontconfig"),
+    # Of /etc what programs need, not all: services' files of secrets lie there.
+    *("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/fonts", "/etc/localtime", "/etc/timezone"),
+    *("/etc/mime.types", "/etc/magic", "/etc/passwd", "/etc/nsswitch.conf", "/etc/ssl/openssl.cnf"),
+    *("/sys/devices/system/cpu", "/sys/fs/cgroup", "/dev/urandom", "/dev/zero"),
+    *("/proc/self", "/proc/meminfo", "/proc/cpuinfo", "/proc/filesystems"),
 )
 
 
@@ -36,7 +40,7 @@ def _version(libc: ctypes.CDLL) -> int:
 
 
 def confine_files(readable: Iterable[Path], own: Path, code: Path) -> bool:
-    """Leave this process the system's and Python's files, `readable` ones, those of `code`, and all rights in `own`.
+    """Leave this process the system's programs, Python's files, `readable` ones, those of `code`, all rights in `own`.
 
     Of `code` the Python packages are readable: a checkout may hold the data folder and `.env`. Returns False where the
     kernel has no Landlock; a child process inherits what was given up.

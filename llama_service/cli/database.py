@@ -1,7 +1,8 @@
 """Commands on what is kept: the schema, the index, backups, the audit log."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+import signal
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -188,12 +189,15 @@ def restore(
 
     options = given(data_dir=data_dir)
     first = first_look(options)
-    _restore_keys(first, keys_of(first, source, name, identity))
+    keys = keys_of(first, source, name, identity)
+    known = _known_keys(first, keys)
 
     async def work(settings: Settings, say: Say) -> Restored:
         return await bring_back(settings, source, say, name=name, verify=verify, identity=identity)
 
-    restored = _with_database(options, work)
+    key = known.get("jwt_secret_key") or keys.get("jwt_secret_key") or first.jwt_secret_key
+    restored = _with_database({**options, "jwt_secret_key": key}, work)
+    _keep_keys(first, keys, known)
     manifest = restored.manifest
     typer.echo(f"Restored {restored.name}: {sum(manifest.counts.values())} rows, {manifest.blobs} files.")
     if restored.problems:
@@ -220,7 +224,7 @@ def verify_backup(
     settings = load_settings(**given(data_dir=data_dir), **jwt_key_overrides(first.data_dir, create=False))
     configure_logging(settings)
     with _progress() as say:
-        checked = asyncio.run(check_backup(settings, source, say, name=name, identity=identity))
+        checked = _to_the_end(check_backup(settings, source, say, name=name, identity=identity))
     rows, files = sum(checked.manifest.counts.values()), checked.manifest.blobs
     typer.echo(f"Restored {checked.name}: {rows} rows, {files} files, each read again.")
     for applied in checked.migrations:
@@ -231,23 +235,27 @@ def verify_backup(
         fail(f"{checked.asked - checked.found} of {checked.asked} questions find none of their files any more")
 
 
-def _restore_keys(first: Settings, keys: Mapping[str, str]) -> None:
-    """Keep the backup's keys where the operator has set none. Fails where they have set another one."""
-    key = keys.get("jwt_secret_key")
-    if key is None:
-        return
+def _known_keys(first: Settings, keys: Mapping[str, str]) -> dict[str, str]:
+    """Return the keys that are set or kept here. Fails where the backup's is none of them."""
     known = {**jwt_key_overrides(first.data_dir, create=False)}
     if configured := configured_jwt_key():
         known["jwt_secret_key"] = configured
     if first.jwt_secret_key_previous is not None:
         known["jwt_secret_key_previous"] = first.jwt_secret_key_previous.get_secret_value()
-    if "jwt_secret_key" not in known:
-        keep_key(jwt_key_file(first.data_dir), key)
-    elif key not in known.values():
+    key = keys.get("jwt_secret_key")
+    if key is not None and "jwt_secret_key" in known and key not in known.values():
         fail("JWT_SECRET_KEY is not the backup's, without which stored secrets can't be read: set that one")
-    previous = keys.get("jwt_secret_key_previous")
-    if previous is not None and "jwt_secret_key_previous" not in known:
-        keep_key(previous_jwt_key_file(first.data_dir), previous)
+    return known
+
+
+def _keep_keys(first: Settings, keys: Mapping[str, str], known: Mapping[str, str]) -> None:
+    """Keep the keys of a backup that was brought back, where there are none."""
+    for name, path in (
+        ("jwt_secret_key", jwt_key_file(first.data_dir)),
+        ("jwt_secret_key_previous", previous_jwt_key_file(first.data_dir)),
+    ):
+        if name in keys and name not in known:
+            keep_key(path, keys[name])
 
 
 def _with_database(options: dict[str, Any], work: Callable[[Settings, Say], Awaitable[Result]]) -> Result:
@@ -259,12 +267,19 @@ def _with_database(options: dict[str, Any], work: Callable[[Settings, Say], Awai
 
     async def run(say: Say) -> Result:
         async with open_database(first) as parts:
-            settings = load_settings(**options, **jwt_key_overrides(first.data_dir), **parts)
+            kept = jwt_key_overrides(first.data_dir, create="jwt_secret_key" not in options)
+            settings = load_settings(**{**kept, **options, **parts})
             configure_logging(settings)
             return await work(settings, say)
 
     with _progress() as say:
-        return asyncio.run(run(say))
+        return _to_the_end(run(say))
+
+
+def _to_the_end(work: Coroutine[Any, Any, Result]) -> Result:
+    """Run something that a SIGTERM cancels as Ctrl-C does: opened backups must not stay behind in a scratch folder."""
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    return asyncio.run(work)
 
 
 @contextmanager

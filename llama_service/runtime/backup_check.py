@@ -21,7 +21,7 @@ from llama_service.runtime.process import Child, ChildFailed, ChildSpec, base_en
 from llama_service.runtime.stores import open_database
 from llama_service.settings import Settings
 from persistence.backup import Manifest, Say, keys_of, restore
-from persistence.backup_probe import Probe, choose_probes, end_open_runs
+from persistence.backup_probe import Probe, choose_probes, cut_off
 from persistence.migrate import Applied
 from persistence.session import Database
 from persistence.tables import User
@@ -30,10 +30,12 @@ _MOST_PROBES: Final = 5
 _START_SECONDS: Final = 180.0
 _INDEX_SECONDS: Final = 90.0  # without a vector more: it is compared twice a minute
 _ANSWER_SECONDS: Final = 600.0
-# Where the real instance keeps its things: not a word of it may reach the scratch instance.
+# Where the real instance keeps its things, and through what it reaches others: none of it is the scratch instance's.
 _PLACES: Final = (
     *("jwt_secret_key", "jwt_secret_key_previous", "data_dir", "host", "port", "root_path", "blob_dir", "blob_url"),
     *("database_url", "database_session_url", "alembic_database_url"),
+    *("oidc", "aihub_as_user", "default_tools", "smtp_url"),
+    *("metrics_port", "otel_exporter_otlp_endpoint", "otel_exporter_otlp_headers"),
     *("vector_store", "milvus_token", "chroma_url", "chroma_token", "vectordb_path"),
 )
 
@@ -108,7 +110,7 @@ async def _prepare(settings: Settings) -> list[_Question]:
     database, tokens = Database(settings.postgres, 2), TokenService(settings)
     try:
         async with database.transaction() as session:
-            await end_open_runs(session)
+            await cut_off(session)
             questions = []
             for probe in await choose_probes(session, _MOST_PROBES):
                 user = await session.get_one(User, probe.user_id)
@@ -124,7 +126,9 @@ async def _running(settings: Settings) -> AsyncIterator[str]:
     """Run `up` on the scratch instance's data folder, on a free port of loopback; yield its address."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    chosen = {name: value for name, value in settings.as_variables().items() if name.lower() not in _PLACES}
+    here = {name: path.resolve() for name in ("embedded_model_path", "ui_dir") if (path := getattr(settings, name))}
+    told = settings.model_copy(update=here).as_variables().items()
+    chosen = {name: value for name, value in told if name.lower() not in _PLACES}
     own = {"DATA_DIR": str(settings.data_dir), "HOST": "127.0.0.1", "PORT": str(port)}
 
     async def is_ready() -> bool:
@@ -196,13 +200,15 @@ async def _finds(http: aiohttp.ClientSession, question: _Question) -> bool:
 
 async def _chat(http: aiohttp.ClientSession, question: _Question) -> tuple[bool, str]:
     """Ask a question once more, in a new chat; return whether it was answered, and by which model or why not."""
-    body = {"message": question.probe.question}
+    body = {"message": question.probe.question, "tools": []}
     time = aiohttp.ClientTimeout(total=_ANSWER_SECONDS)
     try:
         async with http.post("/api/v1/chat", json=body, headers=question.headers, timeout=time) as answer:
             told: dict[str, Any] = await answer.json()
     except TimeoutError:
         return False, f"no answer within {_ANSWER_SECONDS:g} s"
+    except aiohttp.ClientError as lost:
+        raise BackupUnusable(f"the instance made of it went away while it was asked: {type(lost).__name__}") from None
     if answer.status != 200:
         return False, _code_of(told)
     return True, f"{told['model_source']}/{told['model_name']}"

@@ -1,7 +1,8 @@
 """What `migrate` is going to do to the configured database: rehearsed on an empty one of the same schema.
 
 The rehearsal tells exactly which tables are locked, rewritten, read whole or given an index; how large those are is
-asked of the database itself. Nothing is changed there, and no lock is taken.
+asked of the database itself. Nothing is changed there, and no lock is taken. What LangGraph, the queue and pgvector set
+up for themselves is not rehearsed.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import psycopg
 
@@ -25,7 +26,8 @@ _READS: Final = 150_000_000
 _FILES: Final = """
 SELECT c.relname, c.relfilenode::bigint,
   (SELECT count(*) FROM pg_index i WHERE i.indrelid = c.oid),
-  (SELECT count(*) FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype IN ('c', 'f') AND k.convalidated)
+  (SELECT count(*) FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype IN ('c', 'f') AND k.convalidated),
+  (SELECT count(*) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND a.attnotnull)
 FROM pg_class c WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace
 """
 _SIZES: Final = """
@@ -90,30 +92,46 @@ def _rehearse(
         before, applied = _files(dsn), list[Applied]()
         upgrade(dsn, revision, applied.append)
         after = _files(dsn)
-        locks = applied[0].locks if current is not None else {}
-        work = [_work(table, lock, before[table], after.get(table), sizes) for table, lock in sorted(locks.items())]
+        tables = sorted(applied[0].locks) if current is not None else []
+        work = [_work(table, applied[0], before[table], after.get(table), sizes) for table in tables]
         planned.append(PlannedMigration(revision, title, work))
     return planned
 
 
-def _work(table: str, lock: str, before: Any, after: Any, sizes: Mapping[str, tuple[int, int]]) -> TableWork:
+def _work(
+    table: str, applied: Applied, before: "_State", after: "_State | None", sizes: Mapping[str, tuple[int, int]]
+) -> TableWork:
+    """Return what a migration does to a table, all of it together: work that grows with it is added up."""
     rows, size = sizes.get(table, (0, 0))
+    parts: list[tuple[str, float]] = []
     if after is None:
-        return TableWork(table, lock, "deleted", rows, size, 0)
-    if after[0] != before[0]:
-        return TableWork(table, lock, "written anew", rows, size, size / _REWRITES)
-    if after[1] > before[1]:
-        return TableWork(table, lock, "given an index", rows, size, size / _READS)
-    if after[2] > before[2]:
-        return TableWork(table, lock, "checked row by row", rows, size, size / _READS)
-    if lock == "RowExclusiveLock":
-        return TableWork(table, lock, "rows are changed", rows, size, size / _REWRITES)
-    return TableWork(table, lock, "its description changes", rows, size, 0)
+        parts.append(("deleted", 0))
+    else:
+        if after.file != before.file:
+            parts.append(("written anew", size / _REWRITES))
+        elif table in applied.written:
+            parts.append(("its rows are changed", size / _REWRITES))
+        if after.indexes > before.indexes:
+            parts.append(("given an index", size / _READS))
+        if after.checks > before.checks or after.never_null > before.never_null:
+            parts.append(("checked row by row", size / _READS))
+    told = ", ".join(part for part, _ in parts) or "its description changes"
+    return TableWork(table, applied.locks[table], told, rows, size, sum(seconds for _, seconds in parts))
 
 
-def _files(dsn: PostgresDsn) -> dict[str, tuple[int, int, int]]:
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What tells the work on a table: the file of its rows, its indexes, checks and columns that can't be null."""
+
+    file: int
+    indexes: int
+    checks: int
+    never_null: int
+
+
+def _files(dsn: PostgresDsn) -> dict[str, _State]:
     with psycopg.connect(dsn.libpq, autocommit=True) as connection:
-        return {name: (file, indexes, checks) for name, file, indexes, checks in connection.execute(_FILES)}
+        return {name: _State(*counts) for name, *counts in connection.execute(_FILES)}
 
 
 def _sizes(dsn: PostgresDsn) -> dict[str, tuple[int, int]]:

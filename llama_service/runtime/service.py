@@ -15,6 +15,7 @@ from pathlib import Path
 
 import structlog
 
+from llama_service.folders import METRICS_FOLDER
 from llama_service.runtime.http import get
 from llama_service.runtime.process import Child, ChildFailed, ChildSpec, package_root, tail
 from llama_service.runtime.progress import Progress
@@ -27,7 +28,6 @@ _CRASHES = 5  # as many ends within `_CRASH_SECONDS` are a loop
 _CRASH_SECONDS = 60.0
 _STOP_MARGIN = 5.0  # seconds beyond the service's own grace until SIGKILL
 _API_START_SECONDS = 60.0
-METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # of the library that counts; it reads it when it is imported
 ANYWHERE = ("0.0.0.0", "::", "")  # noqa: S104  (compared with, not bound)
 
 

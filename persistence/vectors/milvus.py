@@ -36,7 +36,8 @@ class MilvusIndex:
     def __init__(self, url: str, prefix: str, token: SecretStr | None = None) -> None:
         self._url = url
         self._token = token.get_secret_value() if token else ""
-        self._prefix = f"{slug(prefix)}-".replace("-", "_")
+        # Two underscores, which no name holds: another service's `documents_test` is none of `documents`.
+        self._prefix = f"{slug(prefix).replace('-', '_')}__"
         self._client: MilvusClient | None = None
         self._lock = threading.Lock()
 

@@ -84,7 +84,10 @@ class VectorIndex(Protocol):
 
 
 def slug(model: str) -> str:
-    """Return a model's name in lower-case letters, digits and hyphens, short, and another one for another model."""
+    """Return a model's name in lower-case letters, digits and hyphens, short.
+
+    Names that differ in case or punctuation alone give the same.
+    """
     plain = re.sub(r"[^a-z0-9]+", "-", model.lower()).strip("-")
     if plain and model.isascii() and len(plain) <= _SLUG_CHARS:
         return plain

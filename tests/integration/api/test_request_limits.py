@@ -48,6 +48,14 @@ async def test_a_head_without_end_is_cut_off(server: Server, part: bytes) -> Non
     assert long.status_code == 200
 
 
+@pytest.mark.parametrize("part", [b"X-Filler: " + b"a" * 1000 + b"\r\n", b"a" * 1000])
+async def test_trailers_without_end_are_cut_off(server: Server, part: bytes) -> None:
+    """Headers behind a body that comes in chunks, which nobody reads."""
+    head = b"POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nX-First: "
+    sent, _ = await until_closed(server, head, part, 64 * MB)
+    assert sent < 16 * MB
+
+
 @pytest.mark.parametrize(
     "path", ["/api/v1/auth/login", "/api/v1/auth/register", "/api/v1/auth/refresh", "/v1/chat/completions"]
 )

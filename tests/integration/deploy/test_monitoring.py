@@ -86,6 +86,8 @@ async def test_what_a_turn_costs_is_measured(told: str) -> None:
     assert value("llama_checkpoint_bytes") > 0
     assert value('llama_db_connections{pool="raw",state="most"}') >= 1
     assert value("llama_runs_orphaned") == 0
+    assert value("llama_database_reachable") == 1
+    assert value('llama_run_takeovers_total{outcome="given_up"}') >= 0
 
 
 async def test_ids_and_texts_are_in_no_label(told: str) -> None:
@@ -124,7 +126,11 @@ tests:
     input_series:
       - {{series: 'llama_db_connections{{instance="a",pool="raw",state="busy"}}', values: "5x20"}}
       - {{series: 'llama_db_connections{{instance="a",pool="raw",state="most"}}', values: "5x20"}}
-      - {{series: 'llama_build_info{{instance="b",version="1"}}', values: "1x20"}}
+      - {{series: 'llama_build_info{{instance="worker",version="1"}}', values: "1x20"}}
+      - {{series: 'llama_database_reachable{{instance="a"}}', values: "1x20"}}
+      - {{series: 'llama_database_reachable{{instance="b"}}', values: "1x2 0x20"}}
+      - {{series: 'llama_run_takeovers_total{{outcome="given_up"}}', values: "0x5 1x15"}}
+      - {{series: 'llama_ingestion_jobs_total{{task="read",outcome="broken"}}', values: "0x5 1x15"}}
       - {{series: 'llama_runs_orphaned{{instance="a"}}', values: "1x20"}}
       - {{series: 'llama_runs_orphaned{{instance="b"}}', values: "1x20"}}
       - {{series: 'llama_vectors{{instance="a"}}', values: "10x60"}}
@@ -141,7 +147,7 @@ tests:
       - eval_time: 10m
         alertname: LlamaDatabaseUnreachable
         exp_alerts:
-          - exp_labels: {{severity: critical, instance: b, version: "1"}}
+          - exp_labels: {{severity: critical, instance: b}}
             exp_annotations:
               summary: "b can't reach its database"
               action: "Nobody can ask or read until it is back; runs go on from where they were."
@@ -152,6 +158,20 @@ tests:
             exp_annotations:
               summary: "1 answers have no worker, and nobody takes them over"
               action: "A running API takes them over within seconds: is one running, and on this database?"
+      - eval_time: 10m
+        alertname: LlamaRunsGivenUp
+        exp_alerts:
+          - exp_labels: {{severity: warning, outcome: given_up}}
+            exp_annotations:
+              summary: "An answer was given up after several workers died over it"
+              action: "What kills the workers? Memory limits are the usual reason."
+      - eval_time: 10m
+        alertname: LlamaFilesBreak
+        exp_alerts:
+          - exp_labels: {{severity: warning, task: read, outcome: broken}}
+            exp_annotations:
+              summary: "Jobs on files fail on our side (read: broken)"
+              action: "The worker's log names the file and the error."
       - {{eval_time: 50m, alertname: LlamaIndexBehind, exp_alerts: []}}
 """
 

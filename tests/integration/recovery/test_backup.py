@@ -304,6 +304,10 @@ async def test_old_backups_go_with_the_bytes_that_they_alone_named(
     said = await saved("--keep", "2", "--recipient", str(identity.to_public()))
     assert f"Deleted {names[0]}." in said
     assert kept() == (set(names[1:]), set(hashes[1:]))
+    # One that was named while the clock was ahead is not taken for newer than the one that is made now.
+    shutil.copytree(target / names[-1], target / "20990101T000000Z")
+    await saved("--keep", "1")
+    assert kept()[0] == {names[-1]}
     # A sealed backup alone can still be brought back; the same bytes in the clear are gone with those that named them.
     await saved("--keep", "1", "--recipient", str(identity.to_public()))
     assert {path.name for path in target.glob("blobs/*/*")} == {f"{sha256}.age" for sha256 in hashes[1:]}

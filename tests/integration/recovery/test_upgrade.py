@@ -167,6 +167,9 @@ async def test_the_plan_tells_what_is_locked_and_for_whom(made: Stage) -> None:
     assert row == (0,), "a plan changes nothing"
     # As of the schema before personal things, whose migration alters tables that are there.
     await asyncio.to_thread(bring_to, address, "0009")
+    older = new_database(made.environment["DATABASE_URL"], "older")
+    await asyncio.to_thread(bring_to, older, "0004")
+    fresh = {**made.environment, "DATABASE_URL": older}
     code, said = await command("migrate", "--plan", **place)
     assert code == 0, said
     plan = re.search(r"^0010 .*?(?=^0011 )", said, re.DOTALL | re.MULTILINE)
@@ -174,6 +177,10 @@ async def test_the_plan_tells_what_is_locked_and_for_whom(made: Stage) -> None:
     assert "conversations: " in plan[0]
     assert "AccessExclusiveLock" in plan[0]
     assert "readers and writers wait" in plan[0]
+    # One that alters a table and changes its rows: all of that is told.
+    both = re.search(r"^0005 .*?(?=^0006 )", (await command("migrate", "--plan", **fresh))[1], re.DOTALL | re.MULTILINE)
+    assert both, "0005 is pending there"
+    assert re.search(r"files: its rows are changed.*AccessExclusiveLock", both[0]), both[0]
     code, said = await command("migrate", **place)
     assert (code, "0010 " in said, "conversations (AccessExclusiveLock)" in said) == (0, True, True), said
     code, said = await command("migrate", "--plan", **place)
@@ -182,6 +189,23 @@ async def test_the_plan_tells_what_is_locked_and_for_whom(made: Stage) -> None:
 
 def bring_to(address: str, revision: str) -> None:
     upgrade(PostgresDsn.of(address), revision)
+
+
+async def test_two_migrate_at_once_and_every_index_is_whole(made: Stage) -> None:
+    address = new_database(made.environment["DATABASE_URL"], "twice")
+    place = {**made.environment, "DATABASE_URL": address}
+    ended = await asyncio.gather(*(command("migrate", **place) for _ in range(3)))
+    assert [code for code, _ in ended] == [0, 0, 0], ended
+    invalid = "SELECT count(*) FROM pg_index WHERE NOT indisvalid"
+    with psycopg.connect(address, autocommit=True) as connection:
+        assert connection.execute(invalid).fetchone() == (0,)
+        # As one is left that was being built when its migration died.
+        connection.execute(
+            "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'checkpoints_thread_id_idx'::regclass"
+        )
+        code, said = await command("migrate", **place)
+        assert (code, "index_built_anew" in said) == (0, True), said
+        assert connection.execute(invalid).fetchone() == (0,)
 
 
 async def test_a_migration_that_waits_for_a_table_lets_others_pass(made: Stage) -> None:

@@ -144,6 +144,8 @@ async def test_a_turn_is_one_tree_without_its_text(
     assert any(span.name.startswith("ingest ") and not span.parent_span_id for span in collector.spans)
     roots = {span.name for span in collector.spans if not span.parent_span_id}
     assert not [name for name in roots if not name.startswith(("ingest ", "GET ", "POST ", "invoke_agent"))], roots
+    assert not [name for span in collector.spans for name in attributes(span) if name.startswith("url.")]
+    assert not [span.name for span in collector.spans if span.events or span.status.message]
     everything = "".join(map(str, collector.spans))
     assert [word for word in ("Ristna", "1874", made.environment["JWT_SECRET_KEY"]) if word in everything] == []
 
