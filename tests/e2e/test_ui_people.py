@@ -118,7 +118,7 @@ async def test_the_system_shows_how_it_is(
     assert failed.status_code == 502
     database.execute("UPDATE users SET is_superuser = true WHERE username = %s", [anna.name])
     page = await open_page(anna, path="/admin")
-    for title in ("Providers", "Queue", "Index", "Sizes"):
+    for title in ("Providers", "Queue", "Index: Chroma", "Sizes"):
         await expect(page.get_by_role("heading", name=title, exact=True)).to_be_visible()
     providers = page.locator(".card").filter(has_text="Providers")
     await expect(providers.get_by_role("listitem").filter(has_text="OpenAI")).to_contain_text("available")

@@ -203,7 +203,12 @@ async def test_an_administrator_adds_a_server_in_the_page(
     await page.get_by_role("menuitem", name="Change").click()
     await expect(dialog).to_contain_text("Set: Authorization")
     await expect(dialog.get_by_label("Its value")).to_have_value("")
+    # A secret was given for another address: it does not go along.
     await dialog.get_by_label("Address", exact=True).fill(letters.url)
+    await dialog.get_by_role("button", name="Save").click()
+    await expect(dialog).to_contain_text("The headers were given for another server")
+    await dialog.get_by_label("Secret header").fill("Authorization")
+    await dialog.get_by_label("Its value").fill("Bearer secret-in-the-page")
     await dialog.get_by_role("button", name="Save").click()
     await expect(dialog).to_have_count(0)
     await expect(section).to_contain_text("reachable")
