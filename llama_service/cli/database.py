@@ -152,7 +152,6 @@ def backup(
     ] = None,
 ) -> None:
     """Save database, files and keys; the service may go on meanwhile. What is there already is not sent again."""
-
     from persistence.backup import Saved
     from persistence.backup import backup as save
 

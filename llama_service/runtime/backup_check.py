@@ -72,7 +72,7 @@ async def check_backup(
         folder = Path(scratch) / "data"
         kept = await asyncio.to_thread(keys_of, settings, source, name, identity)
         key = kept.get("jwt_secret_key") or settings.jwt_secret_key.get_secret_value()
-        own = {place: Settings.model_fields[place].get_default() for place in _PLACES}
+        own = {place: Settings.model_fields[place].get_default(call_default_factory=True) for place in _PLACES}
         there = settings.model_copy(update={**own, "data_dir": folder, "jwt_secret_key": SecretStr(key)})
         async with open_database(there) as parts:
             reached = there.model_copy(update={"database_url": SecretStr(parts["database_url"])})
