@@ -26,6 +26,11 @@ from llama_service.settings import Settings, load_settings
 
 Say = Callable[[str, int, int], None]
 Result = TypeVar("Result")
+SourceArgument = Annotated[str, typer.Argument(help="Where `backup` has saved: a folder, or s3://bucket/prefix.")]
+NameOption = Annotated[str | None, typer.Option(help="The backup of this name; else the newest.", show_default=False)]
+IdentityOption = Annotated[
+    Path | None, typer.Option(help="File of age's secret key, for a backup that is encrypted.", show_default=False)
+]
 
 
 def migrate(
@@ -170,13 +175,9 @@ def backup(
 
 
 def restore(
-    source: Annotated[str, typer.Argument(help="Where `backup` has saved: a folder, or s3://bucket/prefix.")],
-    name: Annotated[
-        str | None, typer.Option(help="The backup of this name; else the newest.", show_default=False)
-    ] = None,
-    identity: Annotated[
-        Path | None, typer.Option(help="File of age's secret key, for a backup that is encrypted.", show_default=False)
-    ] = None,
+    source: SourceArgument,
+    name: NameOption = None,
+    identity: IdentityOption = None,
     data_dir: DataDirOption = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Read every file once more where it is kept now, and compare.")
@@ -204,13 +205,9 @@ def restore(
 
 
 def verify_backup(
-    source: Annotated[str, typer.Argument(help="Where `backup` has saved: a folder, or s3://bucket/prefix.")],
-    name: Annotated[
-        str | None, typer.Option(help="The backup of this name; else the newest.", show_default=False)
-    ] = None,
-    identity: Annotated[
-        Path | None, typer.Option(help="File of age's secret key, for a backup that is encrypted.", show_default=False)
-    ] = None,
+    source: SourceArgument,
+    name: NameOption = None,
+    identity: IdentityOption = None,
     data_dir: DataDirOption = None,
 ) -> None:
     """Bring a backup back into a scratch instance, start that, ask what it has answered before, and throw it away.
