@@ -28,7 +28,7 @@ async def ruler(admin: Person) -> AsyncIterator[Person]:
     for rule in (await admin.get("/admin/model-rules"))["items"]:
         assert (await admin.http.delete(f"/admin/model-rules/{rule['id']}")).status_code == 204
     for price in (await admin.get("/admin/model-prices"))["items"]:
-        path = f"/admin/model-prices/{price['model_source']}/{price['model_name']}"
+        path = f"/admin/model-prices/{price['model_source']}/{quote(price['model_name'], safe='')}"
         assert (await admin.http.delete(path)).status_code == 204
 
 

@@ -71,8 +71,12 @@ async def test_what_can_not_work_is_a_failure(environment: dict[str, str], postg
     address = await migrated_database(postgres, "newer")
     with psycopg.connect(address, autocommit=True) as database:
         database.execute("UPDATE alembic_version SET version_num = '9999'")
+        # The version that has migrated it says that this one can go on, then that it can't.
+        code, said = await command("doctor", DATABASE_URL=address, **environment)
+        assert (code, "of a newer version than this one, which can work with it" in said) == (0, True), said
+        database.execute("UPDATE schema_floor SET oldest_code = '9998'")
     code, said = await command("doctor", DATABASE_URL=address, **environment)
-    assert (code, "of a newer version" in said) == (1, True), said
+    assert (code, "FAILURE   database: the schema (9999) is of a newer version" in said) == (1, True), said
     nowhere = "postgresql://nobody@127.0.0.1:9/nothing"
     away = environment | {"CHROMA_URL": "http://127.0.0.1:9"}
     code, said = await command("doctor", DATABASE_URL=nowhere, **away)
