@@ -22,8 +22,8 @@ from llama_service import __version__
 from llama_service.errors import AppError
 from llama_service.settings import Settings, SettingsError
 from persistence.blobs import open_blobs
-from persistence.migrate import revisions
-from persistence.rotation import survey, vault_of
+from persistence.migrate import Schema, revisions, schema_of
+from persistence.rotation import named, survey, vault_of
 from persistence.session import Database
 from persistence.vectors import VectorIndex, check_engine, open_index
 
@@ -132,19 +132,15 @@ async def _of_database(settings: Settings, database: Database) -> list[Finding]:
             await session.execute(
                 text(
                     "SELECT current_setting('server_version_num')::int AS version, clock_timestamp() AS now,"
-                    " to_regclass('public.alembic_version') IS NOT NULL AS has_schema,"
                     " (SELECT count(*) FROM pg_stat_activity) AS used,"
                     " current_setting('max_connections')::int AS most"
                 )
             )
         ).one()
-        revision = await session.scalar(text("SELECT version_num FROM alembic_version")) if row.has_schema else None
-        has_floor = await session.scalar(text("SELECT to_regclass('public.schema_floor') IS NOT NULL"))
-        floor = await session.scalar(text("SELECT oldest_code FROM schema_floor")) if has_floor else None
     found = [Finding("ok", "database", f"Postgres {row.version // 10000}.{row.version % 10000} answers")]
     if row.version // 10000 < _OLDEST_POSTGRES:
         found.append(Finding("warning", "database", "this Postgres is too old", f"Use {_OLDEST_POSTGRES} or newer"))
-    found.append(_of_schema(settings, revision, floor))
+    found.append(_of_schema(await asyncio.to_thread(schema_of, settings.postgres_session)))
     apart = abs(row.now.timestamp() - (before + time.time()) / 2)
     if apart > _CLOCK_SECONDS:
         told = f"the clocks of this machine and of the database are {apart:.0f} s apart"
@@ -157,19 +153,17 @@ async def _of_database(settings: Settings, database: Database) -> list[Finding]:
     return found
 
 
-def _of_schema(settings: Settings, revision: str | None, floor: str | None) -> Finding:
-    known = revisions(settings)
-    newest = known[0]
-    if revision == newest:
+def _of_schema(schema: Schema) -> Finding:
+    revision = schema.revision
+    if schema.standing == "current":
         return Finding("ok", "database", f"the schema is up to date ({revision})")
-    if revision is not None and revision not in known:
-        told = f"the schema ({revision}) is of a newer version than this one"
-        if floor in known:
-            return Finding("warning", "database", f"{told}, which can work with it", "Install that version in the end")
-        return Finding("failure", "database", told, "Install that version: this one can't know what has changed")
-    return Finding(
-        "failure", "database", f"the schema is {revision or 'absent'}, not {newest}", "llama-service migrate"
-    )
+    if schema.standing == "older":
+        told = f"the schema is {revision or 'absent'}, not {revisions()[0]}"
+        return Finding("failure", "database", told, "llama-service migrate")
+    told = f"the schema ({revision}) is of a newer version than this one"
+    if schema.standing == "newer":
+        return Finding("warning", "database", f"{told}, which can work with it", "Install that version in the end")
+    return Finding("failure", "database", told, "Install that version: this one can't know what has changed")
 
 
 async def _of_secrets(settings: Settings, database: Database) -> list[Finding]:
@@ -182,8 +176,7 @@ async def _of_secrets(settings: Settings, database: Database) -> list[Finding]:
                 Finding("failure", "secrets", table.problem, "Set the key that they are under, or do as it says")
             )
         if table.outdated:
-            rows = ", ".join(map(str, table.outdated[:20])) + (", ..." if len(table.outdated) > 20 else "")
-            told = f"{len(table.outdated)} of {table.table} are not under the current key: {rows}"
+            told = f"{len(table.outdated)} of {table.table} are not under the current key: {named(table.outdated)}"
             found.append(Finding("warning", "secrets", told, "llama-service rotate-keys"))
     if not found:
         count = sum(table.count for table in tables)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 
 import structlog
-from prometheus_client import Gauge, generate_latest
+from prometheus_client import generate_latest
 from sqlalchemy.exc import SQLAlchemyError
 
 from chains.models import ModelRegistry
@@ -64,13 +64,9 @@ class Metrics:
             for state, count in states.items():
                 metrics.DB_CONNECTIONS.labels(pool, state).set(count)
         for source, load in self._registry.load().items():
-            _set(metrics.PROVIDER_IN_FLIGHT, source, load.in_flight)
-            _set(metrics.PROVIDER_WAITING, source, load.waiting)
-            _set(metrics.PROVIDER_CIRCUIT_OPEN, source, load.circuit_open)
-
-
-def _set(gauge: Gauge, source: str, value: float) -> None:
-    gauge.labels(source).set(value)
+            metrics.PROVIDER_IN_FLIGHT.labels(source).set(load.in_flight)
+            metrics.PROVIDER_WAITING.labels(source).set(load.waiting)
+            metrics.PROVIDER_CIRCUIT_OPEN.labels(source).set(load.circuit_open)
 
 
 def _states(stats: Mapping[str, int]) -> dict[str, int]:

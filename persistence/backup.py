@@ -182,7 +182,7 @@ async def restore(
     store = _open(source, settings, make=False)
     chosen = name or await _newest(store)
     manifest = await _manifest_of(store, chosen)
-    _check_schema(settings, manifest)
+    _check_schema(manifest)
     opener = _opener(manifest, identity)
     with tempfile.TemporaryDirectory(prefix="restore-") as folder:
         work = Path(folder)
@@ -265,8 +265,7 @@ def _delete_old(store: ObjectStore, keep: int, newest: str) -> list[str]:
     """Delete all but the `keep` newest backups and what was left by broken ones, then bytes that no list names.
 
     `newest` is one of those that stay, whatever clocks have said when the others were named.
-
-    Return the names of the deleted. Bytes stay where a list can't be read: that of a sealed backup was sealed, once.
+    Returns the names of the deleted. Bytes stay where a list can't be read: that of a sealed backup was sealed, once.
     """
     paths = _paths(store, None)
     complete = [newest, *(name for name in _complete(paths) if name != newest)]
@@ -411,8 +410,8 @@ async def _count_again(connection: psycopg.AsyncConnection[Any], manifest: Manif
     return [f"{table}: {found.get(table)} rows, not {manifest.counts[table]}" for table in wrong]
 
 
-def _check_schema(settings: Settings, manifest: Manifest) -> None:
-    if manifest.schema not in revisions(settings):
+def _check_schema(manifest: Manifest) -> None:
+    if manifest.schema not in revisions():
         raise BackupError(
             f"the backup is of a newer version ({manifest.service}, schema {manifest.schema}): install that version"
         )

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import psycopg
 import structlog
@@ -33,6 +33,7 @@ _LOCK = 7_316_041_992
 LOCK_SECONDS: Final = 5
 """A migration that waits longer for a table lets others pass and tries again: behind it everybody would wait."""
 _TRIES: Final = 24
+_ALEMBIC: Final = Path(__file__).resolve().parent.parent / "alembic.ini"
 
 
 class SchemaMismatch(OperatorError):
@@ -56,86 +57,87 @@ class Applied:
 OnApplied = Callable[[Applied], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """A database's schema: its revision, None where it is empty, and how that stands to this version.
+
+    `newer` is one that this version can work with all the same, `too new` one that it can't.
+    """
+
+    revision: str | None
+    standing: Literal["current", "older", "newer", "too new"]
+
+
 def alembic_config(dsn: PostgresDsn) -> Config:
     """Return Alembic's configuration for the database at `dsn`."""
-    config = Config(Path(__file__).resolve().parent.parent / "alembic.ini")
+    config = Config(_ALEMBIC)
     config.attributes["dsn"] = dsn
     return config
 
 
-def _scripts(dsn: PostgresDsn) -> ScriptDirectory:
-    return ScriptDirectory.from_config(alembic_config(dsn))
-
-
-def revisions(settings: Settings) -> list[str]:
+def revisions() -> list[str]:
     """Return the revisions of the schema that this version knows, the newest one first."""
-    return [revision.revision for revision in _scripts(settings.postgres_migration).walk_revisions()]
+    return [revision.revision for revision in ScriptDirectory.from_config(Config(_ALEMBIC)).walk_revisions()]
 
 
-def current_revision(dsn: PostgresDsn) -> str | None:
-    """Return the revision of a database's schema; None where it is empty. Raises psycopg.OperationalError."""
-    with psycopg.connect(dsn.libpq, autocommit=True) as connection:
-        return _current(connection)
+def schema_of(dsn: PostgresDsn) -> Schema:
+    """Look at a database's schema. Raises psycopg.OperationalError where it can't be reached."""
+    with psycopg.connect(dsn.libpq, autocommit=True, connect_timeout=5) as connection:
+        return _look(connection)
 
 
-def _current(connection: psycopg.Connection[Any]) -> str | None:
-    there = connection.execute("SELECT to_regclass('alembic_version') AS there").fetchone()
-    if _value(there) is None:
+def _look(connection: psycopg.Connection[Any]) -> Schema:
+    revision = _only(connection, "alembic_version", "version_num")
+    floor = _only(connection, "schema_floor", "oldest_code")
+    known = revisions()
+    if revision == known[0]:
+        return Schema(revision, "current")
+    if revision is None or revision in known:
+        return Schema(revision, "older")
+    return Schema(revision, "newer" if floor in known else "too new")
+
+
+def _only(connection: psycopg.Connection[Any], table: str, column: str) -> str | None:
+    """Return what stands in the only row of a table, None where there is no row or no table."""
+    if connection.execute("SELECT to_regclass(%s) IS NULL", (table,)).fetchone() == (True,):
         return None
-    revision: str | None = _value(connection.execute("SELECT version_num FROM alembic_version").fetchone())
-    return revision
+    row = connection.execute(sql.SQL("SELECT {} FROM {}").format(*map(sql.Identifier, (column, table)))).fetchone()
+    return str(row[0]) if row else None
 
 
-def _value(row: Any) -> Any:
-    """Return a row's only column, however the connection gives rows."""
-    return None if row is None else next(iter(row.values())) if isinstance(row, dict) else row[0]
+def _check_not_too_new(schema: Schema) -> None:
+    if schema.standing == "too new":
+        raise SchemaMismatch(
+            f"the database is of a newer version (schema {schema.revision}), which this one can't work with: install "
+            "that version, or bring back a backup of this one"
+        )
 
 
-def pending(settings: Settings) -> list[tuple[str, str]]:
-    """Return the migrations that the database lacks, the oldest first: revision and title. Raises SchemaMismatch."""
-    dsn = settings.postgres_migration
-    scripts = _scripts(dsn)
-    with psycopg.connect(dsn.libpq, autocommit=True) as connection:
-        current = _current(connection)
-        if _is_newer(connection, current, scripts):
-            return []
-    found = [(script.revision, _title(script.doc)) for script in scripts.iterate_revisions("heads", current or "base")]
-    return found[::-1]
+def pending(schema: Schema) -> list[tuple[str, str]]:
+    """Return the migrations that a database lacks, the oldest first: revision and title. Raises SchemaMismatch."""
+    _check_not_too_new(schema)
+    if schema.standing != "older":
+        return []
+    scripts = ScriptDirectory.from_config(Config(_ALEMBIC))
+    found = scripts.iterate_revisions("heads", schema.revision or "base")
+    return [(script.revision, _title(script.doc)) for script in found][::-1]
 
 
 def _title(doc: str) -> str:
     return doc.splitlines()[0] if doc else ""
 
 
-def _is_newer(connection: psycopg.Connection[Any], current: str | None, scripts: ScriptDirectory) -> bool:
-    """Whether a newer version has migrated the database, and this one can work with it. Raises SchemaMismatch."""
-    known = {script.revision for script in scripts.walk_revisions()}
-    if current is None or current in known:
-        return False
-    there = _value(connection.execute("SELECT to_regclass('schema_floor') AS there").fetchone())
-    floor = _value(connection.execute("SELECT oldest_code FROM schema_floor").fetchone()) if there else None
-    if floor not in known:
-        raise SchemaMismatch(
-            f"the database is of a newer version (schema {current}), which this one can't work with: install that "
-            "version, or bring back a backup of this one"
-        )
-    return True
-
-
 def check_schema(settings: Settings) -> None:
     """Raise SchemaMismatch where this version can't work with the database; one that is away may come later."""
-    dsn = settings.postgres_session
-    scripts = _scripts(dsn)
     try:
-        with psycopg.connect(dsn.libpq, autocommit=True, connect_timeout=5) as connection:
-            current = _current(connection)
-            if current == scripts.get_current_head() or _is_newer(connection, current, scripts):
-                return
+        schema = schema_of(settings.postgres_session)
     except psycopg.OperationalError as away:
         log.warning("schema_not_checked", error=type(away).__name__)
         return
-    told = f"is of an older version (schema {current})" if current else "is empty"
-    raise SchemaMismatch(f"the database {told}: run `llama-service migrate` first")
+    _check_not_too_new(schema)
+    if schema.standing == "older":
+        told = f"is of an older version (schema {schema.revision})" if schema.revision else "is empty"
+        raise SchemaMismatch(f"the database {told}: run `llama-service migrate` first")
 
 
 def migrate(settings: Settings, on_applied: OnApplied | None = None) -> None:
@@ -145,18 +147,19 @@ def migrate(settings: Settings, on_applied: OnApplied | None = None) -> None:
     SchemaMismatch where it can't, SettingsError where the vector index is to be kept in it, and can't be.
     """
     dsn = settings.postgres_migration
-    libpq = dsn.libpq
-    with psycopg.connect(libpq, autocommit=True, row_factory=dict_row) as lock:
+    with psycopg.connect(dsn.libpq, autocommit=True) as lock:
         _take(lock)
         try:
-            current = _current(lock)
-            if _is_newer(lock, current, _scripts(dsn)):
-                log.warning("schema_is_newer", schema=current)
+            schema = _look(lock)
+            _check_not_too_new(schema)
+            if schema.standing == "newer":
+                log.warning("schema_is_newer", schema=schema.revision)
                 return
             upgrade(dsn, "head", on_applied)
-            PostgresSaver(lock).setup()
+            with psycopg.connect(dsn.libpq, autocommit=True, row_factory=dict_row) as connection:
+                PostgresSaver(connection).setup()
             _mend_indexes(lock)
-            _set_up_queue(libpq)
+            _set_up_queue(dsn.libpq)
             if settings.vector_engine == "pgvector":
                 pgvector.set_up(lock, settings)
         finally:
@@ -170,19 +173,19 @@ def _take(connection: psycopg.Connection[Any]) -> None:
     By asking again and again: whoever waits within a statement holds a snapshot, for which indexes that are built
     beside running work (LangGraph's) wait in turn.
     """
-    while not _value(connection.execute("SELECT pg_try_advisory_lock(%s) AS mine", (_LOCK,)).fetchone()):
+    while connection.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK,)).fetchone() == (False,):
         time.sleep(0.2)
 
 
 def _mend_indexes(connection: psycopg.Connection[Any]) -> None:
     """Build anew what a migration left invalid that died while it built an index beside running work."""
     broken = connection.execute(
-        "SELECT quote_ident(c.relname) AS name FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"
+        "SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"
         " WHERE NOT i.indisvalid AND c.relnamespace = 'public'::regnamespace"
     ).fetchall()
-    for name in map(_value, broken):
+    for (name,) in broken:
         log.warning("index_built_anew", index=name)
-        connection.execute(sql.SQL("REINDEX INDEX CONCURRENTLY {}").format(sql.SQL(name)))
+        connection.execute(sql.SQL("REINDEX INDEX CONCURRENTLY {}").format(sql.Identifier(name)))
 
 
 def upgrade(dsn: PostgresDsn, revision: str, on_applied: OnApplied | None = None) -> None:

@@ -42,9 +42,13 @@ class Sealed:
     @property
     def problem(self) -> str:
         """Which rows can't be read, and what to do; for the operator."""
-        names = ", ".join(map(str, self.unreadable[:_NAMED])) + (", ..." if len(self.unreadable) > _NAMED else "")
-        remedy = _REMEDIES[self.table]
-        return f"{len(self.unreadable)} of {self.table} can't be read with the keys that are set: {remedy}: {names}"
+        told = f"{len(self.unreadable)} of {self.table} can't be read with the keys that are set"
+        return f"{told}: {_REMEDIES[self.table]}: {named(self.unreadable)}"
+
+
+def named(rows: Sequence[UUID]) -> str:
+    """Return the ids of the first rows, for a message."""
+    return ", ".join(map(str, rows[:_NAMED])) + (", ..." if len(rows) > _NAMED else "")
 
 
 def vault_of(settings: Settings) -> Vault:

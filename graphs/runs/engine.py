@@ -63,9 +63,14 @@ def _span_attributes(run: Run) -> dict[str, Any]:
     }
 
 
-def _measure(run: Run, status: str) -> None:
+def _status_of(run: Run) -> str:
+    """Return how a run ended here: `released` where it did not, and another worker goes on with it."""
+    return run.decided.status if run.is_ended and run.decided is not None else "released"
+
+
+def _measure(run: Run) -> None:
     """Count a run that this process has ended, with what its record knows of the time."""
-    record = run.record
+    record, status = run.record, _status_of(run)
     source = record.start.source if record.start is not None else run.plan.provider
     metrics.RUNS.labels(source, status).inc()
     if status == "released":
@@ -229,10 +234,9 @@ class RunEngine:
         structlog.contextvars.bind_contextvars(request_id=run.request_id)
         with tracing.span("invoke_agent chat", _span_attributes(run), SpanKind.CONSUMER) as made:
             await self._work_off(run, work)
-            ended = run.decided if run.is_ended else None
-            made.set_attribute("llama.run.status", ended.status if ended else "released")
-            if ended is not None and ended.error is not None:
-                tracing.note_error(made, ended.error)
+            made.set_attribute("llama.run.status", _status_of(run))
+            if run.is_ended and run.decided is not None and run.decided.error is not None:
+                tracing.note_error(made, run.decided.error)
 
     async def _work_off(self, run: Run, work: Callable[[], Awaitable[None]]) -> None:
         try:
@@ -271,9 +275,8 @@ class RunEngine:
 
     def _report(self, run: Run) -> None:
         decided = run.decided if run.is_ended else None
-        status = decided.status if decided else "released"
-        _measure(run, status)
-        log.info("run_ended", run_id=str(run.run_id), status=status, ms=run.record.elapsed_ms())
+        _measure(run)
+        log.info("run_ended", run_id=str(run.run_id), status=_status_of(run), ms=run.record.elapsed_ms())
         if decided is not None and decided.error is not None and self.on_failure is not None:
             self.on_failure(run, decided.error)
         if decided is not None and not self._is_closing:

@@ -233,7 +233,7 @@ def verify_backup(
 
 def _known_keys(first: Settings, keys: Mapping[str, str]) -> dict[str, str]:
     """Return the keys that are set or kept here. Fails where the backup's is none of them."""
-    known = {**jwt_key_overrides(first.data_dir, create=False)}
+    known = jwt_key_overrides(first.data_dir, create=False)
     if configured := configured_jwt_key():
         known["jwt_secret_key"] = configured
     if first.jwt_secret_key_previous is not None:

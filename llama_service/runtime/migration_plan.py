@@ -17,7 +17,7 @@ import psycopg
 from llama_service.dsn import PostgresDsn
 from llama_service.runtime.postgres import EmbeddedPostgres
 from llama_service.settings import Settings
-from persistence.migrate import STRENGTH, Applied, current_revision, pending, upgrade
+from persistence.migrate import STRENGTH, Applied, pending, schema_of, upgrade
 
 _REWRITES: Final = 40_000_000
 _READS: Final = 150_000_000
@@ -71,15 +71,15 @@ class PlannedMigration:
 async def plan(settings: Settings) -> list[PlannedMigration]:
     """Return what `migrate` would do. Raises SchemaMismatch, ChildFailed where there is no embedded Postgres."""
     dsn = settings.postgres_migration
-    lacking = await asyncio.to_thread(pending, settings)
+    schema = await asyncio.to_thread(schema_of, dsn)
+    lacking = pending(schema)
     if not lacking:
         return []
-    current = await asyncio.to_thread(current_revision, dsn)
     sizes = await asyncio.to_thread(_sizes, dsn)
     with tempfile.TemporaryDirectory(prefix="migrate-plan-") as scratch:
         folder = Path(scratch)
         async with EmbeddedPostgres(folder, folder / "logs", fsync=False) as server:
-            return await asyncio.to_thread(_rehearse, PostgresDsn.of(server.dsn), current, lacking, sizes)
+            return await asyncio.to_thread(_rehearse, PostgresDsn.of(server.dsn), schema.revision, lacking, sizes)
 
 
 def _rehearse(
