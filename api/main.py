@@ -57,7 +57,28 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
     with tempfile.TemporaryDirectory(prefix="llama-service-metrics-") as folder:
         # One of them answers `/metrics` for all.
         os.environ.setdefault(METRICS_FOLDER, folder)
-        Multiprocess(config, sockets=[config.bind_socket()]).run()
+        Supervisor(config, sockets=[config.bind_socket()]).run()
+
+
+class Supervisor(Multiprocess):
+    """Replaces a worker as soon as it has died.
+
+    uvicorn's keeps the worker's end of the health check's pipe open in the parent, too. A worker that dies between the
+    question and its answer then leaves no end of file behind, and the parent waits for the answer until
+    `timeout_worker_healthcheck` is over.
+    """
+
+    def init_processes(self) -> None:  # noqa: D102 (uvicorn's)
+        super().init_processes()
+        self._leave_pipes_to_workers()
+
+    def keep_subprocess_alive(self) -> None:  # noqa: D102 (uvicorn's)
+        super().keep_subprocess_alive()
+        self._leave_pipes_to_workers()
+
+    def _leave_pipes_to_workers(self) -> None:
+        for process in self.processes:
+            process.child_conn.close()
 
 
 def _made(settings: Settings) -> FastAPI:

@@ -142,6 +142,9 @@ async def test_a_killed_child_is_replaced_and_its_answer_is_finished(
 
     await eventually(all_begun)
     victim = served.children()[0]
+    # The hardest moment: it is asked for its health (twice a second), and dies before it answers.
+    victim.suspend()
+    await asyncio.sleep(2)
     victim.kill()
     await asyncio.gather(*reading)
     await asyncio.gather(*(follow(follower) for follower in followers))
