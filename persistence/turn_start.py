@@ -310,6 +310,29 @@ def _write_statement(conversation: str) -> Statement:
 _WRITE_EXISTING = _write_statement(_EXISTING)
 _WRITE_NEW = _write_statement(_NEW)
 _OPEN_RUN = Statement("SELECT id FROM runs WHERE user_message_id = :question AND status IN ('running', 'waiting')")
+_ASKED = Statement(
+    """
+    SELECT a.run_id, a.conversation_id, q.content AS question
+    FROM messages a JOIN messages q ON q.id = a.parent_id JOIN conversations c ON c.id = a.conversation_id
+    WHERE a.id = CAST(:answer AS uuid) AND a.run_id IS NOT NULL AND c.user_id = CAST(:user AS uuid)
+    """
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AskedQuestion:
+    """A question that was taken, and the run that answers it."""
+
+    run_id: UUID
+    conversation_id: UUID
+    question: str
+
+
+async def find_asked(database: Database, answer_id: UUID, user_id: UUID) -> AskedQuestion | None:
+    """Return the question above an answer of the user's, if there is one."""
+    async with database.raw(transaction=False) as connection:
+        row = await connection.row(_ASKED, {"answer": answer_id, "user": user_id})
+    return AskedQuestion(**row) if row is not None else None
 
 
 @dataclass(frozen=True, slots=True)

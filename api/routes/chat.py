@@ -11,11 +11,13 @@ from api.errors import request_id_of, responses
 from api.schemas.chat import Cancelled, ChatRequest, ChatResponse, Resume, Resumed, RunRead, turn_request
 from api.state import AppState
 from api.streaming import STREAM_RESPONSE, EventStream, frames, told_again
+from api.turn_stream import IdempotencyKey, stream_turn
 from graphs.runs.engine import waiting_step_ids
 from graphs.runs.run import Ending, Run
+from graphs.runs.start import AlreadyAsked
 from llama_service import errors
-from llama_service.errors import BadRequest, Interrupted, ValidationFailed, error_of
-from persistence import audit, runs
+from llama_service.errors import BadRequest, Conflict, Interrupted, ValidationFailed, error_of
+from persistence import audit, messages, runs
 from persistence.events import RunEvent
 from persistence.tables import Run as RunRow
 
@@ -46,6 +48,26 @@ _MODEL = responses(
 )
 
 
+async def _outcome_again(state: AppState, before: AlreadyAsked) -> ChatResponse:
+    """Wait for the end of a run that was begun before, and return its answer, as far as it may still be read.
+
+    Raises Conflict, with the run's id, where it waits for a person or its events are no longer kept.
+    """
+    async for events in told_again(state.runs.read(before.run_id), state.database, before.user_id):
+        if ends := [event for event in events if event.is_last or event.name == "action"]:
+            break
+    else:
+        ends = []
+    if not ends or ends[0].name == "action":
+        raise Conflict("This question was asked before; follow its run.", details=[{"run_id": str(before.run_id)}])
+    told = ends[0].data
+    if ends[0].name == "error":
+        raise error_of(told["error"]["code"], told["error"]["message"])
+    async with state.database.reading() as session:
+        message = await messages.get(session, before.user_id, UUID(told["message_id"]))
+    return ChatResponse.model_validate({**told, "response": message.content, "reasoning": message.reasoning})
+
+
 async def _outcome(state: AppState, run: Run) -> ChatResponse:
     """Wait for a run's end and return its answer, or raise the error that it ended with."""
     parts: dict[str, list[str]] = {
@@ -72,17 +94,26 @@ async def _outcome(state: AppState, run: Run) -> ChatResponse:
 
 
 @router.post("/chat", responses=_TURN | _MODEL)
-async def chat(body: ChatRequest, request: Request, caller: AskingCaller, state: State) -> ChatResponse:
+async def chat(
+    body: ChatRequest, request: Request, caller: AskingCaller, state: State, idempotency_key: IdempotencyKey = None
+) -> ChatResponse:
     """Ask, and wait for the whole answer, or for the question to a person that stands before it."""
-    run = await state.turns.start_turn(turn_request(body), caller, request_id_of(request))
+    try:
+        run = await state.turns.start_turn(turn_request(body), caller, request_id_of(request), idempotency_key)
+    except AlreadyAsked as before:
+        return await _outcome_again(state, before)
     return await _outcome(state, run)
 
 
 @router.post("/chat/stream", responses=_TURN | {200: STREAM_RESPONSE}, response_class=EventStream)
-async def chat_stream(body: ChatRequest, request: Request, caller: AskingCaller, state: State) -> EventStream:
-    """Ask, and read the answer while it is written. A client that leaves comes back by the run's stream."""
-    run = await state.turns.start_turn(turn_request(body), caller, request_id_of(request))
-    return EventStream(frames(state.runs.read(run.run_id)))
+async def chat_stream(
+    body: ChatRequest, request: Request, caller: AskingCaller, state: State, idempotency_key: IdempotencyKey = None
+) -> EventStream:
+    """Ask, and read the answer while it is written. A client that leaves comes back by the run's stream.
+
+    One that has not heard whether its question was taken sends it again with the same `Idempotency-Key`.
+    """
+    return await stream_turn(state, turn_request(body), caller, request_id_of(request), idempotency_key)
 
 
 def _shape(run: RunRow) -> RunRead:

@@ -8,7 +8,8 @@ from api.deps import CurrentUser, Session, State
 from api.errors import request_id_of, responses
 from api.schemas.chat import ChatRequest, Replay, turn_request
 from api.schemas.conversations import Feedback, TraceRead
-from api.streaming import STREAM_RESPONSE, EventStream, frames
+from api.streaming import STREAM_RESPONSE, EventStream
+from api.turn_stream import IdempotencyKey, stream_turn
 from graphs.runs.start import TurnCaller
 from llama_service import errors
 from persistence import messages
@@ -60,7 +61,14 @@ async def withdraw_feedback(message_id: UUID, user: CurrentUser, session: Sessio
     responses=_OWN | responses(errors.Conflict) | {200: STREAM_RESPONSE},
     response_class=EventStream,
 )
-async def replay(message_id: UUID, body: Replay, request: Request, user: CurrentUser, state: State) -> EventStream:
+async def replay(
+    message_id: UUID,
+    body: Replay,
+    request: Request,
+    user: CurrentUser,
+    state: State,
+    idempotency_key: IdempotencyKey = None,
+) -> EventStream:
     """Ask the same question again with something changed; the answer becomes a sibling, to be compared."""
     async with state.database.reading() as session:
         message, run = await messages.trace(session, user.id, message_id)
@@ -84,8 +92,7 @@ async def replay(message_id: UUID, body: Replay, request: Request, user: Current
             "regenerate": True,
         }
     )
-    started = await state.turns.start_turn(turn_request(again), TurnCaller(user.id), request_id_of(request))
-    return EventStream(frames(state.runs.read(started.run_id)))
+    return await stream_turn(state, turn_request(again), TurnCaller(user.id), request_id_of(request), idempotency_key)
 
 
 # What was searched then is searched again, as far as it may be seen now.

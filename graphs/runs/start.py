@@ -2,8 +2,8 @@
 
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from uuid import UUID
+from dataclasses import dataclass, replace
+from uuid import UUID, uuid5
 
 import orjson
 
@@ -49,6 +49,7 @@ from persistence.turn_start import (
     Placement,
     StaleConversation,
     TurnWrite,
+    find_asked,
     find_place,
     place_in_new_conversation,
     write_turn,
@@ -56,7 +57,18 @@ from persistence.turn_start import (
 
 _TRIES = 5  # at a conversation that others change at the same moment
 
+_ANSWERS = UUID("5f0d3c5e-6a51-4b7c-9c44-0f7f0b6f6f0a")
+"""Names the ids of answers to questions that came with a key (RFC 9562, 6.5 Name-Based UUID Generation)."""
+
 ProviderStates = Callable[[], Mapping[ProviderName, ProviderStatus]]
+
+
+class AlreadyAsked(Exception):
+    """A person's question with this key was taken before; `run_id` is the run that answers it."""
+
+    def __init__(self, user_id: UUID, run_id: UUID) -> None:
+        super().__init__(f"run {run_id}")
+        self.user_id, self.run_id = user_id, run_id
 
 
 async def _confirmed() -> None:
@@ -89,11 +101,37 @@ class TurnStarter:
     tools: ToolCatalog
     provider_states: ProviderStates
 
-    async def start_turn(self, request: TurnRequest, caller: TurnCaller, request_id: str) -> Run:
+    async def start_turn(
+        self, request: TurnRequest, caller: TurnCaller, request_id: str, key: str | None = None
+    ) -> Run:
         """Write the question and start its run. When this returns, nothing of the turn can be lost any more.
+
+        `key` is the client's name for this attempt (`Idempotency-Key`): whoever has not heard whether the question was
+        taken sends it again under the same key, and is told of the run by AlreadyAsked. The id of the answer is made of
+        it, so that the messages' primary key lets one of two such questions in, at no cost.
 
         Raises NotFound, Conflict, BadRequest, ValidationFailed, and what `caller.confirm` raises.
         """
+        answer_id = uuid5(_ANSWERS, f"{caller.user_id} {key}") if key is not None and caller.user_id else None
+        try:
+            return await self._start(request, caller, request_id, answer_id)
+        except AppError:
+            if answer_id is not None and caller.user_id is not None:
+                await self._check_asked(request, caller.user_id, answer_id)
+            raise
+
+    async def _check_asked(self, request: TurnRequest, user_id: UUID, answer_id: UUID) -> None:
+        """Raise AlreadyAsked where the answer is there, ValidationFailed where it answers another question."""
+        asked = await find_asked(self.database, answer_id, user_id)
+        if asked is None:
+            return
+        is_same = request.regenerate or request.message == asked.question
+        if not is_same or request.conversation_id not in (None, asked.conversation_id):
+            told = {"loc": ["header", "Idempotency-Key"], "msg": "was sent with another question", "type": "key_reused"}
+            raise ValidationFailed(details=[told])
+        raise AlreadyAsked(user_id, asked.run_id)
+
+    async def _start(self, request: TurnRequest, caller: TurnCaller, request_id: str, answer_id: UUID | None) -> Run:
         try:
             self._check_length(request.message)
             if request.file_ids or request.library_ids:
@@ -106,7 +144,7 @@ class TurnStarter:
             raise
         for _ in range(_TRIES):
             try:
-                return await self._try(request, caller, request_id)
+                return await self._try(request, caller, request_id, answer_id)
             except StaleConversation:
                 await caller.confirm()
             except AppError:
@@ -150,7 +188,7 @@ class TurnStarter:
         if len(found) < len(set(ids)):
             raise ModelCannot("This model can't look at pictures, and no text was recognised in them.")
 
-    async def _try(self, request: TurnRequest, caller: TurnCaller, request_id: str) -> Run:
+    async def _try(self, request: TurnRequest, caller: TurnCaller, request_id: str, answer_id: UUID | None) -> Run:
         question = request.question()
         if question.conversation_id is None:
             place = place_in_new_conversation(question, request.new_conversation())
@@ -158,6 +196,8 @@ class TurnStarter:
             raise NotFound
         else:
             place = await find_place(self.database, question, caller.user_id)
+        if answer_id is not None and place.new_answer:
+            place = replace(place, answer_id=answer_id)
         access = await self.models.access_of(caller.user_id)
         plan_ = self._plan(request, place.conversation, access)
         if request.image_file_ids and not self.models.sees(plan_.provider, plan_.model):

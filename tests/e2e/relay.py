@@ -6,13 +6,17 @@ from typing import Self
 
 
 class Relay:
-    """Passes bytes on to a port of loopback. `async with` starts and stops it."""
+    """Passes bytes on to a port of loopback. `async with` starts and stops it.
+
+    While `answers_are_lost`, what the browser sends arrives and what the server says does not.
+    """
 
     def __init__(self, port: int) -> None:
         self._target = port
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
         self.port = 0
+        self.answers_are_lost = False
 
     async def __aenter__(self) -> Self:
         await self.mend()
@@ -27,7 +31,8 @@ class Relay:
         return f"http://127.0.0.1:{self.port}"
 
     async def mend(self) -> None:
-        """Take connections, at the same port as before."""
+        """Take connections, at the same port as before, and pass on both ways."""
+        self.answers_are_lost = False
         self._server = await asyncio.start_server(self._relay, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
@@ -45,15 +50,18 @@ class Relay:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._pass(reader, far_writer))
-                tasks.create_task(self._pass(far_reader, writer))
+                tasks.create_task(self._pass(far_reader, writer, is_answer=True))
         finally:
             self._open -= {writer, far_writer}
 
-    @staticmethod
-    async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_answer: bool = False
+    ) -> None:
         # Either end may go at any moment: that is what this is for.
         with suppress(ConnectionError):
             while data := await reader.read(65536):
+                if is_answer and self.answers_are_lost:
+                    continue
                 writer.write(data)
                 await writer.drain()
         writer.close()

@@ -10,7 +10,7 @@ from tests.e2e.asking import WARRANTY, answered, answers, ask, attach, message, 
 from tests.e2e.conftest import OpenPage, shot
 from tests.e2e.relay import Relay
 from tests.providers import OpenAIServer
-from tests.support import PASSWORD, Person, Server
+from tests.support import PASSWORD, Person, Server, eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.newest]
 
@@ -158,6 +158,51 @@ async def test_a_lost_network_loses_nothing(
         await network.mend()
         answer = await answered(page)
         await expect(answer.locator(".md")).to_have_text("".join(LONG[:150]).strip())
+
+
+async def test_a_question_whose_answer_nobody_heard_is_asked_once(
+    open_page: OpenPage, server: Server, anna: Person, openai: OpenAIServer
+) -> None:
+    """The server has the question, and is gone before it says so: the page sends it again and finds its answer."""
+    async with Relay(int(server.url.rpartition(":")[2])) as network:
+        page = await open_page(anna, base_url=network.url)
+        openai.script(tokens=LONG[:60], delay=0.02)
+        await message(page).fill("Is it you?")
+        await page.wait_for_load_state("networkidle")
+        network.answers_are_lost = True
+        await message(page).press("Enter")
+
+        async def was_taken() -> bool:
+            return len((await anna.get("/conversations"))["items"]) == 1
+
+        await eventually(was_taken)
+        await network.cut()
+        await expect(page.get_by_text("Your question is being sent again")).to_be_visible()
+        await network.mend()
+        answer = await answered(page)
+        await expect(answer.locator(".md")).to_have_text("".join(LONG[:60]).strip())
+        (conversation,) = (await anna.get("/conversations"))["items"]
+        asked = (await anna.get(f"/conversations/{conversation['id']}/messages"))["items"]
+        assert [message["role"] for message in asked] == ["user", "assistant"]
+
+
+async def test_what_nobody_answered_for_comes_by_itself(open_page: OpenPage, server: Server, anna: Person) -> None:
+    """A list, and a part of the page that was never loaded: both are asked for again when the server is back."""
+    await anna.ask("Where are the llamas?")
+    async with Relay(int(server.url.rpartition(":")[2])) as network:
+        page = await open_page(anna, base_url=network.url)
+        chats = page.get_by_role("region", name="Chats")
+        await expect(chats.get_by_role("link", name="Where are the llamas?")).to_be_visible()
+        await page.wait_for_load_state("networkidle")
+        await network.cut()
+        await page.get_by_role("searchbox", name="Search chats").fill("llamas")
+        await expect(chats.get_by_text("The server can't be reached")).to_be_visible()
+        await page.get_by_role("link", name="Prompts", exact=True).click()
+        await expect(page).to_have_url(f"{network.url}/prompts")
+        await network.mend()
+        await expect(chats.get_by_role("link", name="Where are the llamas?")).to_be_visible()
+        await expect(page.get_by_role("heading", name="Prompts", exact=True)).to_be_visible()
+        await expect(page.get_by_text("The server can't be reached")).to_have_count(0)
 
 
 async def test_a_second_tab_shows_the_same(open_page: OpenPage, anna: Person, openai: OpenAIServer) -> None:

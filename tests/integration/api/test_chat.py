@@ -241,6 +241,59 @@ async def test_a_client_that_leaves_loses_nothing(anna: Person, openai: OpenAISe
     assert (last["content"], last["status"]) == (text, "complete")
 
 
+async def test_a_question_that_is_sent_again_is_taken_once(anna: Person, boris: Person, openai: OpenAIServer) -> None:
+    openai.script(tokens=["One ", "two ", "three."], delay=0.1)
+    key = {"Idempotency-Key": uuid4().hex}
+
+    async def ask(person: Person, **body: Any) -> list[Event]:
+        question = {"message": "Count.", **body}
+        async with person.http.stream("POST", "/chat/stream", json=question, headers=key) as response:
+            assert response.status_code == 200, await response.aread()
+            return [event async for event in events_of(response)]
+
+    # At the same moment, and when all is over.
+    first, second = await asyncio.gather(ask(anna), ask(anna))
+    later = await ask(anna)
+    assert first == second == later
+    start = first[0].data
+    again = await anna.http.post("/chat", json={"message": "Count."}, headers=key)
+    assert again.status_code == 200, again.text
+    assert set(again.json()) == RESPONSE
+    assert (again.json()["response"], again.json()["run_id"]) == ("One two three.", start["run_id"])
+    assert len((await anna.get("/conversations"))["items"]) == 1
+    # In a conversation that exists, and for another answer.
+    for body in ({"message": "And on."}, {"message": "", "regenerate": True}):
+        key = {"Idempotency-Key": uuid4().hex}
+        place = {**body, "conversation_id": start["conversation_id"]}
+        once, twice = await asyncio.gather(ask(anna, **place), ask(anna, **place))
+        assert once == twice
+    assert [message["role"] for message in await messages(anna, start["conversation_id"])] == [
+        *("user", "assistant"),
+        *("user", "assistant"),
+    ]
+    assert len((await messages(anna, start["conversation_id"]))[-1]["sibling_ids"]) == 2
+    # A key is one person's, and one question's.
+    key = {"Idempotency-Key": uuid4().hex}
+    mine, theirs = await ask(anna), await ask(boris)
+    assert mine[0].data["run_id"] != theirs[0].data["run_id"]
+    wrong = await anna.http.post("/chat", json={"message": "Something else."}, headers=key)
+    assert wrong.status_code == 422
+    assert envelope(wrong)["details"][0]["loc"] == ["header", "Idempotency-Key"]
+    for bad in ("", "a b", "x" * 256):
+        refused = await anna.http.post("/chat", json={"message": "Hm."}, headers={"Idempotency-Key": bad})
+        assert (refused.status_code, envelope(refused)["code"]) == (422, "validation_error")
+
+
+async def test_a_run_that_failed_is_told_to_who_asks_again(anna: Person, openai: OpenAIServer) -> None:
+    openai.script(fault="500")
+    key = {"Idempotency-Key": uuid4().hex}
+    question = {"message": "Hm.", "model_source": "openai"}
+    first, again = [await anna.http.post("/chat", json=question, headers=key) for _ in range(2)]
+    assert (first.status_code, again.status_code) == (502, 502)
+    assert envelope(first)["code"] == envelope(again)["code"] == "provider_error"
+    assert len((await anna.get("/conversations"))["items"]) == 1
+
+
 async def test_two_readers_see_the_same(anna: Person, openai: OpenAIServer) -> None:
     openai.script(tokens=["x "] * 20, delay=0.03)
     first: list[Event] = []

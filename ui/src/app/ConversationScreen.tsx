@@ -18,6 +18,7 @@ import { LibraryChoice } from "@/features/libraries/LibraryChoice";
 import { ModelPicker, type ChosenModel } from "@/features/models/ModelPicker";
 import { PromptMenu } from "@/features/prompts/PromptMenu";
 import { ToolsMenu } from "@/features/tools/ToolsMenu";
+import { loadPart } from "@/shared/api/reachable";
 import { conversationQuery, useCreateConversation, usePatchConversation } from "@/shared/api/conversation";
 import { ApiError } from "@/shared/api/errors";
 import { isPicture } from "@/shared/api/pictures";
@@ -44,9 +45,9 @@ import type { Beginning } from "./router";
 import { NO_MODEL, requested, useBeginning, useChoices, useSetting, type ChatSetting, type Choices } from "./useChoices";
 import { usePanelInHistory } from "./usePanelInHistory";
 
-const DocumentPanel = lazy(async () => ({ default: (await import("@/features/citations/DocumentPanel")).DocumentPanel }));
-const TracePanel = lazy(async () => ({ default: (await import("@/features/trace/TracePanel")).TracePanel }));
-const AgainForm = lazy(async () => ({ default: (await import("@/features/trace/AgainForm")).AgainForm }));
+const DocumentPanel = lazy(() => loadPart(async () => ({ default: (await import("@/features/citations/DocumentPanel")).DocumentPanel })));
+const TracePanel = lazy(() => loadPart(async () => ({ default: (await import("@/features/trace/TracePanel")).TracePanel })));
+const AgainForm = lazy(() => loadPart(async () => ({ default: (await import("@/features/trace/AgainForm")).AgainForm })));
 
 type Side = { document: Place } | { answer: Message } | null;
 

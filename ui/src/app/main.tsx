@@ -3,7 +3,7 @@ import { createRoot } from "react-dom/client";
 import { RouterProvider } from "@tanstack/react-router";
 import { LiveRuns } from "@/features/chat/live/LiveRuns";
 import { at } from "@/shared/root";
-import { createQueries } from "./queries";
+import { createQueries, refetchWhenBack } from "./queries";
 import { Providers } from "./Providers";
 import { createAppRouter } from "./router";
 import "./base.css";
@@ -12,6 +12,7 @@ const root = document.getElementById("root");
 if (!root) throw new Error("index.html has no #root");
 
 const queries = createQueries();
+refetchWhenBack(queries);
 const router = createAppRouter(queries);
 
 // Only where it is served as built: while one edits, yesterday's files would be in the way.

@@ -1,5 +1,6 @@
 import { QueryClient } from "@tanstack/react-query";
-import { ApiError } from "@/shared/api/errors";
+import { ApiError, isUnreachable } from "@/shared/api/errors";
+import { untilServerAnswers } from "@/shared/api/reachable";
 
 const RETRIES = 2;
 
@@ -16,5 +17,18 @@ export function createQueries(): QueryClient {
         retry: (count, error) => count < RETRIES && (!(error instanceof ApiError) || error.status === 0 || error.status >= 500),
       },
     },
+  });
+}
+
+/** Ask once more, as soon as the server answers again, for all that is shown and that nobody answered for. */
+export function refetchWhenBack(queries: QueryClient): void {
+  let isLooking = false;
+  queries.getQueryCache().subscribe((event) => {
+    if (event.type !== "updated" || event.action.type !== "error" || isLooking || !isUnreachable(event.action.error)) return;
+    isLooking = true;
+    void untilServerAnswers().then(() => {
+      isLooking = false;
+      return queries.refetchQueries({ type: "active", predicate: ({ state }) => isUnreachable(state.error) });
+    });
   });
 }

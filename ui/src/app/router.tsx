@@ -1,3 +1,4 @@
+import { loadPart } from "@/shared/api/reachable";
 import { ROOT } from "@/shared/root";
 import type { QueryClient } from "@tanstack/react-query";
 import {
@@ -45,13 +46,13 @@ const signInRoute = createRoute({
 const resetRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: "/reset-password",
-  component: lazyRouteComponent(() => import("./ResetScreen"), "ResetScreen"),
+  component: lazyRouteComponent(() => loadPart(() => import("./ResetScreen")), "ResetScreen"),
 });
 
 const sharedRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: "/shared/$token",
-  component: lazyRouteComponent(() => import("./SharedScreen"), "SharedScreen"),
+  component: lazyRouteComponent(() => loadPart(() => import("./SharedScreen")), "SharedScreen"),
 });
 
 /** Everything but these needs somebody who is signed in. */
@@ -99,7 +100,7 @@ const filesRoute = createRoute({
   /** `open` is the id of the file that is looked at. */
   validateSearch: (search: Record<string, unknown>): { open?: string } =>
     typeof search["open"] === "string" ? { open: search["open"] } : {},
-  component: lazyRouteComponent(() => import("./FilesScreen"), "FilesScreen"),
+  component: lazyRouteComponent(() => loadPart(() => import("./FilesScreen")), "FilesScreen"),
 });
 const accountRoute = createRoute({
   getParentRoute: () => shellRoute,
@@ -107,16 +108,16 @@ const accountRoute = createRoute({
   /** `problem` is the code of what kept an identity from being added. */
   validateSearch: ({ problem }: Record<string, unknown>): { problem?: string } =>
     typeof problem === "string" ? { problem } : {},
-  component: lazyRouteComponent(() => import("./AccountScreen"), "AccountScreen"),
+  component: lazyRouteComponent(() => loadPart(() => import("./AccountScreen")), "AccountScreen"),
 });
-const adminRoute = page("/admin", lazyRouteComponent(() => import("./AdminScreen"), "AdminScreen"));
-const assistantsRoute = page("/assistants", lazyRouteComponent(() => import("./AssistantsScreen"), "AssistantsScreen"));
-const librariesRoute = page("/libraries", lazyRouteComponent(() => import("./LibrariesScreen"), "LibrariesScreen"));
-const libraryRoute = page("/libraries/$id", lazyRouteComponent(() => import("./LibraryScreen"), "LibraryScreen"));
-const groupsRoute = page("/groups", lazyRouteComponent(() => import("./GroupsScreen"), "GroupsScreen"));
-const promptsRoute = page("/prompts", lazyRouteComponent(() => import("./PromptsScreen"), "PromptsScreen"));
-const projectRoute = page("/projects/$id", lazyRouteComponent(() => import("./ProjectScreen"), "ProjectScreen"));
-const studioRoute = page("/studio/{-$id}", lazyRouteComponent(() => import("./StudioScreen"), "StudioScreen"));
+const adminRoute = page("/admin", lazyRouteComponent(() => loadPart(() => import("./AdminScreen")), "AdminScreen"));
+const assistantsRoute = page("/assistants", lazyRouteComponent(() => loadPart(() => import("./AssistantsScreen")), "AssistantsScreen"));
+const librariesRoute = page("/libraries", lazyRouteComponent(() => loadPart(() => import("./LibrariesScreen")), "LibrariesScreen"));
+const libraryRoute = page("/libraries/$id", lazyRouteComponent(() => loadPart(() => import("./LibraryScreen")), "LibraryScreen"));
+const groupsRoute = page("/groups", lazyRouteComponent(() => loadPart(() => import("./GroupsScreen")), "GroupsScreen"));
+const promptsRoute = page("/prompts", lazyRouteComponent(() => loadPart(() => import("./PromptsScreen")), "PromptsScreen"));
+const projectRoute = page("/projects/$id", lazyRouteComponent(() => loadPart(() => import("./ProjectScreen")), "ProjectScreen"));
+const studioRoute = page("/studio/{-$id}", lazyRouteComponent(() => loadPart(() => import("./StudioScreen")), "StudioScreen"));
 
 const routeTree = rootRoute.addChildren([
   signInRoute,

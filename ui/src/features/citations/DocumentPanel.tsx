@@ -1,3 +1,4 @@
+import { loadPart } from "@/shared/api/reachable";
 import { at } from "@/shared/root";
 import { useQuery } from "@tanstack/react-query";
 import { lazy, Suspense, useEffect, useRef, useState } from "react";
@@ -12,7 +13,7 @@ import { Icon } from "@/shared/ui/Icon";
 import { fileQuery, fileTextQuery } from "./api";
 import { windowAround, type Place } from "./place";
 
-const PdfPages = lazy(() => import("./PdfPages"));
+const PdfPages = lazy(() => loadPart(() => import("./PdfPages")));
 const REACH = 12_000;
 
 /** A document beside the chat, at the place that an answer cites. */

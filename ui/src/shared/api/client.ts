@@ -34,6 +34,12 @@ export async function send(input: RequestInfo | URL, init: RequestInit = {}): Pr
   return response;
 }
 
+/** A name for a request that may be sent twice and is to be done once (`Idempotency-Key`). */
+export function newKey(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16)); // `randomUUID` is missing where the page came by plain HTTP
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
 /** The API, typed by `ui/openapi.json`, which the server itself writes. */
 export const api = createClient<paths>({ baseUrl: ROOT, fetch: (request) => send(request) });
 

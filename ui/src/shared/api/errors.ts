@@ -25,6 +25,13 @@ export class ApiError extends Error {
   }
 }
 
+/** Codes of 502 to 504 that tell of the server itself or of a proxy before it, and not of a model's. */
+const NOBODY_THERE = new Set(["internal_error", "dependency_unavailable", "interrupted"]);
+
+/** Whether a request failed since there was nobody to answer it: that may pass, and then it is worth sending again. */
+export const isUnreachable = (error: unknown): boolean =>
+  error instanceof ApiError && (error.status === 0 || (error.status >= 502 && NOBODY_THERE.has(error.code)));
+
 interface Detail {
   loc?: (string | number)[];
   msg?: string;

@@ -1202,6 +1202,8 @@ export interface paths {
         /**
          * Chat Stream
          * @description Ask, and read the answer while it is written. A client that leaves comes back by the run's stream.
+         *
+         *     One that has not heard whether its question was taken sends it again with the same `Idempotency-Key`.
          */
         post: operations["chat_chat_stream"];
         delete?: never;
@@ -11548,7 +11550,10 @@ export interface operations {
     chat_chat: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A new value for each question, the same one where it is sent again because no answer came: the question is then taken once, and the run that answers it is followed from its first event. */
+                "idempotency-key"?: string | null;
+            };
             path?: never;
             cookie?: never;
         };
@@ -12036,7 +12041,10 @@ export interface operations {
     chat_chat_stream: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A new value for each question, the same one where it is sent again because no answer came: the question is then taken once, and the run that answers it is followed from its first event. */
+                "idempotency-key"?: string | null;
+            };
             path?: never;
             cookie?: never;
         };
@@ -16141,7 +16149,10 @@ export interface operations {
     messages_replay: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description A new value for each question, the same one where it is sent again because no answer came: the question is then taken once, and the run that answers it is followed from its first event. */
+                "idempotency-key"?: string | null;
+            };
             path: {
                 message_id: string;
             };

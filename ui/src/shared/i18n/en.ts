@@ -217,6 +217,7 @@ const texts = {
   "thoughts.now": "Thinking…",
   "thoughts.title": "Thoughts",
   "thoughts.for": "Thought for {time}",
+  "chat.sendingAgain": "The server can't be reached. Your question is being sent again…",
   "chat.reconnecting": "Connection lost; the answer is not. Reconnecting…",
   "chat.regenerate": "Regenerate",
   "chat.regenerateWith": "Answer with another model",

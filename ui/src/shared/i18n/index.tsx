@@ -1,5 +1,6 @@
 import { createContext, useCallback, useContext, useEffect, useMemo, useState, type ReactNode } from "react";
 import { en, type Catalogue, type Key } from "./en";
+import { loadPart } from "@/shared/api/reachable";
 import { fill, type Parameters } from "./fill";
 
 export const LANGUAGES = { en: "English", ru: "Русский" } as const;
@@ -21,7 +22,7 @@ const Context = createContext<I18n | null>(null);
 
 const load: Record<Language, () => Promise<Catalogue>> = {
   en: () => Promise.resolve(en),
-  ru: async () => (await import("./ru")).ru,
+  ru: () => loadPart(async () => (await import("./ru")).ru),
 };
 
 const initialLanguage = (): Language => (document.documentElement.lang === "ru" ? "ru" : "en");

@@ -222,6 +222,7 @@ export const ru: Catalogue = {
   "thoughts.now": "Думает…",
   "thoughts.title": "Ход мыслей",
   "thoughts.for": "Думал {time}",
+  "chat.sendingAgain": "Сервер недоступен. Вопрос отправляется ещё раз…",
   "chat.reconnecting": "Связь потеряна, ответ не пропадёт. Переподключение…",
   "chat.regenerate": "Ответить заново",
   "chat.regenerateWith": "Ответить другой моделью",

@@ -1,9 +1,10 @@
 import { Fragment, lazy, Suspense, useEffect, useState, type ReactNode } from "react";
+import { loadPart } from "@/shared/api/reachable";
 import { useT } from "@/shared/i18n";
 import { CopyButton } from "@/shared/ui/CopyButton";
 import type { Highlighted } from "./highlight";
 
-const Diagram = lazy(() => import("./Diagram"));
+const Diagram = lazy(() => loadPart(() => import("./Diagram")));
 
 interface CodeBlockProps {
   code: string;
@@ -45,7 +46,7 @@ function useHighlighted(code: string, language: string, growing: boolean): Highl
   useEffect(() => {
     if (growing || !language) return;
     let current = true;
-    void import("./highlight").then(({ highlight }) => {
+    void loadPart(() => import("./highlight")).then(({ highlight }) => {
       if (current) setDone({ code, colours: highlight(code, language) });
     });
     return () => {

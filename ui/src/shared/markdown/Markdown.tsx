@@ -1,4 +1,5 @@
 import type { Token, Tokens } from "marked";
+import { loadPart } from "@/shared/api/reachable";
 import { useT } from "@/shared/i18n";
 import { createElement, lazy, memo, Suspense, useId, useState } from "react";
 import { BlockLexer, type Block } from "./blocks";
@@ -9,7 +10,7 @@ import type { FootnoteToken, MathToken } from "./syntax";
 import { readable } from "./tail";
 import "./markdown.css";
 
-const Formula = lazy(() => import("./Formula"));
+const Formula = lazy(() => loadPart(() => import("./Formula")));
 
 interface MarkdownProps {
   text: string;

@@ -1,5 +1,5 @@
 import type { QueryClient } from "@tanstack/react-query";
-import { send } from "@/shared/api/client";
+import { newKey, send } from "@/shared/api/client";
 import { ApiError } from "@/shared/api/errors";
 import { keys } from "@/shared/api/keys";
 import type { ChatRequest, Message, ReplayRequest, StoredFile } from "@/shared/api/types";
@@ -91,10 +91,11 @@ export class LiveRuns {
   ): LiveRun {
     const run = new LiveRun(asked);
     this.add(run);
+    const key = newKey();
     const open = (signal: AbortSignal): Promise<Response> =>
       send(path, {
         method: "POST",
-        headers: { "Content-Type": "application/json", Accept: "text/event-stream" },
+        headers: { "Content-Type": "application/json", Accept: "text/event-stream", "Idempotency-Key": key },
         body: JSON.stringify(body),
         signal,
       });

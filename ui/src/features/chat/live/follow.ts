@@ -1,13 +1,15 @@
 import { send } from "@/shared/api/client";
-import { ApiError, readError } from "@/shared/api/errors";
+import { ApiError, isUnreachable, readError } from "@/shared/api/errors";
 import { readEvents } from "@/shared/api/sse";
 import type { RunEvent } from "./events";
 
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 10_000;
+/** How often a run is opened before the question is given back: over a minute, longer than a server takes to restart. */
+const OPENINGS = 10;
 
 export interface FollowOptions {
-  /** Opens the run; absent where it is followed from `runId`. */
+  /** Opens the run, or finds the one that it has opened before; absent where it is followed from `runId`. */
   open?: (signal: AbortSignal) => Promise<Response>;
   runId?: string;
   signal: AbortSignal;
@@ -18,8 +20,9 @@ export interface FollowOptions {
 /**
  * Yield a run's events, each once and in order, over as many connections as it takes.
  *
- * The server numbers the events; after a lost connection the rest is asked for by `Last-Event-ID`. Ends after `done` or
- * `error`. Throws ApiError where the server refuses, or where the connection fails before the run has a name.
+ * The server numbers the events; after a lost connection the rest is asked for by `Last-Event-ID`, or the run is opened
+ * once more, where it is not known whether the server has begun it. Ends after `done` or `error`. Throws ApiError where
+ * the server refuses, or can't be reached for a minute before the run has a name.
  */
 export async function* follow({ open, runId, signal, onConnection }: FollowOptions): AsyncGenerator<RunEvent> {
   let lastId = 0;
@@ -35,10 +38,11 @@ export async function* follow({ open, runId, signal, onConnection }: FollowOptio
         yield event;
         if (isLast(event)) return;
       }
+      if (!runId) throw new ApiError(0, "network", "The answer's stream ended before it began.");
     } catch (failure) {
-      if (signal.aborted || !worthTrying(failure)) throw failure;
+      const mayPass = runId ? worthTrying(failure) : worthSending(failure, failures);
+      if (signal.aborted || !mayPass) throw failure;
     }
-    if (!runId) throw new ApiError(0, "network", "The answer's stream ended before it began.");
     onConnection(false);
     await pause(failures++, signal);
   }
@@ -61,6 +65,10 @@ function worthTrying(failure: unknown): boolean {
   if (failure instanceof ApiError) return failure.status === 0 || failure.status >= 500 || failure.status === 429;
   return failure instanceof TypeError; // a body that breaks off
 }
+
+/** Whether a question is sent again: nobody has said what became of it. */
+const worthSending = (failure: unknown, failures: number): boolean =>
+  failures + 1 < OPENINGS && (isUnreachable(failure) || failure instanceof TypeError);
 
 const resume = (runId: string, lastId: number, signal: AbortSignal): Promise<Response> =>
   send(`/api/v1/chat/runs/${runId}/stream`, {

@@ -103,7 +103,7 @@ function Progress({ live }: { live: LiveState }) {
     return (
       <p className="progress progress--lost" role="status">
         <Icon name="warn" size={16} />
-        {t("chat.reconnecting")}
+        {t(live.phase === "sending" ? "chat.sendingAgain" : "chat.reconnecting")}
       </p>
     );
   if (live.phase === "writing" || live.phase === "thinking") return null;
