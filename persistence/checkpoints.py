@@ -2,27 +2,35 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import psycopg
+import structlog
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata, CheckpointTuple
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, AsyncCursor
 from psycopg.rows import DictRow, dict_row
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from llama_service.dsn import PostgresDsn
 from persistence.serde import StrictSerializer
+from persistence.session import DATABASE_AWAY
+
+log = structlog.get_logger(__name__)
 
 Pool = AsyncConnectionPool[AsyncConnection[DictRow]]
 
 _WRITE_PATIENCE = 30.0  # seconds, as long as a pool is waited for
+_AWAY: tuple[type[Exception], ...] = (*DATABASE_AWAY, psycopg.Error, PoolTimeout)
+_TRY_AGAIN = 1.0  # seconds after which checkpoints that could not be written are tried again
 _IDLE = 5.0  # seconds after which a connection is tested before it is used
 
 
@@ -71,49 +79,120 @@ NO_CHECKPOINT = "none"
 base_checkpoint: ContextVar[str | None] = ContextVar("base_checkpoint", default=None)
 """The checkpoint that the current run goes on from, where its thread has several branches."""
 
-first_token: ContextVar[asyncio.Event | None] = ContextVar("first_token", default=None)
-"""Set when the current run's first token is on its way: until then its checkpoints wait to be written."""
+HELD_BACK = 0.1
+"""Seconds that a run's checkpoints wait at most to be written together."""
 
 
-class WrittenStates:
-    """Which checkpoints of a run are in Postgres: LangGraph writes them beside the graph's execution."""
+class _Recorder:
+    """Stands for a cursor: keeps the statements that LangGraph's saver makes of checkpoints."""
 
     def __init__(self) -> None:
-        self._ids: set[str] = set()
-        self._error: BaseException | None = None
-        self._changed = asyncio.Event()
+        self.statements: list[tuple[str, Any, Any]] = []
 
-    def note(self, checkpoint_id: str) -> None:
-        """Note that a checkpoint is written."""
-        self._ids.add(checkpoint_id)
+    async def execute(self, query: Any, values: Any) -> None:
+        self.statements.append(("execute", query, values))
+
+    async def executemany(self, query: Any, values: Any) -> None:
+        self.statements.append(("executemany", query, values))
+
+
+class RunCheckpoints:
+    """The checkpoints of one run, written together instead of one by one.
+
+    LangGraph hands them over beside the graph's execution: a turn has four, and what each node has returned. They are
+    written when the first token is on its way, which they would hold up otherwise, before the run's end, and when
+    somebody waits for one; else after a moment.
+    """
+
+    def __init__(self, saver: "BranchSaver", base: str | None) -> None:
+        """Begin at the checkpoint `base`, which is written."""
+        self.recorder = _Recorder()
+        self._saver = saver
+        self._written = {base}
+        self._waiting: set[str] = set()
+        self._error: BaseException | None = None
+        self._is_dropped = False
+        self._changed = asyncio.Event()
+        self._lock = asyncio.Lock()
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def note(self, *checkpoint_ids: str) -> None:
+        """Note that the recorder has checkpoints, or what a node has returned."""
+        self._waiting.update(checkpoint_ids)
         self._changed.set()
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(HELD_BACK, self.flush_soon)
 
     def fail(self, error: BaseException) -> None:
-        """Note that one can't be written: LangGraph ends the run for it."""
+        """Note that a checkpoint can't be had: LangGraph ends the run for it."""
         self._error = error
         self._changed.set()
 
+    async def drop(self) -> None:
+        """Forget what is not written yet, and whatever may still come."""
+        self._is_dropped = True
+        async with self._lock:  # what is just being written can be deleted then
+            self._end_timer()
+
+    def flush_soon(self) -> None:
+        """Write what waits, in a task of its own; what can't be written now waits on."""
+        if self._task is None or self._task.done():
+            self._end_timer()
+            self._task = asyncio.create_task(self._flush_or_wait(), name="checkpoints")
+
+    async def flush(self) -> None:
+        """Write what waits. Raises what keeps it from that; it waits on then."""
+        async with self._lock:
+            self._end_timer()
+            statements, self.recorder.statements = self.recorder.statements, []
+            waiting, self._waiting = self._waiting, set()
+            if self._is_dropped or not statements:
+                return
+            try:
+                async with self._saver.pipeline() as cursor:
+                    for method, query, values in statements:
+                        await getattr(cursor, method)(query, values)
+            except BaseException:
+                self.recorder.statements[:0] = statements
+                self._waiting |= waiting
+                raise
+            self._written.update(waiting)
+
     async def wait(self, checkpoint_id: str) -> None:
-        """Wait until a checkpoint is written; raise what has kept it from that."""
-        while checkpoint_id not in self._ids:
+        """Wait until a checkpoint is written. Raises what keeps it from that."""
+        while checkpoint_id not in self._written:
             if self._error is not None:
                 raise self._error
             self._changed.clear()
-            await self._changed.wait()
+            if self.recorder.statements:
+                await self.flush()
+            else:  # LangGraph has not handed it over yet
+                await self._changed.wait()
+
+    async def _flush_or_wait(self) -> None:
+        try:
+            await self.flush()
+        except _AWAY as error:
+            log.warning("checkpoints_not_written", error=type(error).__name__)
+            self._timer = asyncio.get_running_loop().call_later(_TRY_AGAIN, self.flush_soon)
+
+    def _end_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
 
-written_states: ContextVar[WrittenStates | None] = ContextVar("written_states", default=None)
-"""What is written of the current run's checkpoints."""
+run_checkpoints: ContextVar[RunCheckpoints | None] = ContextVar("run_checkpoints", default=None)
+"""The current run's checkpoints."""
 
 
 async def wait_until_written(checkpoint_id: str) -> None:
-    """Wait until a checkpoint of the current run is in Postgres; nothing holds it back any more.
+    """Wait until a checkpoint of the current run is in Postgres.
 
     Raises TimeoutError where it does not get there: the stores are away.
     """
-    if (event := first_token.get()) is not None:
-        event.set()
-    if (states := written_states.get()) is not None:
+    if (states := run_checkpoints.get()) is not None:
         async with asyncio.timeout(_WRITE_PATIENCE):
             await states.wait(checkpoint_id)
 
@@ -124,8 +203,8 @@ class BranchSaver(AsyncPostgresSaver):
     A thread's latest checkpoint is that of whichever branch was written last, so a run names the one that it goes on
     from, in `base_checkpoint`. (Named in the config, LangGraph reads the latest one too: two milliseconds before the
     first token.) The stock saver also holds one lock over all calls, even where each has its own connection
-    (langgraph 7259); here turns do not wait for each other's checkpoints. And what a run writes waits for its first
-    token, which would otherwise come some four milliseconds later (`python -m bench first_token`).
+    (langgraph 7259); here turns do not wait for each other's checkpoints. And what a run writes is collected and
+    written together (`RunCheckpoints`).
     """
 
     def __init__(self, pool: Pool) -> None:
@@ -148,31 +227,41 @@ class BranchSaver(AsyncPostgresSaver):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
-        """Write a checkpoint; LangGraph calls this beside the graph's execution."""
-        await _wait_for_first_token()
-        states = written_states.get()
+        """Take a checkpoint; LangGraph calls this beside the graph's execution."""
+        states = run_checkpoints.get()
         try:
-            written = await super().aput(config, checkpoint, metadata, new_versions)
+            taken = await super().aput(config, checkpoint, metadata, new_versions)
         except BaseException as error:
             if states is not None:
                 states.fail(error)
             raise
         if states is not None:
             states.note(checkpoint["id"])
-        return written
+        return taken
 
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
-        """Write what a task has returned; LangGraph calls this beside the graph's execution."""
-        await _wait_for_first_token()
+        """Take what a task has returned; LangGraph calls this beside the graph's execution."""
         await super().aput_writes(config, writes, task_id, task_path)
+        if (states := run_checkpoints.get()) is not None:
+            states.note()
 
+    @asynccontextmanager
+    async def _cursor(self, *, pipeline: bool = False) -> AsyncIterator[Any]:
+        """Yield the cursor of a connection, or what stands for it where the current run's checkpoints are collected."""
+        states = run_checkpoints.get()
+        if states is not None and pipeline:
+            yield states.recorder
+        else:
+            async with super()._cursor(pipeline=pipeline) as cursor:
+                yield cursor
 
-async def _wait_for_first_token() -> None:
-    event = first_token.get()
-    if event is not None:
-        await event.wait()
+    @asynccontextmanager
+    async def pipeline(self) -> AsyncIterator[AsyncCursor[DictRow]]:
+        """Yield the cursor of a connection in pipeline mode: its statements go out together, and hold together."""
+        async with super()._cursor(pipeline=True) as cursor:
+            yield cursor
 
 
 _TABLES = ("checkpoints", "checkpoint_writes", "checkpoint_blobs")

@@ -24,6 +24,7 @@ from llama_service import metrics, tracing
 from llama_service.dsn import PostgresDsn
 from llama_service.errors import AppError, Interrupted, NotWaiting, RunGivenUp
 from persistence import checkpoints, run_end, runs
+from persistence.checkpoints import BranchSaver
 from persistence.events import EventLog, Listener, RunEvent, event_line
 from persistence.run_end import ClaimedRun
 from persistence.session import DATABASE_AWAY, Database
@@ -36,7 +37,6 @@ KEPT_AFTER_END = 30.0  # seconds that a finished run's events stay in memory for
 KEEP_ALIVE_EVERY = 15.0
 MAX_ATTEMPTS = 3
 _MOST_STEPS = 100  # of a graph's run; rounds of tools have a limit of their own
-_CHECKPOINT_PATIENCE = 0.1  # seconds that a run's checkpoints wait for its first token
 TAKEN_AT_ONCE = 4  # abandoned runs for one heartbeat of one process: the others leave some to their neighbours
 _STORES_AWAY = (*DATABASE_AWAY, asyncpg.PostgresError, psycopg.Error, PoolTimeout)
 _END_RETRIES = (0.2, 0.5, 1.0, 2.0, 4.0)  # seconds between tries to write a run's end
@@ -93,7 +93,7 @@ def waiting_step_ids(interrupts: Sequence[Mapping[str, Any]]) -> list[str]:
 class RunEngine:
     """Starts, stops, resumes and reads runs. `prepare_claimed` makes a run of one that was started elsewhere."""
 
-    def __init__(self, database: Database, session_dsn: PostgresDsn, graph: Graph) -> None:
+    def __init__(self, database: Database, session_dsn: PostgresDsn, graph: Graph, saver: BranchSaver) -> None:
         self.worker = uuid4()
         self.events = EventLog(database, self.worker)
         self.graph = graph
@@ -103,6 +103,7 @@ class RunEngine:
         # A model that can't continue a text is asked to: the answer may repeat itself, and is never left unfinished.
         self.always_finish = False
         self._database = database
+        self._saver = saver
         self._listener = Listener(session_dsn, self._on_control)
         self._stored = StoredEvents(database, self._listener)
         self._active: dict[UUID, Run] = {}
@@ -185,13 +186,11 @@ class RunEngine:
 
     async def _invoke(self, run: Run, given: Any, checkpoint_id: str | None) -> None:
         """Run the graph from a checkpoint of the run's thread; without one, from an empty state."""
-        checkpoints.first_token.set(run.stream.first_text)
-        asyncio.get_running_loop().call_later(_CHECKPOINT_PATIENCE, run.stream.first_text.set)
         checkpoints.base_checkpoint.set(checkpoint_id or checkpoints.NO_CHECKPOINT)
-        written = checkpoints.WrittenStates()
-        if checkpoint_id is not None:
-            written.note(checkpoint_id)
-        checkpoints.written_states.set(written)
+        states = checkpoints.RunCheckpoints(self._saver, checkpoint_id)
+        token = checkpoints.run_checkpoints.set(states)
+        run.stream.on_first_text = states.flush_soon
+        run.on_saving = states.flush_soon
         # The thread is the conversation; what a client may have sent has no say in it.
         config: Any = {
             "configurable": {"thread_id": str(run.conversation_id)},
@@ -202,8 +201,19 @@ class RunEngine:
         parts = self.graph.astream(
             given, config, context=run.context, durability="async", stream_mode="custom", version="v1"
         )
-        async for part in parts:
-            run.forward(part)
+        try:
+            async for part in parts:
+                run.forward(part)
+        except BaseException:
+            if run.is_abandoned:
+                await states.drop()
+            else:
+                with contextlib.suppress(*_STORES_AWAY):
+                    await states.flush()
+            raise
+        finally:
+            checkpoints.run_checkpoints.reset(token)
+        await states.flush()
         if not run.is_ended and not run.stream.is_detached:
             await self._wait_for_person(run)
 

@@ -1,7 +1,7 @@
 """One run in this process: what its nodes send, and how its end is written."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -106,6 +106,8 @@ class Run:
     # Why the run is being stopped from outside, and how the graph itself has ended it.
     stopping: Ending | None = None
     decided: Ending | None = None
+    # Called when the answer is about to be saved.
+    on_saving: Callable[[], None] | None = None
     is_ended: bool = False
     is_abandoned: bool = False
     _committed: asyncio.Event | None = None
@@ -182,6 +184,8 @@ class Run:
     async def save(self, text: str, info: AnswerInfo, checkpoint_id: str | None) -> None:
         """Write the graph's answer and end the run. Safe to repeat."""
         self.record.checkpoint_id = checkpoint_id
+        if self.on_saving is not None:
+            self.on_saving()
         already = self.text
         if text.startswith(already) and text != already:
             # The worker that made the answer died before it had sent all of it.

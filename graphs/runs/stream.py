@@ -19,8 +19,20 @@ class RunStream:
     """
 
     __slots__ = (
-        "_events", "_flushed", "_in_flight", "_next", "_on_detached", "_pending", "_pieces", "_pieces_name", "_readers",
-        "_sent_text", "first_text", "is_detached", "is_ended", "run_id",
+        "_events",
+        "_flushed",
+        "_in_flight",
+        "_next",
+        "_on_detached",
+        "_pending",
+        "_pieces",
+        "_pieces_name",
+        "_readers",
+        "_sent_text",
+        "is_detached",
+        "is_ended",
+        "on_first_text",
+        "run_id",
     )  # fmt: skip
 
     def __init__(
@@ -29,8 +41,8 @@ class RunStream:
         self.run_id = run_id
         self.is_detached = False
         self.is_ended = False
-        # Set when the first piece of the answer has been sent, or a moment after the start where that takes longer.
-        self.first_text = asyncio.Event()
+        # Called once, when the first piece of the answer has been sent.
+        self.on_first_text: Callable[[], None] | None = None
         self._on_detached = on_detached
         self._events = list(events)
         self._next = len(events) + 1
@@ -83,9 +95,10 @@ class RunStream:
         self._events.extend(events)
         self._in_flight -= len(events)
         self._wake_readers()
-        if not self.first_text.is_set() and any(event.name == TEXT for event in events):
+        if self.on_first_text is not None and any(event.name == TEXT for event in events):
             # After the readers, which were woken just now, have sent it.
-            asyncio.get_running_loop().call_soon(self.first_text.set)
+            asyncio.get_running_loop().call_soon(self.on_first_text)
+            self.on_first_text = None
         if not (self._in_flight or self._pending or self._pieces):
             self._release_flushed()
 
