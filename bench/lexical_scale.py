@@ -59,6 +59,9 @@ class _Words:
     async def of_query(self, _: str) -> tuple[str, Sequence[float]]:
         raise DependencyUnavailable
 
+    async def of_passages(self, _: Sequence[str]) -> Sequence[Sequence[float]]:
+        raise DependencyUnavailable
+
 
 async def run(made: Stage, quick: bool) -> list[Row]:
     """Grow the database tenfold by steps; search the same scopes at each size."""

@@ -25,8 +25,21 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from ingestion.documents import Extracted, Passage, clean
 from ingestion.split import split
 from persistence.lexical import postings, query_weights
-from persistence.ranking import FilePostings, Key, LexicalHits, Place, Ranked, fuse, lexical_hits, pack
+from persistence.ranking import (
+    BY_SENTENCES,
+    WORDS_TELL,
+    FilePostings,
+    Key,
+    LexicalHits,
+    Place,
+    Ranked,
+    by_sentences,
+    fuse,
+    lexical_hits,
+    pack,
+)
 from persistence.relevance import Relevance, load
+from persistence.sentences import sentences
 
 CANDIDATES = 100
 BATCH = 64
@@ -85,6 +98,7 @@ class System:
         texts = ["passage: " + p.text for found in self.passages for p in found]
         raw = self.source.get(texts) if self.source else None
         self.matrix = self.fitted.neutral(raw) if raw is not None else None
+        self.parts: dict[Key, np.ndarray[Any, np.dtype[np.float32]]] = {}
 
     def retrieve(self, query: str, k: int) -> list[Any]:
         ranked = self.rank(query)
@@ -111,7 +125,27 @@ class System:
         hits = lexical_hits(files, weights)
         near = {(scope.index(f), p): cosine for (f, p), cosine in self._near(query, set(scope)).items()}
         found = fuse(hits.best(CANDIDATES), near, trust=hits.trust)
-        return [Ranked((scope[r.key[0]], r.key[1]), r.score, r.lexical, r.vector) for r in found], hits
+        ranked = [Ranked((scope[r.key[0]], r.key[1]), r.score, r.lexical, r.vector) for r in found]
+        if hits.trust < WORDS_TELL:
+            ranked[:BY_SENTENCES] = self._by_sentences(query, ranked[:BY_SENTENCES])
+        return ranked, hits
+
+    def _by_sentences(self, query: str, ranked: Sequence[Ranked]) -> list[Ranked]:
+        row = self.vector(query)
+        if row is None or self.source is None:
+            return list(ranked)
+        sought = self.fitted.sought(row.tolist())
+        sought /= np.linalg.norm(sought)
+        nearest = []
+        for item in ranked:
+            if item.key not in self.parts:
+                found = sentences(self.passages[item.key[0]][item.key[1]].text)
+                raw = self.source.get(["passage: " + text for text in found])
+                if raw is None:
+                    return list(ranked)
+                self.parts[item.key] = self.fitted.neutral(raw)
+            nearest.append(float((self.parts[item.key] @ sought).max()))
+        return by_sentences(ranked, nearest)
 
     def vector(self, query: str) -> np.ndarray[Any, np.dtype[np.float32]] | None:
         """Return a question's vector."""

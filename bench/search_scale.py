@@ -83,6 +83,10 @@ class _Bench:
         """Return some vector, as an embedding model would."""
         return MODEL, self.filler.vector()
 
+    async def of_passages(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
+        """Return some vectors."""
+        return [self.filler.vector() for _ in texts]
+
     def question(self, person: _Person) -> str:
         """Return words that stand in one of the person's files."""
         number = person.files[int(time.perf_counter_ns()) % len(person.files)]

@@ -29,6 +29,10 @@ class EmbeddingsHandle:
         """Return the name of the model and the vector of a question. Raises an AppError."""
         return self.model, await self.embeddings.aembed_query(text)
 
+    async def of_passages(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
+        """Return the vector of each text as a passage, in order. Raises an AppError."""
+        return await self.embeddings.aembed_documents(list(texts))
+
     async def dimension(self) -> int:
         """Return the length of a vector; asks the provider where none was seen yet. Raises an AppError."""
         if self.known_dimension is None:

@@ -19,6 +19,7 @@ from persistence.access import in_reach, is_shared
 from persistence.exact import WIDEST, ExactVectors, Floats, sought_vector
 from persistence.ranking import FilePostings, Key, LexicalHits, Ranked, Span
 from persistence.relevance import Confidence, Judgement, MessageKind, Passages
+from persistence.sentences import PassageEmbeddings, SentenceVectors
 from persistence.session import Database
 from persistence.tables import ConversationFile, File, Passage, Posting
 from persistence.vectors import VectorIndex
@@ -31,10 +32,11 @@ _READ_TOGETHER = 50  # passages that a reader orders, where there is one
 _JUDGED = 10  # passages of a search, at least, whose fit is judged together
 _NAMED = 0.5  # how surely a file is named that a message is about
 _VECTOR_PATIENCE = 5.0  # seconds; then the lexical half answers alone
+_SENTENCE_PATIENCE = 0.5  # seconds; then the passages whose sentences were not compared keep their places
 
 
-class QuestionEmbeddings(Protocol):
-    """Turns questions into vectors; `model` is the embedding model's name."""
+class QuestionEmbeddings(PassageEmbeddings, Protocol):
+    """Turns questions and passages into vectors; `model` is the embedding model's name."""
 
     model: str
 
@@ -232,6 +234,7 @@ class Retriever:
         self._index = index
         self._exact = ExactVectors(database)
         self._embeddings = embeddings
+        self._sentences = SentenceVectors(embeddings)
         self._reader = reader
         self._widest = widest
 
@@ -317,6 +320,24 @@ class Retriever:
         # Behind the worst that was read, in their own order.
         result.ranked.extend(replace(item, score=least - 1e-6 * place) for place, item in enumerate(others, 1))
 
+    async def _by_sentences(self, result: _Ranking, passages: Mapping[Key, Passage]) -> None:
+        """Order the best passages by their sentences, where words don't tell and the embedding model was measured."""
+        near, hits = result.near, result.hits
+        fitted = relevance.of_model(near.model) if near else None
+        if near is None or fitted is None or hits is None or hits.trust >= ranking.WORDS_TELL:
+            return
+        # What was deleted meanwhile is gone from here, too.
+        first = [item for item in result.ranked[: ranking.BY_SENTENCES] if item.key in passages]
+        texts = [passages[item.key] for item in first]
+        began = time.perf_counter()
+        try:
+            nearest = await self._sentences.nearest(fitted, near.sought, texts, patience=_SENTENCE_PATIENCE)
+        except AppError as error:
+            log.warning("sentences_not_compared", code=error.code)
+            return
+        result.ranked[: ranking.BY_SENTENCES] = ranking.by_sentences(first, nearest)
+        result.ms["sentences"] = round((time.perf_counter() - began) * 1000, 1)
+
     async def _judge(self, result: _Ranking, spans: Sequence[Span]) -> Judgement | None:
         """Return how likely these sources hold the answer, None where not all of them have vectors that tell."""
         near, hits = result.near, result.hits
@@ -346,8 +367,10 @@ class Retriever:
             files = await self._files(scope, wait)
             result = await self._rank(scope, query, [file for file in files if file.searchable])
             if best is not None:
-                result.ranked[max(best, _READ_TOGETHER if self._reader else 0) :] = []
+                result.ranked[max(best, _READ_TOGETHER if self._reader else ranking.BY_SENTENCES) :] = []
             passages = await self._read(result, with_neighbours=best is None)
+            if self._reader is None:
+                await self._by_sentences(result, passages)
             await self._read_together(query, result, passages)
             if best is not None:
                 result.ranked[best:] = []

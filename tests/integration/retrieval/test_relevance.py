@@ -109,6 +109,9 @@ async def test_an_index_is_asked_in_the_same_way(reader: Person, reading_server:
     scope = Scope(UUID((await reader.get("/auth/me"))["id"]))
     wide = Retriever(state.database, state.index, state.registry.embeddings(), widest=0)
     for _, question, _ in CROSS:
+        # Asked twice: on a busy machine the first time leaves some sentences to the second.
+        for retriever in (state.retriever, wide):
+            await retriever.search(scope, question, 5)
         exact, likely = await state.retriever.search(scope, question, 5)
         found, told = await wide.search(scope, question, 5)
         assert [passage.chunk_id for passage in found] == [passage.chunk_id for passage in exact]
