@@ -32,7 +32,7 @@ _READ_TOGETHER = 50  # passages that a reader orders, where there is one
 _JUDGED = 10  # passages of a search, at least, whose fit is judged together
 _NAMED = 0.5  # how surely a file is named that a message is about
 _VECTOR_PATIENCE = 5.0  # seconds; then the lexical half answers alone
-_SENTENCE_PATIENCE = 0.5  # seconds; then the passages whose sentences were not compared keep their places
+_SENTENCE_PATIENCE = 0.3  # seconds; then the passages whose sentences were not compared keep their places
 
 
 class QuestionEmbeddings(PassageEmbeddings, Protocol):
