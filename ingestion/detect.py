@@ -16,6 +16,7 @@ DOCX, XLSX, PPTX = (
 )
 ODT, ODS, ODP = (f"application/vnd.oasis.opendocument.{kind}" for kind in ("text", "spreadsheet", "presentation"))
 DOC, XLS, PPT = "application/msword", "application/vnd.ms-excel", "application/vnd.ms-powerpoint"
+XLSB = "application/vnd.ms-excel.sheet.binary.macroenabled.12"
 MSG, EPUB, PDF, RTF = "application/vnd.ms-outlook", "application/epub+zip", "application/pdf", "application/rtf"
 TEXT, MARKDOWN, HTML, CSV, TSV = ("text/plain", "text/markdown", "text/html", "text/csv", "text/tab-separated-values")
 ZIP, NOTEBOOK = "application/zip", "application/x-ipynb+json"
@@ -36,8 +37,9 @@ SUPPORTED: Mapping[str, str] = MappingProxyType(
         PPTX: "office:load_pptx",
         XLSX: "sheets:load_xlsx",
         XLS: "sheets:load_xls",
+        XLSB: "sheets:load_xlsb",
         DOC: "word97:load_doc",
-        PPT: "converted:load_ppt",
+        PPT: "powerpoint97:load_ppt",
         ODT: "opendocument:load_opendocument",
         ODS: "opendocument:load_opendocument",
         ODP: "opendocument:load_opendocument",
@@ -79,10 +81,24 @@ _BY_SUFFIX = {
     ".ipynb": NOTEBOOK,
     ".eml": EML,
 }
-_ZIP_SUFFIXES = {".docx": DOCX, ".docm": DOCX, ".xlsx": XLSX, ".xlsm": XLSX, ".pptx": PPTX, ".pptm": PPTX}
+_ZIP_SUFFIXES = {
+    ".docx": DOCX,
+    ".docm": DOCX,
+    ".xlsx": XLSX,
+    ".xlsm": XLSX,
+    ".xlsb": XLSB,
+    ".pptx": PPTX,
+    ".pptm": PPTX,
+}
 _ZIP_SUFFIXES |= {".odt": ODT, ".ods": ODS, ".odp": ODP, ".epub": EPUB}
 _OLE_SUFFIXES = {".doc": DOC, ".dot": DOC, ".xls": XLS, ".xlt": XLS, ".ppt": PPT, ".pps": PPT, ".msg": MSG}
-_ZIP_MARKS = {"word/document.xml": DOCX, "xl/workbook.xml": XLSX, "ppt/presentation.xml": PPTX}
+# The types of a package's main part: any name will do for it, but most take these.
+_ZIP_MARKS = {"word/document.xml": DOCX, "xl/workbook.xml": XLSX, "ppt/presentation.xml": PPTX, "xl/workbook.bin": XLSB}
+_TYPES = "[Content_Types].xml"
+_MAIN_PARTS = {"wordprocessingml": DOCX, "spreadsheetml": XLSX, "presentationml": PPTX}
+_MAIN_TYPE = re.compile(
+    r"(wordprocessingml|spreadsheetml|presentationml)\.(?:document|sheet|presentation|template)\.main\+xml"
+)
 _OLE_STREAMS = {"WordDocument": DOC, "Workbook": XLS, "Book": XLS, "PowerPoint Document": PPT}
 _OLE_STREAMS |= {"__properties_version1.0": MSG}
 
@@ -181,9 +197,14 @@ def _zip_by_parts(path: Path) -> str | None:
                 kind = file.read("mimetype").decode("ascii", errors="replace").strip()
                 if kind in SUPPORTED:
                     return kind
+            plain = {name.replace("\\", "/").lower() for name in names}
+            usual = next((mime for part, mime in _ZIP_MARKS.items() if part in plain), None)
+            if usual or _TYPES not in names or file.getinfo(_TYPES).file_size > HEAD_BYTES:
+                return usual
+            main = _MAIN_TYPE.search(file.read(_TYPES).decode("utf-8", errors="replace"))
+            return _MAIN_PARTS[main[1]] if main else None
     except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, OSError, ValueError):
         return None
-    return next((mime for part, mime in _ZIP_MARKS.items() if part in names), None)
 
 
 def _other_zip(path: Path, head: bytes, name: str) -> str | None:

@@ -13,6 +13,10 @@ from ingestion.documents import ExtractionFailed, Limits
 _MAX_RATIO = 150
 _SMALL_PART = 4 * 1024 * 1024
 _MAX_PARTS = 20_000
+_RELATIONS = (
+    "http://schemas.openxmlformats.org/officeDocument/2006/relationships",
+    "http://purl.oclc.org/ooxml/officeDocument/relationships",
+)
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 
@@ -21,7 +25,18 @@ class Archive:
 
     def __init__(self, file: zipfile.ZipFile) -> None:
         self._file = file
-        self.names = frozenset(file.namelist())
+        # Some programs part folders by backslashes; there is no other character that may stand for a slash.
+        self._stored = {name.replace("\\", "/"): name for name in file.namelist()}
+        self.names = frozenset(self._stored)
+
+    def main_part(self, usual: str) -> str:
+        """Return an OOXML file's main part, which its package names: Word on the web writes `document2.xml`."""
+        relations = self.xml("_rels/.rels")
+        for relation in relations if relations is not None else ():
+            target = posixpath.normpath(posixpath.join("/", relation.get("Target") or ""))[1:]
+            if (relation.get("Type") or "").endswith("/officeDocument") and target in self.names:
+                return target
+        return usual
 
     def parts(self) -> list[zipfile.ZipInfo]:
         """Return what is known of each part, folders too."""
@@ -32,7 +47,7 @@ class Archive:
         if name not in self.names:
             return None
         try:
-            return self._file.read(name)
+            return self._file.read(self._stored[name])
         except RuntimeError:
             raise ExtractionFailed("encrypted", "This file is protected by a password.") from None
 
@@ -61,6 +76,11 @@ class Archive:
         if root is None:
             raise ExtractionFailed("corrupt", "This file is damaged: a part of it is missing.")
         return root
+
+
+def reference(element: Any, name: str = "id") -> str:
+    """Return the id of a part that an element refers to, in OOXML's transitional or its strict namespace."""
+    return next((found for space in _RELATIONS if (found := element.get(f"{{{space}}}{name}"))), "")
 
 
 @contextmanager

@@ -8,6 +8,8 @@ from ingestion.documents import Block, BlockKind, Extracted, ExtractionFailed, L
 # A group of rows with its header should be one passage; wider rows are written as `column: value` instead.
 GROUP_CHARS = 420
 WIDE_ROW_CHARS = 330
+HIDDEN = " (hidden sheet)"
+"""What stands behind the name of a sheet that its reader does not see."""
 _SPACES = re.compile(r"[ \t\n\f\v]+")
 
 

@@ -3,21 +3,19 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ingestion.loaders.archive import Archive
+from ingestion.loaders.archive import Archive, reference
 from ingestion.loaders.builder import Builder, flat
-
-_R = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
 
 
 def add_graphics(archive: Archive, targets: Mapping[str, str], element: Any, builder: Builder) -> None:
     """Append the charts and diagrams that an element refers to; `targets` are those of its part (`Archive.targets`)."""
-    for reference in element.iter("{*}chart"):
-        target = targets.get(reference.get(f"{_R}id"))
+    for graphic in element.iter("{*}chart"):
+        target = targets.get(reference(graphic))
         chart = archive.xml(target) if target else None
         if chart is not None:
             _add_chart(chart, builder)
-    for reference in element.iter("{*}relIds"):
-        target = targets.get(reference.get(f"{_R}dm"))
+    for graphic in element.iter("{*}relIds"):
+        target = targets.get(reference(graphic, "dm"))
         diagram = archive.xml(target) if target else None
         lines = [_text(point) for point in diagram.iter("{*}pt")] if diagram is not None else []
         if lines := [line for line in lines if line]:

@@ -2,6 +2,8 @@
 
 import codecs
 
+import webencodings
+
 from ingestion.documents import ExtractionFailed
 
 _BOMS = (
@@ -30,6 +32,27 @@ def decode(data: bytes) -> str:
         if broken.start > 64 and _mostly_utf8(data):
             return data.decode("utf-8", errors="replace")
     return data.decode(_guess(data), errors="replace")
+
+
+def decode_as(data: bytes, label: str | None) -> str:
+    """Return the text of bytes that are said to be in an encoding, as browsers understand its name: GB2312 means GBK,
+    Latin-1 means Windows-1252. What is plainly UTF-8, or does not fit, is decoded as if nothing had been said.
+    """
+    encoding = webencodings.lookup(label) if label else None
+    if encoding is None or (not data.isascii() and _is_utf8(data)):
+        return decode(data)
+    try:
+        return str(encoding.codec_info.decode(data, "strict")[0])
+    except UnicodeDecodeError:
+        return decode(data)
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _mostly_utf8(data: bytes) -> bool:

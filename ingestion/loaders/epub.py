@@ -7,8 +7,7 @@ from pathlib import Path
 from ingestion.documents import Extracted, ExtractionFailed, Limits
 from ingestion.loaders.archive import Archive, open_archive
 from ingestion.loaders.builder import Builder
-from ingestion.loaders.encoding import decode
-from ingestion.loaders.markup import add_html
+from ingestion.loaders.markup import add_html, decode_marked
 
 _PAGES = ("application/xhtml+xml", "text/html")
 
@@ -23,7 +22,7 @@ def load_epub(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
         for chapter in chapters:
             data = archive.read(chapter)
             if data:
-                add_html(builder, decode(data), title=False)
+                add_html(builder, decode_marked(data), title=False)
     return builder.build(mime)
 
 

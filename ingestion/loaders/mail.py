@@ -1,16 +1,19 @@
 """E-mail: eml (RFC 5322) and Outlook's msg, with the documents attached to it."""
 
+import codecs
 import email
 import email.policy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from email.message import EmailMessage, MIMEPart
 from pathlib import Path
 
 from ingestion.documents import Extracted, ExtractionFailed, Limits
 from ingestion.loaders.builder import Builder, flat
+from ingestion.loaders.encoding import decode_as
 from ingestion.loaders.nested import include_all
 
 _SHOWN_HEADERS = ("From", "To", "Cc", "Date")
+_DEEPEST = 50
 
 
 def load_eml(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
@@ -20,23 +23,46 @@ def load_eml(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
         raise ExtractionFailed("corrupt", "This e-mail is damaged and can't be read.")
     builder = Builder(limits)
     headers = [(key, flat(str(message[key] or ""))) for key in _SHOWN_HEADERS]
-    attachments = [_attached(part) for part in message.iter_attachments()] if message.is_multipart() else []
-    body = message.get_body(preferencelist=("plain", "html"))
     _write(builder, flat(str(message["Subject"] or "")), headers)
-    if body is not None:
-        _body(builder, _content(body), html=body.get_content_type() == "text/html")
-    _attachments(builder, attachments, limits)
+    attached: list[tuple[str, bytes]] = []
+    for part in _shown(message, attached):
+        _body(builder, _content(part), html=part.get_content_type() == "text/html")
+    _attachments(builder, attached, limits)
     return builder.build(mime)
+
+
+def _shown(part: MIMEPart, attached: list[tuple[str, bytes]], deep: int = 0) -> Iterator[MIMEPart]:
+    """Yield the parts that a mail program shows as text, in their order; what is attached is put into `attached`.
+
+    Text may stand in several parts: before and after an attachment, with a list's footer, inside of a signed part.
+    """
+    if deep > _DEEPEST:
+        raise ExtractionFailed("corrupt", "This e-mail is nested too deeply to be read.")
+    kind = part.get_content_type()
+    if kind == "message/rfc822" or part.is_attachment() or part.get_filename():
+        attached.append(_attached(part))
+    elif kind == "multipart/alternative":
+        choices = [child for child in part.iter_parts() if isinstance(child, MIMEPart)]
+        plain = next((one for one in choices if one.get_content_type() == "text/plain" and _content(one).strip()), None)
+        for child in [plain] if plain is not None else choices[-1:]:
+            yield from _shown(child, attached, deep + 1)
+    elif part.is_multipart():
+        for child in part.iter_parts():
+            if isinstance(child, MIMEPart):
+                yield from _shown(child, attached, deep + 1)
+    elif kind.startswith("text/"):
+        yield part
 
 
 def load_msg(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
     """Read an Outlook message like any other e-mail."""
     from oxmsg import Message
 
+    codecs.register(_of_windows)
     with path.open("rb") as file:
         message = Message.load(file)
     builder = Builder(limits)
-    people = ", ".join(recipient.email_address or recipient.name for recipient in message.recipients)
+    people = ", ".join(_person(recipient.name, recipient.email_address) for recipient in message.recipients)
     sent = message.sent_date.isoformat(" ") if message.sent_date else ""
     headers = [("From", message.sender or ""), ("To", people), ("Date", sent)]
     _write(builder, message.subject or "", headers)
@@ -47,6 +73,16 @@ def load_msg(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
     attached = [(attachment.file_name or "", attachment.file_bytes or b"") for attachment in message.attachments]
     _attachments(builder, attached, limits)
     return builder.build(mime)
+
+
+def _of_windows(name: str) -> codecs.CodecInfo | None:
+    """Find the code pages that Outlook names and Python has under another name, as `windows-950`."""
+    page = name.replace("_", "-").removeprefix("windows-")
+    return codecs.lookup(f"cp{page}") if page.isdecimal() and page != name else None
+
+
+def _person(name: str | None, address: str | None) -> str:
+    return f"{name} <{address}>" if name and address and name != address else name or address or ""
 
 
 def _write(builder: Builder, subject: str, headers: Sequence[tuple[str, str]]) -> None:
@@ -86,10 +122,5 @@ def _attached(part: MIMEPart) -> tuple[str, bytes]:
 
 
 def _content(part: MIMEPart) -> str:
-    try:
-        return str(part.get_content())
-    except (LookupError, UnicodeDecodeError, KeyError):
-        from ingestion.loaders.encoding import decode
-
-        payload = part.get_payload(decode=True)
-        return decode(payload) if isinstance(payload, bytes) else ""
+    payload = part.get_payload(decode=True)
+    return decode_as(payload, part.get_content_charset()) if isinstance(payload, bytes) else ""

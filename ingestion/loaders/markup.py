@@ -9,12 +9,14 @@ from lxml import etree, html
 
 from ingestion.documents import Extracted, ExtractionFailed, Limits, clean
 from ingestion.loaders.builder import Builder, flat
-from ingestion.loaders.encoding import decode
+from ingestion.loaders.encoding import decode_as
 
-_CHARSET = re.compile(rb"<meta[^>]{0,200}charset=[\"']?\s*([\w-]{2,40})", re.IGNORECASE)
+_CHARSET = re.compile(
+    rb"<meta[^>]{0,200}charset=[\"']?\s*([\w-]{2,40})|\A\s*<\?xml[^>]{0,200}encoding=[\"']([\w-]{2,40})", re.IGNORECASE
+)
 _DECLARED = re.compile(r"\A\s*<\?xml[^>]*\?>")
 _HIDDEN = frozenset(
-    re.findall(r"\S+", "script style noscript template svg math head iframe object embed select datalist")
+    re.findall(r"\S+", "script style noscript template svg annotation title iframe object embed select datalist")
 )
 _BLOCKS = frozenset(
     re.findall(
@@ -49,7 +51,7 @@ def parse_xml(data: bytes) -> Any:
 
 def load_xml(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
     """Read XML as lines of `element: text`; each child of the root is a paragraph."""
-    text = _DECLARED.sub("", decode(path.read_bytes()))
+    text = _DECLARED.sub("", decode_marked(path.read_bytes()))
     root = parse_xml(text.encode("utf-8", errors="replace"))
     builder = Builder(limits)
     own = list(_attributes(root)) + ([flat(root.text)] if root.text and root.text.strip() else [])
@@ -67,16 +69,14 @@ def load_xml(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
 def load_html(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
     """Read the visible text of a page, with its title, headings, lists and tables."""
     builder = Builder(limits)
-    data = path.read_bytes()
-    declared = _CHARSET.search(data[:4096])
-    text = None
-    if declared:
-        try:
-            text = data.decode(declared[1].decode())
-        except (LookupError, UnicodeDecodeError):
-            text = None
-    add_html(builder, decode(data) if text is None else text)
+    add_html(builder, decode_marked(path.read_bytes()))
     return builder.build(mime)
+
+
+def decode_marked(data: bytes) -> str:
+    """Return the text of a page or an XML file, in the encoding that it declares."""
+    declared = _CHARSET.search(data[:4096])
+    return decode_as(data, (declared[1] or declared[2]).decode() if declared else None)
 
 
 def add_html(builder: Builder, text: str, *, shift: int = 0, title: bool = True) -> None:

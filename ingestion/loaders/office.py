@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from ingestion.documents import Extracted, Limits
-from ingestion.loaders.archive import Archive, open_archive
+from ingestion.loaders.archive import Archive, open_archive, reference
 from ingestion.loaders.builder import Builder, flat
 from ingestion.loaders.charts import add_graphics
+from ingestion.loaders.numbering import BULLET, Numbering
 
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _STRICT_W = "{http://purl.oclc.org/ooxml/wordprocessingml/main}"
-_A = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
-_R = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
 _MATH_TEXT = "{http://schemas.openxmlformats.org/officeDocument/2006/math}t"
 _FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
 _HEADING_NAME = re.compile(r"(?:heading|заголовок|überschrift|titre) ?([1-9])", re.IGNORECASE)
@@ -53,13 +52,16 @@ class _Word:
         self.lists: set[str] = set()
         self.notes: dict[tuple[str, str], str] = {}
         self.targets: dict[str, str] = {}
+        self.style_lists: dict[str, tuple[str, int]] = {}
 
     def read(self) -> None:
-        root = self.archive.required("word/document.xml")
+        part = self.archive.main_part("word/document.xml")
+        root = self.archive.required(part)
         self.w = _STRICT_W if root.tag.startswith(_STRICT_W) else _W
+        self.numbering = Numbering(self._root("numbering"), self.w)
         self.levels = self._heading_styles()
         self.notes = self._notes()
-        self.targets = self.archive.targets("word/document.xml")
+        self.targets = self.archive.targets(part)
         self._page_edges("header")
         body = root.find(f"{self.w}body")
         if body is not None:
@@ -69,11 +71,19 @@ class _Word:
         self._comments()
         self._page_edges("footer")
 
+    def _parts(self, kind: str) -> list[str]:
+        """Return the names of the parts of a kind, such as `word/header2.xml`."""
+        return sorted(name for name in self.archive.names if re.fullmatch(rf"word/{kind}\d*\.xml", name))
+
+    def _root(self, kind: str) -> Any:
+        parts = self._parts(kind)
+        return self.archive.xml(parts[0]) if parts else None
+
     def _notes(self) -> dict[tuple[str, str], str]:
         """Return footnotes and endnotes by their kind and id."""
         found = {}
         for kind in ("footnote", "endnote"):
-            notes = self.archive.xml(f"word/{kind}s.xml")
+            notes = self._root(f"{kind}s")
             for note in notes if notes is not None else ():
                 if text := flat(self._text(note)):
                     found[kind, note.get(f"{self.w}id") or ""] = text
@@ -81,13 +91,12 @@ class _Word:
 
     def _page_edges(self, kind: str) -> None:
         """Add what stands on top, or at the foot, of the pages: each text once."""
-        parts = sorted(name for name in self.archive.names if re.fullmatch(rf"word/{kind}\d*\.xml", name))
-        texts = [flat(self._text(self.archive.required(part))) for part in parts]
+        texts = [flat(self._text(self.archive.required(part))) for part in self._parts(kind)]
         for text in dict.fromkeys(text for text in texts if text and not text.isdecimal()):
             self.builder.add(text)
 
     def _comments(self) -> None:
-        comments = self.archive.xml("word/comments.xml")
+        comments = self._root("comments")
         lines = []
         for comment in comments if comments is not None else ():
             author, text = comment.get(f"{self.w}author"), flat(self._text(comment))
@@ -97,7 +106,7 @@ class _Word:
             self.builder.add("Comments:\n" + "\n".join(lines))
 
     def _heading_styles(self) -> dict[str, int]:
-        styles = self.archive.xml("word/styles.xml")
+        styles = self._root("styles")
         levels: dict[str, int] = {}
         parents: dict[str, str] = {}
         titled = ""
@@ -107,6 +116,8 @@ class _Word:
             level = self._value(style.find(f"{self.w}pPr/{self.w}outlineLvl"))
             if label.lower().startswith("list ") or style.find(f"{self.w}pPr/{self.w}numPr") is not None:
                 self.lists.add(identity)
+            if listed := self._listed(style):
+                self.style_lists[identity] = listed
             named = _HEADING_NAME.match(label)
             if named:
                 levels[identity] = int(named[1])
@@ -118,7 +129,17 @@ class _Word:
         for identity, parent in parents.items():  # what is based on the title (author, date) is no heading
             if identity not in levels and parent in levels and parent != titled:
                 levels[identity] = levels[parent]
+            if identity not in self.style_lists and parent in self.style_lists:
+                self.style_lists[identity] = self.style_lists[parent]
+        self.style_lists |= self.numbering.by_style
         return levels
+
+    def _listed(self, element: Any) -> tuple[str, int] | None:
+        """Return the list and the level that a paragraph, or a style, says it is of."""
+        own = element.find(f"{self.w}pPr/{self.w}numPr")
+        number = self._value(own.find(f"{self.w}numId")) if own is not None else ""
+        level = self._value(own.find(f"{self.w}ilvl")) if own is not None else ""
+        return (number, int(level) if level.isdecimal() else 0) if number else None
 
     def _value(self, element: Any) -> str:
         return "" if element is None else element.get(f"{self.w}val") or ""
@@ -138,8 +159,8 @@ class _Word:
             self._add_paragraph(element, text)
         # A note stands behind the paragraph that refers to it, where its page shows it.
         for kind in ("footnote", "endnote"):
-            for reference in element.iter(f"{self.w}{kind}Reference"):
-                if note := self.notes.pop((kind, reference.get(f"{self.w}id") or ""), None):
+            for mark in element.iter(f"{self.w}{kind}Reference"):
+                if note := self.notes.pop((kind, mark.get(f"{self.w}id") or ""), None):
                     self.builder.add(note)
         add_graphics(self.archive, self.targets, element, self.builder)
 
@@ -147,16 +168,29 @@ class _Word:
         style = self._value(element.find(f"{self.w}pPr/{self.w}pStyle"))
         own = self._value(element.find(f"{self.w}pPr/{self.w}outlineLvl"))
         level = int(own) + 1 if own.isdecimal() and int(own) < 9 else self.levels.get(style, 0)
+        listed = self._listed(element) or self.style_lists.get(style)
+        label = self.numbering.label(*listed) if listed else ""
+        numbered = f"{label} {text}" if label and label != BULLET else text
         if level and len(text) < 300:
-            self.builder.heading(text, level)
-        elif style in self.lists or element.find(f"{self.w}pPr/{self.w}numPr") is not None:
+            self.builder.heading(numbered, level)
+        elif numbered != text:
+            self.builder.add(numbered)
+        elif label or (style in self.lists or element.find(f"{self.w}pPr/{self.w}numPr") is not None):
             self.builder.add(f"- {text}", "\n")
         else:
             self.builder.add(text)
 
     def _rows(self, table: Any) -> Iterator[list[str]]:
-        for row in table.iterchildren(f"{self.w}tr"):
-            yield [flat(self._text(cell)) for cell in row.iter(f"{self.w}tc") if cell.getparent() is not None]
+        for row in self._inside(table, f"{self.w}tr"):
+            yield [flat(self._text(cell)) for cell in self._inside(row, f"{self.w}tc")]
+
+    def _inside(self, parent: Any, tag: str) -> Iterator[Any]:
+        """Yield the rows of a table, or the cells of a row, those in a form's controls too, of no inner table."""
+        for child in parent:
+            if child.tag == tag:
+                yield child
+            elif child.tag in (f"{self.w}sdt", f"{self.w}sdtContent", f"{self.w}customXml"):
+                yield from self._inside(child, tag)
 
     def _text(self, element: Any) -> str:
         return "".join(self._pieces(element))
@@ -166,26 +200,30 @@ class _Word:
             tag = child.tag
             if tag in (f"{self.w}t", _MATH_TEXT):
                 yield child.text or ""
-            elif tag == f"{self.w}tab":
+            elif tag in (f"{self.w}tab", f"{self.w}ptab"):
                 yield "\t"
             elif tag in (f"{self.w}br", f"{self.w}cr"):
                 yield "\n"
             elif tag == f"{self.w}noBreakHyphen":
                 yield "-"
             elif tag not in (_FALLBACK, f"{self.w}pPr", f"{self.w}rPr", f"{self.w}moveFrom"):
+                if tag == f"{self.w}txbxContent":
+                    yield "\n"
                 yield from self._pieces(child)
                 if tag == f"{self.w}p":
                     yield "\n"
+                elif tag == f"{self.w}tc":
+                    yield " "
 
 
 def _slides(archive: Archive) -> list[str]:
     """Return the slides' parts in the order of the presentation, or of their numbers where that is not told."""
-    targets = archive.targets("ppt/presentation.xml")
-    presentation = archive.required("ppt/presentation.xml")
+    main = archive.main_part("ppt/presentation.xml")
+    targets, presentation = archive.targets(main), archive.required(main)
     ordered = [
         targets[identity]
         for entry in presentation.iter("{*}sldId")
-        if (identity := entry.get(f"{_R}id")) in targets and targets[identity] in archive.names
+        if (identity := reference(entry)) in targets and targets[identity] in archive.names
     ]
     found = sorted((int(m[1]), part) for part in archive.names if (m := _SLIDE.match(part)))
     return ordered or [part for _, part in found]
@@ -201,9 +239,9 @@ def _slide(archive: Archive, part: str, number: int, builder: Builder) -> None:
             if text.strip():
                 builder.add(text)
             continue
-        for table in shape.iter(f"{_A}tbl"):
-            rows = table.iter(f"{_A}tr")
-            builder.table([flat(_paragraphs(cell)) for cell in row.iter(f"{_A}tc")] for row in rows)
+        for table in shape.iter("{*}tbl"):
+            rows = table.iter("{*}tr")
+            builder.table([flat(_paragraphs(cell)) for cell in row.iter("{*}tc")] for row in rows)
         add_graphics(archive, targets, shape, builder)
     notes = next((target for target in targets.values() if "/notesSlides/" in target), None)
     spoken = archive.xml(notes) if notes else None
@@ -211,6 +249,19 @@ def _slide(archive: Archive, part: str, number: int, builder: Builder) -> None:
         kind = shape.find(".//{*}nvPr/{*}ph")
         if kind is not None and kind.get("type") == "body" and _paragraphs(shape).strip():
             builder.add(_paragraphs(shape))
+    remarks = [remark for target in targets.values() if "/comments/" in target for remark in _remarks(archive, target)]
+    if remarks:
+        builder.add("Comments:\n" + "\n".join(remarks))
+
+
+def _remarks(archive: Archive, part: str) -> Iterator[str]:
+    """Yield the comments on a slide: each is a text (until 2019), or paragraphs (since)."""
+    root = archive.xml(part)
+    for comment in root.iter("{*}cm", "{*}reply") if root is not None else ():
+        text = flat(" ".join(piece.text or "" for piece in comment.iterchildren("{*}text")))
+        body = comment.find("{*}txBody")
+        if text := text or (flat(_paragraphs(body)) if body is not None else ""):
+            yield text
 
 
 def _is_title(shape: Any) -> bool:
@@ -220,9 +271,7 @@ def _is_title(shape: Any) -> bool:
 
 def _paragraphs(shape: Any) -> str:
     lines = []
-    for paragraph in shape.iter(f"{_A}p"):
-        pieces = (
-            "\n" if run.tag == f"{_A}br" else run.text or "" for run in paragraph.iter(f"{_A}t", f"{_A}br", _MATH_TEXT)
-        )
+    for paragraph in shape.iter("{*}p"):
+        pieces = ("\n" if run.tag.endswith("}br") else run.text or "" for run in paragraph.iter("{*}t", "{*}br"))
         lines.append("".join(pieces).strip())
     return "\n".join(line for line in lines if line)

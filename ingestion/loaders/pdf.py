@@ -10,6 +10,7 @@ from typing import Any
 from ingestion.documents import Extracted, ExtractionFailed, Limits, clean
 from ingestion.loaders.builder import Builder, flat
 from ingestion.loaders.layout import Box, columns
+from ingestion.loaders.nested import include_all
 from ingestion.loaders.pdf_marks import comments, with_fields
 from ingestion.loaders.recognition import Recogniser
 
@@ -48,6 +49,7 @@ def load_pdf(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
         _add_page(builder, text, number + 1, outline.get(number, []))
         if number in recognised and builder.length > start:
             builder.mark(start, "recognised", "")
+    include_all(builder, _attached(document), limits, level=1)
     if unread:
         builder.add(f"{unread} scanned pages of this file were not read: there was no time left for them.")
     if pages and not texts:
@@ -56,6 +58,16 @@ def load_pdf(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
         message = "This PDF holds no text, only pictures; it may be a scan that needs text recognition first."
         raise ExtractionFailed("no_text", message)
     return builder.build(mime, pages)
+
+
+def _attached(document: Any) -> Iterator[tuple[str, bytes]]:
+    """Yield the names and bytes of files that lie in a PDF: an invoice's data, the parts of a portfolio."""
+    import pypdfium2
+
+    for number in range(document.count_attachments()):
+        with suppress(pypdfium2.PdfiumError):  # one that is damaged is no reason to refuse the pages
+            attachment = document.get_attachment(number)
+            yield attachment.get_name(), bytes(attachment.get_data())
 
 
 def _texts(document: Any, pages: int, limits: Limits) -> dict[int, str]:

@@ -2,15 +2,16 @@
 
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 from ingestion.documents import Extracted, ExtractionFailed, Limits
-from ingestion.loaders.builder import Builder
+from ingestion.loaders.builder import Builder, flat
 
 _PART = re.compile(
     rb"\\'(?P<hex>[0-9a-fA-F]{2})|\\(?P<word>[a-zA-Z]{1,32})(?P<number>-?\d{1,10})? ?|\\(?P<sign>[^a-zA-Z])"
     rb"|(?P<brace>[{}])|(?P<text>[^\\{}\r\n]+)|[\r\n]+|\\"
 )
-_BREAKS = {"line": "\n", "tab": "\t"}
+_BREAKS = {"line": "\n", "tab": "\t", "nestcell": " ", "nestrow": "\n"}
 _ENDS = frozenset(("par", "sect", "page", "row"))
 _SIGNS = {
     "emdash": "\u2014",
@@ -27,9 +28,8 @@ _SILENT = frozenset(
     re.findall(
         r"\S+",
         """
-        fonttbl colortbl stylesheet info pict object themedata datastore header footer headerl headerr footerl
-        footerr listtable listoverridetable rsidtbl generator xmlnstbl latentstyles fldinst bkmkstart bkmkend
-        nonshppict
+        fonttbl colortbl stylesheet info pict object themedata datastore listtable listoverridetable rsidtbl
+        generator xmlnstbl latentstyles fldinst bkmkstart bkmkend nonshppict nonesttables xe tc atnid
         """,
     )
 )
@@ -37,8 +37,17 @@ _SILENT = frozenset(
 # European.
 _CHARSETS = {0: "cp1252", 128: "cp932", 129: "cp949", 134: "gb18030", 136: "big5", 161: "cp1253"}
 _CHARSETS |= {162: "cp1254", 177: "cp1255", 178: "cp1256", 186: "cp1257", 204: "cp1251", 238: "cp1250"}
-# What is heard inside a part that is left out: fonts and their character sets, and notes.
-_HEARD = frozenset(("footnote", "f", "fcharset", "u", "uc"))
+# What stands beside the running text: of these each text is read once, before it or after it.
+_ASIDES = {
+    **dict.fromkeys(("header", "headerl", "headerr", "headerf"), "header"),
+    **dict.fromkeys(("footer", "footerl", "footerr", "footerf"), "footer"),
+    "annotation": "comment",
+    "atnauthor": "author",
+    "shptxt": "box",
+}
+# What is heard inside a part that is left out: fonts and their character sets, notes, comments, boxes, what an object
+# shows, and how long raw bytes are.
+_HEARD = frozenset(("footnote", "f", "fcharset", "u", "uc", "annotation", "atnauthor", "shptxt", "result", "bin"))
 _DEEPEST = 2000
 
 
@@ -48,14 +57,35 @@ def load_rtf(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
     if not data.lstrip().startswith(b"{\\rtf"):
         raise ExtractionFailed("corrupt", "This file is not Rich Text.")
     builder = Builder(limits)
-    for content, level in _Reader().read(data):
+    reader = _Reader()
+    paragraphs = reader.read(data)
+    for text in dict.fromkeys(reader.asides["header"]):
+        builder.add(text)
+    for content, level in paragraphs:
         if isinstance(content, list):
             builder.table(content)
         elif level:
             builder.heading(content, level)
         else:
             builder.add(content)
+    if reader.asides["comment"]:
+        builder.add("Comments:\n" + "\n".join(reader.asides["comment"]))
+    for text in dict.fromkeys(reader.asides["footer"]):
+        builder.add(text)
     return builder.build(mime)
+
+
+class _Place(NamedTuple):
+    """Where the running text was left, and how deep, for what stands beside it."""
+
+    depth: int
+    kind: str
+    paragraphs: list[tuple[str | list[list[str]], int]]
+    line: list[str]
+    row: list[str]
+    rows: list[list[str]]
+    in_table: bool
+    level: int
 
 
 class _Reader:
@@ -75,12 +105,15 @@ class _Reader:
         self.silent, self.skip, self.encoding = False, 1, ""
         self.left_out = 0
         self.font = 0
-        self.in_fonts = False
+        self.asides: dict[str, list[str]] = {"header": [], "footer": [], "comment": []}
+        self.places: list[_Place] = []
+        self.author = ""
 
     def read(self, data: bytes) -> list[tuple[str | list[list[str]], int]]:
         """Return the paragraphs and the tables' rows, each paragraph with its level as a heading (0: none)."""
-        for part in _PART.finditer(data):
-            kind = part.lastgroup
+        place = 0
+        while part := _PART.match(data, place):
+            place, kind = part.end(), part.lastgroup
             if kind == "hex":
                 self._bytes(bytes.fromhex(part["hex"].decode()))
             elif kind == "text":
@@ -92,6 +125,10 @@ class _Reader:
             elif kind in ("word", "number"):
                 number = int(part["number"]) if part["number"] else None
                 self._word(part["word"].decode(), number)
+                if part["word"] == b"bin" and number:
+                    place += max(0, number)
+        while self.places:
+            self._close_aside()
         self._end("par")
         self._end_table()
         return self.paragraphs
@@ -144,13 +181,42 @@ class _Reader:
                 raise ExtractionFailed("corrupt", "This file is nested too deeply to be read.")
             self.stack.append((self.silent, self.skip, self.encoding))
         elif self.stack:
+            if self.places and self.places[-1].depth == len(self.stack):
+                self._close_aside()
             self.silent, self.skip, self.encoding = self.stack.pop()
+
+    def _open_aside(self, kind: str) -> None:
+        self._flush()
+        here = (self.paragraphs, self.line, self.row, self.rows, self.in_table, self.level)
+        self.places.append(_Place(len(self.stack), kind, *here))
+        self.paragraphs, self.line, self.row, self.rows, self.in_table, self.level = [], [], [], [], False, 0
+        self.silent = False
+
+    def _close_aside(self) -> None:
+        """Keep what stands beside the text, and go on with the text."""
+        self._end("par")
+        self._end_table()
+        found = self.paragraphs
+        _, kind, self.paragraphs, self.line, self.row, self.rows, self.in_table, self.level = self.places.pop()
+        if kind == "box":
+            self.paragraphs += found
+            return
+        texts = [c if isinstance(c, str) else "\n".join(" ".join(row) for row in c) for c, _ in found]
+        text = flat("\n".join(texts))
+        if kind == "author":
+            self.author = text
+        elif kind == "comment" and text:
+            self.asides[kind].append(f"{self.author}: {text}" if self.author else text)
+        elif text and not text.isdecimal():
+            self.asides[kind].append(text)
 
     def _sign(self, sign: bytes) -> None:
         if sign == b"*":
             self.silent = True
         elif sign == b"~":
             self._write("\u00a0")
+        elif sign == b"_":
+            self._write("-")
         elif sign in b"\\{}":
             self._bytes(sign)
         elif sign in b"\r\n" and not self.silent:
@@ -159,25 +225,32 @@ class _Reader:
     def _word(self, word: str, number: int | None) -> None:
         if self.silent and word not in _HEARD:
             return
-        if word == "footnote":
-            self.silent = self.stack[-1][0] if self.stack else False
-        elif word in _SILENT:
-            self._flush()
-            self.silent = True
+        if word in _ENDS or word == "cell":
+            self._end(word)
+        elif word in _SIGNS or word in _BREAKS:
+            self._write(_SIGNS.get(word) or _BREAKS[word])
         elif word == "u" and number is not None:
             self._write(chr(number % 0x10000))
             self.left_out = self.skip
-        elif word in _ENDS or word == "cell":
-            self._end(word)
         elif word in ("pard", "trowd", "intbl"):
             self.level = 0
             self.in_table = word != "pard"
-        elif word in _BREAKS:
-            self._write(_BREAKS[word])
-        elif word in _SIGNS:
-            self._write(_SIGNS[word])
         elif number is not None:
             self._setting(word, number)
+        else:
+            self._destination(word)
+
+    def _destination(self, word: str) -> None:
+        """Enter a part that is read elsewhere, or not at all."""
+        if word in _ASIDES:
+            self._open_aside(_ASIDES[word])
+        elif word == "footnote":
+            self.silent = self.stack[-1][0] if self.stack else False
+        elif word == "result":  # what an object shows is heard where the object itself would be
+            self.silent = self.stack[-2][0] if len(self.stack) > 1 else False
+        elif word in _SILENT:
+            self._flush()
+            self.silent = True
 
     def _setting(self, word: str, number: int) -> None:
         self._flush()

@@ -2,40 +2,85 @@
 
 import io
 import posixpath
-from collections.abc import Iterator
+import struct
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ingestion.documents import Extracted, ExtractionFailed, Limits
-from ingestion.loaders.archive import Archive, open_archive
-from ingestion.loaders.builder import Builder, flat
+from ingestion.loaders.archive import Archive, open_archive, reference
+from ingestion.loaders.builder import HIDDEN, Builder, flat
 from ingestion.loaders.number_format import shown
 
-_R = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
-_HIDDEN = " (hidden sheet)"
+OPENPYXL_ERRORS = (KeyError, ValueError, TypeError, SyntaxError, AttributeError, IndexError)
+"""What openpyxl raises for workbooks that it can't open; others may."""
 
 
 def load_xlsx(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
-    """Read the stored values of a workbook as its formats show them, and the comments.
+    """Read the stored values of a workbook as its formats show them, its comments, text boxes and charts' titles.
 
-    Formulas are never computed, links never followed.
+    Formulas are never computed, links never followed. What openpyxl can't open, or finds nothing in (the strict
+    variant, damaged styles), is read by calamine, without formats.
     """
+    with open_archive(path, limits) as archive:
+        extras = _extras(archive)
+    try:
+        return _by_openpyxl(path, extras, Builder(limits)).build(mime)
+    except ExtractionFailed as failed:
+        if failed.code not in ("corrupt", "no_text"):
+            raise
+        return _by_calamine(path, extras, Builder(limits), failed).build(mime)
+
+
+def load_xlsb(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
+    """Read the values of a binary workbook of Excel's (.xlsb). Raises ExtractionFailed: encrypted, corrupt, no_text."""
+    with open_archive(path, limits):
+        damaged = ExtractionFailed("corrupt", "This workbook is damaged and can't be opened.")
+    return _by_calamine(path, {}, Builder(limits), damaged).build(mime)
+
+
+def _by_openpyxl(path: Path, extras: "Mapping[str, _Extras]", builder: Builder) -> Builder:
     import openpyxl
 
-    with open_archive(path, limits) as archive:
-        comments = _comments(archive)
     with path.open("rb") as file:  # of a path, openpyxl would look at the suffix, and a blob has none
         try:
             workbook = openpyxl.load_workbook(file, read_only=True, data_only=True, keep_links=False)
-        except (KeyError, ValueError, TypeError, SyntaxError, AttributeError):
+            for sheet in workbook.worksheets:
+                sheet.reset_dimensions()
+                title = sheet.title if sheet.sheet_state == "visible" else sheet.title + HIDDEN
+                rows = ([shown(cell.value, _format(cell)) for cell in row] for row in sheet.iter_rows())
+                _sheet(builder, title, rows, extras.get(sheet.title, _NONE))
+        except OPENPYXL_ERRORS:
             raise ExtractionFailed("corrupt", "This workbook is damaged and can't be opened.") from None
-        builder = Builder(limits)
-        for sheet in workbook.worksheets:
-            sheet.reset_dimensions()
-            title = sheet.title if sheet.sheet_state == "visible" else sheet.title + _HIDDEN
-            rows = ([shown(cell.value, _format(cell)) for cell in row] for row in sheet.iter_rows())
-            _sheet(builder, title, rows, comments.get(sheet.title, []))
-        return builder.build(mime)
+        for chart in workbook.chartsheets:
+            _sheet(builder, chart.title, iter(()), extras.get(chart.title, _NONE))
+    return builder
+
+
+def _by_calamine(path: Path, extras: "Mapping[str, _Extras]", builder: Builder, failed: ExtractionFailed) -> Builder:
+    for title, visible, rows in calamine_sheets(path, failed):
+        texts = ([shown(value, "General") for value in row] for row in rows)
+        _sheet(builder, title if visible else title + HIDDEN, texts, extras.get(title, _NONE))
+    return builder
+
+
+def calamine_sheets(path: Path, failed: ExtractionFailed) -> Iterator[tuple[str, bool, Iterator[list[Any]]]]:
+    """Yield each sheet of any kind of workbook: its name, whether it is visible, its rows. Raises what it was given."""
+    import python_calamine
+
+    try:
+        with path.open("rb") as file:
+            book = python_calamine.CalamineWorkbook.from_filelike(file)
+            for sheet in book.sheets_metadata:
+                if sheet.typ == python_calamine.SheetTypeEnum.WorkSheet:
+                    visible = sheet.visible == python_calamine.SheetVisibleEnum.Visible
+                    yield sheet.name, visible, iter(book.get_sheet_by_name(sheet.name).to_python(skip_empty_area=False))
+    except (python_calamine.CalamineError, ValueError, OSError):
+        raise failed from None
+    except BaseException as error:  # a panic of Rust's is no Exception
+        if type(error).__name__ != "PanicException":
+            raise
+        raise failed from None
 
 
 def _format(cell: Any) -> str:
@@ -43,17 +88,44 @@ def _format(cell: Any) -> str:
     return str(getattr(cell, "number_format", "General") or "General")
 
 
-def _comments(archive: Archive) -> dict[str, list[str]]:
-    """Return the comments of each sheet, as `cell: text`."""
-    book = archive.xml("xl/workbook.xml")
-    parts = archive.targets("xl/workbook.xml")
-    found: dict[str, list[str]] = {}
+class _Extras(NamedTuple):
+    """What a sheet has beside its cells: comments as `cell: text`, and the texts of boxes and charts' titles."""
+
+    comments: list[str]
+    texts: list[str]
+
+
+_NONE = _Extras([], [])
+
+
+def _extras(archive: Archive) -> dict[str, _Extras]:
+    main = archive.main_part("xl/workbook.xml")
+    book, parts = archive.xml(main), archive.targets(main)
+    found: dict[str, _Extras] = {}
     for sheet in book.iter("{*}sheet") if book is not None else ():
-        part = parts.get(sheet.get(f"{_R}id") or "")
+        part = parts.get(reference(sheet))
+        extras = found.setdefault(sheet.get("name") or "", _Extras([], []))
         for target in archive.targets(part).values() if part else ():
-            if posixpath.basename(target).lower().startswith("comment") and target.endswith(".xml"):
-                found.setdefault(sheet.get("name") or "", []).extend(_texts(archive.xml(target)))
+            folder, file = posixpath.split(target.lower())
+            if file.startswith("comment") and file.endswith(".xml"):
+                extras.comments.extend(_texts(archive.xml(target)))
+            elif folder.endswith("/drawings") and file.endswith(".xml"):
+                extras.texts.extend(_drawn(archive, target))
     return found
+
+
+def _drawn(archive: Archive, part: str) -> Iterator[str]:
+    """Yield the text of each box of a drawing, and the titles of its charts: their values stand in the cells."""
+    drawing, targets = archive.xml(part), archive.targets(part)
+    for element in drawing.iter("{*}txBody", "{*}chart") if drawing is not None else ():
+        if element.tag.endswith("}txBody"):
+            yield "\n".join(filter(None, (_run(paragraph) for paragraph in element.iter("{*}p"))))
+        elif (target := targets.get(reference(element))) and (chart := archive.xml(target)) is not None:
+            yield "\n".join(filter(None, (_run(title) for title in chart.iter("{*}title"))))
+
+
+def _run(element: Any) -> str:
+    return flat("".join(piece.text or "" for piece in element.iter("{*}t")))
 
 
 def _texts(comments: Any) -> Iterator[str]:
@@ -67,18 +139,22 @@ def load_xls(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
     """Read a workbook of Excel 97-2003 and before. Raises ExtractionFailed: encrypted or corrupt."""
     import xlrd
 
+    damaged = ExtractionFailed("corrupt", "This workbook is damaged and can't be opened.")
     try:
         workbook = open_xls(path.read_bytes())
     except xlrd.XLRDError as error:
         if "encrypted" in str(error).lower():
             raise ExtractionFailed("encrypted", "This workbook is protected by a password.") from None
-        raise ExtractionFailed("corrupt", "This workbook is damaged and can't be opened.") from None
+        return _by_calamine(path, {}, Builder(limits), damaged).build(mime)
+    except (xlrd.compdoc.CompDocError, xlrd.formula.FormulaError, struct.error, AssertionError):
+        return _by_calamine(path, {}, Builder(limits), damaged).build(mime)
     builder = Builder(limits)
     for sheet in workbook.sheets():
-        title = sheet.name if not sheet.visibility else sheet.name + _HIDDEN
+        title = sheet.name if not sheet.visibility else sheet.name + HIDDEN
         notes = getattr(sheet, "cell_note_map", {})
         comments = [f"{xlrd.cellname(*place)}: {flat(note.text)}" for place, note in sorted(notes.items()) if note.text]
-        _sheet(builder, title, (_old_row(workbook, sheet, row) for row in range(sheet.nrows)), comments)
+        rows = (_old_row(workbook, sheet, row) for row in range(sheet.nrows))
+        _sheet(builder, title, rows, _Extras(comments, []))
     return builder.build(mime)
 
 
@@ -87,10 +163,10 @@ def open_xls(content: bytes) -> Any:
     import xlrd
 
     try:
-        return xlrd.open_workbook(file_contents=content, formatting_info=True, logfile=io.StringIO())
+        return xlrd.open_workbook(file_contents=content, formatting_info=True, ragged_rows=True, logfile=io.StringIO())
     except (NotImplementedError, IndexError, AssertionError, KeyError):
         # Before Excel 97, or with formats that xlrd can't read: the plain values.
-        return xlrd.open_workbook(file_contents=content, logfile=io.StringIO())
+        return xlrd.open_workbook(file_contents=content, ragged_rows=True, logfile=io.StringIO())
 
 
 def _old_row(workbook: Any, sheet: Any, number: int) -> list[str]:
@@ -127,11 +203,12 @@ def _old_format(workbook: Any, sheet: Any, row: int, column: int) -> str:
     return found.format_str if found else "General"
 
 
-def _sheet(builder: Builder, title: str, rows: Iterator[list[str]], comments: list[str]) -> None:
+def _sheet(builder: Builder, title: str, rows: Iterator[list[str]], extras: _Extras) -> None:
     start = builder.length
     filled = (trimmed for row in rows if (trimmed := _trimmed(row)))
     first = next(filled, None)
-    if first is None and not comments:
+    texts = [text for text in extras.texts if text]
+    if first is None and not extras.comments and not texts:
         return
     builder.add(title)
 
@@ -141,8 +218,10 @@ def _sheet(builder: Builder, title: str, rows: Iterator[list[str]], comments: li
             yield from filled
 
     builder.table(everything())
-    if comments:
-        builder.add("Comments:\n" + "\n".join(comments))
+    for text in texts:
+        builder.add(text)
+    if extras.comments:
+        builder.add("Comments:\n" + "\n".join(extras.comments))
     builder.mark(start, "sheet", title)
 
 

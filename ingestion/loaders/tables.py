@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ingestion.detect import CSV, TSV, XLS, XLSX
-from ingestion.documents import Limits
+from ingestion.detect import CSV, TSV, XLS, XLSB, XLSX
+from ingestion.documents import ExtractionFailed, Limits
 from ingestion.loaders.archive import open_archive
 from ingestion.loaders.opendocument import TABLE, ods_values
-from ingestion.loaders.sheets import open_xls, xls_value
+from ingestion.loaders.sheets import OPENPYXL_ERRORS, calamine_sheets, open_xls, xls_value
 from ingestion.loaders.text import delimiter_of, read_text
 
 _ROWS = 200  # of an answer
@@ -95,14 +95,9 @@ def _sheets(path: Path, mime: str, limits: Limits) -> Iterator[tuple[str, list[l
     if mime in (CSV, TSV):
         yield "", _csv_rows(read_text(path, limits), mime)
         return
-    if mime == XLSX:
-        import openpyxl
-
-        with path.open("rb") as file:
-            book = openpyxl.load_workbook(file, read_only=True, data_only=True, keep_links=False)
-            for sheet in book.worksheets:
-                sheet.reset_dimensions()
-                yield sheet.title, _bounded(list(row) for row in sheet.iter_rows(values_only=True))
+    if mime in (XLSX, XLSB):
+        # As when they are read: what openpyxl can't open, or finds nothing in, calamine may.
+        yield from (mime == XLSX and _openpyxl_sheets(path)) or _calamine_sheets(path)
         return
     if mime == XLS:
         book = open_xls(path.read_bytes())
@@ -112,6 +107,26 @@ def _sheets(path: Path, mime: str, limits: Limits) -> Iterator[tuple[str, list[l
     with open_archive(path, limits) as archive:
         for table in archive.required("content.xml").iter(f"{TABLE}table"):
             yield table.get(f"{TABLE}name") or "", _bounded(ods_values(table))
+
+
+def _openpyxl_sheets(path: Path) -> list[tuple[str, list[list[Any]]]]:
+    import openpyxl
+
+    found = []
+    with path.open("rb") as file:
+        try:
+            for sheet in openpyxl.load_workbook(file, read_only=True, data_only=True, keep_links=False).worksheets:
+                sheet.reset_dimensions()
+                found.append((sheet.title, _bounded(list(row) for row in sheet.iter_rows(values_only=True))))
+        except OPENPYXL_ERRORS:
+            return []
+    return found if any(rows for _, rows in found) else []
+
+
+def _calamine_sheets(path: Path) -> Iterator[tuple[str, list[list[Any]]]]:
+    damaged = ExtractionFailed("corrupt", "One of these files is damaged and can't be read.")
+    for title, _, rows in calamine_sheets(path, damaged):
+        yield title, _bounded(rows)
 
 
 def _bounded(rows: Any) -> list[list[Any]]:

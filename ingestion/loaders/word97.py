@@ -4,11 +4,13 @@ import re
 import struct
 from pathlib import Path
 
-from ingestion.documents import Extracted, ExtractionFailed, Limits
+from ingestion.documents import Extracted, ExtractionFailed, Limits, clean
 from ingestion.loaders.builder import Builder
 
 _FIB_MAGIC = 0xA5EC
-_FLAGS_AT, _CCP_TEXT_AT, _CLX_AT = 0x0A, 0x4C, 0x01A2
+_FLAGS_AT, _LENGTHS_AT, _CLX_AT = 0x0A, 0x4C, 0x01A2
+# The stories of a file lie one behind the other, in this order ([MS-DOC] 2.5.4); the third is no text.
+_STORIES = ("main", "footnotes", "edges", "", "comments", "endnotes", "boxes", "boxes on edges")
 _ENCRYPTED, _TABLE_ONE = 0x0100, 0x0200
 _FIELD = re.compile(r"\x13[^\x13\x14\x15]*(?:\x14([^\x13\x14\x15]*))?\x15")
 _ROW_END = re.compile(r"\x07\x07")
@@ -16,7 +18,7 @@ _SIGNS = {"\x07": " | ", "\x0b": "\n", "\x0c": "\n\n", "\r": "\n\n", "\x1e": "-"
 
 
 def load_doc(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
-    """Read the main text. Raises ExtractionFailed: encrypted or corrupt."""
+    """Read text, notes, text boxes, comments, headers and footers. Raises ExtractionFailed: encrypted or corrupt."""
     import olefile
 
     with path.open("rb") as file, olefile.OleFileIO(file) as container:
@@ -27,12 +29,27 @@ def load_doc(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
         if flags & _ENCRYPTED:
             raise ExtractionFailed("encrypted", "This Word file is protected by a password.")
         table = container.openstream("1Table" if flags & _TABLE_ONE else "0Table").read()
-    text = _pieces(main, table)[: struct.unpack_from("<i", main, _CCP_TEXT_AT)[0]]
+    stories, place = {}, 0
+    text = _pieces(main, table)
+    for story, length in zip(_STORIES, struct.unpack_from("<8i", main, _LENGTHS_AT), strict=True):
+        stories[story] = text[place : place + max(0, length)]
+        place += max(0, length)
     builder = Builder(limits)
-    for paragraph in re.split(r"\n{2,}", _readable(text)):
-        if paragraph.strip(" |\n"):
-            builder.add(paragraph.strip(" \n"))
+    for story in ("main", "footnotes", "endnotes", "boxes"):
+        for paragraph in _paragraphs(stories[story]):
+            builder.add(paragraph)
+    if comments := _paragraphs(stories["comments"]):
+        builder.add("Comments:\n" + "\n".join(comments))
+    # Headers and footers: one for each kind of page and section, mostly the same.
+    edges = [*_paragraphs(stories["edges"]), *_paragraphs(stories["boxes on edges"])]
+    for edge in {re.sub(r"\d+", "#", edge): edge for edge in edges if any(map(str.isalpha, edge))}.values():
+        builder.add(edge)
     return builder.build(mime)
+
+
+def _paragraphs(text: str) -> list[str]:
+    paragraphs = (clean(paragraph).strip(" \n") for paragraph in re.split(r"\n{2,}", _readable(text)))
+    return [paragraph for paragraph in paragraphs if paragraph.strip(" |\n")]
 
 
 def _pieces(main: bytes, table: bytes) -> str:

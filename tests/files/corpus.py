@@ -1,5 +1,7 @@
 """Every format once, with the text, pages and marks that reading it has to give, and every reason for a failure."""
 
+import base64
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,12 +21,14 @@ from ingestion.detect import (
     ODS,
     ODT,
     PDF,
+    PPT,
     PPTX,
     RTF,
     SOURCE,
     TEXT,
     TSV,
     XLS,
+    XLSB,
     XLSX,
     XML,
     ZIP,
@@ -32,8 +36,9 @@ from ingestion.detect import (
 from ingestion.documents import FailureCode
 from tests.files import broken, office
 from tests.files.compound import compound
-from tests.files.pdf import form, pdf, scan
+from tests.files.pdf import form, pdf, scan, with_file
 from tests.files.pictures import saved
+from tests.files.records import ppt, xlsb
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,51 @@ _ODS = (
     "<table:table-cell><text:p>Oslo</text:p></table:table-cell><table:table-cell><text:p>7</text:p></table:table-cell>"
     '<table:table-cell table:number-columns-repeated="16000"/></table:table-row>'
     '<table:table-row table:number-rows-repeated="1048000"><table:table-cell/></table:table-row></table:table>'
+)
+_WORD_ODT = (
+    '<text:list><text:list-item><text:h text:outline-level="1">Duties</text:h></text:list-item>'
+    "<text:list-header><text:p>Between the items</text:p></text:list-header></text:list>"
+    "<text:p>The goods are sent in May."
+    "<office:annotation><dc:creator>Bob</dc:creator><text:p>Not in June?</text:p></office:annotation></text:p>"
+    '<text:p><draw:frame><draw:object xlink:href="./Object 1"/></draw:frame></text:p>'
+)
+_ODT_PARTS = {
+    "styles.xml": "<office:master-styles><style:master-page><style:header><text:p>Walnut Trading</text:p>"
+    "</style:header><style:footer><text:p>Contract 2025-118</text:p></style:footer></style:master-page>"
+    "</office:master-styles>",
+    "Object 1/content.xml": "<chart:chart><chart:title><text:p>Tons by year</text:p></chart:title><table:table>"
+    "<table:table-rows><table:table-row><table:table-cell><text:p>2024</text:p></table:table-cell><table:table-cell>"
+    "<text:p>41</text:p></table:table-cell></table:table-row></table:table-rows></table:table></chart:chart>",
+}
+_HIDDEN_ODS = (
+    '<table:table table:name="Rates" table:style-name="ta1"><table:table-row><table:table-cell><text:p>1.0842</text:p>'
+    "<office:annotation><text:p>from the bank</text:p></office:annotation></table:table-cell></table:table-row>"
+    "</table:table>"
+)
+_HIDDEN_STYLE = '<style:style style:name="ta1"><style:table-properties table:display="false"/></style:style>'
+_WORD_RTF = (
+    rb"{\rtf1\ansi{\header\pard Walnut Trading\par}{\footerf Contract 2025-119\par}"
+    rb"\pard The price is five hun\-dred {\*\atnid B}{\*\atnauthor Bob}{\*\annotation\pard Too much?\par}euros.\par"
+    rb"{\shp{\*\shpinst{\sp{\sn hidden}}{\shptxt\pard Drawn beside the text\par}}}{\pict\wmetafile8\bin9 }}}{{{\par }"
+    rb"{\object{\*\objdata hidden}{\result\pard What the object shows\par}}\pard Micro\_switch\par}"
+)
+_CHINESE = "图书馆的朱镕基先生"  # the third character from the end is in GBK, not in the GB2312 that pages declare
+_MAIL = "\r\n".join(
+    (
+        "From: ann@example.com", "Subject: Minutes", "MIME-Version: 1.0",
+        'Content-Type: multipart/mixed; boundary="a"', "",
+        "--a", 'Content-Type: multipart/alternative; boundary="b"', "",
+        "--b", "Content-Type: text/plain", "", " ", "--b", "Content-Type: text/html; charset=gb2312",
+        "Content-Transfer-Encoding: base64", "", base64.b64encode(f"<p>{_CHINESE}</p>".encode("gbk")).decode(), "--b--",
+        "--a", "Content-Type: text/plain", "", "The text behind the picture.",
+        "--a", 'Content-Type: multipart/mixed; boundary="c"', "",
+        "--c", "Content-Type: text/plain; name=plan.txt", "Content-Disposition: attachment", "",
+        "Plant walnuts in May.",
+        "--c--", "--a", "Content-Type: text/plain", "", "Sent by the list of the harbour office.", "--a--", "",
+    )
+)  # fmt: skip
+_FORMULA = (
+    "<!doctype html><title>Sums</title><section><p>The mean is <math><mi>m</mi><mo>=</mo><mn>48</mn></math>.</section>"
 )
 _RUSSIAN = "Это русский текст, который хранится в старой кодировке и должен читаться без вопросов."
 
@@ -385,6 +435,171 @@ GOOD = (
         (("page", "2"),),
     ),
     Sample("tricky.docx", broken.path_trick, DOCX, ("harmless",)),
+    Sample(
+        "deck.ppt",
+        lambda: ppt(
+            [("Отчёт", "Forty tons\nof walnuts", "Say hello first"), ("Prices", "Without tax", "")],
+            [["Item", "Price"], ["Bolt", "41"]],
+            ("Bob", "Is this the newest price?"),
+        ),
+        PPT,
+        ("Отчёт", "Forty tons\nof walnuts", "Say hello first", "Prices", "Item | Price\nBolt | 41", "Bob: Is this the"),
+        2,
+        (("slide", "2"), ("heading", "Отчёт"), ("heading", "Prices"), ("table", "")),
+    ),
+    Sample(
+        "plan.xlsb",
+        lambda: xlsb("Plan", [["city", "size"], ["Осло", 7.0], ["Rome", 2.5]]),
+        XLSB,
+        ("Plan", "city | size\nОсло | 7\nRome | 2.5"),
+        None,
+        (("sheet", "Plan"),),
+    ),
+    Sample(
+        "strict.xlsx",
+        lambda: office.strict(office.xlsx({"People": [["Name", "Age"], ["Ann", 5]]})),
+        XLSX,
+        ("People", "Name | Age\nAnn | 5"),
+        None,
+        (("sheet", "People"),),
+    ),
+    Sample(
+        "drawn.xlsx",
+        office.drawn_sheet,
+        XLSX,
+        ("Tons", "Year | Tons\n2024 | 41", "Walnuts by year", "Figures of the harbour office"),
+        None,
+        (("sheet", "Tons"),),
+    ),
+    Sample(
+        "backslashes.xlsx",
+        lambda: office.changed(
+            office.xlsx({"People": [["Name", "Age"], ["Ann", 5]]}),
+            lambda name, text: (name if name.startswith(("[", "_")) else name.replace("/", "\\"), text),
+        ),
+        XLSX,
+        ("People", "Name | Age\nAnn | 5"),
+    ),
+    Sample(
+        "web.docx",
+        office.web_contract,
+        DOCX,
+        (
+            "1. Delivery",
+            "1.1 The goods are sent in May.",
+            "2. Termination",
+            "2.1 Each side may end this contract.",
+            "2.2 It ends by itself",
+            "(a) when a side is insolvent,",
+            "(b) when the port is closed.",
+            "Item | Price\nBolt | 41 euros\nNut | 7\n",
+            "Signed in Bergen\nDrawn beside the text",
+        ),
+        None,
+        (("heading", "2. Termination"),),
+    ),
+    Sample(
+        "commented.pptx",
+        office.commented_deck,
+        PPTX,
+        ("Harvest", "forty tons", "Comments:\nIs this the newest figure?"),
+        1,
+    ),
+    Sample(
+        "word.odt",
+        lambda: office.opendocument("text", _WORD_ODT, more=_ODT_PARTS),
+        ODT,
+        (
+            "Walnut Trading",
+            "Duties",
+            "- Between the items",
+            "The goods are sent in May.",
+            "Tons by year",
+            "2024 | 41",
+            "Comments:\nBob: Not in June?",
+            "Contract 2025-118",
+        ),
+        None,
+        (("heading", "Duties"),),
+    ),
+    Sample(
+        "hidden.ods",
+        lambda: office.opendocument("spreadsheet", _HIDDEN_ODS, styles=_HIDDEN_STYLE),
+        ODS,
+        ("Rates (hidden sheet)", "1.0842\n", "Comments:\nfrom the bank"),
+        None,
+        (("sheet", "Rates (hidden sheet)"),),
+    ),
+    Sample(
+        "stories.doc",
+        lambda: office.doc(
+            "The running text.\n",
+            beside=(
+                "\x02 A footnote.\n",
+                "Header of page 1\nHeader of page 2\n",
+                "",
+                "Too much?\n",
+                "The end.\n",
+                "Boxed\n",
+            ),
+        ),
+        DOC,
+        ("The running text.", "A footnote.", "The end.", "Boxed", "Comments:\nToo much?", "Header of page"),
+    ),
+    Sample(
+        "word.rtf",
+        lambda: _WORD_RTF,
+        RTF,
+        (
+            "Walnut Trading",
+            "Drawn beside the text",
+            "What the object shows",
+            "Micro-switch",
+            "Comments:\nBob: Too much?",
+            "Contract 2025-119",
+        ),
+    ),
+    Sample(
+        "parts.eml",
+        lambda: _MAIL.encode(),
+        EML,
+        (
+            _CHINESE,
+            "The text behind the picture.",
+            "Sent by the list of the harbour office.",
+            "Attachments: plan.txt",
+            "Plant walnuts in May.",
+        ),
+    ),
+    Sample(
+        "people.msg",
+        lambda: office.msg("Tea", "At four.", recipient=("Ann Example", "ann@example.com")),
+        MSG,
+        ("To: Ann Example <ann@example.com>", "At four."),
+    ),
+    Sample(
+        "chinese.html",
+        lambda: f'<html><head><meta charset="gb2312"></head><body><p>{_CHINESE}</p></body></html>'.encode("gbk"),
+        HTML,
+        (_CHINESE,),
+    ),
+    Sample("formula.html", lambda: _FORMULA.encode(), HTML, ("Sums", "The mean is m=48.")),
+    Sample(
+        "short.xml",
+        lambda: '<?xml version="1.0" encoding="windows-1251"?><a><b>Ёж</b></a>'.encode("cp1251"),
+        XML,
+        ("b: Ёж",),
+    ),
+    Sample(
+        "invoice.pdf",
+        lambda: with_file(
+            "Invoice 2025-120 of Walnut Trading", "data.xml", b'<?xml version="1.0"?><a><due>41 500</due></a>'
+        ),
+        PDF,
+        ("Invoice 2025-120 of Walnut Trading", "data.xml", "due: 41 500"),
+        1,
+        (("heading", "data.xml"),),
+    ),
 )
 
 BAD = (
@@ -401,6 +616,15 @@ BAD = (
         failure="encrypted",
     ),
     Sample("half.pdf", lambda: b"%PDF-1.7\n%garbage\n1 0 obj <<", PDF, failure="corrupt"),
+    Sample(
+        "locked.ppt",
+        lambda: compound({"PowerPoint Document": b"x", "Current User": struct.pack("<8xIIII", 20, 0xF3D1C4DF, 0, 0)}),
+        PPT,
+        failure="encrypted",
+    ),
+    Sample("half.ppt", lambda: ppt([("a", "b", "")], (), ("", ""))[:3000], PPT, failure="corrupt"),
+    Sample("other.ppt", lambda: compound({"PowerPoint Document": b"x"}), PPT, failure="corrupt"),
+    Sample("half.xlsb", lambda: xlsb("Plan", [["city"]])[:900], XLSB, failure="corrupt"),
     Sample("half.docx", lambda: office.docx([("Normal", "text")])[:2000], DOCX, failure="corrupt"),
     Sample("half.json", lambda: b'{"a": [1, 2', JSON, failure="corrupt"),
     Sample("half.xml", lambda: b'<?xml version="1.0"?><a><b>', XML, failure="corrupt"),

@@ -6,7 +6,7 @@ import io
 import json
 import struct
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -103,8 +103,12 @@ def pptx(slides: Sequence[tuple[str, str, str]]) -> bytes:
 
 _ODF = " ".join(
     f'xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{kind}:1.0"'
-    for name, kind in (("office", "office"), ("text", "text"), ("table", "table"), ("draw", "drawing"))
+    for name, kind in (
+        *((kind, kind) for kind in ("office", "text", "table", "style", "chart")),
+        ("draw", "drawing"),
+    )
 )
+_ODF += ' xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:xlink="http://www.w3.org/1999/xlink"'
 
 
 def contract() -> bytes:
@@ -178,14 +182,20 @@ def notebook() -> bytes:
     return json.dumps(book, indent=1).encode()
 
 
-def opendocument(kind: str, body: str) -> bytes:
-    """Return an OpenDocument file; `kind` is text, spreadsheet or presentation."""
+def opendocument(kind: str, body: str, *, styles: str = "", more: Mapping[str, str] = MappingProxyType({})) -> bytes:
+    """Return an OpenDocument file; `kind` is text, spreadsheet or presentation.
+
+    `styles` are the document's own, `more` other parts by their names, without their root.
+    """
     content = (
-        f'<?xml version="1.0"?><office:document-content {_ODF}><office:body><office:{kind}>{body}'
-        f"</office:{kind}></office:body></office:document-content>"
+        f"<office:automatic-styles>{styles}</office:automatic-styles><office:body><office:{kind}>{body}"
+        f"</office:{kind}></office:body>"
     )
-    manifest = '<?xml version="1.0"?><manifest/>'
-    parts = {"content.xml": content, "META-INF/manifest.xml": manifest}
+    parts = {
+        name: f'<?xml version="1.0"?><office:document {_ODF}>{part}</office:document>'
+        for name, part in {"content.xml": content, **more}.items()
+    }
+    parts["META-INF/manifest.xml"] = '<?xml version="1.0"?><manifest/>'
     return archive(parts, stored=f"application/vnd.oasis.opendocument.{kind}")
 
 
@@ -205,14 +215,18 @@ def epub(chapters: Sequence[tuple[str, str]]) -> bytes:
     return archive(parts, stored="application/epub+zip")
 
 
-def doc(text: str, *, encrypted: bool = False) -> bytes:
-    """Return a Word 97 file with one piece of UTF-16 text ([MS-DOC] 2.5.1 FibBase, 2.9.177 Pcd)."""
-    data = text.replace("\n", "\r").encode("utf-16-le")
+def doc(text: str, *, encrypted: bool = False, beside: Sequence[str] = ()) -> bytes:
+    """Return a Word 97 file with one piece of UTF-16 text ([MS-DOC] 2.5.1 FibBase, 2.9.177 Pcd).
+
+    `beside` are footnotes, headers and footers, macros (none), comments, endnotes and text boxes.
+    """
+    stories = [story.replace("\n", "\r") for story in (text, *beside)]
+    data = "".join(stories).encode("utf-16-le")
     first = 2048
     main = bytearray(first)
     struct.pack_into("<HH", main, 0, 0xA5EC, 0x00C1)
     struct.pack_into("<H", main, 0x0A, 0x0200 | (0x0100 if encrypted else 0))
-    struct.pack_into("<i", main, 0x4C, len(data) // 2)
+    struct.pack_into(f"<{len(stories)}i", main, 0x4C, *map(len, stories))
     plc = struct.pack("<IIHIH", 0, len(data) // 2, 0, first, 0)
     clx = b"\x02" + struct.pack("<I", len(plc)) + plc
     struct.pack_into("<II", main, 0x01A2, 0, len(clx))
@@ -269,15 +283,157 @@ def eml(
     return message.as_bytes()
 
 
-def msg(subject: str, body: str) -> bytes:
-    """Return an Outlook message with its subject and body ([MS-OXMSG] 2.4)."""
+def msg(subject: str, body: str, *, recipient: tuple[str, str] | None = None) -> bytes:
+    """Return an Outlook message with its subject and body, and a recipient's name and address ([MS-OXMSG] 2.4)."""
     values = {0x001A: "IPM.Note", 0x0037: subject, 0x1000: body}
+    people = int(recipient is not None)
+    streams = _properties(values, struct.pack("<8sIIII8s", b"\0" * 8, people, 0, people, 0, b"\0" * 8))
+    if recipient is not None:
+        streams["__recip_version1.0_#00000000"] = _properties(
+            dict(zip((0x3001, 0x39FE), recipient, strict=True)), bytes(8)
+        )
+    streams["__nameid_version1.0"] = {"__substg1.0_00020102": b"", "__substg1.0_00030102": b""}
+    return compound(streams)
+
+
+def _properties(values: Mapping[int, str], head: bytes) -> Tree:
     streams: Tree = {}
     entries = b""
     for tag, text in values.items():
         data = text.encode("utf-16-le")
         streams[f"__substg1.0_{tag:04X}001F"] = data
         entries += struct.pack("<HHIII", 0x001F, tag, 6, len(data) + 2, 0)
-    streams["__properties_version1.0"] = struct.pack("<8sIIII8s", b"\0" * 8, 0, 0, 0, 0, b"\0" * 8) + entries
-    streams["__nameid_version1.0"] = {"__substg1.0_00020102": b"", "__substg1.0_00030102": b""}
-    return compound(streams)
+    streams["__properties_version1.0"] = head + entries
+    return streams
+
+
+def changed(package: bytes, change: Callable[[str, str], tuple[str, str]]) -> bytes:
+    """Return an Office file whose XML parts (name, text) are changed, as other programs would have written them."""
+    with zipfile.ZipFile(io.BytesIO(package)) as file:
+        parts = {name: file.read(name) for name in file.namelist()}
+    written: dict[str, str | bytes] = {}
+    for name, data in parts.items():
+        if name.endswith((".xml", ".rels")):
+            renamed, text = change(name, data.decode())
+            written[renamed] = text
+        else:
+            written[name] = data
+    return archive(written)
+
+
+def strict(package: bytes) -> bytes:
+    """Return a package in the strict variant of OOXML, which Excel offers as "Strict Open XML"."""
+    office, purl = "http://schemas.openxmlformats.org", "http://purl.oclc.org/ooxml"
+    spaces = {
+        f"{office}/spreadsheetml/2006/main": f"{purl}/spreadsheetml/main",
+        f"{office}/drawingml/2006/main": f"{purl}/drawingml/main",
+        f"{office}/presentationml/2006/main": f"{purl}/presentationml/main",
+        f"{office}/officeDocument/2006/relationships": f"{purl}/officeDocument/relationships",
+    }
+
+    def change(name: str, text: str) -> tuple[str, str]:
+        for usual, other in spaces.items():
+            text = text.replace(usual, other)
+        return name, text
+
+    return changed(package, change)
+
+
+def web_contract() -> bytes:
+    """Return a contract as Word on the web names its parts: numbered clauses, a table in a table, a row in a form's
+    control, a text box.
+    """
+    from docx import Document
+    from docx.oxml import parse_xml
+    from docx.oxml.ns import nsdecls
+
+    w = nsdecls("w")
+    document = Document()
+    numbering = document.part.numbering_part.element
+    levels = "".join(
+        f'<w:lvl w:ilvl="{at}"><w:start w:val="1"/><w:numFmt w:val="{kind}"/><w:lvlText w:val="{text}"/></w:lvl>'
+        for at, (kind, text) in enumerate((("decimal", "%1."), ("decimal", "%1.%2"), ("lowerLetter", "(%3)")))
+    )
+    numbering.insert(0, parse_xml(f'<w:abstractNum {w} w:abstractNumId="77">{levels}</w:abstractNum>'))
+    numbering.append(parse_xml(f'<w:num {w} w:numId="77"><w:abstractNumId w:val="77"/></w:num>'))
+    for style, level, text in (
+        ("Heading 1", 0, "Delivery"),
+        ("Normal", 1, "The goods are sent in May."),
+        ("Heading 1", 0, "Termination"),
+        ("Normal", 1, "Each side may end this contract."),
+        ("Normal", 1, "It ends by itself"),
+        ("Normal", 2, "when a side is insolvent,"),
+        ("Normal", 2, "when the port is closed."),
+    ):
+        paragraph = document.add_paragraph(text, style=style)
+        own = f'<w:numPr {w}><w:ilvl w:val="{level}"/><w:numId w:val="77"/></w:numPr>'
+        paragraph._p.get_or_add_pPr().append(parse_xml(own))
+    grid = document.add_table(rows=2, cols=2)
+    for cell, text in zip(
+        (cell for row in grid.rows for cell in row.cells), ("Item", "Price", "Bolt", ""), strict=True
+    ):
+        cell.text = text
+    inner = grid.cell(1, 1).add_table(rows=1, cols=2)
+    inner.cell(0, 0).text, inner.cell(0, 1).text = "41", "euros"
+    cells = "".join(f"<w:tc><w:p><w:r><w:t>{text}</w:t></w:r></w:p></w:tc>" for text in ("Nut", "7"))
+    grid._tbl.append(parse_xml(f"<w:sdt {w}><w:sdtContent><w:tr>{cells}</w:tr></w:sdtContent></w:sdt>"))
+    box = "<w:txbxContent><w:p><w:r><w:t>Drawn beside the text</w:t></w:r></w:p></w:txbxContent>"
+    shape = f'<w:r {w} xmlns:v="urn:schemas-microsoft-com:vml"><w:pict><v:textbox>{box}</v:textbox></w:pict></w:r>'
+    document.add_paragraph("Signed in Bergen")._p.append(parse_xml(shape))
+    out = io.BytesIO()
+    document.save(out)
+    return changed(
+        out.getvalue(),
+        lambda name, text: (
+            (name.replace("word/document", "word/document2"), text.replace("/document.xml", "/document2.xml"))
+            if not name.startswith("_rels")
+            else (name, text.replace("word/document.xml", "word/document2.xml"))
+        ),
+    )
+
+
+def commented_deck() -> bytes:
+    """Return a presentation, in the strict variant, with a comment on its slide."""
+    space = "http://purl.oclc.org/ooxml/presentationml/main"
+    comment = (
+        f'<p:cmLst xmlns:p="{space}"><p:cm authorId="0"><p:text>Is this the newest figure?</p:text></p:cm></p:cmLst>'
+    )
+    kind = "http://purl.oclc.org/ooxml/officeDocument/relationships/comments"
+    link = f'<Relationship Id="rId77" Type="{kind}" Target="../comments/comment1.xml"/></Relationships>'
+
+    def change(name: str, text: str) -> tuple[str, str]:
+        return name, text.replace("</Relationships>", link) if name.endswith("slide1.xml.rels") else text
+
+    deck = changed(strict(pptx([("Harvest", "forty tons", "")])), change)
+    out = io.BytesIO(deck)
+    with zipfile.ZipFile(out, "a") as file:
+        file.writestr("ppt/comments/comment1.xml", comment)
+    return out.getvalue()
+
+
+def drawn_sheet() -> bytes:
+    """Return a workbook with a chart, a text box, and a style without its name, which openpyxl refuses."""
+    from openpyxl import Workbook
+    from openpyxl.chart import BarChart, Reference
+
+    book = Workbook()
+    sheet = book.worksheets[0]
+    sheet.title = "Tons"
+    for row in (("Year", "Tons"), (2024, 41), (2025, 48)):
+        sheet.append(row)
+    chart = BarChart()
+    chart.title = "Walnuts by year"
+    chart.add_data(Reference(sheet, min_col=2, min_row=1, max_row=3), titles_from_data=True)
+    sheet.add_chart(chart, "E2")
+    out = io.BytesIO()
+    book.save(out)
+    a = "http://schemas.openxmlformats.org/drawingml/2006/main"
+    words = f'<a:p xmlns:a="{a}"><a:r><a:t>Figures of the harbour office</a:t></a:r></a:p>'
+    box = f"<absoluteAnchor><sp><txBody>{words}</txBody></sp></absoluteAnchor></wsDr>"
+
+    def change(name: str, text: str) -> tuple[str, str]:
+        if name.endswith("drawing1.xml"):
+            return name, text.replace("</wsDr>", box)
+        return name, text.replace('<cellStyle name="Normal"', "<cellStyle") if name.endswith("styles.xml") else text
+
+    return changed(out.getvalue(), change)

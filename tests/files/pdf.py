@@ -1,6 +1,7 @@
 """Writes small PDF files by hand: text, pages, an outline, a password, a scan."""
 
 import hashlib
+import io
 from collections.abc import Sequence
 
 _PADDING = bytes.fromhex("28BF4E5E4E758A4164004E56FFFA01082E2E00B6D0683E802F0CA9FE6453697A")
@@ -66,6 +67,17 @@ def form(
         *(annotation.encode() for annotation in annotations),
     ]
     return _file(objects, None)
+
+
+def with_file(page: str, name: str, content: bytes) -> bytes:
+    """Return a PDF of one page that a file lies in, as an invoice's data do."""
+    import pypdfium2
+
+    document = pypdfium2.PdfDocument(pdf([page]))
+    document.new_attachment(name).set_data(content)
+    out = io.BytesIO()
+    document.save(out)
+    return out.getvalue()
 
 
 def scan() -> bytes:

@@ -1,16 +1,14 @@
 """Every format is read in the real sandbox, and every bad file gets its reason."""
 
-import shutil
 import time
 from pathlib import Path
 
 import pytest
 
-from ingestion.detect import HEAD_BYTES, PPT, SUPPORTED, detect, detect_file, refusal
+from ingestion.detect import HEAD_BYTES, SUPPORTED, detect, detect_file, refusal
 from ingestion.documents import Extracted, ExtractionFailed, Limits
 from ingestion.sandbox import extract
 from tests.files import as_blob, broken
-from tests.files.compound import compound
 from tests.files.corpus import BAD, GOOD, Sample
 
 LIMITS = Limits(seconds=30, memory_mb=1024)
@@ -92,17 +90,6 @@ async def test_output_has_a_limit(tmp_path: Path) -> None:
         assert failed.value.code == "too_large"
 
 
-@pytest.mark.skipif(shutil.which("soffice") is not None, reason="LibreOffice is installed here")
-async def test_an_old_presentation_without_libreoffice_gets_a_reason(tmp_path: Path) -> None:
-    path = tmp_path / "old.ppt"
-    path.write_bytes(compound({"PowerPoint Document": b"x"}))
-    assert detect_file(path, path.name) == PPT
-    with pytest.raises(ExtractionFailed) as failed:
-        await read(path)
-    assert failed.value.code == "unsupported"
-    assert ".pptx" in failed.value.message
-
-
 @pytest.mark.parametrize("sample", GOOD[::3], ids=str)
 async def test_little_memory_is_enough_for_small_files(sample: Sample, tmp_path: Path) -> None:
     assert (await read(placed(tmp_path, sample), Limits(memory_mb=256))).text
@@ -111,7 +98,7 @@ async def test_little_memory_is_enough_for_small_files(sample: Sample, tmp_path:
 def test_the_head_alone_tells_as_much_as_the_file(tmp_path: Path) -> None:
     for sample in GOOD:
         data = sample.make()
-        if sample.name != "tricky.docx":
+        if sample.name not in ("tricky.docx", "backslashes.xlsx"):
             assert detect(data[:HEAD_BYTES], sample.name, len(data)) == sample.mime, sample.name
 
 
