@@ -2,6 +2,7 @@
 
 import re
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path, PurePath
 from types import MappingProxyType
@@ -203,7 +204,7 @@ def _zip_by_parts(path: Path) -> str | None:
                 return usual
             main = _MAIN_TYPE.search(file.read(_TYPES).decode("utf-8", errors="replace"))
             return _MAIN_PARTS[main[1]] if main else None
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, OSError, ValueError):
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError, OSError, ValueError):
         return None
 
 

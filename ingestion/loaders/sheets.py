@@ -2,7 +2,6 @@
 
 import io
 import posixpath
-import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -139,15 +138,12 @@ def load_xls(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
     """Read a workbook of Excel 97-2003 and before. Raises ExtractionFailed: encrypted or corrupt."""
     import xlrd
 
-    damaged = ExtractionFailed("corrupt", "This workbook is damaged and can't be opened.")
     try:
         workbook = open_xls(path.read_bytes())
     except xlrd.XLRDError as error:
         if "encrypted" in str(error).lower():
             raise ExtractionFailed("encrypted", "This workbook is protected by a password.") from None
-        return _by_calamine(path, {}, Builder(limits), damaged).build(mime)
-    except (xlrd.compdoc.CompDocError, xlrd.formula.FormulaError, struct.error, AssertionError):
-        return _by_calamine(path, {}, Builder(limits), damaged).build(mime)
+        raise ExtractionFailed("corrupt", "This workbook is damaged and can't be opened.") from None
     builder = Builder(limits)
     for sheet in workbook.sheets():
         title = sheet.name if not sheet.visibility else sheet.name + HIDDEN
@@ -162,11 +158,16 @@ def open_xls(content: bytes) -> Any:
     """Open a workbook of Excel 97-2003 or before. Raises XLRDError."""
     import xlrd
 
+    def opened(*, formats: bool) -> Any:
+        # Ragged: a sheet with cells in two far corners is not filled up between them.
+        options = {"formatting_info": formats, "ragged_rows": True, "logfile": io.StringIO()}
+        return xlrd.open_workbook(file_contents=content, **options)
+
     try:
-        return xlrd.open_workbook(file_contents=content, formatting_info=True, ragged_rows=True, logfile=io.StringIO())
+        return opened(formats=True)
     except (NotImplementedError, IndexError, AssertionError, KeyError):
         # Before Excel 97, or with formats that xlrd can't read: the plain values.
-        return xlrd.open_workbook(file_contents=content, ragged_rows=True, logfile=io.StringIO())
+        return opened(formats=False)
 
 
 def _old_row(workbook: Any, sheet: Any, number: int) -> list[str]:
