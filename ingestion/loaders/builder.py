@@ -64,6 +64,8 @@ class Builder:
         head, body = lines[0], lines[1:]
         widest = len(_joined(head)) + sum(len(_joined(cells)) for cells in body[:50]) // len(body[:50])
         if widest > WIDE_ROW_CHARS:
+            if names := unused(head, body):
+                self._group([names])
             for cells in body:
                 self._group([named(head, cells)])
             return len(lines)
@@ -106,6 +108,12 @@ def flat(text: str) -> str:
 
 def _joined(cells: Sequence[str]) -> str:
     return " | ".join(cells).rstrip(" |")
+
+
+def unused(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """Return the names of columns that no row fills, which rows as `column: value` would lose."""
+    filled = (any(at < len(cells) and cells[at] for cells in body) for at in range(len(head)))
+    return _joined([name for name, is_filled in zip(head, filled, strict=True) if name and not is_filled])
 
 
 def named(head: Sequence[str], cells: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ingestion.documents import Block, Extracted, Limits
-from ingestion.loaders.builder import GROUP_CHARS, WIDE_ROW_CHARS, flat, named
+from ingestion.loaders.builder import GROUP_CHARS, WIDE_ROW_CHARS, flat, named, unused
 from ingestion.loaders.text import read_text, verbatim
 
 _HEADING = re.compile(r"^(#{1,6})[ \t]+(\S.*)$|^(\S.*)\n(=+|-{3,})[ \t]*$", re.MULTILINE)
@@ -85,7 +85,8 @@ def _groups(head: str, rule: str, rows: Sequence[str]) -> Iterator[str]:
         yield whole
         return
     if len(top) + sum(map(len, rows)) // len(rows) > WIDE_ROW_CHARS:
-        yield from filter(None, (named(_cells(head), _cells(row)) for row in rows))
+        names, body = _cells(head), [_cells(row) for row in rows]
+        yield from filter(None, (unused(names, body), *(named(names, cells) for cells in body)))
         return
     group, size = [top], len(top)
     for row in rows:

@@ -14,6 +14,7 @@ _SLIDE_ATOM, _SLIDE_LIST, _SLIDE_PERSIST = 0x03EF, 0x0FF0, 0x03F3
 _USER_EDIT, _PERSIST_DIRECTORY = 0x0FF5, 0x1772
 _TEXT_HEADER, _TEXT_CHARS, _TEXT_BYTES, _OUTLINE_REFERENCE = 0x0F9F, 0x0FA0, 0x0FA8, 0x0F9E
 _STRING, _COMMENT, _BINARY_TAG = 0x0FBA, 0x2EE0, 0x138B
+_EDGES, _OF_NOTES, _FOOTER = 0x0FD9, 4, 2
 _GROUP, _SHAPE, _CHILD_ANCHOR, _TERTIARY = 0xF003, 0xF004, 0xF00F, 0xF122
 _TABLE_PROPERTY = 0x039F
 _SLIDES, _NOTES = 0, 2  # instances of the slide list
@@ -65,6 +66,8 @@ def load_ppt(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
         start = builder.length
         _slide(deck, listed, notes, number, builder)
         builder.mark(start, "slide", str(number))
+    for footer in dict.fromkeys(deck.footers(slides)):
+        builder.add(footer)
     return builder.build(mime, len(slides))
 
 
@@ -114,6 +117,16 @@ class _Deck:
                 elif record.kind in (_TEXT_CHARS, _TEXT_BYTES) and found and found[-1].texts:
                     found[-1].texts[-1] = (found[-1].texts[-1][0], _text(record))
         return found
+
+    def footers(self, slides: Sequence[_Listed]) -> Iterator[str]:
+        """Yield what stands at the foot of the slides: the document's, and where a slide has its own."""
+        for parent in (self.document, *(self.persisted(listed.persist) for listed in slides)):
+            for part in _records(parent.data):
+                # Those of the document's notes (4) are not shown with the slides (3, or 0 in a slide).
+                if part.kind == _EDGES and part.instance != _OF_NOTES:
+                    for record in _records(part.data):
+                        if record.kind == _STRING and record.instance == _FOOTER and (text := flat(_text(record))):
+                            yield text
 
 
 def _persisted(directory: _Record) -> Iterator[tuple[int, int]]:

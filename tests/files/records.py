@@ -10,7 +10,7 @@ from tests.files.office import archive
 def ppt(slides: Sequence[tuple[str, str, str]], rows: Sequence[Sequence[str]], comment: tuple[str, str]) -> bytes:
     """Return a presentation of (title, body, notes) slides, saved twice: what was there first is in the file still.
 
-    The last slide has a table and a comment (author, text). [MS-PPT] 2.3, 2.4, 2.5.
+    The last slide has a table and a comment (author, text); all have a footer. [MS-PPT] 2.3, 2.4, 2.5.
     """
     earlier = _saved([("Draft", "This was deleted before it was saved again", "")], (), ("", ""), b"")
     stream = _saved(slides, rows, comment, earlier)
@@ -50,7 +50,8 @@ def _saved(
             places[note] = len(stream)
             stream += _container(0x03F0, _drawing(_shape(_text(2, notes))))
     places[1] = len(stream)
-    stream += _container(0x03E8, b"".join(_container(0x0FF0, entries, kind) for kind, entries in lists.items()))
+    footer = _container(0x0FD9, _record(0x0FBA, "Walnut Trading 2025".encode("utf-16-le"), 2), 3)
+    stream += _container(0x03E8, footer + b"".join(_container(0x0FF0, each, kind) for kind, each in lists.items()))
     directory = b"".join(struct.pack("<II", 1 << 20 | identity, place) for identity, place in places.items())
     at = len(stream)
     stream += _record(0x1772, directory)
