@@ -131,6 +131,8 @@ def _digits(value: int | float, section: _Section) -> str:
         if text.endswith("0"):
             text = text[:-1]
     text = text.rstrip(".") if "." in text else text
+    if not section.integers and text.partition(".")[0] == "0":
+        text = text[1:]  # `#` and `?` show no zero that does not count: nothing is a plain "-" in accounts
     missing = section.integers - len(text.partition(".")[0].replace(",", ""))
     return "0" * missing + text
 
