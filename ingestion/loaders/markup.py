@@ -10,6 +10,7 @@ from lxml import etree, html
 from ingestion.documents import Extracted, ExtractionFailed, Limits, clean
 from ingestion.loaders.builder import Builder, flat
 from ingestion.loaders.encoding import decode_as
+from ingestion.loaders.numbering import counted
 
 _CHARSET = re.compile(
     rb"<meta[^>]{0,200}charset=[\"']?\s*([\w-]{2,40})|\A\s*<\?xml[^>]{0,200}encoding=[\"']([\w-]{2,40})", re.IGNORECASE
@@ -18,6 +19,7 @@ _DECLARED = re.compile(r"\A\s*<\?xml[^>]*\?>")
 _HIDDEN = frozenset(
     re.findall(r"\S+", "script style noscript template svg annotation title iframe object embed select datalist")
 )
+_LIST_STYLES = {"a": "lowerLetter", "A": "upperLetter", "i": "lowerRoman", "I": "upperRoman"}
 _BLOCKS = frozenset(
     re.findall(
         r"\S+",
@@ -101,6 +103,8 @@ class _Page:
         self.builder, self.shift = builder, shift
         self.line: list[str] = []
         self.kept: int = 0
+        self.sign = ""  # of the item of a list that begins; its text may stand in a paragraph of its own
+        self.numbers: dict[Any, int] = {}
 
     def read(self, root: Any, titled: bool) -> None:
         title = flat(root.findtext(".//head/title") or "") if titled else ""
@@ -140,7 +144,7 @@ class _Page:
         if tag in _BLOCKS:
             self._flush()
         if tag == "li":
-            self.line.append("- ")
+            self.sign = self._sign(element)
         elif tag == "br":
             self.line.append("\n")
         elif tag == "img" and element.get("alt"):
@@ -149,10 +153,21 @@ class _Page:
             self.kept += 1
         self._text(element.text)
 
+    def _sign(self, item: Any) -> str:
+        """Return what stands before an item of a list: its number, or a dash."""
+        parent = item.getparent()
+        if parent is None or parent.tag != "ol":
+            return "- "
+        start = item.get("value") or parent.get("start") if item.getprevious() is None else item.get("value")
+        number = int(start) if start and start.isdecimal() else self.numbers.get(parent, 0) + 1
+        self.numbers[parent] = number
+        return f"{counted(number, _LIST_STYLES.get(parent.get('type') or '', 'decimal'))}. "
+
     def _close(self, element: Any, tag: str) -> None:
         if tag in _BLOCKS and not (len(tag) == 2 and tag[0] == "h"):
             self._flush()
             self.kept -= tag == "pre"
+            self.sign = "" if tag == "li" else self.sign
         self._text(element.tail)
 
     def _text(self, text: str | None) -> None:
@@ -163,7 +178,8 @@ class _Page:
         text = "".join(self.line)
         text = text.strip("\n") if self.kept else re.sub(r" *\n *", "\n", text).strip()
         self.line.clear()
-        if text.strip() and text != "-":
+        if text.strip():
+            text, self.sign = self.sign + text, ""
             self.builder.add(text, "\n" if text.startswith("- ") else "\n\n")
 
 

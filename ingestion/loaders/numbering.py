@@ -60,8 +60,8 @@ class Numbering:
         for at in range(level, -1, -1):
             shown = levels.get(at, own)
             style = "decimal" if own.legal else shown.style
-            counted = counts.setdefault(at, shown.start)
-            text = text.replace(f"%{at + 1}", _NUMBERS.get(style, str)(counted))
+            place = counts.setdefault(at, shown.start)
+            text = text.replace(f"%{at + 1}", counted(place, style))
         return text.strip()[:_LONGEST]
 
     def _read(self, root: Any) -> None:
@@ -110,6 +110,11 @@ class Numbering:
     def _value(self, parent: Any, name: str) -> str:
         child = parent.find(f"{self._w}{name}")
         return "" if child is None else child.get(f"{self._w}val") or ""
+
+
+def counted(number: int, style: str) -> str:
+    """Return a number as a list of a style shows it, by Word's names of styles: lowerRoman, upperLetter, decimal …"""
+    return _NUMBERS.get(style, str)(number)
 
 
 def _roman(number: int) -> str:

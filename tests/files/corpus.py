@@ -597,6 +597,15 @@ GOOD = (
         HTML,
         (_CHINESE,),
     ),
+    Sample(
+        "steps.html",
+        lambda: (
+            b'<html><body><ol start="3"><li>Open the lid.</li><li><p>Turn the key.</p><ol type="a"><li>Left</li>'
+            b"<li>Right</li></ol></li><li>Close it.</li></ol><p>Done.</p><ul><li><p>Bolts</p></li></ul></body></html>"
+        ),
+        HTML,
+        ("3. Open the lid.", "4. Turn the key.", "a. Left", "b. Right", "5. Close it.", "\nDone.", "- Bolts"),
+    ),
     Sample("formula.html", lambda: _FORMULA.encode(), HTML, ("Sums", "The mean is m=48.")),
     Sample(
         "short.xml",
