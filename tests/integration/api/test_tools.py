@@ -1,6 +1,7 @@
 """Tools in a turn, through the API: models call them on the real wires, results are steps and bring sources."""
 
 import io
+from collections.abc import Callable
 from typing import Any
 
 import openpyxl
@@ -9,6 +10,8 @@ import pytest
 from llama_service.settings import Settings
 from persistence import runs
 from tests.conftest import Database, Join
+from tests.files.office import strict
+from tests.files.records import xlsb
 from tests.integration.api.test_chat import messages
 from tests.providers import AIHubServer, OllamaServer, OpenAIServer
 from tests.support import Event, Person, Server, events_of, serving
@@ -200,11 +203,20 @@ async def test_numbers_of_sources_go_on_and_never_change(anna: Person, openai: O
     assert [step["sources"] for step in done["steps"]] == [[2], [1]]
 
 
-@pytest.mark.parametrize("name", ["sales.xlsx", "sales.csv"])
+ROWS: list[list[str | float]] = [["Region", "Amount, EUR"], ["North", 1200.5], ["South", 99.0], ["North", 300.0]]
+SALES: dict[str, Callable[[], bytes]] = {
+    "sales.xlsx": workbook,
+    "strict sales.xlsx": lambda: strict(workbook()),
+    "sales.xlsb": lambda: xlsb("Sales", ROWS),
+    "sales.csv": lambda: b"Region;Amount, EUR\nNorth;1200,50\nSouth;99,00\nNorth;300,00\n",
+}
+
+
+@pytest.mark.parametrize("name", SALES)
 async def test_a_table_is_asked_in_sql(name: str, anna: Person, openai: OpenAIServer) -> None:
-    csv = b"Region;Amount, EUR\nNorth;1200,50\nSouth;99,00\nNorth;300,00\n"
-    await anna.indexed(name, workbook() if name.endswith("xlsx") else csv)
-    table = "sales_sales" if name.endswith("xlsx") else "sales"
+    await anna.indexed(name, SALES[name]())
+    stem, _, suffix = name.replace(" ", "_").partition(".")
+    table = stem if suffix == "csv" else f"{stem}_sales"
     sql = f"SELECT region, sum(amount_eur) AS total FROM {table} GROUP BY region ORDER BY region"
     openai.script(rounds=[[("list_tables", {})], [("query_table", {"sql": sql})]])
     answer = await anna.ask("How much per region?", tools=["list_tables", "query_table"])
