@@ -1,4 +1,4 @@
-"""PowerPoint 97-2003: slides, tables, notes and comments by the records of [MS-PPT]; nothing is converted or run."""
+"""PowerPoint 97-2003: slides, tables, notes and comments by the records of [MS-PPT]."""
 
 import struct
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ingestion.documents import Extracted, ExtractionFailed, Limits
 from ingestion.loaders.builder import Builder, flat
+from ingestion.loaders.converted import load_by_libreoffice
 
 # Kinds of records, [MS-PPT] 2.13.24 and [MS-ODRAW] 2.2.
 _SLIDE_ATOM, _SLIDE_LIST, _SLIDE_PERSIST = 0x03EF, 0x0FF0, 0x03F3
@@ -46,7 +47,20 @@ class _Listed:
 
 
 def load_ppt(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
-    """Read the slides in their order: title, text, tables, notes, comments. Raises ExtractionFailed."""
+    """Read the slides in their order: title, text, tables, notes, comments. Raises ExtractionFailed.
+
+    Older and damaged presentations are read by LibreOffice, where there is one.
+    """
+    try:
+        return _by_records(path, mime, limits)
+    except ExtractionFailed as failed:
+        found = load_by_libreoffice(path, mime, limits) if failed.code == "corrupt" else None
+        if found is None:
+            raise
+        return found
+
+
+def _by_records(path: Path, mime: str, limits: Limits) -> Extracted:
     import olefile
 
     with path.open("rb") as file, olefile.OleFileIO(file) as container:
@@ -55,7 +69,8 @@ def load_ppt(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
             for name in ("PowerPoint Document", "Current User")
         )
     if len(user) < 20 or not data:
-        raise ExtractionFailed("corrupt", "This presentation is damaged, or older than PowerPoint 97.")
+        message = "This presentation is damaged, or older than PowerPoint 97; save it as .pptx and upload it again."
+        raise ExtractionFailed("corrupt", message)
     if struct.unpack_from("<I", user, 12)[0] == _ENCRYPTED:
         raise ExtractionFailed("encrypted", "This presentation is protected by a password.")
     deck = _Deck(memoryview(data), struct.unpack_from("<I", user, 16)[0])

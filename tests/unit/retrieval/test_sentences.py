@@ -18,7 +18,7 @@ from persistence.sentences import SentenceVectors, sentences
 def test_sentences_hold_all_of_a_text(text: str) -> None:
     found = sentences(text)
     assert "".join("".join(found).split()) == "".join(text.split())
-    assert all(len(sentence) >= 20 for sentence in found) or len(found) == 1
+    assert all(len(sentence) >= 40 for sentence in found) or len(found) == 1
 
 
 def test_sentences_end_where_people_end_them() -> None:
