@@ -91,9 +91,9 @@ def sentences(text: str) -> list[str]:
     start = 0
     for end in [*(match.end() for match in _END.finditer(text)), len(text)]:
         sentence = text[start:end].strip()
-        if len(sentence) >= _SHORTEST or end == len(text):
+        if len(sentence) >= _SHORTEST or (sentence and end == len(text)):
             found.append(sentence)
             start = end
     if len(found) > 1 and len(found[-1]) < _SHORTEST:
-        found[-2:] = [f"{found[-2]} {found[-1]}".strip()]
-    return [sentence for sentence in found if sentence] or [text]
+        found[-2:] = [f"{found[-2]} {found[-1]}"]
+    return found or [text]
