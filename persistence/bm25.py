@@ -44,9 +44,12 @@ class LexicalHits:
         """The highest coverage of any passage: how much of the question the scope's words can answer."""
         return float(self.coverage.max()) if len(self.coverage) else 0.0
 
-    def best(self, count: int) -> dict[Key, float]:
-        """Return the `count` highest scores by key, best first; ties by file and position."""
-        order = np.lexsort((self.positions, self.files, -self.scores))[:count]
+    def best(self, count: int, files: Sequence[int] | None = None) -> dict[Key, float]:
+        """Return the `count` highest scores (of these files) by key, best first; ties by file and position."""
+        order = np.lexsort((self.positions, self.files, -self.scores))
+        if files is not None:
+            order = order[np.isin(self.files[order], files)]
+        order = order[:count]
         rows = zip(self.files[order], self.positions[order], self.scores[order], strict=True)
         return {(int(f), int(p)): float(s) for f, p, s in rows}
 

@@ -78,6 +78,14 @@ _WORDS_FOR_A_FILE = frozenset(
 )
 
 
+_WORDS_FOR_NEWEST = frozenset(["latest", "newest", "recent", "последний", "новейший", "свежий"])
+
+
+def asks_for_newest(text: str) -> bool:
+    """Whether a text asks, in English or Russian, for the newest of several files."""
+    return not _terms_of(_WORDS_FOR_NEWEST).isdisjoint(terms(text))
+
+
 def mentions_files(text: str) -> bool:
     """Whether a text says, in English or Russian, that it is about a file."""
     return not _terms_of(_WORDS_FOR_A_FILE).isdisjoint(terms(text))
@@ -199,6 +207,6 @@ def _function_terms() -> frozenset[str]:
     return _terms_of(_FUNCTION_WORDS)
 
 
-@lru_cache(maxsize=3)
+@lru_cache(maxsize=4)
 def _terms_of(words: frozenset[str]) -> frozenset[str]:
     return frozenset(term for word in words for term in _token_terms(word))

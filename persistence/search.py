@@ -30,6 +30,7 @@ CANDIDATES = 100  # by each half; the fused list is cut to this for the trace
 _FETCHED = 60  # passages whose text is read for packing
 _READ_TOGETHER = 50  # passages that a reader orders, where there is one
 _JUDGED = 10  # passages of a search, at least, whose fit is judged together
+_MOST_MEANT = 5  # files that a question names and whose passages are looked at besides
 _NAMED = 0.5  # how surely a file is named that a message is about
 _VECTOR_PATIENCE = 5.0  # seconds; then the lexical half answers alone
 _SENTENCE_PATIENCE = 0.3  # seconds; then the passages whose sentences were not compared keep their places
@@ -406,16 +407,31 @@ class Retriever:
             hits = await asyncio.to_thread(ranking.lexical_hits, entries, weights)
             ms["lexical"] = round((time.perf_counter() - began) * 1000, 1)
             near, vector_error = await vectors
+            names = self._named(query, files, entries)
             best = hits.best(CANDIDATES)
+            if 0 < len(meant := [at for at, sure in enumerate(names) if sure >= max(_NAMED, *names)]) <= _MOST_MEANT:
+                # Among many files, none of the passages of the one that is meant need be among the best.
+                best |= hits.best(CANDIDATES, meant)
             similar = await self._completed(near, best, files)
             ms["vector"] = round((time.perf_counter() - began) * 1000, 1)
         finally:
             vectors.cancel()
-        asked = lexical.subject_terms(query)
-        names = ranking.named([lexical.name_terms(file.name) for file in files], [e.postings for e in entries], asked)
         ranked = ranking.fuse(best, similar, trust=hits.trust, names=names)
         named = [file.name for file, sure in zip(files, names, strict=True) if sure >= _NAMED]
         return _Ranking(files, ranked, hits, near, named, vector_error, ms)
+
+    @staticmethod
+    def _named(query: str, files: Sequence[Any], entries: Sequence[FilePostings]) -> list[float]:
+        """Return how surely the question names each file, by its name, or the years on its first lines without one."""
+        asked = lexical.subject_terms(query)
+        names = []
+        for file, entry in zip(files, entries, strict=True):
+            name = lexical.name_terms(file.name)
+            if not any(map(ranking.is_year, name)):
+                name |= {term for term, (at, _) in entry.postings.items() if ranking.is_year(term) and at[0] == 0}
+            names.append(name)
+        texts = [entry.postings for entry in entries]
+        return ranking.named(names, texts, asked, newest=lexical.asks_for_newest(query))
 
     async def _postings(
         self, file_ids: Sequence[UUID], terms: Sequence[str]

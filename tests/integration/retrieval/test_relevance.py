@@ -249,6 +249,29 @@ async def test_a_firm_in_the_files_name_brings_its_own_pages_first(reader: Perso
         assert f"from {30 + n} to" in body["passages"][0]["text"]
 
 
+async def test_years_and_the_latest_tell_reports_of_one_firm_apart(reader: Person) -> None:
+    figures = {}
+    for f, firm in enumerate(["Walnut", "Maple"]):
+        for year in (2021, 2022, 2023):
+            figures[firm, year] = f"{f + 1}.{year % 10}7 euros"
+            text = (
+                f"To our shareholders. The dividend is {figures[firm, year]} for each share, after that of {year - 1} "
+                f"and before that of {year + 1}.\n\nOutlook. {'We look ahead with confidence. ' * 20}"
+            )
+            await reader.indexed(f"{firm} annual report {year}.txt", text.encode())
+
+    async def first(question: str) -> str:
+        found = await reader.http.post("/search", json={"query": question, "k": 3})
+        name: str = found.json()["passages"][0]["file_name"]
+        return name.removesuffix(".txt")
+
+    for firm, year in figures:
+        assert await first(f"Which dividend did {firm} pay for {year}?") == f"{firm} annual report {year}"
+        assert await first(f"Какие дивиденды {firm} выплатила за {year} год?") == f"{firm} annual report {year}"
+    assert await first("What is the dividend in Maple's latest report?") == "Maple annual report 2023"
+    assert await first("Какие дивиденды в последнем отчёте Walnut?") == "Walnut annual report 2023"
+
+
 async def test_search_tells_how_likely_its_passages_answer(reader: Person) -> None:
     await library(reader, ENGLISH)
     likely = (await reader.http.post("/search", json={"query": "How long is the warranty of the pump?", "k": 1})).json()

@@ -129,6 +129,19 @@ def test_a_name_in_the_question_brings_its_file_first() -> None:
     assert ranked[0].key == (0, 0)
 
 
+def test_a_year_names_a_report_though_others_speak_of_it() -> None:
+    names = [{"walnut", "2022"}, {"walnut", "2023"}, {"maple", "2022"}, {"maple", "2023"}]
+    texts = [{"2022", "2023", "dividend"}] * 4
+    found = named(names, texts, {"walnut", "dividend", "2022"})
+    assert max(found) == found[0] > max(found[1:])
+    # The last one, where the question says so: of the firm that it names, or of all.
+    assert named(names, texts, {"walnut", "report"}, newest=True) == named(names, texts, {"walnut", "2023"})
+    assert named([*names, {"maple", "2024"}], [set()] * 5, {"walnut"}, newest=True)[1] > 0.5
+    assert named([*names, {"maple", "2024"}], [set()] * 5, set(), newest=True)[4] == 1.0
+    assert named(names, texts, {"2022"}, newest=True) == named(names, texts, {"2022"}), "a year that is said counts"
+    assert named([{"memo"}, {"plan"}], [set()] * 2, {"roof"}, newest=True) == [0.0, 0.0]
+
+
 def test_a_name_that_all_files_share_tells_nothing() -> None:
     assert named([{"report", "2022"}, {"report", "2023"}], [set(), set()], {"report"}) == [0.0, 0.0]
     assert named([{"report"}], [set()], {"report"}) == [0.0]
