@@ -30,7 +30,7 @@ Pool = AsyncConnectionPool[AsyncConnection[DictRow]]
 
 _WRITE_PATIENCE = 30.0  # seconds, as long as a pool is waited for
 _AWAY: tuple[type[Exception], ...] = (*DATABASE_AWAY, psycopg.Error, PoolTimeout)
-_TRY_AGAIN = 1.0  # seconds after which checkpoints that could not be written are tried again
+RETRY = 1.0  # seconds after which checkpoints that could not be written are tried again
 _IDLE = 5.0  # seconds after which a connection is tested before it is used
 
 
@@ -111,7 +111,7 @@ class RunCheckpoints:
         self._written = {base}
         self._waiting: set[str] = set()
         self._error: BaseException | None = None
-        self._is_dropped = False
+        self._is_closed = False
         self._changed = asyncio.Event()
         self._lock = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
@@ -121,25 +121,35 @@ class RunCheckpoints:
         """Note that the recorder has checkpoints, or what a node has returned."""
         self._waiting.update(checkpoint_ids)
         self._changed.set()
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(HELD_BACK, self.flush_soon)
+        self._flush_within(HELD_BACK)
 
     def fail(self, error: BaseException) -> None:
         """Note that a checkpoint can't be had: LangGraph ends the run for it."""
         self._error = error
         self._changed.set()
 
-    async def drop(self) -> None:
-        """Forget what is not written yet, and whatever may still come."""
-        self._is_dropped = True
-        async with self._lock:  # what is just being written can be deleted then
-            self._end_timer()
-
     def flush_soon(self) -> None:
-        """Write what waits, in a task of its own; what can't be written now waits on."""
+        """Write what waits, in a task of its own; what can't be written now is tried again."""
+        self._end_timer()
         if self._task is None or self._task.done():
-            self._end_timer()
-            self._task = asyncio.create_task(self._flush_or_wait(), name="checkpoints")
+            self._task = asyncio.create_task(self._flush_or_retry(), name="checkpoints")
+        else:  # which may have begun without the newest
+            self._flush_within(HELD_BACK)
+
+    async def close(self, *, drop: bool = False) -> None:
+        """Write what waits, or drop it, and take nothing any more.
+
+        What can't be written now never is: a state that is not there is rebuilt from the messages.
+        """
+        if not drop:
+            try:
+                await self.flush()
+            except _AWAY as error:
+                log.warning("checkpoints_not_written", error=type(error).__name__)
+        self._is_closed = True
+        self._end_timer()
+        async with self._lock:  # what is just being written ends
+            pass
 
     async def flush(self) -> None:
         """Write what waits. Raises what keeps it from that; it waits on then."""
@@ -147,7 +157,7 @@ class RunCheckpoints:
             self._end_timer()
             statements, self.recorder.statements = self.recorder.statements, []
             waiting, self._waiting = self._waiting, set()
-            if self._is_dropped or not statements:
+            if self._is_closed or not statements:
                 return
             try:
                 async with self._saver.pipeline() as cursor:
@@ -170,12 +180,16 @@ class RunCheckpoints:
             else:  # LangGraph has not handed it over yet
                 await self._changed.wait()
 
-    async def _flush_or_wait(self) -> None:
+    async def _flush_or_retry(self) -> None:
         try:
             await self.flush()
         except _AWAY as error:
-            log.warning("checkpoints_not_written", error=type(error).__name__)
-            self._timer = asyncio.get_running_loop().call_later(_TRY_AGAIN, self.flush_soon)
+            log.warning("checkpoints_not_written", error=type(error).__name__, retry_in=RETRY)
+            self._flush_within(RETRY)
+
+    def _flush_within(self, seconds: float) -> None:
+        if self._timer is None and not self._is_closed:
+            self._timer = asyncio.get_running_loop().call_later(seconds, self.flush_soon)
 
     def _end_timer(self) -> None:
         if self._timer is not None:
@@ -190,7 +204,7 @@ run_checkpoints: ContextVar[RunCheckpoints | None] = ContextVar("run_checkpoints
 async def wait_until_written(checkpoint_id: str) -> None:
     """Wait until a checkpoint of the current run is in Postgres.
 
-    Raises TimeoutError where it does not get there: the stores are away.
+    Raises what keeps it from there, TimeoutError where nothing comes: the stores are away.
     """
     if (states := run_checkpoints.get()) is not None:
         async with asyncio.timeout(_WRITE_PATIENCE):

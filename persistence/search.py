@@ -219,7 +219,7 @@ class Retriever:
     """Finds passages. One object for the process; it holds no state of a request.
 
     Scopes of at most `widest` passages are compared vector by vector; the index answers for wider ones. Where there is
-    a `reader`, it orders the best of them anew.
+    a `reader`, it orders the best of them anew. Sentences are compared for `sentence_patience` seconds.
     """
 
     def __init__(
@@ -230,12 +230,14 @@ class Retriever:
         reader: PassageReader | None = None,
         *,
         widest: int = WIDEST,
+        sentence_patience: float = _SENTENCE_PATIENCE,
     ) -> None:
         self._database = database
         self._index = index
         self._exact = ExactVectors(database)
         self._embeddings = embeddings
         self._sentences = SentenceVectors(embeddings)
+        self._sentence_patience = sentence_patience
         self._reader = reader
         self._widest = widest
 
@@ -332,7 +334,7 @@ class Retriever:
         texts = [passages[item.key] for item in first]
         began = time.perf_counter()
         try:
-            nearest = await self._sentences.nearest(fitted, near.sought, texts, patience=_SENTENCE_PATIENCE)
+            nearest = await self._sentences.nearest(fitted, near.sought, texts, patience=self._sentence_patience)
         except AppError as error:
             log.warning("sentences_not_compared", code=error.code)
             return

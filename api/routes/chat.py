@@ -53,15 +53,17 @@ async def _outcome_again(state: AppState, before: AlreadyAsked) -> ChatResponse:
 
     Raises Conflict, with the run's id, where it waits for a person or its events are no longer kept.
     """
+    end: RunEvent | None = None
     async for events in told_again(state.runs.read(before.run_id), state.database, before.user_id):
-        if ends := [event for event in events if event.is_last or event.name == "action"]:
+        end = next((event for event in events if event.is_last), None)
+        # One that asked before may have been answered since.
+        asks = end is None and any(event.name == "action" for event in events)
+        if end is not None or (asks and (await _run(state, before.user_id, before.run_id)).status == "waiting"):
             break
-    else:
-        ends = []
-    if not ends or ends[0].name == "action":
+    if end is None:
         raise Conflict("This question was asked before; follow its run.", details=[{"run_id": str(before.run_id)}])
-    told = ends[0].data
-    if ends[0].name == "error":
+    told = end.data
+    if end.name == "error":
         raise error_of(told["error"]["code"], told["error"]["message"])
     async with state.database.reading() as session:
         message = await messages.get(session, before.user_id, UUID(told["message_id"]))

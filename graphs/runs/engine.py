@@ -204,16 +204,9 @@ class RunEngine:
         try:
             async for part in parts:
                 run.forward(part)
-        except BaseException:
-            if run.is_abandoned:
-                await states.drop()
-            else:
-                with contextlib.suppress(*_STORES_AWAY):
-                    await states.flush()
-            raise
         finally:
             checkpoints.run_checkpoints.reset(token)
-        await states.flush()
+            await states.close(drop=run.is_abandoned)
         if not run.is_ended and not run.stream.is_detached:
             await self._wait_for_person(run)
 

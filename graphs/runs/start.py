@@ -117,6 +117,7 @@ class TurnStarter:
             return await self._start(request, caller, request_id, answer_id)
         except AppError:
             if answer_id is not None and caller.user_id is not None:
+                await caller.confirm()
                 await self._check_asked(request, caller.user_id, answer_id)
             raise
 

@@ -284,6 +284,16 @@ async def test_a_question_that_is_sent_again_is_taken_once(anna: Person, boris: 
         assert (refused.status_code, envelope(refused)["code"]) == (422, "validation_error")
 
 
+async def test_a_session_that_has_ended_gets_no_answer_by_a_key(anna: Person, openai: OpenAIServer) -> None:
+    openai.script(reply="It is secret.")
+    key, question = {"Idempotency-Key": uuid4().hex}, {"message": "What is it?"}
+    assert (await anna.http.post("/chat", json=question, headers=key)).status_code == 200
+    assert (await anna.http.post("/chat", json=question, headers=key)).json()["response"] == "It is secret."
+    assert (await anna.http.post("/auth/logout")).status_code == 204
+    for path in ("/chat", "/chat/stream"):
+        assert (await anna.http.post(path, json=question, headers=key)).status_code == 401
+
+
 async def test_a_run_that_failed_is_told_to_who_asks_again(anna: Person, openai: OpenAIServer) -> None:
     openai.script(fault="500")
     key = {"Idempotency-Key": uuid4().hex}

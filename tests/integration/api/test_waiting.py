@@ -67,6 +67,18 @@ async def until_action(person: Person, **body: Any) -> list[Event]:
     return seen
 
 
+async def test_who_asks_again_hears_that_it_waits_and_then_the_answer(clara: Person, openai: OpenAIServer) -> None:
+    openai.script(reply="Sent.")
+    key, question = {"Idempotency-Key": "letter"}, {"message": "Be careful."}
+    first = (await clara.http.post("/chat", json=question, headers=key)).json()
+    again = await clara.http.post("/chat", json=question, headers=key)
+    assert again.status_code == 409
+    assert envelope(again)["details"] == [{"run_id": first["run_id"]}]
+    assert (await resume(clara, first["run_id"])).status_code == 202
+    whole = await clara.http.post("/chat", json=question, headers=key)
+    assert (whole.status_code, whole.json()["response"]) == (200, "Sent.")
+
+
 async def resume(person: Person, run: str, decision: str = "approve") -> httpx.Response:
     body = {"decisions": [{"step_id": "s1", "decision": decision}]}
     return await person.http.post(f"/chat/runs/{run}/resume", json=body)

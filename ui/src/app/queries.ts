@@ -1,6 +1,6 @@
 import { QueryClient } from "@tanstack/react-query";
 import { ApiError, isUnreachable } from "@/shared/api/errors";
-import { untilServerAnswers } from "@/shared/api/reachable";
+import { FIRST_PAUSE_MS, pause, serverAnswers } from "@/shared/api/reachable";
 
 const RETRIES = 2;
 
@@ -20,15 +20,22 @@ export function createQueries(): QueryClient {
   });
 }
 
-/** Ask once more, as soon as the server answers again, for all that is shown and that nobody answered for. */
+/** Ask again, once the server answers, for all that is shown and that nobody answered for. */
 export function refetchWhenBack(queries: QueryClient): void {
-  let isLooking = false;
+  let isAway = false;
   queries.getQueryCache().subscribe((event) => {
-    if (event.type !== "updated" || event.action.type !== "error" || isLooking || !isUnreachable(event.action.error)) return;
-    isLooking = true;
-    void untilServerAnswers().then(() => {
-      isLooking = false;
-      return queries.refetchQueries({ type: "active", predicate: ({ state }) => isUnreachable(state.error) });
-    });
+    if (event.type !== "updated" || event.action.type !== "error" || isAway || !isUnreachable(event.action.error)) return;
+    isAway = true;
+    void refetchUntilAnswered(queries).finally(() => (isAway = false));
   });
+}
+
+/** The server may be there while what it stands on is not: less and less is asked of it, until all have an answer. */
+async function refetchUntilAnswered(queries: QueryClient): Promise<void> {
+  const unanswered = { type: "active", predicate: ({ state }: { state: { error: unknown } }) => isUnreachable(state.error) } as const;
+  let wait = FIRST_PAUSE_MS;
+  while (queries.getQueryCache().findAll(unanswered).length > 0) {
+    wait = await pause(wait);
+    if (await serverAnswers()) await queries.refetchQueries(unanswered);
+  }
 }

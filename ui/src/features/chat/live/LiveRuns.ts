@@ -4,11 +4,13 @@ import { ApiError } from "@/shared/api/errors";
 import { keys } from "@/shared/api/keys";
 import type { ChatRequest, Message, ReplayRequest, StoredFile } from "@/shared/api/types";
 import type { RunEvent } from "./events";
-import { follow } from "./follow";
+import { follow, type FollowOptions } from "./follow";
 import { finished, opened } from "./branch";
 import { LiveRun, type Asked } from "./LiveRun";
 
 const CHANNEL = "llama-service.runs";
+/** How often a question is sent before it is given back: in about a minute, longer than a server takes to restart. */
+const OPENINGS = 10;
 
 interface Hooks {
   /** Hears of the run's beginning: by then its question is kept. */
@@ -99,13 +101,14 @@ export class LiveRuns {
         body: JSON.stringify(body),
         signal,
       });
-    void this.pump(run, { open }, hooks);
+    // What is said of an answer that goes on is no new message, which a key would name.
+    void this.pump(run, { open, openings: asked.continues ? 1 : OPENINGS }, hooks);
     return run;
   }
 
   private async pump(
     run: LiveRun,
-    from: { open?: (signal: AbortSignal) => Promise<Response>; runId?: string },
+    from: Pick<FollowOptions, "open" | "openings" | "runId">,
     hooks: Hooks,
   ): Promise<void> {
     const { signal } = run.abort;

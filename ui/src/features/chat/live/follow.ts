@@ -5,12 +5,12 @@ import type { RunEvent } from "./events";
 
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 10_000;
-/** How often a run is opened before the question is given back: over a minute, longer than a server takes to restart. */
-const OPENINGS = 10;
 
 export interface FollowOptions {
   /** Opens the run, or finds the one that it has opened before; absent where it is followed from `runId`. */
   open?: (signal: AbortSignal) => Promise<Response>;
+  /** How often `open` is called while it is not known what became of it; once by default. */
+  openings?: number;
   runId?: string;
   signal: AbortSignal;
   /** Called when the connection is lost, and again when events flow once more. */
@@ -24,7 +24,7 @@ export interface FollowOptions {
  * once more, where it is not known whether the server has begun it. Ends after `done` or `error`. Throws ApiError where
  * the server refuses, or can't be reached for a minute before the run has a name.
  */
-export async function* follow({ open, runId, signal, onConnection }: FollowOptions): AsyncGenerator<RunEvent> {
+export async function* follow({ open, openings, runId, signal, onConnection }: FollowOptions): AsyncGenerator<RunEvent> {
   let lastId = 0;
   let failures = 0;
   for (;;) {
@@ -40,7 +40,7 @@ export async function* follow({ open, runId, signal, onConnection }: FollowOptio
       }
       if (!runId) throw new ApiError(0, "network", "The answer's stream ended before it began.");
     } catch (failure) {
-      const mayPass = runId ? worthTrying(failure) : worthSending(failure, failures);
+      const mayPass = runId ? worthTrying(failure) : worthSending(failure, openings, failures);
       if (signal.aborted || !mayPass) throw failure;
     }
     onConnection(false);
@@ -67,8 +67,8 @@ function worthTrying(failure: unknown): boolean {
 }
 
 /** Whether a question is sent again: nobody has said what became of it. */
-const worthSending = (failure: unknown, failures: number): boolean =>
-  failures + 1 < OPENINGS && (isUnreachable(failure) || failure instanceof TypeError);
+const worthSending = (failure: unknown, openings = 1, failures = 0): boolean =>
+  failures + 1 < openings && (isUnreachable(failure) || failure instanceof TypeError);
 
 const resume = (runId: string, lastId: number, signal: AbortSignal): Promise<Response> =>
   send(`/api/v1/chat/runs/${runId}/stream`, {
