@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 from uuid import UUID
@@ -113,6 +113,7 @@ class Retrieval:
     probability: float | None = None
     kind: MessageKind | None = None
     named: list[str] = field(default_factory=list)
+    meant: Collection[int] = ()  # the files that the question names most surely, by their numbers
     vector_error: str | None = None
     ms: dict[str, float] = field(default_factory=dict)
 
@@ -144,6 +145,7 @@ class _Ranking:
     hits: LexicalHits | None = None
     near: "_Near | None" = None
     named: list[str] = field(default_factory=list)
+    meant: Collection[int] = ()  # the files that the question names most surely, by their numbers
     vector_error: str | None = None
     ms: dict[str, float] = field(default_factory=dict)
 
@@ -331,7 +333,10 @@ class Retriever:
             return
         # What was deleted meanwhile is gone from here, too.
         first = [item for item in result.ranked[: ranking.BY_SENTENCES] if item.key in passages]
-        texts = [passages[item.key] for item in first]
+        # Where the question names files, sentences choose among their passages, and not another file.
+        meant = [item for item in first if not result.meant or item.key[0] in result.meant]
+        first.sort(key=lambda item: item not in meant)
+        texts = [passages[item.key] for item in meant]
         began = time.perf_counter()
         try:
             nearest = await self._sentences.nearest(fitted, near.sought, texts, patience=self._sentence_patience)
@@ -411,7 +416,8 @@ class Retriever:
             near, vector_error = await vectors
             names = self._named(query, files, entries)
             best = hits.best(CANDIDATES)
-            if 0 < len(meant := [at for at, sure in enumerate(names) if sure >= max(_NAMED, *names)]) <= _MOST_MEANT:
+            meant = [at for at, sure in enumerate(names) if sure >= max(_NAMED, *names)]
+            if 0 < len(meant) <= _MOST_MEANT:
                 # Among many files, none of the passages of the one that is meant need be among the best.
                 best |= hits.best(CANDIDATES, meant)
             similar = await self._completed(near, best, files)
@@ -420,7 +426,7 @@ class Retriever:
             vectors.cancel()
         ranked = ranking.fuse(best, similar, trust=hits.trust, names=names)
         named = [file.name for file, sure in zip(files, names, strict=True) if sure >= _NAMED]
-        return _Ranking(files, ranked, hits, near, named, vector_error, ms)
+        return _Ranking(files, ranked, hits, near, named, meant, vector_error, ms)
 
     @staticmethod
     def _named(query: str, files: Sequence[Any], entries: Sequence[FilePostings]) -> list[float]:
