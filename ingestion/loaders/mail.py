@@ -13,6 +13,7 @@ from ingestion.loaders.encoding import decode_as
 from ingestion.loaders.nested import include_all
 
 _SHOWN_HEADERS = ("From", "To", "Cc", "Date")
+_TEXTS = frozenset(("text/plain", "text/html"))
 _DEEPEST = 50
 
 
@@ -24,14 +25,14 @@ def load_eml(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
     builder = Builder(limits)
     headers = [(key, flat(str(message[key] or ""))) for key in _SHOWN_HEADERS]
     _write(builder, flat(str(message["Subject"] or "")), headers)
-    attached: list[tuple[str, bytes]] = []
+    attached: list[MIMEPart] = []
     for part in _shown(message, attached):
         _body(builder, _content(part), html=part.get_content_type() == "text/html")
-    _attachments(builder, attached, limits)
+    _attachments(builder, [_attached(part) for part in attached], limits)
     return builder.build(mime)
 
 
-def _shown(part: MIMEPart, attached: list[tuple[str, bytes]], deep: int = 0) -> Iterator[MIMEPart]:
+def _shown(part: MIMEPart, attached: list[MIMEPart], deep: int = 0) -> Iterator[MIMEPart]:
     """Yield the parts that a mail program shows as text, in their order; what is attached is put into `attached`.
 
     Text may stand in several parts: before and after an attachment, with a list's footer, inside of a signed part.
@@ -40,25 +41,52 @@ def _shown(part: MIMEPart, attached: list[tuple[str, bytes]], deep: int = 0) -> 
         raise ExtractionFailed("corrupt", "This e-mail is nested too deeply to be read.")
     kind = part.get_content_type()
     if kind == "message/rfc822" or part.is_attachment() or part.get_filename():
-        attached.append(_attached(part))
+        attached.append(part)
     elif kind == "multipart/alternative":
         choices = [child for child in part.iter_parts() if isinstance(child, MIMEPart)]
-        plain = next((one for one in choices if one.get_content_type() == "text/plain" and _content(one).strip()), None)
-        for child in [plain] if plain is not None else choices[-1:]:
-            yield from _shown(child, attached, deep + 1)
+        chosen = _chosen(choices)
+        for child in choices:
+            if child is chosen:
+                yield from _shown(child, attached, deep + 1)
+            elif child.is_multipart():
+                attached.extend(_only_attached(child, deep + 1))
     elif part.is_multipart():
         for child in part.iter_parts():
             if isinstance(child, MIMEPart):
                 yield from _shown(child, attached, deep + 1)
-    elif kind.startswith("text/"):
+    elif kind in _TEXTS:
         yield part
+
+
+def _chosen(choices: Sequence[MIMEPart]) -> MIMEPart | None:
+    """Return the alternative to read: the plain text unless it is empty, or the last one that holds a page.
+
+    An invitation has its calendar's data as the last alternative, which no program shows.
+    """
+    for choice in choices:
+        if choice.get_content_type() == "text/plain" and _content(choice).strip():
+            return choice
+    pages = (one for one in reversed(choices) if one.get_content_type() == "text/html" or one.is_multipart())
+    return next(pages, None)
+
+
+def _only_attached(part: MIMEPart, deep: int) -> Iterator[MIMEPart]:
+    """Yield what is attached inside of an alternative that is not read: Apple's Mail puts files beside the page there.
+
+    The pictures of the page itself go with it.
+    """
+    attached: list[MIMEPart] = []
+    for _ in _shown(part, attached, deep):
+        pass
+    for one in attached:
+        if one.is_attachment() or one.get_content_maintype() != "image":
+            yield one
 
 
 def load_msg(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
     """Read an Outlook message like any other e-mail."""
     from oxmsg import Message
 
-    codecs.register(_of_windows)
     with path.open("rb") as file:
         message = Message.load(file)
     builder = Builder(limits)
@@ -79,6 +107,9 @@ def _of_windows(name: str) -> codecs.CodecInfo | None:
     """Find the code pages that Outlook names and Python has under another name, as `windows-950`."""
     page = name.replace("_", "-").removeprefix("windows-")
     return codecs.lookup(f"cp{page}") if page.isdecimal() and page != name else None
+
+
+codecs.register(_of_windows)  # at import: each call would add another search
 
 
 def _person(name: str | None, address: str | None) -> str:
