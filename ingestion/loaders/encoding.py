@@ -14,6 +14,8 @@ _BOMS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _SAMPLE_BYTES = 65_536
+# Python's own, https://docs.python.org/3/library/codecs.html#python-specific-encodings: no file is in one.
+_PYTHON_SPECIFIC = frozenset(("idna", "punycode", "raw-unicode-escape", "unicode-escape", "undefined"))
 _CYRILLIC = ("cp1251", "koi8-r", "cp866")
 # The most frequent Russian letters, two thirds of any running text.
 _FREQUENT = frozenset("оеаинтсрвлкмдп ")
@@ -36,15 +38,34 @@ def decode(data: bytes) -> str:
 
 def decode_as(data: bytes, label: str | None) -> str:
     """Return the text of bytes that are said to be in an encoding, as browsers understand its name: GB2312 means GBK,
-    Latin-1 means Windows-1252. What is plainly UTF-8, or does not fit, is decoded as if nothing had been said.
+    Latin-1 means Windows-1252. A name that browsers do not read (UTF-7, IBM850) means what Python knows by it. What is
+    plainly UTF-8, or does not fit, is decoded as if nothing had been said.
     """
-    encoding = webencodings.lookup(label) if label else None
-    if encoding is None or (not data.isascii() and _is_utf8(data)):
+    if not label or (not data.isascii() and _is_utf8(data)):
         return decode(data)
     try:
-        return str(encoding.codec_info.decode(data, "strict")[0])
-    except UnicodeDecodeError:
+        return _decode_strictly(data, label)
+    except (LookupError, ValueError):  # no name of an encoding, or not that of these bytes
         return decode(data)
+
+
+def is_utf16(label: str) -> bool:
+    """Whether a name means one of the two UTF-16 encodings, as `unicode` does."""
+    encoding = webencodings.lookup(label)
+    return encoding is not None and encoding.name.startswith("utf-16")
+
+
+def _decode_strictly(data: bytes, label: str) -> str:
+    """Return the text of bytes in a named encoding. Raises LookupError, or ValueError where they do not fit it."""
+    encoding = webencodings.lookup(label)
+    if encoding is not None and encoding.name == "gbk":
+        return data.decode("gb18030")  # as browsers do: Python's GBK lacks the euro's sign
+    # `replacement`: browsers show a single sign for the whole of a page in ISO-2022-KR or HZ.
+    if encoding is not None and encoding.name != "replacement":
+        return str(encoding.codec_info.decode(data, "strict")[0])
+    if codecs.lookup(label).name in _PYTHON_SPECIFIC:
+        raise LookupError(label)
+    return data.decode(label)
 
 
 def _is_utf8(data: bytes) -> bool:

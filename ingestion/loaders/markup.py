@@ -9,7 +9,7 @@ from lxml import etree, html
 
 from ingestion.documents import Extracted, ExtractionFailed, Limits, clean
 from ingestion.loaders.builder import Builder, flat
-from ingestion.loaders.encoding import decode_as
+from ingestion.loaders.encoding import decode_as, is_utf16
 from ingestion.loaders.numbering import counted
 
 _CHARSET = re.compile(
@@ -78,7 +78,10 @@ def load_html(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
 def decode_marked(data: bytes) -> str:
     """Return the text of a page or an XML file, in the encoding that it declares."""
     declared = _CHARSET.search(data[:4096])
-    return decode_as(data, (declared[1] or declared[2]).decode() if declared else None)
+    label = (declared[1] or declared[2]).decode() if declared else None
+    # What could be read byte by byte is not UTF-16, whatever it says of itself (as .NET's StringWriter makes XML say):
+    # https://html.spec.whatwg.org/multipage/parsing.html#prescan-a-byte-stream-to-determine-its-encoding
+    return decode_as(data, "utf-8" if label and is_utf16(label) else label)
 
 
 def add_html(builder: Builder, text: str, *, shift: int = 0, title: bool = True) -> None:

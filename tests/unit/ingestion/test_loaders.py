@@ -10,7 +10,7 @@ from ingestion.detect import CSV, DOCX, EML, HTML, MARKDOWN, ODS, ODT, RTF, SOUR
 from ingestion.documents import Extracted, ExtractionFailed, Limits
 from ingestion.loaders.builder import Builder
 from ingestion.loaders.child import read
-from ingestion.loaders.encoding import decode
+from ingestion.loaders.encoding import decode, decode_as
 from ingestion.split import split
 from tests.files import as_blob, office
 
@@ -151,6 +151,39 @@ def test_code_headings_reach_the_passages(tmp_path: Path) -> None:
 def test_russian_in_any_encoding(encoding: str) -> None:
     text = "Съешь же ещё этих мягких французских булок, да выпей чаю."
     assert decode(text.encode(encoding)).lstrip("\ufeff") == text
+
+
+@pytest.mark.parametrize(
+    ("label", "encoding", "text"),
+    [
+        ("iso-2022-kr", "iso2022_kr", "한국어 메일입니다"),
+        ("hz-gb-2312", "hz", "中文邮件"),
+        ("utf-7", "utf-7", "Größe für Türen"),
+        ("IBM437", "cp437", "Größe für Türen"),
+        ("cp850", "cp850", "Größe für Türen"),
+        ("ibm852", "cp852", "Łódź i Kraków"),
+        ("mac-roman", "mac-roman", "Größe für Türen"),
+        ("gb2312", "gb18030", "价格 100€"),
+    ],
+)
+def test_a_named_encoding_is_that_one(label: str, encoding: str, text: str) -> None:
+    assert decode_as(text.encode(encoding), label) == text
+
+
+@pytest.mark.parametrize("label", ["punycode", "unicode_escape", "undefined", "rot13", "hex", "x\0y", "cp850"])
+def test_a_name_of_no_fitting_encoding_says_nothing(label: str) -> None:
+    assert decode_as("Ещё \\u0041 wörds".encode(), label) == "Ещё \\u0041 wörds"
+    assert decode_as(b"plain words", label) == "plain words"
+
+
+@pytest.mark.parametrize("end", ["", " "])  # of an even and an odd number of bytes
+def test_what_says_in_bytes_that_it_is_utf16_is_utf8(tmp_path: Path, end: str) -> None:
+    raw = f'<?xml version="1.0" encoding="utf-16"?><a><b>Grüße, hello world{end}</b></a>'
+    assert loaded(tmp_path, "a.xml", raw.encode(), XML).text.strip() == "b: Grüße, hello world"
+    assert "hello" in loaded(tmp_path, "a.xml", raw.replace("üß", "us").encode(), XML).text
+    page = f"<html><head><meta charset=unicode></head><body><p>hello world{end}</p></body></html>"
+    assert loaded(tmp_path, "a.html", page.encode(), HTML).text.strip() == "hello world"
+    assert "Grüße" in loaded(tmp_path, "a.xml", raw.encode("utf-16"), XML).text
 
 
 def test_a_damaged_byte_does_not_change_the_encoding(tmp_path: Path) -> None:
