@@ -94,10 +94,10 @@ class Builder:
         self.mark(start, "table", "", end=end)
 
     def _append(self, text: str) -> None:
-        self.length += len(text)
-        if self.length > self.limits.output_chars:
+        if self.length + len(text) > self.limits.output_chars:
             limit = f"{self.limits.output_chars:,}"
             raise ExtractionFailed("too_large", f"The text of this file is longer than {limit} characters.")
+        self.length += len(text)
         self._pieces.append(text)
 
 

@@ -15,9 +15,13 @@ MOST = 500
 """Documents that are read of one archive or e-mail."""
 
 
-def include_all(builder: Builder, parts: Iterable[tuple[str, bytes]], limits: Limits, level: int) -> None:
-    """Append documents (name, bytes) under headings of `level`. Raises ExtractionFailed where there are too many."""
+def include_all(builder: Builder, parts: Iterable[tuple[str, bytes]], limits: Limits, level: int) -> int:
+    """Append documents (name, bytes) under headings of `level`; returns how many could be read.
+
+    Raises ExtractionFailed where there are too many, or too much text.
+    """
     inside = replace(limits, depth=limits.depth + 1)
+    read = 0
     for number, (name, data) in enumerate(parts, 1):
         label = flat(name) or "?"
         if number > MOST:
@@ -25,10 +29,11 @@ def include_all(builder: Builder, parts: Iterable[tuple[str, bytes]], limits: Li
         if inside.depth > DEPTH:
             builder.add(f"{label}: not read, it lies too deep in other files.")
         else:
-            _include(builder, label, data, inside, level)
+            read += _include(builder, label, data, inside, level)
+    return read
 
 
-def _include(builder: Builder, name: str, data: bytes, limits: Limits, level: int) -> None:
+def _include(builder: Builder, name: str, data: bytes, limits: Limits, level: int) -> bool:
     from ingestion.loaders.child import read
 
     with tempfile.TemporaryDirectory() as folder:
@@ -37,10 +42,10 @@ def _include(builder: Builder, name: str, data: bytes, limits: Limits, level: in
         mime = detect_file(path, PurePath(name).name)
         if mime is None:
             builder.add(f"{name}: not read, files of this type can't be.")
-            return
+            return False
         if mime.startswith("image/"):
             builder.add(f"{name}: a picture.")
-            return
+            return False
         try:
             document = read(path, PurePath(name).name, mime, limits)
         except ExtractionFailed as failed:
@@ -51,3 +56,5 @@ def _include(builder: Builder, name: str, data: bytes, limits: Limits, level: in
             builder.add(f"{name}: not read, it is damaged.")
         else:
             builder.include(document, name, level)
+            return True
+        return False

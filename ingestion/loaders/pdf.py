@@ -4,13 +4,14 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from ingestion.documents import Extracted, ExtractionFailed, Limits, clean
 from ingestion.loaders.builder import Builder, flat
 from ingestion.loaders.layout import Box, columns
-from ingestion.loaders.nested import include_all
+from ingestion.loaders.nested import MOST, include_all
 from ingestion.loaders.pdf_marks import comments, with_fields
 from ingestion.loaders.recognition import Recogniser
 
@@ -49,15 +50,31 @@ def load_pdf(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
         _add_page(builder, text, number + 1, outline.get(number, []))
         if number in recognised and builder.length > start:
             builder.mark(start, "recognised", "")
-    include_all(builder, _attached(document), limits, level=1)
+    written = builder.length
+    attached = _include_attached(document, builder, limits)
     if unread:
         builder.add(f"{unread} scanned pages of this file were not read: there was no time left for them.")
     if pages and not texts:
         raise ExtractionFailed("corrupt", "None of this PDF's pages can be read.")
-    if not builder.length:
+    if not (written or attached or unread):
         message = "This PDF holds no text, only pictures; it may be a scan that needs text recognition first."
         raise ExtractionFailed("no_text", message)
     return builder.build(mime, pages)
+
+
+def _include_attached(document: Any, builder: Builder, limits: Limits) -> int:
+    """Append the files that lie in a PDF, and return how many could be read; they are no reason to refuse its pages."""
+    written = builder.length
+    try:
+        read = include_all(builder, islice(_attached(document), MOST), limits, level=1)
+    except ExtractionFailed:  # more text than may be kept
+        if not written:
+            raise
+        builder.add("Not read: there is too much text in the files attached to this PDF.")
+        return 0
+    if document.count_attachments() > MOST:
+        builder.add(f"Of the files attached to this PDF, {MOST} were read; there are more.")
+    return read
 
 
 def _attached(document: Any) -> Iterator[tuple[str, bytes]]:

@@ -36,7 +36,7 @@ from ingestion.detect import (
 from ingestion.documents import FailureCode
 from tests.files import broken, office
 from tests.files.compound import compound
-from tests.files.pdf import form, pdf, scan, with_file
+from tests.files.pdf import form, pdf, scan, with_files
 from tests.files.pictures import saved
 from tests.files.records import ppt, xlsb
 
@@ -615,8 +615,9 @@ GOOD = (
     ),
     Sample(
         "invoice.pdf",
-        lambda: with_file(
-            "Invoice 2025-120 of Walnut Trading", "data.xml", b'<?xml version="1.0"?><a><due>41 500</due></a>'
+        lambda: with_files(
+            pdf(["Invoice 2025-120 of Walnut Trading"]),
+            {"data.xml": b'<?xml version="1.0"?><a><due>41 500</due></a>'},
         ),
         PDF,
         ("Invoice 2025-120 of Walnut Trading", "data.xml", "due: 41 500"),

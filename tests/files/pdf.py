@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 _PADDING = bytes.fromhex("28BF4E5E4E758A4164004E56FFFA01082E2E00B6D0683E802F0CA9FE6453697A")
 
@@ -69,14 +69,15 @@ def form(
     return _file(objects, None)
 
 
-def with_file(page: str, name: str, content: bytes) -> bytes:
-    """Return a PDF of one page that a file lies in, as an invoice's data do."""
+def with_files(document: bytes, files: Mapping[str, bytes]) -> bytes:
+    """Return a PDF with files in it, as an invoice has its data."""
     import pypdfium2
 
-    document = pypdfium2.PdfDocument(pdf([page]))
-    document.new_attachment(name).set_data(content)
+    opened = pypdfium2.PdfDocument(document)
+    for name, content in files.items():
+        opened.new_attachment(name).set_data(content)
     out = io.BytesIO()
-    document.save(out)
+    opened.save(out)
     return out.getvalue()
 
 

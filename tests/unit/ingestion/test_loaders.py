@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from ingestion.detect import CSV, DOCX, EML, HTML, MARKDOWN, ODS, ODT, RTF, SOURCE, TEXT, TSV, XLS, XLSX, XML
+from ingestion.detect import CSV, DOCX, EML, HTML, MARKDOWN, ODS, ODT, PDF, RTF, SOURCE, TEXT, TSV, XLS, XLSX, XML
 from ingestion.documents import Extracted, ExtractionFailed, Limits
 from ingestion.loaders.builder import Builder
 from ingestion.loaders.child import read
 from ingestion.loaders.encoding import decode, decode_as
+from ingestion.loaders.nested import MOST
 from ingestion.split import split
-from tests.files import as_blob, office
+from tests.files import as_blob, office, pdf
 
 _W = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
 
@@ -129,6 +130,28 @@ def test_layout_tables_are_text(tmp_path: Path) -> None:
     found = loaded(tmp_path, "a.html", page, HTML)
     assert found.text.split() == ["left", "x"]
     assert not found.blocks
+
+
+def test_a_scan_is_not_read_for_a_signature_or_a_picture_that_lies_in_it(tmp_path: Path) -> None:
+    files = {"sig.p7s": b"\x30\x82\x01\x02\x00\xff", "pic.png": b"\x89PNG\r\n\x1a\n" + bytes(50)}
+    with pytest.raises(ExtractionFailed) as failed:
+        loaded(tmp_path, "a.pdf", pdf.with_files(pdf.scan(), files), PDF)
+    assert failed.value.code == "no_text"
+    found = loaded(tmp_path, "b.pdf", pdf.with_files(pdf.scan(), files | {"a.txt": b"readable words"}), PDF)
+    assert "readable words" in found.text
+
+
+def test_files_in_a_pdf_are_no_reason_to_refuse_its_pages(tmp_path: Path) -> None:
+    many = pdf.with_files(pdf.pdf(["The page itself."]), {f"{at}.txt": b"hello" for at in range(MOST + 1)})
+    text = loaded(tmp_path, "many.pdf", many, PDF).text
+    assert "The page itself." in text
+    assert "499.txt\n\nhello" in text
+    assert "there are more." in text
+    path = tmp_path / "long.pdf"
+    path.write_bytes(pdf.with_files(pdf.pdf(["The page itself."]), {f"{at}.txt": b"word " * 150 for at in range(2)}))
+    text = read(as_blob(path), path.name, PDF, Limits(output_chars=1000)).text
+    assert text.startswith("The page itself.")
+    assert "too much text" in text
 
 
 def test_rtf_tables_and_headings(tmp_path: Path) -> None:
