@@ -43,19 +43,23 @@ def _shown(part: MIMEPart, attached: list[MIMEPart], deep: int = 0) -> Iterator[
     if kind == "message/rfc822" or part.is_attachment() or part.get_filename():
         attached.append(part)
     elif kind == "multipart/alternative":
-        choices = [child for child in part.iter_parts() if isinstance(child, MIMEPart)]
-        chosen = _chosen(choices)
-        for child in choices:
-            if child is chosen:
-                yield from _shown(child, attached, deep + 1)
-            elif child.is_multipart():
-                attached.extend(_only_attached(child, deep + 1))
+        yield from _alternative(part, attached, deep + 1)
     elif part.is_multipart():
         for child in part.iter_parts():
             if isinstance(child, MIMEPart):
                 yield from _shown(child, attached, deep + 1)
     elif kind in _TEXTS:
         yield part
+
+
+def _alternative(part: MIMEPart, attached: list[MIMEPart], deep: int) -> Iterator[MIMEPart]:
+    choices = [child for child in part.iter_parts() if isinstance(child, MIMEPart)]
+    chosen = _chosen(choices)
+    for child in choices:
+        if child is chosen:
+            yield from _shown(child, attached, deep)
+        elif child.is_multipart():
+            attached.extend(_only_attached(child, deep))
 
 
 def _chosen(choices: Sequence[MIMEPart]) -> MIMEPart | None:

@@ -1,7 +1,7 @@
 """PowerPoint 97-2003: slides, tables, notes and comments by the records of [MS-PPT]."""
 
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -23,7 +23,6 @@ _TITLES, _SPOKEN = (0, 6), 2  # kinds of text
 _ENCRYPTED = 0xF3D1C4DF
 _HEAD = struct.Struct("<HHI")
 _DEEPEST = 60
-_MOST_EDITS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,13 @@ def _by_records(path: Path, mime: str, limits: Limits) -> Extracted:
         raise ExtractionFailed("corrupt", message)
     if struct.unpack_from("<I", user, 12)[0] == _ENCRYPTED:
         raise ExtractionFailed("encrypted", "This presentation is protected by a password.")
-    deck = _Deck(memoryview(data), struct.unpack_from("<I", user, 16)[0])
+    try:
+        return _read(_Deck(memoryview(data), struct.unpack_from("<I", user, 16)[0]), mime, limits)
+    except struct.error:
+        raise ExtractionFailed("corrupt", "This presentation is damaged: a part of it is cut off.") from None
+
+
+def _read(deck: "_Deck", mime: str, limits: Limits) -> Extracted:
     builder = Builder(limits)
     notes = {listed.identity: listed for listed in deck.listed(_NOTES)}
     slides = deck.listed(_SLIDES)
@@ -92,18 +97,22 @@ class _Deck:
     def __init__(self, data: memoryview, last_edit: int) -> None:
         self.data = data
         self.places: dict[int, int] = {}
-        document = 0
+        document = entries = 0
         edit = last_edit
-        for _ in range(_MOST_EDITS):
+        while True:
             record = self._at(edit)
             if record.kind != _USER_EDIT:
                 raise ExtractionFailed("corrupt", "This presentation is damaged: its slides can't be found.")
             document = document or record.number(16)
             for identity, place in _persisted(self._at(record.number(12))):
                 self.places.setdefault(identity, place)
-            edit = record.number(8)
-            if not edit:
+                entries += 1
+            if entries > len(data) // 4:  # more than there is room for: the edits share a directory
+                raise ExtractionFailed("corrupt", "This presentation is damaged: its slides can't be found.")
+            earlier = record.number(8)
+            if not 0 < earlier < edit:  # zero: the first one; each was appended behind those before it
                 break
+            edit = earlier
         self.document = self.persisted(document)
 
     def _at(self, place: int) -> _Record:
@@ -119,19 +128,21 @@ class _Deck:
         return self._at(self.places[identity])
 
     def listed(self, instance: int) -> list[_Listed]:
-        """Return the entries of one of the document's lists."""
-        found: list[_Listed] = []
+        """Return the entries of one of the document's lists; a part that is listed again is left out."""
+        found: dict[int, _Listed] = {}
+        last: _Listed | None = None
         for part in _records(self.document.data):
             if part.kind != _SLIDE_LIST or part.instance != instance:
                 continue
             for record in _records(part.data):
                 if record.kind == _SLIDE_PERSIST:
-                    found.append(_Listed(record.number(0), record.number(12)))
-                elif record.kind == _TEXT_HEADER and found:
-                    found[-1].texts.append((record.number(0), ""))
-                elif record.kind in (_TEXT_CHARS, _TEXT_BYTES) and found and found[-1].texts:
-                    found[-1].texts[-1] = (found[-1].texts[-1][0], _text(record))
-        return found
+                    last = _Listed(record.number(0), record.number(12))
+                    found.setdefault(self.places.get(last.persist, -1), last)
+                elif record.kind == _TEXT_HEADER and last:
+                    last.texts.append((record.number(0), ""))
+                elif record.kind in (_TEXT_CHARS, _TEXT_BYTES) and last and last.texts:
+                    last.texts[-1] = (last.texts[-1][0], _text(record))
+        return list(found.values())
 
     def footers(self, slides: Sequence[_Listed]) -> Iterator[str]:
         """Yield what stands at the foot of the slides: the document's, and where a slide has its own."""
@@ -157,7 +168,7 @@ def _persisted(directory: _Record) -> Iterator[tuple[int, int]]:
         place += 4 + 4 * count
 
 
-def _slide(deck: _Deck, listed: _Listed, notes: Mapping[int, _Listed], number: int, builder: Builder) -> None:
+def _slide(deck: _Deck, listed: _Listed, notes: dict[int, _Listed], number: int, builder: Builder) -> None:
     slide = deck.persisted(listed.persist)
     shapes = list(_shapes(slide, listed.texts))
     title = next((text for kind, text in shapes if isinstance(text, str) and kind in _TITLES and text), "")
@@ -168,7 +179,7 @@ def _slide(deck: _Deck, listed: _Listed, notes: Mapping[int, _Listed], number: i
         elif content and not (kind in _TITLES and content == title):
             builder.add(content)
     atom = next((part for part in _records(slide.data) if part.kind == _SLIDE_ATOM), None)
-    spoken = notes.get(atom.number(16)) if atom else None
+    spoken = notes.pop(atom.number(16), None) if atom else None  # they are of one slide
     if spoken is not None and spoken.persist in deck.places:
         for kind, content in _shapes(deck.persisted(spoken.persist), spoken.texts):
             if kind == _SPOKEN and isinstance(content, str) and content:
