@@ -140,6 +140,7 @@ def _failure(answer: bytes, status: int, name: str) -> ExtractionFailed:
     log.warning("parser_died", status=status, suffix=Path(name).suffix.lower()[:12])
     if status in (-signal.SIGXCPU, -signal.SIGALRM):
         return ExtractionFailed("timeout", "Reading this file takes longer than the server allows.")
-    if status == -signal.SIGKILL:
+    # Libraries in Rust and C++ abort where there is no memory left.
+    if status in (-signal.SIGKILL, -signal.SIGABRT):
         return ExtractionFailed("memory", "Reading this file takes more memory than the server allows.")
     return ExtractionFailed("corrupt", "This file is damaged and can't be read.")

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from ingestion.documents import Extracted, ExtractionFailed, Limits
 from ingestion.loaders.archive import Archive, open_archive, reference
 from ingestion.loaders.builder import HIDDEN, Builder, flat
+from ingestion.loaders.extents import check_extents
 from ingestion.loaders.number_format import shown
 
 OPENPYXL_ERRORS = (KeyError, ValueError, TypeError, SyntaxError, AttributeError, IndexError)
@@ -57,16 +58,22 @@ def _by_openpyxl(path: Path, extras: "Mapping[str, _Extras]", builder: Builder) 
 
 
 def _by_calamine(path: Path, extras: "Mapping[str, _Extras]", builder: Builder, failed: ExtractionFailed) -> Builder:
-    for title, visible, rows in calamine_sheets(path, failed):
+    for title, visible, rows in calamine_sheets(path, builder.limits, failed):
         texts = ([shown(value, "General") for value in row] for row in rows)
         _sheet(builder, title if visible else title + HIDDEN, texts, extras.get(title, _NONE))
     return builder
 
 
-def calamine_sheets(path: Path, failed: ExtractionFailed) -> Iterator[tuple[str, bool, Iterator[list[Any]]]]:
-    """Yield each sheet of any kind of workbook: its name, whether it is visible, its rows. Raises what it was given."""
+def calamine_sheets(
+    path: Path, limits: Limits, failed: ExtractionFailed
+) -> Iterator[tuple[str, bool, Iterator[list[Any]]]]:
+    """Yield each sheet of an .xlsx or .xlsb workbook: its name, whether it is visible, its rows.
+
+    Raises what it was given, or ExtractionFailed(too_large) where calamine's grid of a sheet would fill the memory.
+    """
     import python_calamine
 
+    check_extents(path, limits)
     try:
         with path.open("rb") as file:
             book = python_calamine.CalamineWorkbook.from_filelike(file)

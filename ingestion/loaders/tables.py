@@ -97,7 +97,8 @@ def _sheets(path: Path, mime: str, limits: Limits) -> Iterator[tuple[str, list[l
         return
     if mime in (XLSX, XLSB):
         # As when they are read: what openpyxl can't open, or finds nothing in, calamine may.
-        yield from (mime == XLSX and _openpyxl_sheets(path)) or _calamine_sheets(path)
+        found = _openpyxl_sheets(path) if mime == XLSX else []
+        yield from found or _calamine_sheets(path, limits)
         return
     if mime == XLS:
         book = open_xls(path.read_bytes())
@@ -123,9 +124,9 @@ def _openpyxl_sheets(path: Path) -> list[tuple[str, list[list[Any]]]]:
     return found if any(rows for _, rows in found) else []
 
 
-def _calamine_sheets(path: Path) -> Iterator[tuple[str, list[list[Any]]]]:
+def _calamine_sheets(path: Path, limits: Limits) -> Iterator[tuple[str, list[list[Any]]]]:
     damaged = ExtractionFailed("corrupt", "One of these files is damaged and can't be read.")
-    for title, _, rows in calamine_sheets(path, damaged):
+    for title, _, rows in calamine_sheets(path, limits, damaged):
         yield title, _bounded(rows)
 
 

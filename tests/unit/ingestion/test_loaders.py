@@ -1,19 +1,23 @@
 """Details that single loaders promise: headers repeated, changes accepted, what is hidden left out."""
 
+import io
 import re
+import struct
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from ingestion.detect import CSV, DOCX, EML, HTML, MARKDOWN, ODS, ODT, PDF, RTF, SOURCE, TEXT, TSV, XLS, XLSX, XML
+from ingestion.detect import CSV, DOCX, EML, HTML, MARKDOWN, ODS, ODT, PDF, RTF, SOURCE, TEXT, TSV, XLS, XLSB, XLSX, XML
 from ingestion.documents import Extracted, ExtractionFailed, Limits
 from ingestion.loaders.builder import Builder
 from ingestion.loaders.child import read
 from ingestion.loaders.encoding import decode, decode_as
 from ingestion.loaders.nested import MOST
+from ingestion.loaders.tables import answer
 from ingestion.split import split
-from tests.files import as_blob, office, pdf
+from tests.files import as_blob, office, pdf, records
 
 _W = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
 
@@ -89,6 +93,45 @@ def test_wide_rows_name_each_value(tmp_path: Path) -> None:
     found = loaded(tmp_path, "a.xlsx", office.xlsx({"Wide": rows}), XLSX)
     assert "a long column name 7: value 3 7; a long column name 8: value 3 8" in found.text
     assert [b.label for b in found.blocks if b.kind == "sheet"] == ["Wide"]
+
+
+def strict_workbook(row: int, column: str) -> bytes:
+    """Return a workbook that calamine alone reads, with a value in A1 and one in another cell."""
+    far = f'<row r="{row}"><c r="{column}{row}"><v>4711</v></c></row></sheetData>'
+    package = office.strict(office.xlsx({"Far": [["near"]]}))
+    return office.changed(package, lambda name, text: (name, text.replace("</sheetData>", far)))
+
+
+def binary_workbook(row: int, column: int) -> bytes:
+    """Return the same in Excel's binary format; row and column are counted from zero."""
+    head = struct.pack("<IIHHBI", 1, 0, 300, 0, 0, 0) + bytes([5, 16])
+    far = struct.pack("<IIHHBI", row, 0, 300, 0, 0, 0) + bytes([5, 16])
+    with zipfile.ZipFile(io.BytesIO(records.xlsb("Far", [["near"], [4711.0]]))) as file:
+        parts = {name: file.read(name) for name in file.namelist()}
+    sheet = parts["xl/worksheets/sheet1.bin"]
+    assert head + bytes(4) in sheet
+    parts["xl/worksheets/sheet1.bin"] = sheet.replace(head + bytes(4), far + struct.pack("<I", column))
+    return office.archive(parts)
+
+
+FAR: dict[str, tuple[str, Callable[[int, int], bytes]]] = {
+    "a.xlsx": (XLSX, lambda row, column: strict_workbook(row + 1, "XFD" if column else "A")),
+    "a.xlsb": (XLSB, binary_workbook),
+}
+
+
+@pytest.mark.filterwarnings("ignore:File contains an invalid specification")  # openpyxl of a strict workbook
+@pytest.mark.parametrize("name", FAR)
+def test_cells_far_apart_are_refused_before_a_grid_is_made_of_them(tmp_path: Path, name: str) -> None:
+    mime, make = FAR[name]
+    assert "near\n4711" in loaded(tmp_path, name, make(99_999, 0), mime).text
+    for row in (1_999, 1_048_575):
+        with pytest.raises(ExtractionFailed) as failed:
+            loaded(tmp_path, name, make(row, 16_383), mime)
+        assert failed.value.code == "too_large"
+        with pytest.raises(ExtractionFailed) as failed:
+            answer([{"path": str(tmp_path / name), "name": name, "mime": mime}], None, Limits())
+        assert failed.value.code == "too_large"
 
 
 def test_tracked_changes_are_read_as_accepted(tmp_path: Path) -> None:

@@ -50,6 +50,7 @@ def text_file(tmp_path: Path) -> Path:
         ("x = bytearray(3 * 1024**3)", Limits(memory_mb=512), "corrupt"),
         ("import os; os.kill(os.getpid(), 11)", Limits(), "corrupt"),
         ("import os; os.kill(os.getpid(), 9)", Limits(), "memory"),
+        ("import os; os.abort()", Limits(), "memory"),
         ("import os, signal; os.kill(os.getpid(), signal.SIGXCPU)", Limits(), "timeout"),
         ("sys.stdout.write('+' + 'x' * 80_000_000)", Limits(output_chars=1000), "too_large"),
         ("sys.stdout.write('+{}\\n')", Limits(), "corrupt"),
