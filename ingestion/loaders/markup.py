@@ -10,7 +10,7 @@ from lxml import etree, html
 from ingestion.documents import Extracted, ExtractionFailed, Limits, clean
 from ingestion.loaders.builder import Builder, flat
 from ingestion.loaders.encoding import decode_as, is_utf16
-from ingestion.loaders.numbering import counted
+from ingestion.loaders.numbering import counted, whole
 
 _CHARSET = re.compile(
     rb"<meta[^>]{0,200}charset=[\"']?\s*([\w-]{2,40})|\A\s*<\?xml[^>]{0,200}encoding=[\"']([\w-]{2,40})", re.IGNORECASE
@@ -162,7 +162,8 @@ class _Page:
         if parent is None or parent.tag != "ol":
             return "- "
         start = item.get("value") or parent.get("start") if item.getprevious() is None else item.get("value")
-        number = int(start) if start and start.isdecimal() else self.numbers.get(parent, 0) + 1
+        own = whole(start or "")
+        number = self.numbers.get(parent, 0) + 1 if own is None else own
         self.numbers[parent] = number
         return f"{counted(number, _LIST_STYLES.get(parent.get('type') or '', 'decimal'))}. "
 

@@ -9,12 +9,13 @@ from ingestion.documents import Extracted, Limits
 from ingestion.loaders.archive import Archive, open_archive, reference
 from ingestion.loaders.builder import Builder, flat
 from ingestion.loaders.charts import add_graphics
-from ingestion.loaders.numbering import BULLET, Numbering
+from ingestion.loaders.numbering import BULLET, Numbering, whole
 
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _STRICT_W = "{http://purl.oclc.org/ooxml/wordprocessingml/main}"
 _MATH_TEXT = "{http://schemas.openxmlformats.org/officeDocument/2006/math}t"
 _FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
+_SIGNS = {"tab": "\t", "ptab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "-"}
 _HEADING_NAME = re.compile(r"(?:heading|заголовок|überschrift|titre) ?([1-9])", re.IGNORECASE)
 _SLIDE = re.compile(r"ppt/slides/slide(\d+)\.xml\Z")
 
@@ -58,6 +59,7 @@ class _Word:
         part = self.archive.main_part("word/document.xml")
         root = self.archive.required(part)
         self.w = _STRICT_W if root.tag.startswith(_STRICT_W) else _W
+        self.signs = {f"{self.w}{name}": sign for name, sign in _SIGNS.items()}
         self.numbering = Numbering(self._root("numbering"), self.w)
         self.levels = self._heading_styles()
         self.notes = self._notes()
@@ -113,7 +115,7 @@ class _Word:
         for style in styles.iter(f"{self.w}style") if styles is not None else ():
             identity = style.get(f"{self.w}styleId") or ""
             label = self._value(style.find(f"{self.w}name"))
-            level = self._value(style.find(f"{self.w}pPr/{self.w}outlineLvl"))
+            level = whole(self._value(style.find(f"{self.w}pPr/{self.w}outlineLvl")))
             if label.lower().startswith("list ") or style.find(f"{self.w}pPr/{self.w}numPr") is not None:
                 self.lists.add(identity)
             if listed := self._listed(style):
@@ -123,8 +125,8 @@ class _Word:
                 levels[identity] = int(named[1])
             elif label.lower() == "title":
                 levels[identity], titled = 1, identity
-            elif level.isdecimal() and int(level) < 9:
-                levels[identity] = int(level) + 1
+            elif level is not None and level < 9:
+                levels[identity] = level + 1
             parents[identity] = self._value(style.find(f"{self.w}basedOn"))
         for identity, parent in parents.items():  # what is based on the title (author, date) is no heading
             if identity not in levels and parent in levels and parent != titled:
@@ -139,7 +141,7 @@ class _Word:
         own = element.find(f"{self.w}pPr/{self.w}numPr")
         number = self._value(own.find(f"{self.w}numId")) if own is not None else ""
         level = self._value(own.find(f"{self.w}ilvl")) if own is not None else ""
-        return (number, int(level) if level.isdecimal() else 0) if number else None
+        return (number, whole(level) or 0) if number else None
 
     def _value(self, element: Any) -> str:
         return "" if element is None else element.get(f"{self.w}val") or ""
@@ -154,9 +156,9 @@ class _Word:
                 self._content(element)
 
     def _paragraph(self, element: Any) -> None:
-        text = self._text(element).strip()
+        text, label = self._text(element).strip(), self._label(element)
         if text:
-            self._add_paragraph(element, text)
+            self._add_paragraph(element, text, label)
         # A note stands behind the paragraph that refers to it, where its page shows it.
         for kind in ("footnote", "endnote"):
             for mark in element.iter(f"{self.w}{kind}Reference"):
@@ -164,12 +166,16 @@ class _Word:
                     self.builder.add(note)
         add_graphics(self.archive, self.targets, element, self.builder)
 
-    def _add_paragraph(self, element: Any, text: str) -> None:
+    def _label(self, paragraph: Any) -> str:
+        """Count a paragraph in its list, and return what stands before it. An empty one counts as well."""
+        style = self._value(paragraph.find(f"{self.w}pPr/{self.w}pStyle"))
+        listed = self._listed(paragraph) or self.style_lists.get(style)
+        return self.numbering.label(*listed) if listed else ""
+
+    def _add_paragraph(self, element: Any, text: str, label: str) -> None:
         style = self._value(element.find(f"{self.w}pPr/{self.w}pStyle"))
-        own = self._value(element.find(f"{self.w}pPr/{self.w}outlineLvl"))
-        level = int(own) + 1 if own.isdecimal() and int(own) < 9 else self.levels.get(style, 0)
-        listed = self._listed(element) or self.style_lists.get(style)
-        label = self.numbering.label(*listed) if listed else ""
+        own = whole(self._value(element.find(f"{self.w}pPr/{self.w}outlineLvl")))
+        level = own + 1 if own is not None and own < 9 else self.levels.get(style, 0)
         numbered = f"{label} {text}" if label and label != BULLET else text
         if level and len(text) < 300:
             self.builder.heading(numbered, level)
@@ -182,7 +188,7 @@ class _Word:
 
     def _rows(self, table: Any) -> Iterator[list[str]]:
         for row in self._inside(table, f"{self.w}tr"):
-            yield [flat(self._text(cell)) for cell in self._inside(row, f"{self.w}tc")]
+            yield [flat("".join(self._pieces(cell, numbered=True))) for cell in self._inside(row, f"{self.w}tc")]
 
     def _inside(self, parent: Any, tag: str) -> Iterator[Any]:
         """Yield the rows of a table, or the cells of a row, those in a form's controls too, of no inner table."""
@@ -195,21 +201,20 @@ class _Word:
     def _text(self, element: Any) -> str:
         return "".join(self._pieces(element))
 
-    def _pieces(self, element: Any) -> Iterator[str]:
+    def _pieces(self, element: Any, *, numbered: bool = False) -> Iterator[str]:
+        """Yield the pieces of a text; `numbered`: with the numbers of the paragraphs inside, which are counted."""
         for child in element:
             tag = child.tag
             if tag in (f"{self.w}t", _MATH_TEXT):
                 yield child.text or ""
-            elif tag in (f"{self.w}tab", f"{self.w}ptab"):
-                yield "\t"
-            elif tag in (f"{self.w}br", f"{self.w}cr"):
-                yield "\n"
-            elif tag == f"{self.w}noBreakHyphen":
-                yield "-"
+            elif tag in self.signs:
+                yield self.signs[tag]
             elif tag not in (_FALLBACK, f"{self.w}pPr", f"{self.w}rPr", f"{self.w}moveFrom"):
                 if tag == f"{self.w}txbxContent":
                     yield "\n"
-                yield from self._pieces(child)
+                if numbered and tag == f"{self.w}p" and (label := self._label(child)) != BULLET:
+                    yield f"{label} "
+                yield from self._pieces(child, numbered=numbered)
                 if tag == f"{self.w}p":
                     yield "\n"
                 elif tag == f"{self.w}tc":
