@@ -112,11 +112,13 @@ def _joined(cells: Sequence[str]) -> str:
 
 def unused(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     """Return the names of columns that no row fills, which rows as `column: value` would lose."""
-    filled = (any(at < len(cells) and cells[at] for cells in body) for at in range(len(head)))
-    return _joined([name for name, is_filled in zip(head, filled, strict=True) if name and not is_filled])
+    empty = {at for at, name in enumerate(head) if name}
+    for cells in body:
+        empty.difference_update(at for at, cell in enumerate(cells) if cell)
+    return _joined([head[at] for at in sorted(empty)])
 
 
 def named(head: Sequence[str], cells: Sequence[str]) -> str:
     """Return a row as `column: value; …`, without its empty cells."""
-    names = [*head, *([""] * (len(cells) - len(head)))]
+    names = head if len(cells) <= len(head) else [*head, *([""] * (len(cells) - len(head)))]
     return "; ".join(f"{name}: {cell}" if name else cell for name, cell in zip(names, cells, strict=False) if cell)

@@ -24,7 +24,7 @@ _SIGNS = {
     "emspace": " ",
     "enspace": " ",
 }
-_SILENT = frozenset(
+_SKIPPED = frozenset(
     re.findall(
         r"\S+",
         """
@@ -37,17 +37,19 @@ _SILENT = frozenset(
 # European.
 _CHARSETS = {0: "cp1252", 128: "cp932", 129: "cp949", 134: "gb18030", 136: "big5", 161: "cp1253"}
 _CHARSETS |= {162: "cp1254", 177: "cp1255", 178: "cp1256", 186: "cp1257", 204: "cp1251", 238: "cp1250"}
-# What stands beside the running text: of these each text is read once, before it or after it.
-_ASIDES = {
+# Destinations with a text of their own beside the running text; each such text is read once, before it or after it.
+_DESTINATIONS = {
     **dict.fromkeys(("header", "headerl", "headerr", "headerf"), "header"),
     **dict.fromkeys(("footer", "footerl", "footerr", "footerf"), "footer"),
     "annotation": "comment",
     "atnauthor": "author",
     "shptxt": "box",
 }
-# What is heard inside a part that is left out: fonts and their character sets, notes, comments, boxes, what an object
-# shows, and how long raw bytes are.
-_HEARD = frozenset(("footnote", "f", "fcharset", "u", "uc", "annotation", "atnauthor", "shptxt", "result", "bin"))
+# Control words that are followed inside of a skipped destination: fonts and their character sets, notes, comments,
+# boxes, what an object shows, and how long raw bytes are.
+_READ_WHERE_SKIPPED = frozenset(
+    ("footnote", "f", "fcharset", "u", "uc", "annotation", "atnauthor", "shptxt", "result", "bin")
+)
 _DEEPEST = 2000
 
 
@@ -59,7 +61,7 @@ def load_rtf(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
     builder = Builder(limits)
     reader = _Reader()
     paragraphs = reader.read(data)
-    for text in dict.fromkeys(reader.asides["header"]):
+    for text in dict.fromkeys(reader.destinations["header"]):
         builder.add(text)
     for content, level in paragraphs:
         if isinstance(content, list):
@@ -68,15 +70,15 @@ def load_rtf(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
             builder.heading(content, level)
         else:
             builder.add(content)
-    if reader.asides["comment"]:
-        builder.add("Comments:\n" + "\n".join(reader.asides["comment"]))
-    for text in dict.fromkeys(reader.asides["footer"]):
+    if reader.destinations["comment"]:
+        builder.add("Comments:\n" + "\n".join(reader.destinations["comment"]))
+    for text in dict.fromkeys(reader.destinations["footer"]):
         builder.add(text)
     return builder.build(mime)
 
 
-class _Place(NamedTuple):
-    """Where the running text was left, and how deep, for what stands beside it."""
+class _Interrupted(NamedTuple):
+    """The state of the text that a destination interrupts, and the depth of the destination's group."""
 
     depth: int
     kind: str
@@ -102,11 +104,11 @@ class _Reader:
         self.codepage = "cp1252"
         self.fonts: dict[int, str] = {}
         self.stack: list[tuple[bool, int, str]] = []
-        self.silent, self.skip, self.encoding = False, 1, ""
-        self.left_out = 0
+        self.skipping, self.fallback_size, self.encoding = False, 1, ""
+        self.fallback = 0
         self.font = 0
-        self.asides: dict[str, list[str]] = {"header": [], "footer": [], "comment": []}
-        self.places: list[_Place] = []
+        self.destinations: dict[str, list[str]] = {"header": [], "footer": [], "comment": []}
+        self.interrupted: list[_Interrupted] = []
         self.author = ""
 
     def read(self, data: bytes) -> list[tuple[str | list[list[str]], int]]:
@@ -127,16 +129,16 @@ class _Reader:
                 self._word(part["word"].decode(), number)
                 if part["word"] == b"bin" and number:
                     place += max(0, number)
-        while self.places:
-            self._close_aside()
+        while self.interrupted:
+            self._close_destination()
         self._end("par")
         self._end_table()
         return self.paragraphs
 
     def _bytes(self, data: bytes) -> None:
-        while self.left_out and data:
-            data, self.left_out = data[1:], self.left_out - 1
-        if not self.silent:
+        while self.fallback and data:
+            data, self.fallback = data[1:], self.fallback - 1
+        if not self.skipping:
             self.pending += data
 
     def _flush(self) -> None:
@@ -146,7 +148,7 @@ class _Reader:
 
     def _write(self, text: str) -> None:
         self._flush()
-        if not self.silent:
+        if not self.skipping:
             self.line.append(text)
 
     def _end(self, word: str) -> None:
@@ -175,29 +177,29 @@ class _Reader:
 
     def _brace(self, opens: bool) -> None:
         self._flush()
-        self.left_out = 0
+        self.fallback = 0
         if opens:
             if len(self.stack) > _DEEPEST:
                 raise ExtractionFailed("corrupt", "This file is nested too deeply to be read.")
-            self.stack.append((self.silent, self.skip, self.encoding))
+            self.stack.append((self.skipping, self.fallback_size, self.encoding))
         elif self.stack:
-            if self.places and self.places[-1].depth == len(self.stack):
-                self._close_aside()
-            self.silent, self.skip, self.encoding = self.stack.pop()
+            while self.interrupted and self.interrupted[-1].depth == len(self.stack):
+                self._close_destination()
+            self.skipping, self.fallback_size, self.encoding = self.stack.pop()
 
-    def _open_aside(self, kind: str) -> None:
+    def _open_destination(self, kind: str) -> None:
         self._flush()
         here = (self.paragraphs, self.line, self.row, self.rows, self.in_table, self.level)
-        self.places.append(_Place(len(self.stack), kind, *here))
+        self.interrupted.append(_Interrupted(len(self.stack), kind, *here))
         self.paragraphs, self.line, self.row, self.rows, self.in_table, self.level = [], [], [], [], False, 0
-        self.silent = False
+        self.skipping = False
 
-    def _close_aside(self) -> None:
-        """Keep what stands beside the text, and go on with the text."""
+    def _close_destination(self) -> None:
+        """Keep a destination's text, and go on with the text that it interrupted."""
         self._end("par")
         self._end_table()
         found = self.paragraphs
-        _, kind, self.paragraphs, self.line, self.row, self.rows, self.in_table, self.level = self.places.pop()
+        _, kind, self.paragraphs, self.line, self.row, self.rows, self.in_table, self.level = self.interrupted.pop()
         if kind == "box":
             self.paragraphs += found
             return
@@ -206,24 +208,24 @@ class _Reader:
         if kind == "author":
             self.author = text
         elif kind == "comment" and text:
-            self.asides[kind].append(f"{self.author}: {text}" if self.author else text)
+            self.destinations[kind].append(f"{self.author}: {text}" if self.author else text)
         elif text and not text.isdecimal():
-            self.asides[kind].append(text)
+            self.destinations[kind].append(text)
 
     def _sign(self, sign: bytes) -> None:
         if sign == b"*":
-            self.silent = True
+            self.skipping = True
         elif sign == b"~":
             self._write("\u00a0")
         elif sign == b"_":
             self._write("-")
         elif sign in b"\\{}":
             self._bytes(sign)
-        elif sign in b"\r\n" and not self.silent:
+        elif sign in b"\r\n" and not self.skipping:
             self._end("par")
 
     def _word(self, word: str, number: int | None) -> None:
-        if self.silent and word not in _HEARD:
+        if self.skipping and word not in _READ_WHERE_SKIPPED:
             return
         if word in _ENDS or word == "cell":
             self._end(word)
@@ -231,7 +233,7 @@ class _Reader:
             self._write(_SIGNS.get(word) or _BREAKS[word])
         elif word == "u" and number is not None:
             self._write(chr(number % 0x10000))
-            self.left_out = self.skip
+            self.fallback = self.fallback_size
         elif word in ("pard", "trowd", "intbl"):
             self.level = 0
             self.in_table = word != "pard"
@@ -241,23 +243,23 @@ class _Reader:
             self._destination(word)
 
     def _destination(self, word: str) -> None:
-        """Enter a part that is read elsewhere, or not at all."""
-        if word in _ASIDES:
-            self._open_aside(_ASIDES[word])
+        """Enter a destination that is read beside the running text, or skipped."""
+        if word in _DESTINATIONS:
+            self._open_destination(_DESTINATIONS[word])
         elif word == "footnote":
-            self.silent = self.stack[-1][0] if self.stack else False
-        elif word == "result":  # what an object shows is heard where the object itself would be
-            self.silent = self.stack[-2][0] if len(self.stack) > 1 else False
-        elif word in _SILENT:
+            self.skipping = self.stack[-1][0] if self.stack else False
+        elif word == "result":  # what an object shows is read where the object itself would be
+            self.skipping = self.stack[-2][0] if len(self.stack) > 1 else False
+        elif word in _SKIPPED:
             self._flush()
-            self.silent = True
+            self.skipping = True
 
     def _setting(self, word: str, number: int) -> None:
         self._flush()
         if word == "ansicpg" and 0 < number < 100_000:
             self.codepage = _known(f"cp{number}")
         elif word == "uc":
-            self.skip = max(0, min(number, 8))
+            self.fallback_size = max(0, min(number, 8))
         elif word == "outlinelevel" and 0 <= number < 9:
             self.level = number + 1
         elif word == "f":

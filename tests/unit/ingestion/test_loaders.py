@@ -3,6 +3,7 @@
 import io
 import re
 import struct
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -207,6 +208,12 @@ def test_rtf_tables_and_headings(tmp_path: Path) -> None:
     assert [(b.kind, b.label) for b in found.blocks] == [("heading", "Head"), ("table", "")]
 
 
+def test_rtf_destinations_that_share_a_group_end_with_it(tmp_path: Path) -> None:
+    raw = rb"{\rtf1 before\par{\header all pages \headerf first page\par}behind\par{\footer foot}last\par}"
+    found = loaded(tmp_path, "a.rtf", raw, RTF)
+    assert found.text.split("\n\n")[:-1] == ["first page", "all pages", "before", "behind", "last", "foot"]
+
+
 def test_code_headings_reach_the_passages(tmp_path: Path) -> None:
     code = "\n\n".join(f"def function_{i}(a, b):\n" + "    total = a + b\n" * 20 for i in range(4))
     passages = split(loaded(tmp_path, "a.py", code.encode(), SOURCE), 2000, 400)
@@ -258,6 +265,17 @@ def test_a_damaged_byte_does_not_change_the_encoding(tmp_path: Path) -> None:
     data[501] = 0xFF
     found = loaded(tmp_path, "a.txt", bytes(data), TEXT)
     assert found.text.count("Обычный русский текст") >= 19
+
+
+def test_thousands_of_columns_that_no_row_fills_are_named_soon() -> None:
+    columns = [f"column {at}" for at in range(16_384)]
+    builder = Builder(Limits())
+    began = time.process_time()
+    builder.table([columns, *([f"row {at}", "", "third"] for at in range(5_000))])
+    assert time.process_time() - began < 2  # each column against each row took four
+    text = builder.build(CSV).text
+    assert text.startswith("column 1 | column 3 | column 4 |")
+    assert "column 0: row 4999; column 2: third" in text
 
 
 def test_the_builder_stops_at_its_limit() -> None:
