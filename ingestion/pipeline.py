@@ -203,10 +203,11 @@ class Pipeline:
             done = file.chunks_total - left + len(waiting)
             share = _READ_SHARE + (1 - _READ_SHARE) * done / max(1, file.chunks_total)
             async with self._database.transaction() as session:
-                await files.set_vectors(session, packed)
+                # The row is locked first, as a deletion does: the other way round, each would wait for the other.
                 alive = await files.note(
                     session, file_id, status="processing", stage="embed", chunks_indexed=done, progress=round(share, 3)
                 )
+                await files.set_vectors(session, packed)
             if alive:
                 await self._index_what_can_be(indexed)
             async with self._database.reading() as session:

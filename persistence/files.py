@@ -382,15 +382,16 @@ async def without_vectors(session: AsyncSession) -> list[UUID]:
 
 async def forget_vectors(session: AsyncSession, keep_model: str) -> int:
     """Drop the vectors of other embedding models; return how many files have to be embedded anew."""
-    stale = select(File.id).where(File.embedding_model != keep_model)
-    await session.execute(update(Passage).where(Passage.file_id.in_(stale)).values(vector=None))
     changed = await session.execute(
         update(File)
         .where(File.embedding_model != keep_model)
         .values(embedding_model=keep_model, chunks_indexed=0)
         .returning(File.id)
     )
-    return len(changed.all())
+    # Behind the files, as a deletion locks them.
+    stale = list(changed.scalars())
+    await session.execute(update(Passage).where(Passage.file_id.in_(stale)).values(vector=None))
+    return len(stale)
 
 
 async def other_models(session: AsyncSession, model: str) -> int:

@@ -15,6 +15,7 @@ class Relay:
         self._target = port
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
+        self._relays: set[asyncio.Task[None]] = set()
         self.port = 0
         self.answers_are_lost = False
 
@@ -24,6 +25,7 @@ class Relay:
 
     async def __aexit__(self, *_: object) -> None:
         await self.cut()
+        await asyncio.gather(*self._relays, return_exceptions=True)
 
     @property
     def url(self) -> str:
@@ -33,7 +35,7 @@ class Relay:
     async def mend(self) -> None:
         """Take connections, at the same port as before, and pass on both ways."""
         self.answers_are_lost = False
-        self._server = await asyncio.start_server(self._relay, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._begin, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def cut(self) -> None:
@@ -44,9 +46,17 @@ class Relay:
         for writer in list(self._open):
             writer.transport.abort()
 
+    def _begin(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open.add(writer)
+        relay = asyncio.create_task(self._relay(reader, writer))
+        self._relays.add(relay)
+        relay.add_done_callback(self._relays.discard)
+
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
-        self._open |= {writer, far_writer}
+        self._open.add(far_writer)
+        if self._server is None:  # it was cut meanwhile
+            far_writer.transport.abort()
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._pass(reader, far_writer))

@@ -5,13 +5,14 @@ import os
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from llama_service.runtime.process import Child, ChildSpec, base_environment, free_port
 from tests.integration.runtime.test_connection_strings import environment, service
 from tests.providers import OpenAIServer
-from tests.support import Person
+from tests.support import Person, new_database
 
 pytestmark = [
     pytest.mark.slow,
@@ -22,7 +23,7 @@ pytestmark = [
 
 CONFIGURATION = """
 [databases]
-llama = host={socket} port=5432 dbname=llama user=postgres
+{name} = host={socket} port=5432 dbname={name} user=postgres
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = {port}
@@ -45,11 +46,18 @@ def let_others_in(configuration: Path, socket: Path) -> None:
 
 
 @pytest.fixture
-async def pooled(postgres: str, tmp_path: Path) -> AsyncIterator[str]:
+async def own_database(postgres: str) -> str:
+    """A database of its own: the worker of another service on the same one would take this one's file, and miss it."""
+    return new_database(postgres, "pooled")
+
+
+@pytest.fixture
+async def pooled(own_database: str, tmp_path: Path) -> AsyncIterator[str]:
     """Address of a PgBouncer before the tests' Postgres."""
     port = free_port()
     path = tmp_path / "pgbouncer.ini"
-    path.write_text(CONFIGURATION.format(socket=postgres.partition("host=")[2], port=port))
+    name, socket = urlsplit(own_database).path[1:], own_database.partition("host=")[2]
+    path.write_text(CONFIGURATION.format(name=name, socket=socket, port=port))
 
     async def is_ready() -> bool:
         try:
@@ -62,18 +70,18 @@ async def pooled(postgres: str, tmp_path: Path) -> AsyncIterator[str]:
     argv = ["pgbouncer", str(path)]
     if os.geteuid() == 0:  # which PgBouncer refuses to run as
         argv[1:1] = ["-u", "nobody"]
-        let_others_in(path, Path(postgres.partition("host=")[2]))
+        let_others_in(path, Path(socket))
     child = Child(ChildSpec("pgbouncer", argv, base_environment(), tmp_path, is_ready, ready_timeout=20))
     await child.start()
-    yield f"postgresql://postgres@127.0.0.1:{port}/llama"
+    yield f"postgresql://postgres@127.0.0.1:{port}/{name}"
     await child.stop()
 
 
 async def test_turns_and_files_work_through_a_pooler(
-    pooled: str, postgres: str, openai: OpenAIServer, tmp_path: Path
+    pooled: str, own_database: str, openai: OpenAIServer, tmp_path: Path
 ) -> None:
     port = free_port()
-    variables = environment(pooled, tmp_path, openai) | {"DATABASE_SESSION_URL": postgres}
+    variables = environment(pooled, tmp_path, openai) | {"DATABASE_SESSION_URL": own_database}
     migrating = service(tmp_path, "migrate", **variables)
     await migrating.spawn()
     assert await migrating.wait() == 0, migrating.spec.log_path.read_text()
