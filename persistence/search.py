@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 from uuid import UUID
@@ -113,7 +113,7 @@ class Retrieval:
     probability: float | None = None
     kind: MessageKind | None = None
     named: list[str] = field(default_factory=list)
-    meant: Collection[int] = ()  # the files that the question names most surely, by their numbers
+    meant: Sequence[int] = ()  # the files that the question names most surely, by their numbers
     vector_error: str | None = None
     ms: dict[str, float] = field(default_factory=dict)
 
@@ -145,7 +145,7 @@ class _Ranking:
     hits: LexicalHits | None = None
     near: "_Near | None" = None
     named: list[str] = field(default_factory=list)
-    meant: Collection[int] = ()  # the files that the question names most surely, by their numbers
+    meant: Sequence[int] = ()  # the files that the question names most surely, by their numbers
     vector_error: str | None = None
     ms: dict[str, float] = field(default_factory=dict)
 
