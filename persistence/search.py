@@ -113,7 +113,6 @@ class Retrieval:
     probability: float | None = None
     kind: MessageKind | None = None
     named: list[str] = field(default_factory=list)
-    meant: Sequence[int] = ()  # the files that the question names most surely, by their numbers
     vector_error: str | None = None
     ms: dict[str, float] = field(default_factory=dict)
 
