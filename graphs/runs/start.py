@@ -116,8 +116,9 @@ class TurnStarter:
         try:
             return await self._start(request, caller, request_id, answer_id)
         except AppError:
+            # Whose session has ended learns that, and nothing else.
+            await caller.confirm()
             if answer_id is not None and caller.user_id is not None:
-                await caller.confirm()
                 await self._check_asked(request, caller.user_id, answer_id)
             raise
 
@@ -133,24 +134,16 @@ class TurnStarter:
         raise AlreadyAsked(user_id, asked.run_id)
 
     async def _start(self, request: TurnRequest, caller: TurnCaller, request_id: str, answer_id: UUID | None) -> Run:
-        try:
-            self._check_length(request.message)
-            if request.file_ids or request.library_ids:
-                await self._check_reach(caller.user_id, request)
-            if request.image_file_ids:
-                await self._check_pictures(caller.user_id, request.image_file_ids)
-        except AppError:
-            # Whose session has ended learns that, and nothing else.
-            await caller.confirm()
-            raise
+        self._check_length(request.message)
+        if request.file_ids or request.library_ids:
+            await self._check_reach(caller.user_id, request)
+        if request.image_file_ids:
+            await self._check_pictures(caller.user_id, request.image_file_ids)
         for _ in range(_TRIES):
             try:
                 return await self._try(request, caller, request_id, answer_id)
             except StaleConversation:
                 await caller.confirm()
-            except AppError:
-                await caller.confirm()
-                raise
         raise Conflict("This conversation is being changed; try again.")
 
     def _check_length(self, message: str) -> None:

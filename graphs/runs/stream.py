@@ -19,20 +19,8 @@ class RunStream:
     """
 
     __slots__ = (
-        "_events",
-        "_flushed",
-        "_in_flight",
-        "_next",
-        "_on_detached",
-        "_pending",
-        "_pieces",
-        "_pieces_name",
-        "_readers",
-        "_sent_text",
-        "is_detached",
-        "is_ended",
-        "on_first_text",
-        "run_id",
+        "_events", "_flushed", "_in_flight", "_next", "_on_detached", "_pending", "_pieces", "_pieces_name", "_readers",
+        "_sent_text", "is_detached", "is_ended", "on_first_text", "run_id",
     )  # fmt: skip
 
     def __init__(

@@ -49,6 +49,16 @@ class Builder:
                 end = start + min(block.end, len(text))
                 self._blocks.append(Block(start + block.start, end, block.kind, block.label, deeper))
 
+    def comments(self, comments: Sequence[str]) -> None:
+        """Append what readers have written beside the text, if anything, as one paragraph; see `comment`."""
+        if comments:
+            self.add(comment_list(comments))
+
+    def page_edges(self, texts: Iterable[str]) -> None:
+        """Append headers or footers: what stands on many pages once, bare page numbers not at all."""
+        for text in dict.fromkeys(text for text in texts if text and not text.isdecimal()):
+            self.add(text)
+
     def mark(self, start: int, kind: BlockKind, label: str, level: int = 0, end: int | None = None) -> None:
         """Mark what was appended since `start` (or up to `end`)."""
         self._blocks.append(Block(start, self.length if end is None else end, kind, clean(label), level))
@@ -108,6 +118,16 @@ def flat(text: str) -> str:
 
 def _joined(cells: Sequence[str]) -> str:
     return " | ".join(cells).rstrip(" |")
+
+
+def comment(author: str | None, text: str) -> str:
+    """Return a comment with its author, where one is named; nothing where it says nothing."""
+    return f"{author}: {text}" if author and text else text
+
+
+def comment_list(comments: Sequence[str]) -> str:
+    """Return comments under their title."""
+    return "Comments:\n" + "\n".join(comments)
 
 
 def unused(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:

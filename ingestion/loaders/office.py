@@ -7,7 +7,7 @@ from typing import Any
 
 from ingestion.documents import Extracted, Limits
 from ingestion.loaders.archive import Archive, open_archive, reference
-from ingestion.loaders.builder import Builder, flat
+from ingestion.loaders.builder import Builder, comment, flat
 from ingestion.loaders.charts import add_graphics
 from ingestion.loaders.numbering import BULLET, Numbering, whole
 
@@ -94,18 +94,13 @@ class _Word:
     def _page_edges(self, kind: str) -> None:
         """Add what stands on top, or at the foot, of the pages: each text once."""
         texts = [flat(self._text(self.archive.required(part))) for part in self._parts(kind)]
-        for text in dict.fromkeys(text for text in texts if text and not text.isdecimal()):
-            self.builder.add(text)
+        self.builder.page_edges(texts)
 
     def _comments(self) -> None:
-        comments = self._root("comments")
-        lines = []
-        for comment in comments if comments is not None else ():
-            author, text = comment.get(f"{self.w}author"), flat(self._text(comment))
-            if text:
-                lines.append(f"{author}: {text}" if author else text)
-        if lines:
-            self.builder.add("Comments:\n" + "\n".join(lines))
+        root = self._root("comments")
+        found = root if root is not None else ()
+        told = [comment(each.get(f"{self.w}author"), flat(self._text(each))) for each in found]
+        self.builder.comments([line for line in told if line])
 
     def _heading_styles(self) -> dict[str, int]:
         styles = self._root("styles")
@@ -254,17 +249,17 @@ def _slide(archive: Archive, part: str, number: int, builder: Builder) -> None:
         kind = shape.find(".//{*}nvPr/{*}ph")
         if kind is not None and kind.get("type") == "body" and _paragraphs(shape).strip():
             builder.add(_paragraphs(shape))
-    remarks = [remark for target in targets.values() if "/comments/" in target for remark in _remarks(archive, target)]
-    if remarks:
-        builder.add("Comments:\n" + "\n".join(remarks))
+    builder.comments(
+        [remark for target in targets.values() if "/comments/" in target for remark in _remarks(archive, target)]
+    )
 
 
 def _remarks(archive: Archive, part: str) -> Iterator[str]:
     """Yield the comments on a slide: each is a text (until 2019), or paragraphs (since)."""
     root = archive.xml(part)
-    for comment in root.iter("{*}cm", "{*}reply") if root is not None else ():
-        text = flat(" ".join(piece.text or "" for piece in comment.iterchildren("{*}text")))
-        body = comment.find("{*}txBody")
+    for remark in root.iter("{*}cm", "{*}reply") if root is not None else ():
+        text = flat(" ".join(piece.text or "" for piece in remark.iterchildren("{*}text")))
+        body = remark.find("{*}txBody")
         if text := text or (flat(_paragraphs(body)) if body is not None else ""):
             yield text
 

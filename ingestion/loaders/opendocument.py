@@ -7,7 +7,7 @@ from typing import Any
 
 from ingestion.documents import Extracted, ExtractionFailed, Limits
 from ingestion.loaders.archive import Archive, open_archive
-from ingestion.loaders.builder import HIDDEN, Builder, flat
+from ingestion.loaders.builder import HIDDEN, Builder, comment, flat
 
 _TEXT = "{urn:oasis:names:tc:opendocument:xmlns:text:1.0}"
 TABLE = "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}"
@@ -75,13 +75,10 @@ class _Reader:
             for page in (styles.iter(f"{_STYLE}master-page") if styles is not None else ())
             for edge in page.iterchildren(*(f"{_STYLE}{kind}{which}" for which in ("", "-left", "-first")))
         ]
-        for text in dict.fromkeys(text for text in edges if text and not text.isdecimal()):
-            self.builder.add(text)
+        self.builder.page_edges(edges)
 
     def _comments(self, parent: Any) -> None:
-        lines = [line for note in parent.iter(_ANNOTATION) if (line := _comment(note))]
-        if lines:
-            self.builder.add("Comments:\n" + "\n".join(lines))
+        self.builder.comments([line for note in parent.iter(_ANNOTATION) if (line := _comment(note))])
 
     def _content(self, parent: Any, slides: int) -> int:
         """Append what stands below `parent`; returns the number of slides met."""
@@ -160,7 +157,7 @@ class _Reader:
 def _comment(note: Any) -> str:
     author = next((flat(name.text or "") for name in note.iter("{http://purl.org/dc/elements/1.1/}creator")), "")
     text = flat(" ".join(_text(p) for p in note.iter(f"{_TEXT}p")))
-    return f"{author}: {text}" if author and text else text
+    return comment(author, text)
 
 
 def _row_elements(parent: Any) -> Iterator[Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ingestion.documents import Extracted, ExtractionFailed, Limits, clean
-from ingestion.loaders.builder import Builder, flat
+from ingestion.loaders.builder import Builder, comment_list, flat
 from ingestion.loaders.layout import Box, columns
 from ingestion.loaders.nested import MOST, include_all
 from ingestion.loaders.pdf_marks import comments, with_fields
@@ -115,7 +115,7 @@ def _page_text(document: Any, number: int) -> str:
         text = clean(_HYPHEN.sub("", raw)).strip()
         text = with_fields(document, page, reader, text)
         remarks = comments(page)
-        return "\n\n".join([text, "Comments:\n" + "\n".join(remarks)]).strip() if remarks else text
+        return "\n\n".join([text, comment_list(remarks)]).strip() if remarks else text
     finally:
         reader.close()
         page.close()

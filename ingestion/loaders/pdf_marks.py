@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ingestion.documents import clean
-from ingestion.loaders.builder import flat
+from ingestion.loaders.builder import comment, flat
 
 _MOST = 5_000  # annotations of a page
 _LONGEST = 20_000  # characters of one
@@ -40,7 +40,7 @@ def comments(page: Any) -> list[str]:
             written = flat(_string(pdfium.FPDFAnnot_GetStringValue, annotation, b"Contents"))
             author = flat(_string(pdfium.FPDFAnnot_GetStringValue, annotation, b"T"))
             if written:
-                found.append(f"{author}: {written}" if author else written)
+                found.append(comment(author, written))
     return found
 
 

@@ -7,7 +7,7 @@ from itertools import groupby
 from pathlib import Path
 
 from ingestion.documents import Extracted, ExtractionFailed, Limits
-from ingestion.loaders.builder import Builder, flat
+from ingestion.loaders.builder import Builder, comment, flat
 from ingestion.loaders.converted import load_by_libreoffice
 
 # Kinds of records, [MS-PPT] 2.13.24 and [MS-ODRAW] 2.2.
@@ -184,8 +184,7 @@ def _slide(deck: _Deck, listed: _Listed, notes: dict[int, _Listed], number: int,
         for kind, content in _shapes(deck.persisted(spoken.persist), spoken.texts):
             if kind == _SPOKEN and isinstance(content, str) and content:
                 builder.add(content)
-    if comments := [comment for record in _below(slide) if record.kind == _COMMENT and (comment := _comment(record))]:
-        builder.add("Comments:\n" + "\n".join(comments))
+    builder.comments([text for record in _below(slide) if record.kind == _COMMENT and (text := _comment(record))])
 
 
 def _shapes(
@@ -239,8 +238,7 @@ def _rows(group: _Record, texts: Sequence[tuple[int, str]]) -> list[list[str]]:
 
 def _comment(record: _Record) -> str:
     strings = {part.instance: flat(_text(part)) for part in _records(record.data) if part.kind == _STRING}
-    author, text = strings.get(0, ""), strings.get(1, "")
-    return f"{author}: {text}" if author and text else text
+    return comment(strings.get(0, ""), strings.get(1, ""))
 
 
 def _text(record: _Record) -> str:

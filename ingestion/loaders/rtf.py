@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ingestion.documents import Extracted, ExtractionFailed, Limits
-from ingestion.loaders.builder import Builder, flat
+from ingestion.loaders.builder import Builder, comment, flat
 
 _PART = re.compile(
     rb"\\'(?P<hex>[0-9a-fA-F]{2})|\\(?P<word>[a-zA-Z]{1,32})(?P<number>-?\d{1,10})? ?|\\(?P<sign>[^a-zA-Z])"
@@ -61,8 +61,7 @@ def load_rtf(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
     builder = Builder(limits)
     reader = _Reader()
     paragraphs = reader.read(data)
-    for text in dict.fromkeys(reader.destinations["header"]):
-        builder.add(text)
+    builder.page_edges(reader.destinations["header"])
     for content, level in paragraphs:
         if isinstance(content, list):
             builder.table(content)
@@ -70,10 +69,8 @@ def load_rtf(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
             builder.heading(content, level)
         else:
             builder.add(content)
-    if reader.destinations["comment"]:
-        builder.add("Comments:\n" + "\n".join(reader.destinations["comment"]))
-    for text in dict.fromkeys(reader.destinations["footer"]):
-        builder.add(text)
+    builder.comments(reader.destinations["comment"])
+    builder.page_edges(reader.destinations["footer"])
     return builder.build(mime)
 
 
@@ -207,9 +204,10 @@ class _Reader:
         text = flat("\n".join(texts))
         if kind == "author":
             self.author = text
-        elif kind == "comment" and text:
-            self.destinations[kind].append(f"{self.author}: {text}" if self.author else text)
-        elif text and not text.isdecimal():
+        elif kind == "comment":
+            if text:
+                self.destinations[kind].append(comment(self.author, text))
+        else:
             self.destinations[kind].append(text)
 
     def _sign(self, sign: bytes) -> None:

@@ -228,8 +228,7 @@ def _sheet(builder: Builder, title: str, rows: Iterator[list[str]], extras: _Ext
     builder.table(everything())
     for text in texts:
         builder.add(text)
-    if extras.comments:
-        builder.add("Comments:\n" + "\n".join(extras.comments))
+    builder.comments(extras.comments)
     builder.mark(start, "sheet", title)
 
 

@@ -38,8 +38,7 @@ def load_doc(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
     for story in ("main", "footnotes", "endnotes", "boxes"):
         for paragraph in _paragraphs(stories[story]):
             builder.add(paragraph)
-    if comments := _paragraphs(stories["comments"]):
-        builder.add("Comments:\n" + "\n".join(comments))
+    builder.comments(_paragraphs(stories["comments"]))
     # Headers and footers: one for each kind of page and section, mostly the same.
     edges = [*_paragraphs(stories["edges"]), *_paragraphs(stories["boxes on edges"])]
     for edge in {re.sub(r"\d+", "#", edge): edge for edge in edges if any(map(str.isalpha, edge))}.values():

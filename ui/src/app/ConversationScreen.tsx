@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
-import { lazy, Suspense, useCallback, useEffect, useRef, useState } from "react";
+import { Suspense, useCallback, useEffect, useRef, useState } from "react";
 import { AssistantPicture } from "@/features/assistants/AssistantPicture";
 import { useSwitchBranch } from "@/features/chat/api";
 import { ChatView, type ChatViewProps } from "@/features/chat/ChatView";
@@ -18,7 +18,7 @@ import { LibraryChoice } from "@/features/libraries/LibraryChoice";
 import { ModelPicker, type ChosenModel } from "@/features/models/ModelPicker";
 import { PromptMenu } from "@/features/prompts/PromptMenu";
 import { ToolsMenu } from "@/features/tools/ToolsMenu";
-import { loadPart } from "@/shared/api/reachable";
+import { lazyPart } from "@/shared/ui/lazyPart";
 import { conversationQuery, useCreateConversation, usePatchConversation } from "@/shared/api/conversation";
 import { ApiError } from "@/shared/api/errors";
 import { isPicture } from "@/shared/api/pictures";
@@ -45,9 +45,9 @@ import type { Beginning } from "./router";
 import { NO_MODEL, requested, useBeginning, useChoices, useSetting, type ChatSetting, type Choices } from "./useChoices";
 import { usePanelInHistory } from "./usePanelInHistory";
 
-const DocumentPanel = lazy(() => loadPart(async () => ({ default: (await import("@/features/citations/DocumentPanel")).DocumentPanel })));
-const TracePanel = lazy(() => loadPart(async () => ({ default: (await import("@/features/trace/TracePanel")).TracePanel })));
-const AgainForm = lazy(() => loadPart(async () => ({ default: (await import("@/features/trace/AgainForm")).AgainForm })));
+const DocumentPanel = lazyPart(async () => ({ default: (await import("@/features/citations/DocumentPanel")).DocumentPanel }));
+const TracePanel = lazyPart(async () => ({ default: (await import("@/features/trace/TracePanel")).TracePanel }));
+const AgainForm = lazyPart(async () => ({ default: (await import("@/features/trace/AgainForm")).AgainForm }));
 
 type Side = { document: Place } | { answer: Message } | null;
 

@@ -1,14 +1,14 @@
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
-import { lazy, Suspense, useEffect, useState } from "react";
+import { Suspense, useEffect, useState } from "react";
 import { beginningOf, type Place } from "@/features/citations/place";
 import { filesQuery } from "@/features/files/api";
 import { FilesPage } from "@/features/files/FilesPage";
-import { loadPart } from "@/shared/api/reachable";
+import { lazyPart } from "@/shared/ui/lazyPart";
 import { useT } from "@/shared/i18n";
 import { PageHead } from "./PageHead";
 
-const DocumentPanel = lazy(() => loadPart(async () => ({ default: (await import("@/features/citations/DocumentPanel")).DocumentPanel })));
+const DocumentPanel = lazyPart(async () => ({ default: (await import("@/features/citations/DocumentPanel")).DocumentPanel }));
 
 /** The library of files; beside it the one that is being looked at. */
 export function FilesScreen() {

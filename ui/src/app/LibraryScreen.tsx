@@ -1,19 +1,19 @@
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useParams } from "@tanstack/react-router";
-import { lazy, Suspense, useEffect, useState } from "react";
+import { Suspense, useEffect, useState } from "react";
 import { beginningOf, type Place } from "@/features/citations/place";
 import { AddFiles } from "@/features/files/AddFiles";
 import { FileState } from "@/features/files/Attachments";
 import { libraryFilesQuery, libraryQuery, useAddFiles } from "@/features/libraries/api";
 import { LibraryPage } from "@/features/libraries/LibraryPage";
-import { loadPart } from "@/shared/api/reachable";
+import { lazyPart } from "@/shared/ui/lazyPart";
 import { ApiError } from "@/shared/api/errors";
 import { useT } from "@/shared/i18n";
 import { ErrorNotice } from "@/shared/ui/ErrorNotice";
 import { NotFoundPage } from "./fallbacks";
 import { PageHead } from "./PageHead";
 
-const DocumentPanel = lazy(() => loadPart(async () => ({ default: (await import("@/features/citations/DocumentPanel")).DocumentPanel })));
+const DocumentPanel = lazyPart(async () => ({ default: (await import("@/features/citations/DocumentPanel")).DocumentPanel }));
 
 /** A shared library; beside it the file that is being looked at. */
 export function LibraryScreen() {

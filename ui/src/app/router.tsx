@@ -19,6 +19,9 @@ interface Context {
   queries: QueryClient;
 }
 
+/** A page that is loaded when one goes there; while the server is away, it waits for it. */
+const screen: typeof lazyRouteComponent = (load, name) => lazyRouteComponent(() => loadPart(load), name);
+
 const rootRoute = createRootRouteWithContext<Context>()({
   errorComponent: ErrorPage,
   notFoundComponent: NotFoundPage,
@@ -46,13 +49,13 @@ const signInRoute = createRoute({
 const resetRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: "/reset-password",
-  component: lazyRouteComponent(() => loadPart(() => import("./ResetScreen")), "ResetScreen"),
+  component: screen(() => import("./ResetScreen"), "ResetScreen"),
 });
 
 const sharedRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: "/shared/$token",
-  component: lazyRouteComponent(() => loadPart(() => import("./SharedScreen")), "SharedScreen"),
+  component: screen(() => import("./SharedScreen"), "SharedScreen"),
 });
 
 /** Everything but these needs somebody who is signed in. */
@@ -100,7 +103,7 @@ const filesRoute = createRoute({
   /** `open` is the id of the file that is looked at. */
   validateSearch: (search: Record<string, unknown>): { open?: string } =>
     typeof search["open"] === "string" ? { open: search["open"] } : {},
-  component: lazyRouteComponent(() => loadPart(() => import("./FilesScreen")), "FilesScreen"),
+  component: screen(() => import("./FilesScreen"), "FilesScreen"),
 });
 const accountRoute = createRoute({
   getParentRoute: () => shellRoute,
@@ -108,16 +111,16 @@ const accountRoute = createRoute({
   /** `problem` is the code of what kept an identity from being added. */
   validateSearch: ({ problem }: Record<string, unknown>): { problem?: string } =>
     typeof problem === "string" ? { problem } : {},
-  component: lazyRouteComponent(() => loadPart(() => import("./AccountScreen")), "AccountScreen"),
+  component: screen(() => import("./AccountScreen"), "AccountScreen"),
 });
-const adminRoute = page("/admin", lazyRouteComponent(() => loadPart(() => import("./AdminScreen")), "AdminScreen"));
-const assistantsRoute = page("/assistants", lazyRouteComponent(() => loadPart(() => import("./AssistantsScreen")), "AssistantsScreen"));
-const librariesRoute = page("/libraries", lazyRouteComponent(() => loadPart(() => import("./LibrariesScreen")), "LibrariesScreen"));
-const libraryRoute = page("/libraries/$id", lazyRouteComponent(() => loadPart(() => import("./LibraryScreen")), "LibraryScreen"));
-const groupsRoute = page("/groups", lazyRouteComponent(() => loadPart(() => import("./GroupsScreen")), "GroupsScreen"));
-const promptsRoute = page("/prompts", lazyRouteComponent(() => loadPart(() => import("./PromptsScreen")), "PromptsScreen"));
-const projectRoute = page("/projects/$id", lazyRouteComponent(() => loadPart(() => import("./ProjectScreen")), "ProjectScreen"));
-const studioRoute = page("/studio/{-$id}", lazyRouteComponent(() => loadPart(() => import("./StudioScreen")), "StudioScreen"));
+const adminRoute = page("/admin", screen(() => import("./AdminScreen"), "AdminScreen"));
+const assistantsRoute = page("/assistants", screen(() => import("./AssistantsScreen"), "AssistantsScreen"));
+const librariesRoute = page("/libraries", screen(() => import("./LibrariesScreen"), "LibrariesScreen"));
+const libraryRoute = page("/libraries/$id", screen(() => import("./LibraryScreen"), "LibraryScreen"));
+const groupsRoute = page("/groups", screen(() => import("./GroupsScreen"), "GroupsScreen"));
+const promptsRoute = page("/prompts", screen(() => import("./PromptsScreen"), "PromptsScreen"));
+const projectRoute = page("/projects/$id", screen(() => import("./ProjectScreen"), "ProjectScreen"));
+const studioRoute = page("/studio/{-$id}", screen(() => import("./StudioScreen"), "StudioScreen"));
 
 const routeTree = rootRoute.addChildren([
   signInRoute,

@@ -1,7 +1,7 @@
-import { loadPart } from "@/shared/api/reachable";
+import { lazyPart } from "@/shared/ui/lazyPart";
 import { at } from "@/shared/root";
 import { useQuery } from "@tanstack/react-query";
-import { lazy, Suspense, useEffect, useRef, useState } from "react";
+import { Suspense, useEffect, useRef, useState } from "react";
 import { ApiError } from "@/shared/api/errors";
 import type { FileText, StoredFile } from "@/shared/api/types";
 import { useEscape } from "@/shared/hooks/useEscape";
@@ -13,7 +13,7 @@ import { Icon } from "@/shared/ui/Icon";
 import { fileQuery, fileTextQuery } from "./api";
 import { windowAround, type Place } from "./place";
 
-const PdfPages = lazy(() => loadPart(() => import("./PdfPages")));
+const PdfPages = lazyPart(() => import("./PdfPages"));
 const REACH = 12_000;
 
 /** A document beside the chat, at the place that an answer cites. */

@@ -1,9 +1,9 @@
 import { drawingOf } from "./drawing";
-import { lazy, Suspense } from "react";
-import { loadPart } from "@/shared/api/reachable";
+import { Suspense } from "react";
+import { lazyPart } from "@/shared/ui/lazyPart";
 import type { Graph } from "@/shared/api/types";
 
-const Diagram = lazy(() => loadPart(() => import("@/shared/markdown/Diagram")));
+const Diagram = lazyPart(() => import("@/shared/markdown/Diagram"));
 
 /** The graph, drawn from its own description; as text where it can't be drawn. */
 export function GraphDrawing({ graph }: { graph: Graph }) {

@@ -1,10 +1,11 @@
-import { Fragment, lazy, Suspense, useEffect, useState, type ReactNode } from "react";
+import { Fragment, Suspense, useEffect, useState, type ReactNode } from "react";
 import { loadPart } from "@/shared/api/reachable";
+import { lazyPart } from "@/shared/ui/lazyPart";
 import { useT } from "@/shared/i18n";
 import { CopyButton } from "@/shared/ui/CopyButton";
 import type { Highlighted } from "./highlight";
 
-const Diagram = lazy(() => loadPart(() => import("./Diagram")));
+const Diagram = lazyPart(() => import("./Diagram"));
 
 interface CodeBlockProps {
   code: string;

@@ -1,6 +1,6 @@
 import type { Token, Tokens } from "marked";
-import { Fragment, lazy, Suspense, useState } from "react";
-import { loadPart } from "@/shared/api/reachable";
+import { Fragment, Suspense, useState } from "react";
+import { lazyPart } from "@/shared/ui/lazyPart";
 import { useT } from "@/shared/i18n";
 import { Icon } from "@/shared/ui/Icon";
 import { useCitations } from "./context";
@@ -9,7 +9,7 @@ import { useLinkGuard } from "./LinkGuard";
 import type { CitationToken, FootnoteToken, MathToken } from "./syntax";
 import { decodeEntities, safeAddress } from "./text";
 
-const Formula = lazy(() => loadPart(() => import("./Formula")));
+const Formula = lazyPart(() => import("./Formula"));
 
 export function Inline({ tokens }: { tokens: Token[] | undefined }) {
   return tokens?.map((token, index) => <InlineToken key={index} token={token} />);

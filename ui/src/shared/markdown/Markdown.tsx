@@ -1,7 +1,7 @@
 import type { Token, Tokens } from "marked";
-import { loadPart } from "@/shared/api/reachable";
+import { lazyPart } from "@/shared/ui/lazyPart";
 import { useT } from "@/shared/i18n";
-import { createElement, lazy, memo, Suspense, useId, useState } from "react";
+import { createElement, memo, Suspense, useId, useState } from "react";
 import { BlockLexer, type Block } from "./blocks";
 import { CodeBlock } from "./CodeBlock";
 import { Footnote, FootnotesContext } from "./Footnotes";
@@ -10,7 +10,7 @@ import type { FootnoteToken, MathToken } from "./syntax";
 import { readable } from "./tail";
 import "./markdown.css";
 
-const Formula = lazy(() => loadPart(() => import("./Formula")));
+const Formula = lazyPart(() => import("./Formula"));
 
 interface MarkdownProps {
   text: string;
