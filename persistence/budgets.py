@@ -317,6 +317,10 @@ class BudgetKeeper:
                     raise _NotGranted
         except _NotGranted:
             return None
+        except asyncio.CancelledError:
+            # Stopped while it was committed, or not: what nobody will spend is given back.
+            self._settle_behind(Grant(id_, None, ()), Spent())
+            raise
         is_limited = any(row["limits_answers"] for row in rows)
         grant = Grant(
             id_, answer if is_limited else None, tuple((row["budget_id"], row["holder"], row["began"]) for row in rows)
@@ -345,8 +349,10 @@ class BudgetKeeper:
 
     def settle(self, grant: Grant, spent: Spent) -> None:
         """Put what a call did spend in the place of what was reserved; written behind, nobody waits for it."""
-        if self._open.pop(grant.id, None) is None:
-            return
+        if self._open.pop(grant.id, None) is not None:
+            self._settle_behind(grant, spent)
+
+    def _settle_behind(self, grant: Grant, spent: Spent) -> None:
         task = asyncio.create_task(self._settle(grant, spent), name="settle budget")
         self._settling.add(task)
         task.add_done_callback(self._settling.discard)

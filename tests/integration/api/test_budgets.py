@@ -265,3 +265,22 @@ def test_periods_begin_and_end_in_utc() -> None:
     assert next_period(period_of(moment, "day"), "day").isoformat() == "2027-01-01T00:00:00+00:00"
     elsewhere = datetime.fromisoformat("2027-01-01T01:00:00+03:00")
     assert period_of(elsewhere, "month").isoformat() == "2026-12-01T00:00:00+00:00"
+
+
+async def test_stopping_an_answer_while_it_reserves_loses_no_other_one(
+    limit: Limit, anna: Person, database: Database
+) -> None:
+    """A reservation that is cancelled at its BEGIN must leave no transaction open to whoever comes next."""
+    await limit(username=anna.name, tokens=1_000_000)
+    told = set()
+    for _ in range(40):
+        async with anna.http.stream("POST", "/chat/stream", json={"message": "Go on."}) as answer:
+            async for event in events_of(answer):
+                if event.name == "start":
+                    told.add(event.data["message_id"])
+                    await anna.http.post(f"/chat/runs/{event.data['run_id']}/cancel")
+                    cancelled = event.data["message_id"]
+        states = database.execute("SELECT status FROM messages WHERE id = %s", [cancelled]).fetchall()
+        assert states in ([("stopped",)], [("complete",)])
+    assert len(told) == 40
+    await settled(database)
