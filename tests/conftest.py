@@ -144,6 +144,32 @@ def _good_days(request: pytest.FixtureRequest) -> None:
             request.getfixturevalue(name).script()
 
 
+# What an administrator sets for everybody: left behind, it changes what other tests see on the server they share.
+_FOR_EVERYBODY = (
+    "announcements",
+    "budgets",
+    "legal_holds",
+    "mcp_servers",
+    "model_prices",
+    "model_rules",
+    "retention_limits",
+)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left_for_everybody(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail where a test leaves an instance-wide setting on the shared server."""
+    address = request.getfixturevalue("postgres") if "server" in request.fixturenames else None
+    yield
+    if address is None:
+        return
+    counts = ", ".join(f"(SELECT count(*) FROM {table})" for table in _FOR_EVERYBODY)
+    with psycopg.connect(address, autocommit=True) as connection:
+        left = connection.execute(f"SELECT {counts}").fetchone()
+    assert left is not None
+    assert {table: count for table, count in zip(_FOR_EVERYBODY, left, strict=True) if count} == {}
+
+
 Join = Callable[..., Awaitable[Person]]
 
 

@@ -3,6 +3,7 @@
 import pytest
 from playwright.async_api import ViewportSize, expect
 
+from tests.e2e.asking import answered, ask
 from tests.e2e.axe import accessible
 from tests.e2e.conftest import OpenPage, shot
 from tests.integration.api.test_libraries import admin as admin
@@ -97,3 +98,19 @@ async def test_everybody_is_told_something(open_page: OpenPage, admin: Person, a
     row = page.get_by_role("list", name="Announcements").get_by_role("listitem").filter(has_text=words)
     await row.get_by_role("button", name="Take back").click()
     await expect(row).to_have_count(0)
+
+
+async def test_however_much_is_told_the_chat_keeps_its_place(open_page: OpenPage, admin: Person, anna: Person) -> None:
+    made = [await admin.http.post("/admin/announcements", json={"text": "0" * 500}) for _ in range(6)]
+    for width, height in ((390, 844), (1280, 800)):
+        hers = await open_page(anna)
+        await hers.set_viewport_size({"width": width, "height": height})
+        await expect(hers.get_by_role("region", name="Announcements")).to_be_visible()
+        await ask(hers, "Is anybody there?")
+        await answered(hers)
+        await expect(hers.get_by_text("Is anybody there?").last).to_be_in_viewport()
+        await expect(hers.get_by_role("textbox", name="Message")).to_be_in_viewport(ratio=1)
+        await accessible(hers)
+        await shot(hers, f"announcements-{width}")
+    for one in made:
+        assert (await admin.http.delete(f"/admin/announcements/{one.json()['id']}")).status_code == 204

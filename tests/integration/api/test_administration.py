@@ -153,7 +153,8 @@ async def test_everybody_is_told(admin: Person, anna: Person, server: Server) ->
     made = await admin.http.post("/admin/announcements", json={"text": f" {text} ", "is_warning": True})
     assert made.status_code == 201, made.text
     over = {"text": f"Over {admin.name}", "until": "2020-01-01T00:00:00Z"}
-    assert (await admin.http.post("/admin/announcements", json=over)).status_code == 201
+    past = await admin.http.post("/admin/announcements", json=over)
+    assert past.status_code == 201
     assert await told(anna) == [(text, True)]
     async with httpx.AsyncClient(base_url=f"{server.url}/api/v1") as nobody:
         assert (await nobody.get("/announcements")).status_code == 401
@@ -162,3 +163,4 @@ async def test_everybody_is_told(admin: Person, anna: Person, server: Server) ->
     one = f"/admin/announcements/{made.json()['id']}"
     assert [(await admin.http.delete(one)).status_code for _ in range(2)] == [204, 404]
     assert await told(anna) == []
+    assert (await admin.http.delete(f"/admin/announcements/{past.json()['id']}")).status_code == 204
