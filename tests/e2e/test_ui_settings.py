@@ -86,6 +86,10 @@ async def test_a_fallback_is_told_with_the_answer(
     panel = page.get_by_role("complementary", name="Why this answer")
     await expect(panel.locator(".timeline")).to_contain_text("Generate · Ollama · failed")
     await expect(panel.locator(".timeline")).to_contain_text("Generate · OpenAI")
+    # Told once, where it begins.
+    await ask(page, "And who are you now?")
+    await expect((await answered(page, 2)).locator(".fallback")).to_have_count(0)
+    await expect(answer.locator(".fallback")).to_have_count(1)
 
 
 async def test_what_was_cut_is_told(open_page: OpenPage, anna: Person, openai: OpenAIServer) -> None:

@@ -16,7 +16,7 @@ import type { Row } from "./rows";
 import { Steps } from "./Steps";
 import { Thoughts } from "./Thoughts";
 
-export function AssistantMessage({ row: { message, run } }: { row: Row }) {
+export function AssistantMessage({ row: { message, run, tellsFallback } }: { row: Row }) {
   const t = useT();
   const { citation } = useActions();
   const live = useLiveState(run);
@@ -28,7 +28,7 @@ export function AssistantMessage({ row: { message, run } }: { row: Row }) {
 
   return (
     <article className="message message--answer" aria-label={t("chat.assistant")} aria-busy={growing}>
-      <Fallback message={message} />
+      {tellsFallback && <Fallback message={message} />}
       <Pending count={live?.pending ?? 0} />
       {reasoning && <Thoughts text={reasoning} live={live} recordedMs={thoughtMs(message)} />}
       <Steps

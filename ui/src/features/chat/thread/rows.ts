@@ -7,7 +7,11 @@ export interface Row {
   key: string;
   message: Message;
   run: LiveRun | null;
+  /** Whether it is told that another model stood in: once where that begins, not above each answer. */
+  tellsFallback: boolean;
 }
+
+type Shown = Omit<Row, "tellsFallback">;
 
 /**
  * The rows of a branch. A run that the server has not named yet adds its question and an empty answer where it will
@@ -16,12 +20,12 @@ export interface Row {
 export function rowsOf(branch: Message[], runs: LiveRun[]): Row[] {
   const sending = runs.find((run) => run.now.messageId === null && run.now.phase !== "over");
   const kept = sending ? upTo(branch, sending.asked.after) : branch;
-  const rows: Row[] = kept.map((message) => ({
+  const rows: Shown[] = kept.map((message) => ({
     key: message.id,
     message,
     run: runs.find((run) => run.now.messageId === message.id) ?? null,
   }));
-  if (!sending) return rows;
+  if (!sending) return withFallbacks(rows);
   const { question, after } = sending.asked;
   if (question !== null) {
     const message = draftMessage({ id: "asked", role: "user", content: question, parent_id: after, image_file_ids: sending.asked.images ?? [] });
@@ -29,7 +33,19 @@ export function rowsOf(branch: Message[], runs: LiveRun[]): Row[] {
   }
   const answer = draftMessage({ id: "answer", role: "assistant", status: "streaming" });
   rows.push({ key: "answer", message: answer, run: sending });
-  return rows;
+  return withFallbacks(rows);
+}
+
+const standIn = ({ fallback_from, model_source }: Message) => (fallback_from ? `${fallback_from} ${model_source}` : null);
+
+function withFallbacks(rows: Shown[]): Row[] {
+  let above: string | null = null;
+  return rows.map((row) => {
+    const own = row.message.role === "assistant" ? standIn(row.message) : above;
+    const tellsFallback = own !== null && own !== above;
+    above = own;
+    return { ...row, tellsFallback };
+  });
 }
 
 /** All versions of a message, itself among them, in the order they were written. */
