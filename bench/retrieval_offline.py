@@ -15,6 +15,8 @@ import sys
 import time
 import urllib.request
 from collections.abc import Sequence
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +101,22 @@ class System:
         raw = self.source.get(texts) if self.source else None
         self.matrix = self.fitted.neutral(raw) if raw is not None else None
         self.parts: dict[Key, np.ndarray[Any, np.dtype[np.float32]]] = {}
+
+    def without(self, file: int, refs: Sequence[tuple[str, int, int]]) -> "System":
+        """Return the same system without the passages of a document that these places reach into."""
+        rest = copy(self)
+        doc = self.docs[file].id
+        kept = [p for p in self.passages[file] if not any(d == doc and p.start < e and s < p.end for d, s, e in refs)]
+        rest.passages, rest.postings = list(self.passages), list(self.postings)
+        rest.passages[file] = [replace(passage, position=at) for at, passage in enumerate(kept)]
+        rest.postings[file] = postings([passage.text for passage in kept])
+        rest.keys = [(f, p.position) for f, found in enumerate(rest.passages) for p in found]
+        if self.matrix is not None:
+            row = {key: at for at, key in enumerate(self.keys)}
+            was = {(file, at): (file, passage.position) for at, passage in enumerate(kept)}
+            rest.matrix = self.matrix[[row[was.get(key, key)] for key in rest.keys]]
+        rest.parts = {}
+        return rest
 
     def retrieve(self, query: str, k: int) -> list[Any]:
         ranked = self.rank(query)

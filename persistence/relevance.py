@@ -23,7 +23,9 @@ MODEL = "multilingual-e5-small"
 """The embedding model whose vectors can be judged."""
 PARAMETERS = Path(__file__).with_name("relevance.npz")
 _MIDDLE_SHARE = 0.2  # of a passage's nearness to the middle is taken off; between .2 and .4 all languages gain
-_LIKELY = 0.85  # what is called so holds the answer in more than nine of ten cases: see docs/decisions/0017
+_KNOWN = 4
+_SAME_LANGUAGE = 0.5  # of the question's small words are known in the scope; else it is held to be in another language
+_LIKELY = 0.7  # what is called so holds the answer in more than nine of ten cases: see docs/decisions/0017
 _POSSIBLE = 0.2
 _LIKELY_SOURCE = 0.7
 _POSSIBLE_SOURCE = 0.15
@@ -75,7 +77,7 @@ class Relevance:
     def __init__(self, parameters: Mapping[str, NDArray[Any]]) -> None:
         self._languages: Floats = parameters["languages"].astype(np.float32)
         self._middle = self.neutral(parameters["middle"].astype(np.float32)[None])[0]
-        self._answer = parameters["answer"]
+        self._answer = parameters["answer"]  # a row for questions in the scope's language, one for the others
         self._source = parameters["source"]
         self._kinds = parameters["kinds"].astype(np.float32)
 
@@ -98,7 +100,7 @@ class Relevance:
 
     def levels(self, answer: NDArray[np.float64], each: NDArray[np.float64]) -> Judgement:
         """Return the judgement of what `features` gives."""
-        probability = float(_probability(self._answer, answer[None])[0])
+        probability = float(_probability(self._answer[language_row(answer)], answer[None])[0])
         confidence = _level(probability, _LIKELY, _POSSIBLE)
         shares = _probability(self._source, each)
         levels = [_level(share, _LIKELY_SOURCE, _POSSIBLE_SOURCE) for share in shares]
@@ -119,7 +121,7 @@ class Relevance:
         order = sorted(near, reverse=True)
         common, size = float(asked @ self._middle), float(np.log(scope.passages))
         nearest = near.index(order[0])
-        answer = [order[0], common, middling[nearest], scope.coverage, scope.known, size]
+        answer = [order[0], common, middling[nearest], scope.coverage, scope.known, size]  # `known` at _KNOWN
         each = []
         for cosine, middle, source in zip(near, middling, sources, strict=True):
             other = order[1] if cosine == order[0] and len(order) > 1 else order[0] if len(order) > 1 else cosine
@@ -151,6 +153,11 @@ def load() -> Relevance:
     """Return what was fitted."""
     with np.load(PARAMETERS) as parameters:
         return Relevance(dict(parameters))
+
+
+def language_row(answer: NDArray[np.float64]) -> int:
+    """Return the row of weights for what `features` gives: across languages words say less."""
+    return 0 if answer[_KNOWN] >= _SAME_LANGUAGE else 1
 
 
 def _probability(weights: NDArray[np.float64], rows: NDArray[np.float64]) -> NDArray[np.float64]:

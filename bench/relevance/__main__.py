@@ -11,7 +11,7 @@ import random
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,22 +21,27 @@ from bench.retrieval_offline import System, Vectors
 from ingestion.documents import Extracted
 from ingestion.split import split
 from persistence.ranking import Place, pack
-from persistence.relevance import MODEL, PARAMETERS, Passages, Relevance, Scope
+from persistence.relevance import MODEL, PARAMETERS, Passages, Relevance, Scope, language_row
 
 Array = NDArray[np.float64]
 _BUDGET = 6000  # characters of sources, as the service's default
 _DIRECTIONS = 20  # in which languages differ; of 10, 20 and 27, 20 told answered questions best from others
+Kind = Literal["own", "other", "rest"]
 _KINDS = ("chat", "rework", "files")
+_REST = 0.15  # of the weight: so often something is asked that the right document does not answer
 _WEIGHTS = {"written": 1.0, "template": 0.4, "xquad": 0.3, "rights": 0.4}
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A question within a scope: what is known of its sources, and which of them hold the answer."""
+    """A question within a scope: what is known of its sources, and which of them hold the answer.
+
+    The scope has the question's own document in it, or others only, or the rest of its own without what answers it.
+    """
 
     pair: str
     question: str
-    scope: str
+    scope: Kind
     answer: Array
     each: Array
     holds: NDArray[np.bool_]
@@ -48,34 +53,34 @@ class Sample:
 
 
 def samples(pair: Pair, harness: Any, vectors: Vectors, relevance: Relevance) -> list[Sample]:
-    """Ask a pair's questions with their document in the scope and without it, alone and among others."""
+    """Ask a pair's questions in scopes with their document, without it, and with all of it but what answers."""
     system = System(harness.Chunk, vectors, 0, relevance)
     system.index(pair.docs)
     number = {doc.id: index for index, doc in enumerate(pair.docs)}
-    row = {key: index for index, key in enumerate(system.keys)}
     chance = random.Random(7)
     found = []
     for question in chance.sample(list(pair.questions), min(250, len(pair.questions))):
         own = number[question.refs[0][0]]
         others = [index for index in range(len(pair.docs)) if index != own]
-        scopes: dict[str, list[int]] = {}
+        unanswered = system.without(own, question.refs)
         for beside in pair.scopes:
             chosen = others if beside == 0 else chance.sample(others, min(beside or 0, len(others)))
-            scopes[f"own and {len(chosen)}"] = [own, *chosen]
-            scopes[f"{len(chosen) or 1} others"] = chosen or others[:1]
-        for label, scope in scopes.items():
-            sample = _sample(system, row, pair, question, label, sorted(scope), relevance)
-            if sample is not None:
-                found.append(sample)
-    return found
+            asked: list[tuple[Kind, System, list[int]]] = [
+                ("own", system, [own, *chosen]),
+                ("other", system, chosen or others[:1]),
+            ]
+            if unanswered.passages[own]:
+                asked.append(("rest", unanswered, [own, *chosen]))
+            for kind, asked_of, scope in asked:
+                found.append(_sample(asked_of, pair, question, kind, sorted(scope), relevance))
+    return [sample for sample in found if sample is not None]
 
 
 def _sample(
     system: System,
-    row: dict[tuple[int, int], int],
     pair: Pair,
     question: Any,
-    label: str,
+    kind: Kind,
     scope: Sequence[int],
     relevance: Relevance,
 ) -> Sample | None:
@@ -86,16 +91,18 @@ def _sample(
     vector = system.vector(question.text)
     if not spans or vector is None or system.matrix is None:
         return None
+    row = {key: index for index, key in enumerate(system.keys)}
     local = {file: at for at, file in enumerate(scope)}
     sources, holds = [], []
     for span in spans:
         members = [(span.file, at) for at in range(span.first_position, span.last_position + 1)]
         coverage = max(hits.covered((local[file], at)) for file, at in members)
         sources.append(Passages(system.matrix[[row[key] for key in members]], coverage, span.end - span.start))
-        holds.append(_holds(pair.docs[span.file].id, span.start, span.end, question.refs))
+        # A span of what stood before and behind the answer does not hold it.
+        holds.append(kind == "own" and _holds(pair.docs[span.file].id, span.start, span.end, question.refs))
     size = sum(len(system.passages[file]) for file in scope)
     answer, each = relevance.features(list(vector), sources, Scope(size, hits.trust, hits.known))
-    return Sample(pair.name, question.text, label, answer, each, np.array(holds))
+    return Sample(pair.name, question.text, kind, answer, each, np.array(holds))
 
 
 def _holds(doc: str, start: int, end: int, refs: Sequence[tuple[str, int, int]]) -> bool:
@@ -181,7 +188,7 @@ def fit(sets: Sets, vectors: Vectors) -> tuple[dict[str, NDArray[Any]], list[Sam
     parameters: dict[str, NDArray[Any]] = {
         "languages": languages.astype(np.float16),
         "middle": _middle(pairs, vectors, translations).astype(np.float32),
-        "answer": np.zeros(7),
+        "answer": np.zeros((2, 7)),
         "source": np.zeros(9),
         "kinds": np.zeros((3, languages.shape[1] + 1)),
     }
@@ -192,23 +199,28 @@ def fit(sets: Sets, vectors: Vectors) -> tuple[dict[str, NDArray[Any]], list[Sam
     weights = np.array([share[sample.pair] ** -0.5 for sample in learned])
     weights /= weights.mean()
     holds = np.array([bool(sample.holds.any()) for sample in learned])
-    parameters["answer"] = logistic(np.stack([sample.answer for sample in learned]), holds, weights)
+    weights *= [_REST if sample.scope == "rest" else 1.0 for sample in learned]
+    answers = np.stack([sample.answer for sample in learned])
+    rows = np.array([language_row(answer) for answer in answers])
+    for row in (0, 1):
+        alike = rows == row
+        parameters["answer"][row] = logistic(answers[alike], holds[alike], weights[alike])
     counts = [min(8, len(sample.holds)) for sample in learned]
     each = np.concatenate([sample.each[:8] for sample in learned])
     parameters["source"] = logistic(
         each, np.concatenate([sample.holds[:8] for sample in learned]), np.repeat(weights, counts)
     )
     messages, _ = sets.messages()
-    rows = _known(vectors, ["query: " + message.text for message in messages])
+    vectors_of = _known(vectors, ["query: " + message.text for message in messages])
     labels = np.array([_KINDS.index(message.kind) for message in messages])
     by_origin = np.array([_WEIGHTS[message.origin] for message in messages])
-    parameters["kinds"] = softmax(rows, labels, by_origin, len(_KINDS)).astype(np.float32)
+    parameters["kinds"] = softmax(vectors_of, labels, by_origin, len(_KINDS)).astype(np.float32)
     return parameters, seen
 
 
 def report(sets: Sets, vectors: Vectors, relevance: Relevance, seen: Sequence[Sample]) -> None:
     """Print, for questions that were not learned, how often what is called likely holds the answer."""
-    print("questions>files            likely: answers held       sources held  answerable likely      others likely")
+    print("questions>files            likely: answers held       sources held  answerable likely  others / rest likely")
     tested = [sample for sample in seen if not sample.learned]
     groups: dict[str, list[Sample]] = {}
     for sample in tested:
@@ -223,9 +235,11 @@ def report(sets: Sets, vectors: Vectors, relevance: Relevance, seen: Sequence[Sa
             for held, level in zip(sample.holds, told.sources, strict=True)
             if level == "likely"
         ]
-        inside = [told.confidence == "likely" for sample, told in judged if sample.scope.startswith("own")]
-        outside = [told.confidence == "likely" for sample, told in judged if not sample.scope.startswith("own")]
-        print(f"{name:26} {_share(likely):>20} {_share(marked):>18} {_share(inside):>18} {_share(outside):>18}")
+        called = {
+            kind: _share([told.confidence == "likely" for sample, told in judged if sample.scope == kind])
+            for kind in ("own", "other", "rest")
+        }
+        print(f"{name:26} {_share(likely):>20} {_share(marked):>18}", *(f"{share:>18}" for share in called.values()))
     _, messages = sets.messages()
     print("messages                   kept from the files")
     rows = _known(vectors, ["query: " + message.text for message in messages])

@@ -280,3 +280,20 @@ async def test_the_same_bytes_at_the_same_time_are_one_file(anna: Person) -> Non
     content = f"Sent four times at once {uuid4().hex}.".encode()
     files = await asyncio.gather(*(anna.upload(f"copy-{n}.txt", content) for n in range(4)))
     assert len({file["id"] for file in files}) == 1
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    ("name", "content", "mime"),
+    [
+        ("settings.txt", b"Key: value\r\n" * 200 + b"the end", "text/plain"),
+        ("mail.txt", b"From: anna@example.com\r\n" + b"X-Spam: no\r\n folded\r\n" * 900, "text/plain"),
+        ("notes.txt", b"<!-- a comment -->" * 200 + b"and text", "text/plain"),
+    ],
+)
+async def test_many_lines_alike_take_no_time_to_tell_what_a_file_is(
+    name: str, content: bytes, mime: str, anna: Person
+) -> None:
+    """What a file begins with is looked at before it is taken, in the process that serves everybody."""
+    file = await anna.indexed(name, content)
+    assert (file["status"], file["mime"]) == ("completed", mime)
