@@ -1,6 +1,7 @@
 """One round of tool calls: which run at once, which wait for a person, and what each of them gave."""
 
 import asyncio
+import errno
 import json
 import secrets
 import string
@@ -30,6 +31,10 @@ from persistence.session import DATABASE_AWAY
 
 log = structlog.get_logger(__name__)
 
+# What the system says of disks and memory; it says other things of a database that is away.
+_OF_THIS_MACHINE = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENOMEM}
+)
 _PREVIEW = 400  # characters of a result that people see at once
 _ID = string.ascii_letters + string.digits
 _UNKNOWN_EFFECT = (
@@ -193,9 +198,9 @@ class RoundOfCalls:
             return "failed", str(failed)[:4000], getattr(failed, "files", ())
         except AppError as failed:
             return "failed", failed.message, []
-        except DATABASE_AWAY:
-            raise  # our own store: the run is left to whoever finds it again
         except Exception as error:
+            if isinstance(error, DATABASE_AWAY) and getattr(error, "errno", None) not in _OF_THIS_MACHINE:
+                raise  # our own store: the run is left to whoever finds it again
             # A tool is anybody's code: whatever it raises is a step that failed, never a turn that did.
             log.warning("tool_failed", tool=spec.name, error=type(error).__name__)
             return "failed", "The tool failed.", []

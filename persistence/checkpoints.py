@@ -167,7 +167,10 @@ class RunCheckpoints:
                 self.recorder.statements[:0] = statements
                 self._waiting |= waiting
                 raise
-            self._written.update(waiting)
+            else:
+                self._written.update(waiting)
+            finally:  # who waits for one of these looks again
+                self._changed.set()
 
     async def wait(self, checkpoint_id: str) -> None:
         """Wait until a checkpoint is written. Raises what keeps it from that."""

@@ -261,7 +261,8 @@ class Listener:
     def _on_stop(self, _: object, __: int, ___: str, payload: object) -> None:
         self._on_control(UUID(str(payload)))
 
-    def _wake_all(self) -> None:
+    def wake_all(self) -> None:
+        """Have everybody look who waits for events."""
         for waiting in self._waiting.values():
             for heard in waiting:
                 heard.set()
@@ -282,7 +283,7 @@ class Listener:
             await connection.add_listener("run_events", self._on_events)
             await connection.add_listener("run_control", self._on_stop)
             # What was announced while nobody listened is found by looking.
-            self._wake_all()
+            self.wake_all()
             while True:
                 await asyncio.sleep(5)
                 await connection.execute("SELECT 1", timeout=5)

@@ -108,16 +108,35 @@ async def wait_for_person(
 
 _RELEASE = Statement(
     """
-    UPDATE runs SET lease_until = clock_timestamp(), attempt = attempt - 1
+    UPDATE runs SET lease_until = clock_timestamp(), attempt = attempt - CASE WHEN :counts THEN 0 ELSE 1 END
     WHERE id = :run_id AND worker = :worker AND status = 'running' RETURNING id
     """
 )
 
 
-async def release_run(database: Database, run_id: UUID, worker: UUID) -> None:
-    """Give up a run's lease, so that another worker takes it over at once; this does not count as an attempt."""
+async def release_run(database: Database, run_id: UUID, worker: UUID, *, counts: bool) -> None:
+    """Give up a run's lease, so that another worker takes it over at once; `counts` whether that was an attempt."""
     async with database.raw(transaction=False) as connection:
-        await connection.row(_RELEASE, {"run_id": run_id, "worker": worker})
+        await connection.row(_RELEASE, {"run_id": run_id, "worker": worker, "counts": counts})
+
+
+_EXTEND = Statement(
+    """
+    UPDATE runs SET lease_until = clock_timestamp() + make_interval(secs => :lease)
+    WHERE id = ANY(CAST(:active AS uuid[])) AND worker = CAST(:worker AS uuid) AND status = 'running'
+    RETURNING id, cancel_requested
+    """
+)
+
+
+async def extend_leases(database: Database, worker: UUID, active: Sequence[UUID]) -> set[UUID]:
+    """Prolong the leases of the runs that this worker works on; return those of them that shall be cancelled.
+
+    A run that the worker has let go of, for whatever reason, is left to expire: somebody has to end it.
+    """
+    values = {"active": list(active), "worker": worker, "lease": float(LEASE_SECONDS)}
+    async with database.raw(transaction=False) as connection:
+        return {row["id"] for row in await connection.rows(_EXTEND, values) if row["cancel_requested"]}
 
 
 @dataclass(frozen=True, slots=True)

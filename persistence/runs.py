@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import func, or_, select, text, update
+from sqlalchemy import or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from llama_service.errors import NotFound
 from persistence.events import RunEvent
 from persistence.tables import Run
 from persistence.tables import RunEvent as Row
-from persistence.turn_start import LEASE_SECONDS
 
 OPEN = ("running", "waiting")
 
@@ -64,6 +63,11 @@ async def events_after(session: AsyncSession, run_id: UUID, seq: int) -> Sequenc
     return [RunEvent(row.seq, row.event, row.data) for row in await session.execute(query)]
 
 
+async def has_events(session: AsyncSession, run_id: UUID) -> bool:
+    """Whether a run's events are kept yet; an hour after its end they go."""
+    return await session.scalar(select(Row.run_id).where(Row.run_id == run_id, Row.seq == 1)) is not None
+
+
 async def request_cancel(session: AsyncSession, run_id: UUID) -> None:
     """Ask the worker that has the run, or takes it next, to stop it."""
     await session.execute(update(Run).where(Run.id == run_id, Run.status.in_(OPEN)).values(cancel_requested=True))
@@ -80,20 +84,6 @@ async def open_of_user(session: AsyncSession, user_id: UUID) -> list[UUID]:
     """Return the ids of a person's runs that run, or wait for them."""
     query = select(Run.id).where(Run.user_id == user_id, Run.status.in_(OPEN))
     return list((await session.execute(query)).scalars())
-
-
-async def extend_leases(session: AsyncSession, worker: UUID, active: Sequence[UUID]) -> set[UUID]:
-    """Prolong the leases of the runs that this worker works on; return those of them that shall be cancelled.
-
-    A run that the worker has let go of, for whatever reason, is left to expire: somebody has to end it.
-    """
-    query = (
-        update(Run)
-        .where(Run.id.in_(active), Run.worker == worker, Run.status == "running")
-        .values(lease_until=func.clock_timestamp() + text(f"interval '{LEASE_SECONDS} seconds'"))
-        .returning(Run.id, Run.cancel_requested)
-    )
-    return {row.id for row in await session.execute(query) if row.cancel_requested}
 
 
 async def prune_events(session: AsyncSession, keep_seconds: float) -> int:

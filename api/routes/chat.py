@@ -11,12 +11,12 @@ from api.errors import request_id_of, responses
 from api.schemas.chat import Cancelled, ChatRequest, ChatResponse, Resume, Resumed, RunRead, turn_request
 from api.state import AppState
 from api.streaming import STREAM_RESPONSE, EventStream, frames, told_again
-from api.turn_stream import IdempotencyKey, stream_turn
+from api.turn_stream import IdempotencyKey, asked_before, has_events, stream_turn
 from graphs.runs.engine import waiting_step_ids
 from graphs.runs.run import Ending, Run
 from graphs.runs.start import AlreadyAsked
 from llama_service import errors
-from llama_service.errors import BadRequest, Conflict, Interrupted, ValidationFailed, error_of
+from llama_service.errors import BadRequest, Interrupted, NotFound, ValidationFailed, error_of
 from persistence import audit, messages, runs
 from persistence.events import RunEvent
 from persistence.tables import Run as RunRow
@@ -61,7 +61,7 @@ async def _outcome_again(state: AppState, before: AlreadyAsked) -> ChatResponse:
         if end is not None or (asks and (await _run(state, before.user_id, before.run_id)).status == "waiting"):
             break
     if end is None:
-        raise Conflict("This question was asked before; follow its run.", details=[{"run_id": str(before.run_id)}])
+        raise asked_before(before.run_id)
     told = end.data
     if end.name == "error":
         raise error_of(told["error"]["code"], told["error"]["message"])
@@ -161,6 +161,8 @@ async def run_stream(
     await _run(state, user.id, run_id)
     if last_event_id is not None and not re.fullmatch(r"[0-9]{1,9}", last_event_id):
         raise BadRequest("Last-Event-ID is the number of an event.")
+    if not await has_events(state, run_id):
+        raise NotFound("The events of this run are not kept any more; its answer is in the conversation.")
     events = state.runs.read(run_id, int(last_event_id or 0))
     return EventStream(frames(told_again(events, state.database, user.id)))
 

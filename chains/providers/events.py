@@ -107,15 +107,16 @@ class SurrogateJoiner:
         text, self._half = self._half + text, ""
         if text and "\ud800" <= text[-1] <= "\udbff":
             text, self._half = text[:-1], text[-1]
-        return _joined(text)
+        return joined(text)
 
     def rest(self) -> str:
         """Return what was held back, at the end."""
         half, self._half = self._half, ""
-        return _joined(half)
+        return joined(half)
 
 
-def _joined(text: str) -> str:
+def joined(text: str) -> str:
+    """Return a text whose characters are whole: the halves of each are joined, one alone becomes U+FFFD."""
     if not _SURROGATE.search(text):
         return text
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

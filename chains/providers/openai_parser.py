@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from chains.providers.events import joined
 from chains.providers.stream import SseParser, ended
 from chains.providers.thinking import parts_of, reasoning_of
 from chains.types import End, ToolCall, Usage
@@ -62,7 +63,7 @@ class OpenAIParser(SseParser):
         reason = ended(self._reason, events=self._events)
         if reason == "content_filter" and not self._text:
             raise ContentRefused
-        calls = tuple(ToolCall(*call) for _, call in sorted(self._calls.items()))
+        calls = tuple(ToolCall(*map(joined, call)) for _, call in sorted(self._calls.items()))
         return End(reason, self._usage, self._model, calls)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -28,7 +29,7 @@ from persistence.checkpoints import BranchSaver
 from persistence.events import EventLog, Listener, RunEvent, event_line
 from persistence.run_end import ClaimedRun
 from persistence.session import DATABASE_AWAY, Database
-from persistence.turn_start import WrittenTurn
+from persistence.turn_start import LEASE_SECONDS, WrittenTurn
 
 log = structlog.get_logger(__name__)
 
@@ -38,12 +39,23 @@ KEEP_ALIVE_EVERY = 15.0
 MAX_ATTEMPTS = 3
 _MOST_STEPS = 100  # of a graph's run; rounds of tools have a limit of their own
 TAKEN_AT_ONCE = 4  # abandoned runs for one heartbeat of one process: the others leave some to their neighbours
-_STORES_AWAY = (*DATABASE_AWAY, asyncpg.PostgresError, psycopg.Error, PoolTimeout)
+# Postgres that goes down, gives up a lock or takes no writes. A statement or data that it refuses is a fault of ours.
+_STORES_AWAY = (
+    *DATABASE_AWAY,
+    asyncpg.OperatorInterventionError,
+    asyncpg.TransactionRollbackError,
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.InternalError,
+    PoolTimeout,
+)
 _END_RETRIES = (0.2, 0.5, 1.0, 2.0, 4.0)  # seconds between tries to write a run's end
 
 INTERRUPTED = Ending("interrupted", "interrupted", Interrupted())
 # Not an end: the run is left to another worker, or to this one later.
 RELEASED = Ending("running", "streaming")
+# The same after an error, which counts as an attempt: it may come again.
+GIVEN_BACK = Ending("running", "streaming", AppError())
 
 
 def _input(run: Run) -> TurnInput:
@@ -111,6 +123,8 @@ class RunEngine:
         self._touched_threads: set[str] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._is_closing = False
+        self._beaten = time.monotonic()
+        self._claims_from = 0.0
         self._ending: asyncio.Task[Any] | None = None
 
     # Life of the engine
@@ -123,7 +137,8 @@ class RunEngine:
         self._spawn(self._every(KEEP_ALIVE_EVERY, self._keep_alive), "keep-alive")
 
     def begin_closing(self, grace: float) -> None:
-        """Begin to let go of the runs; `close` waits for it. Safe to repeat."""
+        """Begin to let go of the runs and of the readers of others; `close` waits for it. Safe to repeat."""
+        self._stored.close()
         if self._ending is None:
             self._ending = self._spawn(self._release_runs(grace), "release-runs")
 
@@ -251,7 +266,7 @@ class RunEngine:
         except _STORES_AWAY as error:
             # Our own stores were away: whoever finds them again goes on with the run.
             log.warning("run_released", run_id=str(run.run_id), error=type(error).__name__)
-            await self._end_surely(run, RELEASED)
+            await self._end_surely(run, GIVEN_BACK)
         except Exception:
             log.exception("run_failed", run_id=str(run.run_id))
             await self._end_surely(run, Ending("failed", "failed", AppError()))
@@ -311,17 +326,21 @@ class RunEngine:
             return
         for delay in _END_RETRIES:
             try:
-                await (self._release(run) if ending is RELEASED else run.end(ending))
+                await (self._release(run, ending) if ending.status == "running" else run.end(ending))
                 return
             except _STORES_AWAY as error:
                 log.warning("run_end_not_written", run_id=str(run.run_id), error=type(error).__name__)
                 await asyncio.sleep(delay)
-        # Its lease is not prolonged any more: whoever finds the database again goes on with it.
+            except Exception:
+                # It may be what is to be written that can't be: the next attempt begins anew, and there are few.
+                log.exception("run_end_not_written", run_id=str(run.run_id))
+                break
+        # Its lease is not prolonged any more: whoever finds the database again goes on with it, and its readers, too.
         run.stream.detach()
 
-    async def _release(self, run: Run) -> None:
+    async def _release(self, run: Run, ending: Ending) -> None:
         await run.flush()
-        await run_end.release_run(self._database, run.run_id, self.worker)
+        await run_end.release_run(self._database, run.run_id, self.worker, counts=ending is GIVEN_BACK)
         run.stream.detach()
 
     def _stop(self, run: Run, ending: Ending) -> None:
@@ -389,9 +408,10 @@ class RunEngine:
     async def cancel(self, user_id: UUID, run_id: UUID) -> None:
         """Stop a run of the user, wherever it is executed; its text stays."""
         run = self._active.get(run_id)
-        if run is not None:
+        if run is not None and not run.stream.is_detached and run.stopping in (None, STOPPED):
             self._stop(run, STOPPED)
             return
+        # Elsewhere, or let go just now: who takes it next hears of it.
         async with self._database.transaction() as session:
             await runs.request_cancel(session, run_id)
         waiting = await run_end.claim_waiting(self._database, self.worker, user_id, run_id, None)
@@ -449,12 +469,15 @@ class RunEngine:
             await asyncio.sleep(seconds)
 
     async def _beat(self) -> None:
-        if self._active:
-            async with self._database.transaction() as session:
-                cancelled = await runs.extend_leases(session, self.worker, list(self._active))
-            for run_id in cancelled:
-                self._on_control(run_id)
-        if self._is_closing or self.prepare_claimed is None:
+        # By the raw connections, which nobody holds for long: the leases hang on it.
+        for run_id in await run_end.extend_leases(self._database, self.worker, list(self._active)):
+            self._on_control(run_id)
+        now = time.monotonic()
+        if now - self._beaten > LEASE_SECONDS:
+            # The database was away, or this process stood still; so may the others, whose leases ran out meanwhile.
+            self._claims_from = now + LEASE_SECONDS
+        self._beaten = now
+        if self._is_closing or self.prepare_claimed is None or now < self._claims_from:
             return
         for claimed in await run_end.claim_abandoned(self._database, self.worker, TAKEN_AT_ONCE):
             if (mine := self._active.get(claimed.run_id)) is not None:

@@ -228,7 +228,10 @@ class Run:
         result: dict[str, Any],
         error: dict[str, str] | None,
     ) -> RunEnd:
-        reasoning = self.place.unfinished_reasoning + self.sent.reasoning + info["reasoning"]
+        thoughts = info["reasoning"]
+        if not thoughts.startswith(self.sent.reasoning):  # else they are those of a state that the answer is in
+            thoughts = self.sent.reasoning + thoughts
+        reasoning = self.place.unfinished_reasoning + thoughts
         return RunEnd(
             run_id=self.run_id,
             worker=self.worker,

@@ -24,12 +24,18 @@ class StoredEvents:
     def __init__(self, database: Database, listener: Listener) -> None:
         self._database = database
         self._listener = listener
+        self._is_closed = False
+
+    def close(self) -> None:
+        """Let all readers go: the server stops, and they go on at another one."""
+        self._is_closed = True
+        self._listener.wake_all()
 
     async def read(self, run_id: UUID, after: int) -> AsyncIterator[Sequence[RunEvent]]:
-        """Yield the events behind number `after`, then new ones, until the run has ended."""
+        """Yield the events behind number `after`, then new ones, until the run has ended, or the server stops."""
         position, idle = after, 0.0
         async with self._listener.subscribed(run_id) as notified:
-            while True:
+            while not self._is_closed:
                 notified.clear()
                 try:
                     is_open, events = await self._look(run_id, position)

@@ -597,3 +597,19 @@ async def test_a_stopped_answer_is_what_its_reader_got(anna: Person, openai: Ope
         text = "".join(event.data["content"] for event in said if event.name == "chunk")
         answer = (await messages(anna, said[0].data["conversation_id"]))[-1]
         assert (answer["status"], answer["content"]) == ("stopped", text)
+
+
+async def test_a_run_whose_events_are_not_kept_any_more_is_not_followed(
+    anna: Person, openai: OpenAIServer, database: Database
+) -> None:
+    """An empty stream would be asked for again and again."""
+    openai.script(reply="Hello there.")
+    key = {"Idempotency-Key": uuid4().hex}
+    async with anna.http.stream("POST", "/chat/stream", json={"message": "Hi"}, headers=key) as answer:
+        events = [event async for event in events_of(answer)]
+    start = events[0].data
+    database.execute("DELETE FROM run_events WHERE run_id = %s", [start["run_id"]])  # as an hour after its end
+    later = await anna.http.get(f"/chat/runs/{start['run_id']}/stream", headers={"Last-Event-ID": "1"})
+    assert (later.status_code, envelope(later)["code"]) == (404, "not_found")
+    again = await anna.http.post("/chat/stream", json={"message": "Hi"}, headers=key)
+    assert (again.status_code, envelope(again)["details"]) == (409, [{"run_id": start["run_id"]}])

@@ -104,6 +104,20 @@ async def test_who_needs_a_state_gets_it_at_once(made: Stage) -> None:
     assert await made.written() == {taken["id"]}
 
 
+async def test_who_needs_a_state_that_is_just_being_written_hears_of_it(made: Stage) -> None:
+    lock = await made.held_up()
+    taken = await made.take()
+    made.states.flush_soon()
+    await eventually(made.waiting)
+    token = run_checkpoints.set(made.states)
+    waits = asyncio.create_task(wait_until_written(taken))
+    run_checkpoints.reset(token)
+    await asyncio.sleep(0)
+    assert not waits.done()
+    await lock.close()
+    await asyncio.wait_for(waits, 10)
+
+
 async def test_the_end_writes_what_waits_or_drops_it(made: Stage) -> None:
     kept = await made.take()
     await made.states.close()

@@ -140,3 +140,24 @@ async def test_sigterm_lets_short_runs_end_and_keeps_the_words_of_long_ones(
 
 async def _true(value: bool) -> bool:
     return value
+
+
+async def test_a_server_that_stops_lets_readers_of_other_servers_runs_go(
+    serve: Serve, second: Service, http: aiohttp.ClientSession
+) -> None:
+    patience = 60
+    stopped = await serve("stopped", SHUTDOWN_GRACE_SECONDS=str(patience))
+    anna = await Account(http, second.url).join()
+    here, there = Follower(anna), Follower(at(anna, stopped))
+    reading = asyncio.create_task(here.ask("Count for me."))
+    await eventually(lambda: _true(len(here.events) > 1))
+    there.events.append(here.events[0])
+    listening = asyncio.create_task(there.resume())
+    await eventually(lambda: _true(len(there.events) > 1))
+    os.kill(stopped.pid, signal.SIGTERM)
+    await asyncio.wait_for(stopped.child.wait(), patience / 2)
+    await listening
+    assert not there.ended
+    await reading
+    await there.resume(anna)
+    assert (there.text, there.faults) == (WHOLE, [])

@@ -1,5 +1,6 @@
 """Parsers against streams cut at any place: the text must not depend on how bytes arrive."""
 
+import json
 from collections.abc import Callable
 
 import orjson
@@ -95,3 +96,18 @@ def test_usage_of_the_hub() -> None:
     assert usage_of({"promptTokens": 2, "completionTokens": 3, "totalTokens": 6}) == Usage(2, 3, 6)
     assert usage_of({}) is usage_of(None) is usage_of([1]) is None
     assert text_of({"text": ""}) == text_of({}) == ""
+
+
+def test_a_character_of_an_argument_that_comes_in_two_halves_is_one() -> None:
+    def call(arguments: str) -> bytes:
+        function = {"name": "calculate", "arguments": arguments}
+        return (
+            b"data: "
+            + json.dumps({"choices": [{"delta": {"tool_calls": [{"index": 0, "function": function}]}}]}).encode()
+        )
+
+    last = sse({"choices": [{"delta": {}, "finish_reason": "tool_calls"}]})
+    parser = OpenAIParser()
+    read(parser, b"\n\n".join([call('{"a": "'), call("\ud83d"), call("\ude00"), call('\ud83d"}'), last]))
+    (asked,) = parser.end().tool_calls
+    assert asked.arguments == '{"a": "😀\ufffd"}'
