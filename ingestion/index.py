@@ -59,7 +59,7 @@ class IndexKeeper:
         self._checked = time.monotonic()
         health = await self.measure()
         async with self._database.transaction() as session:
-            missing = await files.without_vectors(session)
+            missing = await files.without_vectors(session, self._embeddings.model)
         if health.other_model:
             log.warning("embeddings_changed", files=health.other_model, hint="run `llama-service reindex`")
         if health.indexed is not None and health.indexed != health.vectors:

@@ -59,7 +59,7 @@ class Ingestion:
         self._processes = Processes(settings.worker_concurrency)
         self.keeper = IndexKeeper(database, index, embeddings)
         self.pipeline = Pipeline(settings, database, blobs, index, embeddings, self._processes, self.keeper)
-        self.embedding_model = embeddings.model
+        self.embeddings = embeddings
         connector = procrastinate.PsycopgConnector(conninfo=settings.postgres_session.libpq, min_size=1, max_size=4)
         self._queue = procrastinate.App(connector=connector)
         self._read = self._queue.task(name="read", queue="read")(self._read_file)

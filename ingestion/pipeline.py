@@ -66,9 +66,9 @@ class Pipeline:
         """Delete that room."""
         self._scratch.close()
 
-    async def _note(self, file_id: UUID, **values: object) -> bool:
+    async def _note(self, file_id: UUID, *, of_model: str | None = None, **values: object) -> bool:
         async with self._database.transaction() as session:
-            return await files.note(session, file_id, **values)
+            return await files.note(session, file_id, of_model=of_model, **values)
 
     async def read(self, file_id: UUID) -> bool:
         """Extract, split and index a file; it is found by its words from then on. Return whether it is to be embedded.
@@ -179,11 +179,16 @@ class Pipeline:
     async def embed(self, file_id: UUID) -> None:
         """Give every passage of a file its vector, in Postgres and in the index; then the file is completed.
 
-        Raises an AppError where the embeddings can't be reached; what was done so far is kept.
+        A file that is to have another embedding model's vectors is left to a worker that has this model. Raises an
+        AppError where the embeddings can't be reached; what was done so far is kept.
         """
+        model = self._embeddings.model
         async with self._database.transaction() as session:
             file = await files.take(session, file_id)
         if file is None or not file.searchable:
+            return
+        if file.embedding_model != model:
+            await self._leave_to(file)
             return
         while True:
             async with self._database.transaction() as session:
@@ -204,21 +209,44 @@ class Pipeline:
             share = _READ_SHARE + (1 - _READ_SHARE) * done / max(1, file.chunks_total)
             async with self._database.transaction() as session:
                 # The row is locked first, as a deletion does: the other way round, each would wait for the other.
-                alive = await files.note(
-                    session, file_id, status="processing", stage="embed", chunks_indexed=done, progress=round(share, 3)
+                own = await files.note(
+                    session,
+                    file_id,
+                    of_model=model,
+                    status="processing",
+                    stage="embed",
+                    chunks_indexed=done,
+                    progress=round(share, 3),
                 )
-                await files.set_vectors(session, packed)
-            if alive:
+                if own:
+                    await files.set_vectors(session, packed)
+            if own:
                 await self._index_what_can_be(indexed)
             async with self._database.reading() as session:
-                alive = alive and await files.take(session, file_id) is not None
-            if not alive:
+                current = await files.take(session, file_id)
+            if current is None:
                 await self.forget([file_id])
+                return
+            if current.embedding_model != model:
+                await self._leave_to(current)
                 return
         await self._settle(file)
         await self._note(
-            file_id, status="completed", stage="finalized", progress=1.0, chunks_indexed=file.chunks_total, error=None
+            file_id,
+            of_model=model,
+            status="completed",
+            stage="finalized",
+            progress=1.0,
+            chunks_indexed=file.chunks_total,
+            error=None,
         )
+
+    async def _leave_to(self, file: File) -> None:
+        """End the work on a file that has another embedding model; that model's workers find it by the index check."""
+        if (file.status, file.stage) == ("processing", "embed"):
+            message = "The file can be searched by its words; a worker with its embedding model adds the vectors."
+            error = {"code": "other_embedding_model", "message": message}
+            await self._note(file.id, of_model=file.embedding_model, status="partial_success", error=error)
 
     async def _index_what_can_be(self, passages: list[IndexedPassage]) -> None:
         """Write passages into the index; their vectors are kept already, so a missing index is repaired later."""

@@ -4,10 +4,15 @@ import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
+import structlog
+
 from ingestion.worker import open_ingestion
+from llama_service.errors import AppError
 from llama_service.settings import Settings
 from persistence import files
 from persistence.session import Database
+
+log = structlog.get_logger(__name__)
 
 
 def reindex(settings: Settings, progress: Callable[[int, int], None]) -> int:
@@ -24,9 +29,15 @@ async def _reindex(settings: Settings, progress: Callable[[int, int], None]) -> 
         ingestion = await open_ingestion(settings, stack)
         database = Database(settings.postgres, 2)
         stack.push_async_callback(database.close)
+        model, length = ingestion.embeddings.model, None
+        try:
+            length = await ingestion.embeddings.dimension()
+        except AppError as error:
+            # What has its vectors can be written without.
+            log.warning("embeddings_not_asked", code=error.code)
         async with database.transaction() as session:
-            await files.forget_vectors(session, ingestion.embedding_model)
-            waiting = await files.without_vectors(session)
+            await files.forget_vectors(session, model, length)
+            waiting = await files.without_vectors(session, model)
         for done, file_id in enumerate(waiting):
             progress(done, len(waiting))
             await ingestion.pipeline.embed(file_id)

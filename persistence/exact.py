@@ -27,14 +27,15 @@ Kept = tuple[NDArray[np.int64], Floats]
 WIDEST = 10_000
 """Passages of a scope that are compared one by one, with some 3 ms of multiplication."""
 _CACHED_BYTES = 64 * 1024 * 1024
+# A vector of another length is another model's, whatever its file says: it can't be compared.
 _SOME = Statement(
     "SELECT p.file_id, p.position, p.vector FROM passages p"
     " JOIN unnest(CAST(:files AS uuid[]), CAST(:positions AS int[])) AS wanted(file_id, position)"
-    " USING (file_id, position) WHERE p.vector IS NOT NULL ORDER BY p.file_id, p.position"
+    " USING (file_id, position) WHERE octet_length(p.vector) = :bytes ORDER BY p.file_id, p.position"
 )
 _VECTORS = Statement(
     "SELECT file_id, position, vector FROM passages"
-    " WHERE file_id = ANY(CAST(:files AS uuid[])) AND vector IS NOT NULL ORDER BY file_id, position"
+    " WHERE file_id = ANY(CAST(:files AS uuid[])) AND octet_length(vector) = :bytes ORDER BY file_id, position"
 )
 
 
@@ -53,17 +54,19 @@ class ExactVectors:
         `files` are rows with `id`, `status`, `updated_at` and `embedding_model`; those of another model are left out.
         """
         own = [file for file in files if file.embedding_model == model]
-        found = await self._load(model, own)
+        found = await self._load(model, own, len(vector))
         return await asyncio.to_thread(_nearest, found, vector, count) if found else []
 
     async def of(self, model: str, vector: Floats, places: Sequence[tuple[Any, int]]) -> list[VectorHit]:
         """Return how near the passages at `places` (a file's row as in `near`, a position) are, in no order."""
         sought = relevance.unit(vector)
-        found = await self.vectors(model, places)
+        found = await self.vectors(model, places, len(vector))
         return [VectorHit(file_id, at, float(row @ sought)) for (file_id, at), row in found.items()]
 
-    async def vectors(self, model: str, places: Sequence[tuple[Any, int]]) -> dict[tuple[UUID, int], Floats]:
-        """Return the vectors, as they are compared, of the passages at `places` (as in `of`) that have one."""
+    async def vectors(
+        self, model: str, places: Sequence[tuple[Any, int]], length: int
+    ) -> dict[tuple[UUID, int], Floats]:
+        """Return the vectors, as they are compared, of passages at `places` (as in `of`) that have one this long."""
         found: dict[tuple[UUID, int], Floats] = {}
         missing: list[tuple[UUID, int]] = []
         for file, position in places:
@@ -79,12 +82,12 @@ class ExactVectors:
         if missing:
             async with self._database.raw(transaction=False) as connection:
                 wanted = {"files": [file_id for file_id, _ in missing], "positions": [at for _, at in missing]}
-                rows = await connection.rows(_SOME, wanted)
+                rows = await connection.rows(_SOME, wanted | {"bytes": 4 * length})
             for file_id, (positions, vectors) in _by_file(model, rows).items():
                 found |= {(file_id, int(at)): row for at, row in zip(positions, vectors, strict=True)}
         return found
 
-    async def _load(self, model: str, files: Sequence[Any]) -> list[tuple[UUID, Kept]]:
+    async def _load(self, model: str, files: Sequence[Any], length: int) -> list[tuple[UUID, Kept]]:
         found: dict[UUID, Kept] = {}
         missing: dict[UUID, Any] = {}
         for file in files:
@@ -96,7 +99,7 @@ class ExactVectors:
                 found[file.id] = kept
         if missing:
             async with self._database.raw(transaction=False) as connection:
-                rows = await connection.rows(_VECTORS, {"files": list(missing)})
+                rows = await connection.rows(_VECTORS, {"files": list(missing), "bytes": 4 * length})
             read = await asyncio.to_thread(_by_file, model, rows)
             for file_id, entry in read.items():
                 if missing[file_id].status == "completed":

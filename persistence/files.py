@@ -266,11 +266,15 @@ async def take(session: AsyncSession, file_id: UUID) -> File | None:
     return (await session.execute(select(File).where(File.id == file_id))).scalar_one_or_none()
 
 
-async def note(session: AsyncSession, file_id: UUID, **values: Any) -> bool:
-    """Write down how far a file is; return False where it has been deleted meanwhile."""
-    changed = await session.execute(
-        update(File).where(File.id == file_id).values(**values, updated_at=func.clock_timestamp()).returning(File.id)
-    )
+async def note(session: AsyncSession, file_id: UUID, *, of_model: str | None = None, **values: Any) -> bool:
+    """Write down how far a file is; return False where it has been deleted meanwhile.
+
+    With `of_model`, also where its vectors are to be another embedding model's.
+    """
+    change = update(File).where(File.id == file_id)
+    if of_model is not None:
+        change = change.where(File.embedding_model == of_model)
+    changed = await session.execute(change.values(**values, updated_at=func.clock_timestamp()).returning(File.id))
     return changed.first() is not None
 
 
@@ -372,21 +376,27 @@ async def vector_counts(session: AsyncSession) -> tuple[int, int]:
     return int(row[0]), int(row[1])
 
 
-async def without_vectors(session: AsyncSession) -> list[UUID]:
-    """Return finished files that have passages without a vector."""
+async def without_vectors(session: AsyncSession, model: str) -> list[UUID]:
+    """Return finished files of an embedding model that have passages without a vector."""
     query = select(File.id).where(
-        File.searchable, File.chunks_indexed < File.chunks_total, File.status.in_(("completed", "partial_success"))
+        File.searchable,
+        File.embedding_model == model,
+        File.chunks_indexed < File.chunks_total,
+        File.status.in_(("completed", "partial_success")),
     )
     return list((await session.execute(query)).scalars())
 
 
-async def forget_vectors(session: AsyncSession, keep_model: str) -> int:
-    """Drop the vectors of other embedding models; return how many files have to be embedded anew."""
+async def forget_vectors(session: AsyncSession, keep_model: str, length: int | None) -> int:
+    """Drop the vectors of other embedding models; return how many files have to be embedded anew.
+
+    A vector of another `length` than the model's is another's too, whatever its file says.
+    """
+    others = File.embedding_model != keep_model
+    if length is not None:
+        others |= File.id.in_(select(Passage.file_id).where(func.octet_length(Passage.vector) != 4 * length))
     changed = await session.execute(
-        update(File)
-        .where(File.embedding_model != keep_model)
-        .values(embedding_model=keep_model, chunks_indexed=0)
-        .returning(File.id)
+        update(File).where(others).values(embedding_model=keep_model, chunks_indexed=0).returning(File.id)
     )
     # Behind the files, as a deletion locks them.
     stale = list(changed.scalars())

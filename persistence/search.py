@@ -352,7 +352,7 @@ class Retriever:
         if near is None or fitted is None or hits is None or not spans:
             return None
         places = [(result.files[file], position) for span in spans for file, position in span.keys]
-        vectors = await self._exact.vectors(near.model, places)
+        vectors = await self._exact.vectors(near.model, places, len(near.sought))
         sources = []
         for span in spans:
             known = [vectors.get((result.files[file].id, position)) for file, position in span.keys]

@@ -1,12 +1,14 @@
 """Postgres is the truth, the vectors' engine an index: it can be lost, and comes back."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from uuid import UUID, uuid4
 
 from ingestion.reindex import reindex
+from ingestion.worker import open_ingestion
 from llama_service.settings import Settings
 from tests.conftest import Database
-from tests.support import Person, Server
+from tests.support import Person, Server, eventually
 
 
 async def found(person: Person, words: str) -> list[str]:
@@ -67,3 +69,52 @@ async def test_a_file_that_the_index_holds_in_part_is_written_whole(server: Serv
     await state.index.remove([row.id])
     await state.ingestion.keeper.settle(row, file["chunks_total"])
     assert await state.index.file_count(row.id) == file["chunks_total"] > 1
+
+
+async def test_a_worker_leaves_files_of_another_embedding_model_alone(
+    server: Server, anna: Person, settings: Settings, database: Database
+) -> None:
+    """While one model follows another, workers of both run, and take jobs of one queue."""
+    file = await anna.indexed("moved.txt", f"Something about {uuid4().hex} and harbours.".encode())
+    file_id, old = UUID(file["id"]), server.app.state.resources.ingestion
+    drop = "UPDATE passages SET vector = NULL WHERE file_id = %s"
+    query = "SELECT count(vector) FROM passages WHERE file_id = %s"
+
+    def vectors() -> int:
+        row = database.execute(query, (file_id,)).fetchone()
+        return row[0] if row else -1
+
+    async def waits() -> bool:
+        held = "SELECT 1 FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE NOT l.granted AND a.query ~ 'files'"
+        return database.execute(held).fetchone() is not None
+
+    database.execute(drop, (file_id,))
+    with database.transaction():  # `reindex` for the new model, while the old one's worker has vectors in its hands
+        database.execute("SELECT FROM files WHERE id = %s FOR UPDATE", (file_id,))
+        embedding = asyncio.create_task(old.pipeline.embed(file_id))
+        await eventually(waits)
+        move = "UPDATE files SET embedding_model = 'text-embedding-3-large', chunks_indexed = 0 WHERE id = %s"
+        database.execute(move, (file_id,))
+    await embedding
+    await old.pipeline.embed(file_id)
+    assert vectors() == 0
+    assert file_id not in await old.keeper.check()
+    async with AsyncExitStack() as stack:
+        update = {"openai_embed_model": "text-embedding-3-large"}
+        new = await open_ingestion(settings.model_copy(update=update), stack)
+        await new.pipeline.embed(file_id)
+    assert vectors() == file["chunks_total"]
+    assert (await anna.get(f"/files/status/{file_id}"))["status"] == "completed"
+
+
+async def test_vectors_of_another_length_break_no_search_and_are_made_anew(
+    anna: Person, settings: Settings, database: Database
+) -> None:
+    file = await anna.indexed("wide.txt", f"Something about {uuid4().hex} and windmills.".encode())
+    database.execute("UPDATE passages SET vector = vector || vector WHERE file_id = %s", (file["id"],))
+    for words in ("windmills", "what turns in the wind"):
+        answer = await anna.http.post("/search", json={"query": words})
+        assert answer.status_code == 200, answer.text
+    await asyncio.to_thread(reindex, settings, lambda done, total: None)
+    lengths = "SELECT count(DISTINCT octet_length(vector)) FROM passages"
+    assert database.execute(lengths).fetchone() == (1,)
