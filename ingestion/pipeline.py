@@ -97,7 +97,7 @@ class Pipeline:
         except ExtractionFailed as failed:
             if file.mime in files.VIEWABLE and failed.code in ("unsupported", "no_text"):
                 # A picture without words, or a server that can't read them: there is nothing to search in it.
-                await self._note(file_id, status="completed", stage="finalized", progress=1.0, error=None)
+                await self._complete_without_text(file_id)
                 return False
             log.info("file_failed", file_id=str(file_id), code=failed.code)
             FILE_FAILURES.labels(failed.code).inc()
@@ -106,6 +106,14 @@ class Pipeline:
             return False
         with INGESTION_SECONDS.labels("publish").time():
             return await self._publish(file, document, indexed)
+
+    async def _complete_without_text(self, file_id: UUID) -> None:
+        replaced = None
+        async with self._database.transaction() as session:
+            if await files.note(session, file_id, status="completed", stage="finalized", progress=1.0, error=None):
+                replaced = await versions.retire(session, file_id)
+        if replaced is not None:
+            await self.clean_up(replaced)
 
     async def _extract(self, file: File) -> Extracted | None:
         """Return the file's text, or None where it is deleted while it is read."""

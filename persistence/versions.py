@@ -1,9 +1,12 @@
-"""Versions of files: a new one takes the place of an old one at the moment when it can be searched, not before."""
+"""Versions of files: a new one takes the place of an old one at the moment when it can be searched, not before.
+
+A picture without text, which nothing is searched in, does so when it is read.
+"""
 
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import Uuid, cast, select, update
+from sqlalchemy import Uuid, cast, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -43,24 +46,24 @@ async def replace(session: AsyncSession, user_id: UUID, *, new: UUID, old: UUID)
         message = "A file can't replace itself."
         raise ValidationFailed(details=[{"loc": ["body", "file_id"], "msg": message, "type": "same_file"}])
     # Locked against the worker that publishes it, and in its order: either it sees the wish, or we see that it is
-    # searchable.
-    owned = select(File.searchable).where(File.user_id == user_id)
-    searchable = await session.scalar(owned.where(File.id == new).with_for_update())
+    # ready.
+    owned = select(or_(File.searchable, File.status == "completed")).where(File.user_id == user_id)
+    ready = await session.scalar(owned.where(File.id == new).with_for_update())
     other = await session.scalar(owned.where(File.id == old).with_for_update(read=True, key_share=True))
-    if searchable is None or other is None:
+    if ready is None or other is None:
         raise NotFound
     await holds.check_files(session, [old])
     # The newer wish counts: two files can't wait for each other.
     await session.execute(update(File).where(File.id == old, File.replaces_id == new).values(replaces_id=None))
     await session.execute(update(File).where(File.id == new).values(replaces_id=old))
-    return await retire(session, new) if searchable else None
+    return await retire(session, new) if ready else None
 
 
 async def retire(session: AsyncSession, file_id: UUID) -> Removed | None:
     """Delete what a file replaces, and what that was to replace; it takes their place in conversations, projects,
     assistants and libraries.
 
-    For the transaction that makes the file searchable: searches find either the old or the new one. Where the old one
+    For the transaction that makes the file ready: searches find either the old or the new one. Where the old one
     is held meanwhile, both stay.
     """
     ids: list[UUID] = []

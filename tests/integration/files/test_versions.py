@@ -2,10 +2,12 @@
 
 import asyncio
 import hashlib
+from io import BytesIO
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from PIL import Image
 
 from llama_service.settings import Settings
 from persistence import files as repository
@@ -21,6 +23,12 @@ QUESTION = "How long does the warranty of the loom last?"
 
 def report(years: str) -> bytes:
     return f"The warranty of the loom lasts {years} years. Number {uuid4().hex}.".encode()
+
+
+def picture() -> bytes:
+    out = BytesIO()
+    Image.new("RGB", (8, 8), f"#{uuid4().hex[:6]}").save(out, "PNG")
+    return out.getvalue()
 
 
 async def found(person: Person, **scope: Any) -> list[str]:
@@ -156,6 +164,19 @@ async def test_yes_replace_it_can_be_said_afterwards(anna: Person, database: Dat
     assert (said.status_code, said.json()["replaces_id"]) in ((200, new["id"]), (200, None))
     await ended(anna, again["id"])
     assert await listed(anna) == {again["id"]}
+
+
+async def test_a_picture_without_text_takes_the_place_too(anna: Person, database: Database) -> None:
+    old = await anna.indexed("plan.png", picture())
+    new = await anna.indexed("plan.png", picture(), replaces=old["id"])
+    assert (new["status"], new["chunks_total"], new["replaces_id"]) == ("completed", 0, None)
+    assert await listed(anna) == {new["id"]}
+    newest = await anna.indexed("plan.png", picture())
+    said = await anna.http.post(f"/files/{newest['id']}/replace", json={"file_id": new["id"]})
+    assert (said.status_code, said.json()["replaces_id"]) == (200, None)
+    assert await listed(anna) == {newest["id"]}
+    for file in (old, new):
+        assert traces(database, file["id"]) == NOTHING
 
 
 async def test_versions_that_overtake_each_other_leave_the_last(anna: Person, database: Database) -> None:
