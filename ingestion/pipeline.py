@@ -13,7 +13,7 @@ from ingestion.cpu import Indexed, Processes
 from ingestion.documents import Extracted, ExtractionFailed, Limits
 from ingestion.index import IndexKeeper
 from ingestion.sandbox import extract
-from llama_service.errors import DependencyUnavailable, NotFound
+from llama_service.errors import ContentRefused, ContextTooLong, DependencyUnavailable, NotFound, ProviderError
 from llama_service.folders import ScratchFolder
 from llama_service.ids import new_id
 from llama_service.metrics import FILE_FAILURES, INGESTION_SECONDS
@@ -29,6 +29,7 @@ from persistence.vectors import IndexedPassage, VectorIndex
 log = structlog.get_logger(__name__)
 
 BATCH = 32  # passages: one call of the embeddings, one write, one step of the progress bar
+_SHORTEST = 100  # characters: a text that is refused at this length is not refused for its length
 _WATCH_EVERY = 1.0  # seconds between looks whether a file was deleted while it is read
 _FORGOTTEN_AT_ONCE = 200  # files in one call of the index
 # Of a file's progress, reading takes this part; the rest is embedding.
@@ -204,7 +205,7 @@ class Pipeline:
                 left = await files.count_without_vector(session, file_id) if waiting else 0
             if not waiting:
                 break
-            vectors = await self._embeddings.embeddings.aembed_documents([text for _, _, text in waiting])
+            vectors = await self._vectors(file, [text for _, _, text in waiting])
             packed = {
                 passage_id: np.asarray(vector, dtype="<f4").tobytes()
                 for (passage_id, _, _), vector in zip(waiting, vectors, strict=True)
@@ -248,6 +249,39 @@ class Pipeline:
             chunks_indexed=file.chunks_total,
             error=None,
         )
+
+    async def _vectors(self, file: File, texts: Sequence[str]) -> Sequence[Sequence[float]]:
+        """Return a vector for each passage, so that one which the embeddings refuse does not keep the others waiting.
+
+        Of what is refused, the beginning is embedded; of what is refused to its first words, the file's name.
+        """
+        try:
+            return await self._embeddings.of_passages(texts)
+        except ProviderError as error:
+            if not _is_about_the_text(error):
+                raise
+            log.warning("passages_refused", file_id=str(file.id), code=error.code)
+        # Where this is refused as well, the fault is not in the passages.
+        [instead] = await self._embeddings.of_passages([file.name])
+        return await self._in_parts(texts, instead)
+
+    async def _in_parts(self, texts: Sequence[str], instead: Sequence[float]) -> Sequence[Sequence[float]]:
+        """Return the vectors of texts that were refused together."""
+        if len(texts) > 1:
+            parts = [texts[: len(texts) // 2], texts[len(texts) // 2 :]]
+        elif len(texts[0]) > _SHORTEST:
+            parts = [[texts[0][: len(texts[0]) // 2]]]
+        else:
+            return [instead]
+        vectors: list[Sequence[float]] = []
+        for part in parts:
+            try:
+                vectors += await self._embeddings.of_passages(part)
+            except ProviderError as error:
+                if not _is_about_the_text(error):
+                    raise
+                vectors += await self._in_parts(part, instead)
+        return vectors
 
     async def _leave_to(self, file: File) -> None:
         """End the work on a file that has another embedding model; that model's workers find it by the index check."""
@@ -293,3 +327,8 @@ class Pipeline:
                 await self._index.remove(some)
             except DependencyUnavailable:
                 log.warning("vectors_left_behind", file_ids=[str(file_id) for file_id in some])
+
+
+def _is_about_the_text(error: ProviderError) -> bool:
+    """Whether the embeddings refuse what they were given; the same will be refused again."""
+    return isinstance(error, ContextTooLong | ContentRefused) or type(error) is ProviderError

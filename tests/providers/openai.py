@@ -35,6 +35,7 @@ class OpenAIServer(WireServer):
         self.key = key
         self.rejects: set[str] = set()
         self.complains = ""
+        self.unembeddable = ""
 
     def is_chat(self, path: str) -> bool:
         return path.endswith("/chat/completions")
@@ -60,6 +61,8 @@ class OpenAIServer(WireServer):
 
     def _embed(self, body: Any) -> web.Response:
         texts = [body["input"]] if isinstance(body["input"], str) else body["input"]
+        if self.unembeddable and any(self.unembeddable in str(text) for text in texts):
+            return self.error(413, "too_large", "Input validation error: `inputs` must have less than 512 tokens.")
         rows: list[dict[str, Any]] = []
         for index, text in enumerate(texts):
             vector: Any = vector_of(str(text))

@@ -8,6 +8,7 @@ from ingestion.reindex import reindex
 from ingestion.worker import open_ingestion
 from llama_service.settings import Settings
 from tests.conftest import Database
+from tests.providers import OpenAIServer
 from tests.support import Person, Server, eventually
 
 
@@ -118,3 +119,21 @@ async def test_vectors_of_another_length_break_no_search_and_are_made_anew(
     await asyncio.to_thread(reindex, settings, lambda done, total: None)
     lengths = "SELECT count(DISTINCT octet_length(vector)) FROM passages"
     assert database.execute(lengths).fetchone() == (1,)
+
+
+async def test_a_passage_that_the_embeddings_refuse_keeps_no_other_waiting(
+    anna: Person, openai: OpenAIServer, database: Database
+) -> None:
+    refused = f"X{uuid4().hex}"
+    paragraphs = [f"Paragraph {number} says something about rivers and their bridges. " * 12 for number in range(50)]
+    paragraphs[3] = f"{refused} {paragraphs[3]}"  # in the beginning: no part of it is taken
+    paragraphs[40] = f"{paragraphs[40]} {refused}"
+    openai.unembeddable = refused
+    try:
+        file = await anna.indexed("rivers.txt", "\n\n".join(paragraphs).encode())
+    finally:
+        openai.unembeddable = ""
+    assert (file["status"], file["error"]) == ("completed", None)
+    row = database.execute("SELECT count(vector) FROM passages WHERE file_id = %s", (file["id"],)).fetchone()
+    assert row == (file["chunks_total"],)
+    assert refused in (await found(anna, refused))[0]
