@@ -98,7 +98,8 @@ class IndexKeeper:
         async for file in self._all_files():
             seen.add(file.id)
             if known.get(file.id, 0) != file.chunks_indexed:
-                await self._rewrite(file)
+                # Counted once more: it may have been written since, or its collection be known as ours only now.
+                await self.settle(file, file.chunks_indexed)
         for file_id in known.keys() - seen:
             await self._index.remove([file_id])
 

@@ -22,6 +22,7 @@ from persistence.vectors.port import IndexedPassage, VectorHit, slug
 log = structlog.get_logger(__name__)
 
 _PAGE = 5000
+_SERVICE = "service"  # in a collection's metadata: the `COLLECTION_NAME` of the service that it belongs to
 
 
 class _Given(Embeddings):
@@ -56,6 +57,10 @@ def connect(url: str, token: SecretStr | None = None) -> ClientAPI:
     )
 
 
+def _owner(collection: Any) -> str | None:
+    return (collection.metadata or {}).get(_SERVICE)
+
+
 class ChromaIndex:
     """A VectorIndex in collections of a Chroma server. Blocking calls run in threads."""
 
@@ -81,15 +86,32 @@ class ChromaIndex:
         client = self._connect()
         with self._lock:
             if name not in self._stores:
+                self._claim(client, name)
                 self._stores[name] = Chroma(
                     collection_name=name,
                     client=client,
                     embedding_function=_Given(),
+                    collection_metadata={_SERVICE: self._prefix},
                     # A distributed Chroma, which has no such graphs, takes the measure for its own (SPANN).
                     collection_configuration={"hnsw": {"space": "cosine"}},
                     create_collection_if_not_exists=make,
                 )
             return self._stores[name]
+
+    def _claim(self, client: Any, name: str) -> None:
+        """Mark a collection that has no mark yet, of before there were any, as ours: it is, by its whole name.
+
+        Raises ValueError where it is another service's (`docs` with `x-model`, `docs-x` with `model`).
+        """
+        try:
+            collection = client.get_collection(name)
+        except chromadb.errors.NotFoundError:
+            return
+        owner = _owner(collection)
+        if owner is None:
+            collection.modify(metadata={_SERVICE: self._prefix})
+        elif owner != self._prefix:
+            raise ValueError(f"{name} is a collection of another service")
 
     async def _run(self, work: Any, *args: Any) -> Any:
         try:
@@ -154,16 +176,18 @@ class ChromaIndex:
         ]
 
     async def remove(self, file_ids: Sequence[UUID]) -> None:
-        """Delete files' passages from every collection of ours."""
+        """Delete files' passages from every collection of ours, and from those that nobody has marked yet."""
         if file_ids:
             await self._run(self._remove, {"file_id": {"$in": [str(file_id) for file_id in file_ids]}})
 
     def _remove(self, where: dict[str, Any]) -> None:
-        for collection in self._collections():
+        for collection in self._collections(None, self._prefix):
             collection.delete(where=where)
 
-    def _collections(self) -> list[Any]:
-        return [c for c in self._connect().list_collections() if c.name.startswith(f"{self._prefix}-")]
+    def _collections(self, *owners: str | None) -> list[Any]:
+        # The name alone does not tell: `docs-x-model-384` begins like one of `docs`, and may be one of `docs-x`.
+        named = [c for c in self._connect().list_collections() if c.name.startswith(f"{self._prefix}-")]
+        return [c for c in named if _owner(c) in (owners or (self._prefix,))]
 
     async def counts(self) -> dict[str, int]:
         """Return the number of passages in each of our collections."""

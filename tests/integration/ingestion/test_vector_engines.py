@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import numpy as np
 import psycopg
 import pytest
+from pydantic import SecretStr
 
 from ingestion.index import IndexKeeper
 from llama_service.dsn import PostgresDsn
@@ -20,6 +21,7 @@ from persistence.files import take
 from persistence.search import Retriever, Scope
 from persistence.session import Database
 from persistence.vectors import IndexedPassage, VectorIndex, open_index
+from persistence.vectors.chroma import ChromaIndex, collection_name, connect
 from persistence.vectors.pgvector import set_up
 from persistence.vectors.port import slug
 from tests.milvus import milvus_server
@@ -225,6 +227,32 @@ async def test_writers_at_the_same_time_lose_nothing(opened: Open) -> None:
     gone, *kept = written
     await asyncio.gather(here.remove([gone]), *(there.add(MODEL, made[file]) for file in kept))
     assert await there.file_counts() == dict.fromkeys(kept, 60)
+
+
+async def test_a_service_whose_name_begins_like_anothers_leaves_its_passages_alone(chroma: EmbeddedChroma) -> None:
+    name, file = f"t{uuid4().hex[:8]}", uuid4()
+    here, there = (ChromaIndex(chroma.url, prefix, SecretStr(chroma.token)) for prefix in (name, f"{name}-staging"))
+    await there.add(MODEL, passages_of(file, [towards(0)]))
+    assert (await here.counts(), await here.file_counts(), await here.file_count(file)) == ({}, {}, 0)
+    await here.drop()
+    assert await there.file_counts() == {file: 1}
+    with pytest.raises(DependencyUnavailable):  # a model's name that makes one name of the two
+        await here.add(f"staging-{MODEL}", passages_of(uuid4(), [towards(0)]))
+    await there.drop()
+
+
+async def test_a_collection_of_before_there_were_marks_is_kept(chroma: EmbeddedChroma) -> None:
+    service, token, (kept, gone) = f"t{uuid4().hex[:8]}", SecretStr(chroma.token), (uuid4(), uuid4())
+    index = ChromaIndex(chroma.url, service, token)
+    collection = connect(chroma.url, token).create_collection(collection_name(service, MODEL, DIMENSION))
+    about: Any = [{"file_id": str(file), "owner": str(uuid4()), "position": 0} for file in (kept, gone)]
+    vectors: Any = [towards(0), towards(1)]
+    collection.add(["a", "b"], vectors, about, ["a", "b"])
+    await index.remove([gone])
+    assert (await index.counts(), collection.count()) == ({}, 1), "whose it is nobody knows yet; what is deleted is so"
+    assert await near(index, towards(0), [kept]) == [(kept, 0)]
+    assert await index.file_counts() == {kept: 1}
+    await index.drop()
 
 
 @pytest.mark.parametrize("engine", ENGINES)
