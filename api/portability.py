@@ -19,6 +19,7 @@ from llama_service.errors import BadRequest
 from llama_service.ids import new_id
 from llama_service.settings import ModelSource
 from persistence import conversations, messages
+from persistence.access import readable
 from persistence.relevance import Confidence
 from persistence.tables import Conversation, ConversationFile, File, Message
 
@@ -91,13 +92,13 @@ class _Tree:
 
 
 async def as_json(session: AsyncSession, row: Conversation) -> bytes:
-    """Return a conversation with all of its branches, citations and the names of its files."""
+    """Return a conversation with all of its branches, citations and the names of its files that its owner may read."""
     rows = await messages.list_all(session, row)
     names = (
         await session.execute(
             select(File.id, File.name, File.sha256)
             .join(ConversationFile, ConversationFile.file_id == File.id)
-            .where(ConversationFile.conversation_id == row.id)
+            .where(ConversationFile.conversation_id == row.id, readable(row.user_id))
         )
     ).all()
     document = {

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased, defer
 
 from llama_service.errors import NotFound
+from persistence.access import readable
 from persistence.changes import change_or_not_found
 from persistence.paging import decode_cursor, encode_cursor
 from persistence.tables import Conversation, ConversationFile, File, Message, Run, User
@@ -87,13 +88,14 @@ async def siblings(
     return children
 
 
-async def _attachments(session: AsyncSession, conversation_id: UUID) -> dict[UUID, list[Attachment]]:
-    """Return the files of a conversation's questions."""
+async def _attachments(session: AsyncSession, conversation: Conversation) -> dict[UUID, list[Attachment]]:
+    """Return the files of a conversation's questions that its owner may read now."""
     found: dict[UUID, list[Attachment]] = {}
     query = (
         select(ConversationFile.message_id, File.id, File.name)
         .join(File, File.id == ConversationFile.file_id)
-        .where(ConversationFile.conversation_id == conversation_id, ConversationFile.message_id.is_not(None))
+        .where(ConversationFile.conversation_id == conversation.id, ConversationFile.message_id.is_not(None))
+        .where(readable(conversation.user_id))
         .order_by(File.id)
     )
     for message_id, file_id, name in await session.execute(query):
@@ -143,7 +145,7 @@ async def branch(
     ordered = [rows[id_] for id_ in reversed(ids)]
     children = await siblings(session, conversation.id, ordered)
     await _as_shown(session, conversation, ordered)
-    attached = await _attachments(session, conversation.id)
+    attached = await _attachments(session, conversation)
     items = []
     for row in ordered:
         places = children[row.parent_id]

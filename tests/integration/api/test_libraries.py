@@ -118,6 +118,32 @@ async def test_default_libraries_of_a_group_are_part_of_every_chat_until_taken_o
     assert refused.status_code == 404
 
 
+async def test_a_newer_version_of_a_file_that_was_taken_away_is_told_nowhere(
+    anna: Person, boris: Person, openai: OpenAIServer
+) -> None:
+    forest = await library(anna)
+    await admit(anna, forest, username=boris.name)
+    owl = await anna.indexed("owl.txt", OWL, library_id=forest)
+    thread = await conversation(boris)
+    attached = await boris.http.post(f"/files/{owl['id']}/attach", json={"conversation_id": thread})
+    assert attached.status_code < 300, attached.text
+    await boris.ask(QUESTION, conversation_id=thread)
+
+    async def told() -> list[list[str]]:
+        question, _ = (await boris.get(f"/conversations/{thread}/messages"))["items"]
+        exported = await boris.get(f"/conversations/{thread}/export", format="json")
+        return [[file["name"] for file in files] for files in (question["attachments"], exported["files"])]
+
+    assert await told() == [["owl.txt"], ["owl.txt"]]
+    await expel(anna, forest, boris.name)
+    newer = await anna.indexed("layoffs.txt", FOX, library_id=forest, replaces=owl["id"])
+    assert (await anna.http.get(f"/files/{owl['id']}")).status_code == 404, "it has been replaced"
+    assert (await boris.http.get(f"/files/{newer['id']}")).status_code == 404
+    assert await told() == [[], []]
+    await admit(anna, forest, username=boris.name)
+    assert await told() == [["layoffs.txt"], ["layoffs.txt"]]
+
+
 async def test_a_shared_assistant_brings_its_libraries_to_whoever_sees_them(
     anna: Person, boris: Person, join: Join, openai: OpenAIServer
 ) -> None:
