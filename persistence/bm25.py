@@ -18,7 +18,10 @@ SCALES: tuple[tuple[int, float], ...] = ((0, 1.0), (1, 0.6), (3, 0.4))
 
 @dataclass(frozen=True, slots=True)
 class FilePostings:
-    """What one file of the scope contributes: its passages' lengths in terms, and the question's postings."""
+    """What one file of the scope contributes: its passages' lengths in terms, and the question's postings.
+
+    The two may be of different readings of the file; a posting of a passage that has no length is passed over.
+    """
 
     lengths: Sequence[int] | Ints
     postings: Mapping[str, tuple[Sequence[int] | Ints, Sequence[int] | Ints]]
@@ -114,16 +117,19 @@ class _Scope:
         """Return the places of a term in the scope and how often it stands there."""
         if term not in self._found:
             entries = [
-                (start, entry)
-                for start, file in zip(self.starts, self.files, strict=False)
+                (start, end, entry)
+                for start, end, file in zip(self.starts, self.starts[1:], self.files, strict=False)
                 if (entry := file.postings.get(term)) is not None
             ]
             # One array from many short lists: an array for each file would cost more than the ranking.
-            sizes = [len(positions) for _, (positions, _) in entries]
-            shifts = np.repeat(np.array([start for start, _ in entries], dtype=np.int64), sizes)
-            places = shifts + np.fromiter(chain.from_iterable(entry[0] for _, entry in entries), np.int64, sum(sizes))
-            counts = np.fromiter(chain.from_iterable(entry[1] for _, entry in entries), np.int64, sum(sizes))
-            self._found[term] = places, counts
+            sizes = [len(positions) for *_, (positions, _) in entries]
+            bounds = np.array([(start, end) for start, end, _ in entries], dtype=np.int64).reshape(-1, 2)
+            shifts, ends = np.repeat(bounds, sizes, axis=0).T
+            places = shifts + np.fromiter(chain.from_iterable(entry[0] for *_, entry in entries), np.int64, sum(sizes))
+            counts = np.fromiter(chain.from_iterable(entry[1] for *_, entry in entries), np.int64, sum(sizes))
+            # A file that was read again after its lengths were: what is behind them would count for the next file.
+            inside = places < ends
+            self._found[term] = places[inside], counts[inside]
         return self._found[term]
 
     def spread(self, places: Ints, counts: Ints, reach: int) -> tuple[Ints, Floats]:

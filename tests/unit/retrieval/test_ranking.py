@@ -74,6 +74,13 @@ def test_sparse_and_dense_windows_agree() -> None:
 def test_nothing_found_is_empty() -> None:
     assert lexical_hits([], {"a": 1.0}).best(5) == {}
     assert lexical_hits(indexed([["a"]]), {}).best(5) == {}
+
+
+def test_a_file_that_was_read_again_meanwhile_gives_no_passages_to_its_neighbour_and_none_past_the_end() -> None:
+    longer = FilePostings([3], {"a": ([0, 1, 7], [1, 1, 1])})
+    assert set(lexical_hits([longer, FilePostings([3, 3], {})], {"a": 1.0}).best(9)) == {(0, 0)}
+    assert set(lexical_hits([FilePostings([], {"a": ([0], [1])})], {"a": 1.0}).best(9)) == set()
+    assert set(lexical_hits([FilePostings([3], {}), longer], {"a": 1.0}).best(9)) == {(1, 0)}
     assert lexical_hits(indexed([["a"]]), {"z": 1.0}).trust == 0.0
 
 
