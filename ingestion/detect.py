@@ -1,5 +1,6 @@
 """Tell what a file is by its content; its name only tells apart what looks the same inside."""
 
+import io
 import re
 import zipfile
 import zlib
@@ -8,6 +9,7 @@ from pathlib import Path, PurePath
 from types import MappingProxyType
 
 HEAD_BYTES = 65_536
+_DIRECTORY_BYTES = 4 << 20  # of an archive's parts: some 20,000 of them
 
 _OOXML = "application/vnd.openxmlformats-officedocument"
 DOCX, XLSX, PPTX = (
@@ -193,9 +195,19 @@ def _zip_by_head(head: bytes) -> str | None:
     return None
 
 
+class _Bounded(io.BufferedReader):
+    """An archive's bytes, of which only so many are given at once: `zipfile` reads all of its directory by one call."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > _DIRECTORY_BYTES:
+            raise zipfile.BadZipFile("The directory is larger than that of any document.")
+        return super().read(size)
+
+
 def _zip_by_parts(path: Path) -> str | None:
+    # This runs where uploads are received, before any sandbox.
     try:
-        with zipfile.ZipFile(path) as file:
+        with _Bounded(io.FileIO(path)) as data, zipfile.ZipFile(data) as file:
             names = set(file.namelist())
             if "mimetype" in names and file.getinfo("mimetype").file_size < 200:
                 kind = file.read("mimetype").decode("ascii", errors="replace").strip()

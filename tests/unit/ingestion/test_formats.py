@@ -1,11 +1,13 @@
 """Every format is read in the real sandbox, and every bad file gets its reason."""
 
+import struct
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
-from ingestion.detect import HEAD_BYTES, SUPPORTED, detect, detect_file, refusal
+from ingestion.detect import HEAD_BYTES, SUPPORTED, ZIP, detect, detect_file, refusal
 from ingestion.documents import Extracted, ExtractionFailed, Limits
 from ingestion.sandbox import extract
 from tests.files import as_blob, broken
@@ -63,6 +65,23 @@ async def test_tells_the_reason(sample: Sample, tmp_path: Path) -> None:
     assert failed.value.message.endswith(".")
     assert str(tmp_path) not in failed.value.message
     assert time.perf_counter() - began < 10
+
+
+async def test_a_directory_of_very_many_parts_is_not_read_where_uploads_are_received(tmp_path: Path) -> None:
+    part = struct.pack("<4s6H3I5H2I", b"PK\x01\x02", 20, 20, 0, 0, 0, 33, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0) + b"a"
+    parts = part * 100_000
+    end = struct.pack("<4s4H2IH", b"PK\x05\x06", 0, 0, 65_535, 65_535, len(parts), 31, 0)
+    path = tmp_path / "many.zip"
+    path.write_bytes(struct.pack("<4s5H3I2H", b"PK\x03\x04", 20, 0, 0, 0, 33, 0, 0, 0, 1, 0) + b"a" + parts + end)
+    tracemalloc.start()
+    try:
+        assert detect_file(path, path.name) == ZIP
+        assert tracemalloc.get_traced_memory()[1] < 2 << 20
+    finally:
+        tracemalloc.stop()
+    with pytest.raises(ExtractionFailed) as failed:
+        await read(path)
+    assert failed.value.code == "too_large"
 
 
 async def test_external_entities_are_never_read(tmp_path: Path) -> None:
