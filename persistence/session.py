@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -170,6 +171,7 @@ class Database:
         half = max(1, pool_size // 2)
         # asyncpg reads the operator's string itself: SQLAlchemy's dialect would hand its options on as arguments.
         self._arguments = dsn.asyncpg(jit="off")
+        self._socket_options = dsn.socket_options()
         self.engine: AsyncEngine = create_async_engine(
             "postgresql+asyncpg://",
             async_creator=self._connect,
@@ -189,7 +191,16 @@ class Database:
         self.raw_statements = 0
 
     async def _connect(self) -> Any:
-        return await asyncpg.connect(**self._arguments)
+        connection = await asyncpg.connect(**self._arguments)
+        await self._watch(connection)
+        return connection
+
+    async def _watch(self, connection: Any) -> None:
+        """Have the system tell of a host that has vanished. asyncpg knows no options of sockets."""
+        transport_socket = connection._transport.get_extra_info("socket")
+        if transport_socket.family != socket.AF_UNIX:
+            for option in self._socket_options:
+                transport_socket.setsockopt(*option)
 
     async def _raw_pool(self) -> Any:
         async with self._opening:
@@ -199,6 +210,7 @@ class Database:
                     min_size=1,
                     max_size=self._size,
                     connection_class=StatelessConnection,
+                    init=self._watch,
                     setup=_alive,
                     command_timeout=30,
                 )
@@ -236,7 +248,8 @@ class Database:
             # What uvloop says of a transport that has gone.
             raise ConnectionError("the connection to Postgres is lost") from gone
         finally:
-            await pool.release(connection)
+            # A statement that was cancelled is waited for here; asyncpg closes the connection where that takes longer.
+            await pool.release(connection, timeout=5)
 
     async def _acquired(self, pool: Any) -> Any:
         """Return a live connection. After Postgres was restarted each pooled one may turn out to be dead, once."""
