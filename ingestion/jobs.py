@@ -18,7 +18,7 @@ from ingestion.cpu import Processes
 from ingestion.index import IndexKeeper
 from ingestion.pipeline import Pipeline
 from llama_service import tracing
-from llama_service.errors import AppError
+from llama_service.errors import AppError, DependencyUnavailable
 from llama_service.metrics import INGESTION_JOBS, INGESTION_SECONDS
 from llama_service.settings import Settings
 from persistence import files
@@ -38,9 +38,12 @@ CHECK_INDEX_EVERY = 30.0
 # What may be better in a moment. Anything else that the database says is about this file's content.
 _PASSING: tuple[type[Exception], ...] = (AppError, RuntimeError, *DATABASE_AWAY)
 
+# What is no fault of a file's: a store, the database or the disk. As often as it takes, once a minute.
+_AWAY: tuple[type[Exception], ...] = (DependencyUnavailable, OSError)
+
 
 def _backoff(attempt: int) -> int:
-    return int(min(60, 2**attempt))
+    return int(min(60, 2 ** min(attempt, RETRIES)))
 
 
 class Ingestion:
@@ -192,10 +195,12 @@ class Ingestion:
             outcome = "ok"
             return done
         except _PASSING as error:
-            outcome = "again" if attempt < RETRIES else "given_up"
+            # Vectors are given up all the same: the index check asks for them again.
+            again = attempt < RETRIES or (task is self._read and isinstance(error, _AWAY))
+            outcome = "again" if again else "given_up"
             code = error.code if isinstance(error, AppError) else type(error).__name__
             log.warning("job_failed", task=task.name, file_id=str(file_id), code=code, attempt=attempt)
-            if attempt < RETRIES:
+            if again:
                 # A new job: the queue's own retry fails for ever where the same has been queued meanwhile.
                 await self._defer(task, file_id, attempt=attempt + 1, seconds=_backoff(attempt))
             else:

@@ -74,7 +74,7 @@ class Pipeline:
     async def read(self, file_id: UUID) -> bool:
         """Extract, split and index a file; it is found by its words from then on. Return whether it is to be embedded.
 
-        A file that can't be read ends as `failed`, with the reason.
+        A file that can't be read ends as `failed`, with the reason; one that was read before keeps what searches find.
         """
         async with self._database.transaction() as session:
             file = await files.take(session, file_id)
@@ -103,7 +103,8 @@ class Pipeline:
             log.info("file_failed", file_id=str(file_id), code=failed.code)
             FILE_FAILURES.labels(failed.code).inc()
             error = {"code": failed.code, "message": failed.message}
-            await self._note(file_id, status="failed", stage="finalized", searchable=False, error=error)
+            async with self._database.transaction() as session:
+                await files.note_failure(session, file_id, error)
             return False
         with INGESTION_SECONDS.labels("publish").time():
             return await self._publish(file, document, indexed)
@@ -312,7 +313,8 @@ class Pipeline:
         """End a file whose reading broke in a way that nobody foresaw; the log has the rest."""
         message = "Reading this file failed on our side; the operator finds the reason in the log."
         error = {"code": "corrupt", "message": message}
-        await self._note(file_id, status="failed", stage="finalized", searchable=False, error=error)
+        async with self._database.transaction() as session:
+            await files.note_failure(session, file_id, error)
 
     async def clean_up(self, removed: Removed) -> None:
         """Delete what lies outside of the database of files that are gone from it."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, func, or_, select, text, update
+from sqlalchemy import ColumnElement, case, delete, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -276,6 +276,12 @@ async def note(session: AsyncSession, file_id: UUID, *, of_model: str | None = N
         change = change.where(File.embedding_model == of_model)
     changed = await session.execute(change.values(**values, updated_at=func.clock_timestamp()).returning(File.id))
     return changed.first() is not None
+
+
+async def note_failure(session: AsyncSession, file_id: UUID, error: Mapping[str, str]) -> None:
+    """End a file that could not be read. One that was read before stays searchable as it was, with the error."""
+    status = case((File.searchable, "partial_success"), else_="failed")
+    await note(session, file_id, status=status, stage="finalized", error=error)
 
 
 async def replace_passages(
