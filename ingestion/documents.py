@@ -35,7 +35,7 @@ class ExtractionFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one extraction may use: wall and CPU seconds, memory in MiB, characters, pages, open files.
+    """What one extraction may use: wall and CPU seconds, memory in MiB, characters, marks, pages, open files.
 
     `depth` is how many documents a document lies in: those that were read before it is.
     """
@@ -43,6 +43,7 @@ class Limits:
     seconds: float = 300
     memory_mb: int = 2048
     output_chars: int = 50_000_000
+    marks: int = 200_000
     pages: int = 5000
     open_files: int = 256
     depth: int = 0

@@ -29,6 +29,7 @@ from persistence.vectors import VectorIndex
 log = structlog.get_logger(__name__)
 
 RETRIES = 6
+RESCUES = 5  # of one job, whose worker died or was stopped each time
 HEARTBEAT = 5.0  # seconds
 STALLED_AFTER = 15.0
 SWEEP_EVERY = 5.0
@@ -162,7 +163,13 @@ class Ingestion:
     async def _rescue(self) -> None:
         manager = self._queue.job_manager
         for job in await manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_AFTER):
-            log.warning("job_rescued", task=job.task_name)
+            log.warning("job_rescued", task=job.task_name, attempts=job.attempts)
+            if job.attempts >= RESCUES:
+                # Its file may be what they die of, and the next one would.
+                task = self._embed if job.task_name == self._embed.name else self._read
+                await self._give_up(task, UUID(job.task_kwargs["file_id"]), AppError.code)
+                await manager.finish_job(job, Status.FAILED, delete_job=True)
+                continue
             try:
                 await manager.retry_job(job)
             except UniqueViolation:

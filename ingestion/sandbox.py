@@ -35,7 +35,7 @@ async def extract(path: Path, name: str, mime: str, limits: Limits, *, scratch: 
     The child's own files lie below `scratch`. Cancelling kills the child and everything it started.
     """
     answer, status = await _ask_child(_job(path, name, mime, limits), limits, scratch)
-    return _document(answer, status, name)
+    return await asyncio.to_thread(_document, answer, status, name)
 
 
 async def query_tables(files: Sequence[Mapping[str, str]], sql: str | None, limits: Limits, *, scratch: Path) -> str:

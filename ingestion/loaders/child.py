@@ -49,6 +49,8 @@ def read(path: Path, name: str, mime: str, limits: Limits) -> Extracted:
     document: Extracted = getattr(importlib.import_module(f"ingestion.loaders.{module}"), function)(
         path, name, mime, limits
     )
+    if len(document.blocks) > limits.marks:  # each is an object of the worker's, which no limit of memory guards
+        raise ExtractionFailed("too_large", "This file has more headings and tables than the server reads.")
     return document
 
 

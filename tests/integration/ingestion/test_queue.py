@@ -79,3 +79,24 @@ async def test_a_store_that_is_away_fails_no_file_and_a_second_reading_loses_not
         await eventually(told)
     assert failed["status"] == "failed"
     assert sorted(await found()) == sorted([there["id"], new["id"]])
+
+
+async def test_a_job_that_every_worker_died_of_is_given_up(anna: Person, database: Database) -> None:
+    file = await anna.indexed("deadly.txt", b"Something that no worker survives.")
+    taken_up = """
+        WITH file AS (UPDATE files SET status = 'processing', stage = 'extract' WHERE id = %(file)s::uuid RETURNING id)
+        INSERT INTO procrastinate_jobs (queue_name, task_name, priority, lock, queueing_lock, args, status, attempts)
+        SELECT 'read', 'read', 0, %(lock)s, %(lock)s, jsonb_build_object('file_id', id), 'doing', 5 FROM file
+    """
+    await asyncio.to_thread(database.execute, taken_up, {"lock": f"read-{file['id']}", "file": file["id"]})
+
+    async def given_up() -> bool:
+        return (await anna.get(f"/files/status/{file['id']}"))["status"] == "failed"
+
+    await eventually(given_up, 20)
+
+    async def gone() -> bool:
+        query = "SELECT count(*) FROM procrastinate_jobs WHERE lock = %s"
+        return (await asyncio.to_thread(database.execute, query, (f"read-{file['id']}",))).fetchone() == (0,)
+
+    await eventually(gone, 20)

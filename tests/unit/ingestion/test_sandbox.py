@@ -69,6 +69,16 @@ async def test_ends_with_a_reason(
     assert time.perf_counter() - began < 5
 
 
+async def test_a_text_of_nothing_but_headings_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.md"
+    path.write_text("# a\n" * 2_001)
+    document = await extract(path, "a.md", "text/markdown", Limits(marks=2_001), scratch=tmp_path)
+    assert len(document.blocks) == 2_001
+    with pytest.raises(ExtractionFailed) as failed:
+        await extract(path, "a.md", "text/markdown", Limits(marks=2_000), scratch=tmp_path)
+    assert failed.value.code == "too_large"
+
+
 async def test_a_busy_parser_is_stopped_by_its_cpu_time(text_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     boot(monkeypatch, "import resource; resource.setrlimit(resource.RLIMIT_CPU, (1, 2))\nwhile True: pass")
     with pytest.raises(ExtractionFailed) as failed:
