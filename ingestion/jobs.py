@@ -34,6 +34,8 @@ HEARTBEAT = 5.0  # seconds
 STALLED_AFTER = 15.0
 SWEEP_EVERY = 5.0
 CHECK_INDEX_EVERY = 30.0
+CLEAN_EVERY = 3600.0
+_SPOOLED = 24 * 3600.0  # seconds: an upload takes as long, where a folder is shared with those who receive them
 
 
 # What may be better in a moment. Anything else that the database says is about this file's content.
@@ -60,6 +62,7 @@ class Ingestion:
     ) -> None:
         self._settings = settings
         self._database = database
+        self._blobs = blobs
         self._processes = Processes(settings.worker_concurrency)
         self.keeper = IndexKeeper(database, index, embeddings)
         self.pipeline = Pipeline(settings, database, blobs, index, embeddings, self._processes, self.keeper)
@@ -79,6 +82,7 @@ class Ingestion:
         for queue, concurrency in (("read", self._settings.worker_concurrency), ("embed", 1)):
             self._tasks.append(asyncio.create_task(self._work(queue, concurrency), name=f"worker-{queue}"))
         self._tasks.append(asyncio.create_task(self._repeat(SWEEP_EVERY, self._sweep), name="sweep"))
+        self._tasks.append(asyncio.create_task(self._repeat(CLEAN_EVERY, self._clean), name="clean"))
         self._tasks.append(asyncio.create_task(self._repeat(CHECK_INDEX_EVERY, self._check_index), name="index-check"))
 
     async def close(self) -> None:
@@ -175,6 +179,10 @@ class Ingestion:
             except UniqueViolation:
                 # The same was queued meanwhile, and waits for this one's lock: it takes over.
                 await manager.finish_job(job, Status.FAILED, delete_job=True)
+
+    async def _clean(self) -> None:
+        """Delete copies of files that a worker which was killed left on this machine."""
+        await self._blobs.spool.sweep(_SPOOLED)
 
     async def _check_index(self) -> None:
         for file_id in await self.keeper.check():

@@ -11,6 +11,16 @@ from ingestion import jobs
 from llama_service.errors import DependencyUnavailable
 from tests.conftest import Database
 from tests.support import Person, Server, eventually
+import os
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from ingestion.worker import open_ingestion
+from llama_service.settings import Settings
+from tests.conftest import Database
+from tests.support import Person, eventually, migrated_database
 
 _LEFT = """
     INSERT INTO procrastinate_jobs (queue_name, task_name, priority, lock, queueing_lock, args, status)
@@ -100,3 +110,25 @@ async def test_a_job_that_every_worker_died_of_is_given_up(anna: Person, databas
         return (await asyncio.to_thread(database.execute, query, (f"read-{file['id']}",))).fetchone() == (0,)
 
     await eventually(gone, 20)
+
+
+async def test_a_worker_deletes_the_copies_that_a_killed_one_left(
+    settings: Settings, postgres: str, tmp_path: Path
+) -> None:
+    # Of its own: it has none of the bytes of other tests' files.
+    own = {"database_url": SecretStr(await migrated_database(postgres, "copies")), "data_dir": tmp_path}
+    left, fresh = (tmp_path / "blobs" / "incoming" / name for name in ("left", "fresh"))
+    left.parent.mkdir(parents=True)
+    for path in (left, fresh):
+        path.write_text("a copy of a file")
+    os.utime(left, (0, 0))
+    async with AsyncExitStack() as stack:
+        ingestion = await open_ingestion(settings.model_copy(update=own), stack)
+        stack.push_async_callback(ingestion.close)
+        await ingestion.start(work=True)
+
+        async def gone() -> bool:
+            return not left.exists()
+
+        await eventually(gone, 20)
+    assert fresh.exists()
