@@ -69,6 +69,63 @@ async def test_sessions_are_ended_one_by_one_and_all_at_once(open_page: OpenPage
     await page.wait_for_url("**/sign-in")
 
 
+async def test_the_next_person_at_a_browser_finds_nothing_of_the_one_before(
+    open_page: OpenPage, anna: Person, boris: Person
+) -> None:
+    page = await open_page(anna)
+    await message(page).fill("Anna wants to leave the company")
+    await page.goto("/account")
+    await page.get_by_role("button", name="End all sessions").click()
+    await page.wait_for_url("**/sign-in")
+    await sign_in(page, boris.name, boris.password)
+    await expect(message(page)).to_have_value("")
+
+    # A session that ends by itself leaves the page, and what is in its memory, standing.
+    await page.get_by_role("button", name="Chat settings").click()
+    await page.get_by_role("button", name="Precise").click()
+    await page.keyboard.press("Escape")
+    await message(page).fill("Boris wants to stay")
+    await page.context.clear_cookies()
+    await page.get_by_role("link", name="Files", exact=True).click()
+    await page.wait_for_url("**/sign-in*")
+    await sign_in(page, anna.name, anna.password)
+    await page.get_by_role("button", name="New chat").click()
+    await expect(message(page)).to_have_value("")
+    await page.get_by_role("button", name="Chat settings").click()
+    await expect(page.get_by_role("button", name="Precise")).to_have_attribute("aria-pressed", "false")
+
+
+async def test_a_sign_out_that_does_not_reach_the_server_is_none(open_page: OpenPage, anna: Person) -> None:
+    page = await open_page(anna)
+    await message(page).fill("Not yet sent")
+    await page.route("**/api/v1/auth/logout", lambda route: route.abort())
+    await page.get_by_role("button", name="Account menu").click()
+    await page.get_by_role("menuitem", name="Sign out").click()
+    await expect(page.locator(".toast")).to_contain_text("reach")
+    await expect(message(page)).to_have_value("Not yet sent")
+
+
+async def test_another_tab_shows_who_is_signed_in_now(open_page: OpenPage, anna: Person, boris: Person) -> None:
+    page = await open_page(anna)
+    await expect(page.get_by_role("button", name="Account menu")).to_contain_text(anna.name)
+    await message(page).fill("A thought of Anna's")
+    other = await page.context.new_page()
+    await other.goto("/")
+    await other.get_by_role("button", name="Account menu").click()
+    await other.get_by_role("menuitem", name="Sign out").click()
+    await page.wait_for_url("**/sign-in")
+    await page.goto("/")
+    await page.wait_for_url("**/sign-in")
+    await sign_in(page, anna.name, anna.password)
+    # A session may become another's without a sign-out.
+    await page.context.clear_cookies()
+    await other.goto("/sign-in")
+    await sign_in(other, boris.name, boris.password)
+    await expect(other.get_by_role("button", name="Account menu")).to_contain_text(boris.name)
+    await expect(page.get_by_role("button", name="Account menu")).to_contain_text(boris.name)
+    await expect(message(page)).to_have_value("")
+
+
 async def test_an_administrator_helps_others(
     open_page: OpenPage, anna: Person, boris: Person, database: Database
 ) -> None:

@@ -5,6 +5,8 @@ import { LiveRunsContext } from "@/features/chat/live/context";
 import type { LiveRuns } from "@/features/chat/live/LiveRuns";
 import { onSignedOut } from "@/shared/api/client";
 import { keys } from "@/shared/api/keys";
+import { keptPerson, onOtherTabs } from "@/shared/api/person";
+import type { User } from "@/shared/api/types";
 import { I18nProvider } from "@/shared/i18n";
 import { LinkGuard } from "@/shared/markdown/LinkGuard";
 import { ToastProvider } from "@/shared/ui/Toasts";
@@ -26,6 +28,12 @@ export function Providers({ queries, runs, onSignedOut: leave, children }: Provi
       leave();
     });
   }, [queries, leave]);
+  useEffect(() => {
+    return onOtherTabs(() => {
+      const me = queries.getQueryData<User>(keys.me);
+      if (me && me.id !== keptPerson()) location.reload();
+    });
+  }, [queries]);
   return (
     <QueryClientProvider client={queries}>
       <I18nProvider>

@@ -10,11 +10,7 @@ export function UserMenu({ onHelp }: { onHelp: () => void }) {
   const t = useT();
   const me = useMe();
   const navigate = useNavigate();
-  const signOut = useSignOut();
-  const leave = () => signOut.mutate(undefined, {
-      // Else the browser is on its way to the provider.
-      onSettled: (left) => void (left?.end_session_url || navigate({ to: "/sign-in" })),
-    });
+  const { mutate: signOut } = useSignOut();
   if (!me) return null;
   return (
     <div className="user-menu">
@@ -53,7 +49,7 @@ export function UserMenu({ onHelp }: { onHelp: () => void }) {
           {t("app.keyboard")}
         </MenuItem>
         <MenuLine />
-        <MenuItem icon="exit" onSelect={leave}>
+        <MenuItem icon="exit" onSelect={() => signOut()}>
           {t("auth.signOut")}
         </MenuItem>
       </Menu>

@@ -20,7 +20,7 @@ import { TwoFactor } from "./TwoFactor";
 import "./account.css";
 
 /** Who one is here, how the page looks, one's sessions, figures and data. */
-export function AccountPage({ problem, onLeft }: { problem?: string; onLeft: () => void }) {
+export function AccountPage({ problem }: { problem?: string }) {
   const t = useT();
   const { data: stats } = useQuery(statsQuery);
   const { data: ways } = useQuery(waysToSignInQuery);
@@ -53,7 +53,7 @@ export function AccountPage({ problem, onLeft }: { problem?: string; onLeft: () 
         </Section>
       )}
       <Section title={t("account.sessions")}>
-        <Sessions onLeft={onLeft} />
+        <Sessions />
       </Section>
       <Section title={t("keys.title")}>
         <ApiKeys />
@@ -65,7 +65,7 @@ export function AccountPage({ problem, onLeft }: { problem?: string; onLeft: () 
         </Section>
       )}
       <Section title={t("account.data")}>
-        <Data hasPassword={ways?.has_password ?? true} onLeft={onLeft} />
+        <Data hasPassword={ways?.has_password ?? true} />
       </Section>
     </div>
   );

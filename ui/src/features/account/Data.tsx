@@ -7,7 +7,7 @@ import { Modal } from "@/shared/ui/Modal";
 import { collectData, useDeleteAccount } from "./api";
 
 /** Take everything along, or have it deleted. */
-export function Data({ hasPassword, onLeft }: { hasPassword: boolean; onLeft: () => void }) {
+export function Data({ hasPassword }: { hasPassword: boolean }) {
   const t = useT();
   const [count, setCount] = useState<number | null>(null);
   const [error, setError] = useState<unknown>(null);
@@ -37,7 +37,7 @@ export function Data({ hasPassword, onLeft }: { hasPassword: boolean; onLeft: ()
           {t("account.delete")}
         </Button>
       </div>
-      {deleting && <DeleteDialog hasPassword={hasPassword} onClose={() => setDeleting(false)} onLeft={onLeft} />}
+      {deleting && <DeleteDialog hasPassword={hasPassword} onClose={() => setDeleting(false)} />}
     </>
   );
 }
@@ -54,17 +54,16 @@ function save(name: string, data: object): void {
 interface DeleteDialogProps {
   hasPassword: boolean;
   onClose: () => void;
-  onLeft: () => void;
 }
 
-function DeleteDialog({ hasPassword, onClose, onLeft }: DeleteDialogProps) {
+function DeleteDialog({ hasPassword, onClose }: DeleteDialogProps) {
   const t = useT();
   const remove = useDeleteAccount();
 
   function submit(event: FormEvent<HTMLFormElement>) {
     event.preventDefault();
     const password = new FormData(event.currentTarget).get("password");
-    remove.mutate(typeof password === "string" ? password : "", { onSuccess: onLeft });
+    remove.mutate(typeof password === "string" ? password : "");
   }
 
   return (

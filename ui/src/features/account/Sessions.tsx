@@ -6,7 +6,7 @@ import { ErrorNotice } from "@/shared/ui/ErrorNotice";
 import { sessionsQuery, useEndAllSessions, useEndSession } from "./api";
 
 /** Where one is signed in; each can be ended, or all at once. */
-export function Sessions({ onLeft }: { onLeft: () => void }) {
+export function Sessions() {
   const t = useT();
   const { dateTime } = useFormats();
   const { data, error } = useQuery(sessionsQuery);
@@ -32,7 +32,7 @@ export function Sessions({ onLeft }: { onLeft: () => void }) {
           </li>
         ))}
       </ul>
-      <Button onClick={() => endAll(undefined, { onSuccess: (left) => (left?.end_session_url ? location.assign(left.end_session_url) : onLeft()) })}>{t("account.endAll")}</Button>
+      <Button onClick={() => endAll()}>{t("account.endAll")}</Button>
     </>
   );
 }

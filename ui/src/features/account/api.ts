@@ -2,6 +2,7 @@ import { queryOptions, useMutation, useQueryClient } from "@tanstack/react-query
 import { allPages } from "@/shared/api/all";
 import { api, take } from "@/shared/api/client";
 import { keys } from "@/shared/api/keys";
+import { leave, signOut } from "@/shared/api/person";
 import type { components } from "@/shared/api/schema";
 
 type NewApiKey = components["schemas"]["ApiKeyCreate"];
@@ -104,14 +105,7 @@ export function useEndSession() {
 }
 
 /** End every session of the account, this one too. */
-export function useEndAllSessions() {
-  const queries = useQueryClient();
-  return useMutation({
-    meta: { toast: true },
-    mutationFn: () => take(api.POST("/api/v1/auth/logout", { body: { all: true } })),
-    onSuccess: () => queries.clear(),
-  });
-}
+export const useEndAllSessions = () => useMutation({ meta: { toast: true }, mutationFn: () => signOut(true) });
 
 export const apiKeysQuery = queryOptions({
   queryKey: keys.apiKeys,
@@ -135,13 +129,11 @@ export function useRevokeApiKey() {
   });
 }
 
-export function useDeleteAccount() {
-  const queries = useQueryClient();
-  return useMutation({
+export const useDeleteAccount = () =>
+  useMutation({
     mutationFn: (password: string) => take(api.DELETE("/api/v1/auth/me", { body: { password } })),
-    onSuccess: () => queries.clear(),
+    onSuccess: () => leave(),
   });
-}
 
 /** Collect everything that is the user's: profile, list of files, every conversation as its export has it. */
 export async function collectData(onCount: (conversations: number) => void): Promise<object> {

@@ -1,5 +1,6 @@
 import { queryOptions, useMutation, useQueryClient } from "@tanstack/react-query";
 import { api, take } from "@/shared/api/client";
+import { signOut } from "@/shared/api/person";
 
 /** Sign in; the server answers with an HttpOnly cookie, and the tokens in the body are left alone. */
 export function useSignIn() {
@@ -38,19 +39,4 @@ export const useResetPassword = () =>
     mutationFn: (body: { token: string; password: string }) => take(api.POST("/api/v1/auth/reset-password", { body })),
   });
 
-/**
- * End this session and forget everything the page has read, drafts included. A provider that the session came through
- * is visited, so that its own session ends too.
- */
-export function useSignOut() {
-  const queries = useQueryClient();
-  return useMutation({
-    meta: { toast: true },
-    mutationFn: () => take(api.POST("/api/v1/auth/logout", {})),
-    onSuccess: (left) => {
-      if (left?.end_session_url) location.assign(left.end_session_url);
-      for (const name of Object.keys(localStorage)) if (name.startsWith("draft")) localStorage.removeItem(name);
-      queries.clear();
-    },
-  });
-}
+export const useSignOut = () => useMutation({ meta: { toast: true }, mutationFn: () => signOut(false) });
