@@ -12,7 +12,7 @@ from tests.integration.api.test_personal import system_of
 from tests.integration.api.test_projects import PNG, made
 from tests.integration.api.test_scope import FOX, OWL, QUESTION
 from tests.providers import OpenAIServer
-from tests.support import Person
+from tests.support import Person, eventually
 
 pytestmark = pytest.mark.e2e
 
@@ -73,6 +73,25 @@ async def test_a_project_from_its_beginning_to_its_end(open_page: OpenPage, anna
     await page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     await expect(page.locator(".conversations .conversation")).to_have_count(1)
     await expect(page.get_by_role("button", name="Forest", exact=True)).to_have_count(0)
+
+
+async def test_all_files_that_are_uploaded_into_a_project_are_in_it(open_page: OpenPage, anna: Person) -> None:
+    project = await made(anna, "/projects", name="Forest")
+    page = await open_page(anna, path=f"/projects/{project['id']}")
+    async with page.expect_file_chooser() as chooser:
+        await page.get_by_role("button", name="Upload files").click()
+    await (await chooser.value).set_files(
+        [{"name": f"leaf{n}.txt", "mimeType": "text/plain", "buffer": f"Leaf {n}.".encode()} for n in range(20)]
+    )
+    await expect(page.locator(".file-chooser").get_by_role("checkbox", checked=True)).to_have_count(20)
+
+    async def all_there() -> bool:
+        (now,) = (await anna.get("/projects"))["items"]
+        return sorted(now["file_ids"]) == sorted([file["id"] for file in (await anna.get("/files"))["items"]])
+
+    await eventually(all_there)
+    await page.reload()
+    await expect(page.locator(".file-chooser").get_by_role("checkbox", checked=True)).to_have_count(20)
 
 
 async def test_a_chat_moves_into_a_project_and_out_again(

@@ -31,6 +31,8 @@ export function ProjectScreen() {
     <>
       <PageHead title={project.name} />
       <ProjectPage
+        // What arrives late belongs to the project that it was sent to.
+        key={project.id}
         project={project}
         onNewChat={() => void navigate({ to: "/", search: { project: project.id } })}
         onGone={() => void navigate({ to: "/" })}

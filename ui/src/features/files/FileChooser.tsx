@@ -1,4 +1,5 @@
 import { useQuery } from "@tanstack/react-query";
+import { useLayoutEffect, useRef } from "react";
 import { useT } from "@/shared/i18n";
 import { Button } from "@/shared/ui/controls";
 import { useFilePicker } from "@/shared/ui/useFilePicker";
@@ -17,7 +18,17 @@ interface FileChooserProps {
 export function FileChooser({ chosen, onChoose }: FileChooserProps) {
   const t = useT();
   const { data: files = [], error, isSuccess } = useQuery(filesQuery(null));
-  const uploads = useUploads(({ id }) => onChoose([...new Set([...chosen, id])]));
+  // Several may arrive, or be chosen, before what was said of the first is drawn.
+  const latest = useRef(chosen);
+  useLayoutEffect(() => {
+    latest.current = chosen;
+  }, [chosen]);
+  const choose = (id: string, wanted: boolean) => {
+    latest.current = latest.current.filter((other) => other !== id);
+    if (wanted) latest.current = [...latest.current, id];
+    onChoose(latest.current);
+  };
+  const uploads = useUploads(({ id }) => choose(id, true));
   const { pick, field } = useFilePicker((added) => uploads.add(added, null));
   return (
     <div className="file-chooser">
@@ -30,9 +41,7 @@ export function FileChooser({ chosen, onChoose }: FileChooserProps) {
               <input
                 type="checkbox"
                 checked={chosen.includes(file.id)}
-                onChange={({ target }) =>
-                  onChoose(target.checked ? [...chosen, file.id] : chosen.filter((id) => id !== file.id))
-                }
+                onChange={({ target }) => choose(file.id, target.checked)}
               />
               <span className="file-chooser__name">{file.name}</span>
               <FileState file={file} />

@@ -12,27 +12,38 @@ export const projectsQuery = queryOptions({
     allPages((cursor) => take(api.GET("/api/v1/projects", { params: { query: { limit: PAGE, cursor } }, signal }))),
 });
 
-/** Change a project, or begin one where no id is given. */
+const SAVES = ["save-project"];
+
+/** Change a project, or begin one where no id is given. Changes reach the server in the order in which they are made. */
 export function useSaveProject() {
   const queries = useQueryClient();
   return useMutation({
+    mutationKey: SAVES,
+    scope: { id: "save-project" },
     mutationFn: ({ id, ...body }: ProjectPatch & { id?: string }): Promise<Project> =>
       id
         ? take(api.PATCH("/api/v1/projects/{project_id}", { params: { path: { project_id: id } }, body }))
         : take(api.POST("/api/v1/projects", { body: { ...body, name: body.name ?? "" } })),
     // What was chosen is shown at once; a refusal shows again what is.
-    onMutate: ({ id, ...body }) =>
+    onMutate: async ({ id, ...body }) => {
+      await queries.cancelQueries({ queryKey: keys.projects });
       queries.setQueryData<Project[]>(keys.projects, (known) =>
         known?.map((project) => (project.id === id ? { ...project, ...withoutNull(body) } : project)),
-      ),
-    onSettled: () => queries.invalidateQueries({ queryKey: keys.projects }),
+      );
+    },
+    // The server knows nothing yet of the changes that still wait.
+    onSettled: () => {
+      if (queries.isMutating({ mutationKey: SAVES }) === 1) return queries.invalidateQueries({ queryKey: keys.projects });
+      return undefined;
+    },
   });
 }
 
-const withoutNull = ({ name, instructions, file_ids }: ProjectPatch): Partial<Project> => ({
+const withoutNull = ({ name, instructions, file_ids, library_ids }: ProjectPatch): Partial<Project> => ({
   ...(name ? { name } : {}),
   ...(instructions !== undefined ? { instructions } : {}),
   ...(file_ids ? { file_ids } : {}),
+  ...(library_ids ? { library_ids } : {}),
 });
 
 /** Delete a project; its chats go back to the list of all. */
