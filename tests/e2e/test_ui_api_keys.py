@@ -50,6 +50,29 @@ async def test_a_key_is_made_used_and_revoked(open_page: OpenPage, anna: Person,
     assert await asks(server, key) == 401
 
 
+async def test_a_key_is_copied_over_plain_http_too(open_page: OpenPage, anna: Person) -> None:
+    page = await open_page(anna, path="/account", permissions=["clipboard-read", "clipboard-write"])
+    read = "navigator.clipboard.readText()"
+    await page.evaluate("navigator.clipboard.writeText('what was there before')")
+    await page.evaluate("Object.defineProperty(window, 'isSecureContext', {get: () => false})")
+    await page.get_by_role("button", name="Create a key").click()
+    dialog = page.get_by_role("dialog")
+    await dialog.get_by_label("Name").fill("Nightly import")
+    await dialog.get_by_role("button", name="Create a key").click()
+    key = await dialog.locator(".key code").inner_text()
+    copy = dialog.get_by_role("button", name="Copy the key")
+    await copy.click()
+    await expect(dialog.get_by_text("Copied")).to_have_count(1)
+    assert await page.evaluate(read) == key
+    await expect(copy).to_be_focused()
+    # A browser that does not let it be copied is not said to have done so.
+    await expect(dialog.get_by_text("Copied")).to_have_count(0)
+    await page.evaluate("document.execCommand = () => false")
+    await copy.click()
+    await expect(page.locator(".toast")).to_contain_text("did not let this be copied")
+    await expect(dialog.get_by_text("Copied")).to_have_count(0)
+
+
 async def test_it_can_be_done_on_a_phone(open_page: OpenPage, anna: Person) -> None:
     page = await open_page(anna, path="/account", **PHONE)
     await page.get_by_role("button", name="Create a key").click()

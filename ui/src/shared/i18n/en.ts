@@ -21,6 +21,7 @@ const texts = {
   "app.retry": "Try again",
   "app.more": "Load more",
   "app.copied": "Copied",
+  "app.notCopied": "The browser did not let this be copied. Select the text and copy it yourself.",
   "app.keyboard": "Keyboard shortcuts",
   "app.demo": "demo",
   "app.requestId": "Request {id}",

@@ -21,6 +21,7 @@ export const ru: Catalogue = {
   "app.retry": "Повторить",
   "app.more": "Показать ещё",
   "app.copied": "Скопировано",
+  "app.notCopied": "Браузер не дал это скопировать. Выделите текст и скопируйте его сами.",
   "app.keyboard": "Сочетания клавиш",
   "app.demo": "демо",
   "app.requestId": "Запрос {id}",
