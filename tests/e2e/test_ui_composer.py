@@ -1,12 +1,13 @@
 """The composer: pictures, queued messages, how much a model thinks; and answers that go on elsewhere."""
 
+import asyncio
 import base64
 import re
 
 import pytest
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Locator, Page, Route, expect
 
-from tests.e2e.asking import answered, answers, ask, message
+from tests.e2e.asking import answered, answers, ask, attach, message
 from tests.e2e.axe import accessible
 from tests.e2e.conftest import OpenPage, shot
 from tests.integration.api.test_pictures import pictures_of, png
@@ -66,6 +67,47 @@ async def test_a_pasted_picture_is_shown_to_the_model_and_in_the_chat(
     await expect(page.get_by_role("dialog").get_by_role("img", name="Picture")).to_be_visible()
     await accessible(page, "a picture")
     await shot(page, "picture")
+
+
+async def test_a_question_waits_for_the_files_above_it(open_page: OpenPage, anna: Person, openai: OpenAIServer) -> None:
+    page = await open_page(anna)
+    await choose_model(page, "gpt-4o-mini")
+    waits = page.get_by_text("Goes out when its files are there.")
+    arrives = asyncio.Event()
+
+    async def held(route: Route) -> None:
+        if route.request.method == "POST":
+            await arrives.wait()
+        await route.continue_()
+
+    # The conversation that the first file goes into does not exist yet.
+    await page.route("**/api/v1/conversations", held)
+    await attach(page, "shot.png", png(99), "image/png")
+    before = len(openai.chats)
+    openai.script(reply="A dark one.")
+    await ask(page, "What is on the picture?")
+    await expect(waits).to_be_visible()
+    arrives.set()
+    await answered(page)
+    assert shown(openai, before) == [png(99)]
+    await expect(page.locator(".composer").get_by_role("listitem")).to_have_count(0)
+
+    # What is typed meanwhile takes the message back, and so does a file that is lost.
+    arrives.clear()
+    await page.route("**/api/v1/files/upload", held)
+    await attach(page, "next.png", png(199), "image/png")
+    await ask(page, "And now?")
+    await expect(waits).to_be_visible()
+    await message(page).fill("And now, in detail?")
+    await expect(waits).to_have_count(0)
+    await page.unroute("**/api/v1/files/upload", held)
+    arrives.set()
+    await expect(page.locator(".composer").get_by_role("button", name="Show next.png")).to_be_visible()
+    await page.route("**/api/v1/files/upload", lambda route: route.abort())
+    await attach(page, "lost.png", png(9), "image/png")
+    await expect(page.get_by_text("can't be reached")).to_be_visible()
+    await expect(message(page)).to_have_value("And now, in detail?")
+    await expect(answers(page)).to_have_count(1)
 
 
 async def test_a_model_that_does_not_see_says_so_and_the_message_stays(open_page: OpenPage, anna: Person) -> None:

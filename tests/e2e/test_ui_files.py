@@ -1,10 +1,11 @@
 """Files on the page: all the ways in, how far they are, what goes wrong, versions, and the room that they take."""
 
+import asyncio
 import re
 from typing import Any
 
 import pytest
-from playwright.async_api import FilePayload, Locator, Page, expect
+from playwright.async_api import FilePayload, Locator, Page, Route, expect
 
 from tests.e2e.asking import answered, ask, attach, message, ready
 from tests.e2e.axe import accessible
@@ -230,6 +231,23 @@ async def test_an_upload_that_got_lost_can_be_sent_again(open_page: OpenPage, an
     await ready(page, "loom.txt")
     await expect(lost).to_have_count(0)
     assert await names(anna) == ["loom.txt"]
+
+
+async def test_an_upload_that_got_lost_is_told_on_another_page_too(open_page: OpenPage, anna: Person) -> None:
+    page = await open_page(anna, path="/files")
+    left = asyncio.Event()
+
+    async def lost(route: Route) -> None:
+        await left.wait()
+        await route.abort()
+
+    await page.route("**/api/v1/files/upload", lost)
+    await upload(page, text_file("loom.txt", OLD))
+    await expect(page.get_by_text("Sending")).to_be_visible()
+    await page.get_by_role("link", name="Prompts", exact=True).click()
+    await expect(page.get_by_role("heading", name="Prompts")).to_be_visible()
+    left.set()
+    await expect(page.locator(".toast")).to_contain_text("loom.txt: The server can't be reached.")
 
 
 async def test_the_bar_shows_the_room_that_is_left(open_page: OpenPage, anna: Person) -> None:

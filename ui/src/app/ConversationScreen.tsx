@@ -13,7 +13,7 @@ import { Attachments, SentFile } from "@/features/files/Attachments";
 import { filesQuery } from "@/features/files/api";
 import { DropZone } from "@/features/files/DropZone";
 import { ScopeMenu } from "@/features/files/ScopeMenu";
-import { useUploads } from "@/features/files/useUploads";
+import { sendingOf, useUploads, type Uploads } from "@/features/files/useUploads";
 import { LibraryChoice } from "@/features/libraries/LibraryChoice";
 import { ModelPicker, type ChosenModel } from "@/features/models/ModelPicker";
 import { PromptMenu } from "@/features/prompts/PromptMenu";
@@ -37,8 +37,6 @@ import { useT } from "@/shared/i18n";
 import { BudgetNotice } from "@/shared/stats/BudgetBars";
 import { Button, IconButton } from "@/shared/ui/controls";
 import { Icon } from "@/shared/ui/Icon";
-import { useErrorText } from "@/shared/ui/ErrorNotice";
-import { useToast } from "@/shared/ui/Toasts";
 import { NotFoundPage } from "./fallbacks";
 import { PageHead } from "./PageHead";
 import type { Beginning } from "./router";
@@ -111,6 +109,7 @@ export function ConversationScreen() {
           }}
           onExplain={(answer) => setSide({ answer })}
           onFiles={onFiles}
+          sending={sendingOf(uploads, placeId)}
           panel={side !== null}
           citation={citation}
           attachment={attachment}
@@ -326,15 +325,13 @@ function useTakeFiles(
   conversation: Conversation | null,
   placeId: string | null,
   start: ConversationStart,
-  add: (files: File[], conversationId: string) => void,
+  add: Uploads["add"],
   keepDraft: (id: string) => void,
 ): (files: File[]) => void {
   const { mutateAsync: create } = useCreateConversation();
   const { mutate: patch } = usePatchConversation();
   const { data: known } = useQuery({ ...filesQuery(placeId), enabled: placeId !== null });
   const creating = useRef<Promise<Conversation> | null>(null);
-  const toast = useToast();
-  const say = useErrorText();
   const isFirst = placeId !== null && known?.length === 0;
   useEffect(() => {
     if (placeId) creating.current = null;
@@ -349,18 +346,17 @@ function useTakeFiles(
         if (isFirst && !pictures && conversation?.search_library) patch({ id: placeId, search_library: false });
         return add(files, placeId);
       }
-      creating.current ??= create({ search_library: pictures, ...start });
-      creating.current.then(
-        ({ id }) => {
-          keepDraft(id);
-          add(files, id);
-        },
-        (error: unknown) => {
+      const begin = async () => {
+        creating.current ??= create({ search_library: pictures, ...start });
+        try {
+          return await creating.current;
+        } catch (error) {
           creating.current = null;
-          toast({ text: say(error) });
-        },
-      );
+          throw error;
+        }
+      };
+      add(files, null, { conversation: begin, keep: keepDraft });
     },
-    [add, conversation, create, isFirst, keepDraft, patch, placeId, say, start, toast],
+    [add, conversation, create, isFirst, keepDraft, patch, placeId, start],
   );
 }

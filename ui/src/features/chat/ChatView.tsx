@@ -39,6 +39,8 @@ export interface ChatViewProps {
   onStarted: (conversationId: string) => void;
   onExplain: (answer: Message) => void;
   onFiles: (files: File[]) => void;
+  /** Whether files of the next question are on their way; `failed` where none is, and one was lost. */
+  sending: "no" | "yes" | "failed";
   citation: (source: Source, look: "number" | "name") => ReactNode;
   attachment: (attachment: Attachment, conversationId: string) => ReactNode;
   attachments: ReactNode;
@@ -127,6 +129,7 @@ export function ChatView(props: ChatViewProps) {
             text={draft}
             onText={setDraft}
             running={current !== null}
+            sending={props.sending}
             onSend={() => send(draft.trim())}
             onQueue={() => {
               queue.add(draft.trim());

@@ -2,6 +2,8 @@ import { useQueryClient } from "@tanstack/react-query";
 import { useCallback, useEffect, useRef, useState } from "react";
 import { keys } from "@/shared/api/keys";
 import type { Namesake, StoredFile } from "@/shared/api/types";
+import { useErrorText } from "@/shared/ui/ErrorNotice";
+import { useToast } from "@/shared/ui/Toasts";
 import { refreshFiles } from "./api";
 import { upload } from "./upload";
 
@@ -10,8 +12,16 @@ export interface Upload {
   key: number;
   file: File;
   conversationId: string | null;
+  /** Begins the conversation that it goes into, where it has none yet. */
+  begin: Begin | null;
   sent: number;
   error: unknown;
+}
+
+/** Begins a conversation for files, one for all that come before it is there; `keep` hears its id. */
+export interface Begin {
+  conversation: () => Promise<{ id: string }>;
+  keep: (id: string) => void;
 }
 
 /** A file that has arrived where an older one has its name: its owner may let it take that one's place. */
@@ -27,7 +37,7 @@ const AT_ONCE = 3;
 export interface Uploads {
   uploads: Upload[];
   questions: Question[];
-  add: (files: File[], conversationId: string | null) => void;
+  add: (files: File[], conversationId: string | null, begin?: Begin) => void;
   retry: (upload: Upload) => void;
   dismiss: (key: number) => void;
   settle: (question: Question) => void;
@@ -43,6 +53,16 @@ export function useUploads(onArrived?: (file: StoredFile) => void, libraryId?: s
   useEffect(() => {
     tell.current = onArrived;
   });
+  const toast = useToast();
+  const say = useErrorText();
+  // A loss is told by the list that shows it, or where that is gone, to whoever is elsewhere by now.
+  const tellLoss = useRef<((file: File, error: unknown) => void) | null>(null);
+  useEffect(() => {
+    tellLoss.current = null;
+    return () => {
+      tellLoss.current = (file, error) => toast({ text: `${file.name}: ${say(error)}` });
+    };
+  }, [say, toast]);
   const [uploads, setUploads] = useState<Upload[]>([]);
   const [questions, setQuestions] = useState<Question[]>([]);
   const nextKey = useRef(0);
@@ -65,14 +85,22 @@ export function useUploads(onArrived?: (file: StoredFile) => void, libraryId?: s
   }, []);
 
   const add = useCallback(
-    (files: File[], conversationId: string | null) => {
+    (files: File[], place: string | null, begin: Begin | null = null) => {
       for (const file of files) {
         const key = nextKey.current++;
         const change = (part: Partial<Upload>) =>
           setUploads((list) => list.map((item) => (item.key === key ? { ...item, ...part } : item)));
-        setUploads((list) => [...list, { key, file, conversationId, sent: 0, error: null }]);
+        setUploads((list) => [...list, { key, file, conversationId: place, begin, sent: 0, error: null }]);
         line.current.push(async () => {
           try {
+            let conversationId = place;
+            if (begin) {
+              const { id } = await begin.conversation();
+              conversationId = id;
+              // Together: in between the file would belong to no chat, and a question would go without it.
+              begin.keep(id);
+              change({ conversationId, begin: null });
+            }
             const stored = await upload(file, { conversationId, libraryId }, (sent) => change({ sent }));
             for (const list of [keys.fileList(conversationId, true), keys.fileList(conversationId), keys.fileList(null)])
               queries.setQueryData<StoredFile[]>(list, (old) => old && withFile(old, stored));
@@ -83,6 +111,7 @@ export function useUploads(onArrived?: (file: StoredFile) => void, libraryId?: s
             dismiss(key);
           } catch (error) {
             change({ error });
+            tellLoss.current?.(file, error);
           }
         });
       }
@@ -94,12 +123,19 @@ export function useUploads(onArrived?: (file: StoredFile) => void, libraryId?: s
   const retry = useCallback(
     (item: Upload) => {
       dismiss(item.key);
-      add([item.file], item.conversationId);
+      add([item.file], item.conversationId, item.begin ?? undefined);
     },
     [add, dismiss],
   );
 
   return { uploads, questions, add, retry, dismiss, settle };
+}
+
+/** How far the files of a place are that the next question waits for: on their way, or not to come. */
+export function sendingOf({ uploads }: Uploads, conversationId: string | null): "no" | "yes" | "failed" {
+  const here = uploads.filter((upload) => upload.conversationId === conversationId);
+  if (here.some(({ error }) => error === null)) return "yes";
+  return here.length > 0 ? "failed" : "no";
 }
 
 const withFile = (files: StoredFile[], file: StoredFile): StoredFile[] => [

@@ -62,6 +62,7 @@ const texts = {
   "error.model_cannot": "This model can't do that. Choose another one.",
   "error.scope_missing": "This API key does not cover that.",
   "chat.queued": "Goes out after this answer",
+  "chat.waitsForFiles": "Goes out when its files are there.",
   "chat.unqueue": "Take the message back",
   "chat.effort": "Thinking, for models that do",
   "chat.effort.none": "none",

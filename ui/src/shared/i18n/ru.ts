@@ -62,6 +62,7 @@ export const ru: Catalogue = {
   "error.model_cannot": "Эта модель так не умеет. Выберите другую.",
   "error.scope_missing": "У этого ключа API нет нужных прав.",
   "chat.queued": "Будет отправлено после ответа",
+  "chat.waitsForFiles": "Уйдёт, когда загрузятся файлы.",
   "chat.unqueue": "Вернуть сообщение",
   "chat.effort": "Размышления, если модель умеет",
   "chat.effort.none": "без них",

@@ -1,4 +1,4 @@
-import { useEffect, useRef, type ClipboardEvent, type KeyboardEvent, type ReactNode, type RefObject } from "react";
+import { useEffect, useRef, useState, type ClipboardEvent, type KeyboardEvent, type ReactNode, type RefObject } from "react";
 import { useT } from "@/shared/i18n";
 import { Icon } from "@/shared/ui/Icon";
 import { Tip } from "@/shared/ui/controls";
@@ -15,6 +15,8 @@ interface ComposerProps {
   text: string;
   onText: (text: string) => void;
   running: boolean;
+  /** Whether files of this message are on their way: it waits for them. `failed` where one of them was lost. */
+  sending: "no" | "yes" | "failed";
   onSend: () => void;
   /** Called instead of `onSend` while an answer is being written: the message goes out behind it. */
   onQueue: () => void;
@@ -29,15 +31,21 @@ interface ComposerProps {
 
 /** Where the message is written: Enter sends, Shift+Enter breaks the line. */
 export function Composer(props: ComposerProps) {
-  const { field, keys, text, onText, running, onSend, onQueue, onStop, onEditLast, onFiles, attachments, tools } = props;
+  const { field, keys, text, onText, running, sending, onSend, onQueue, onStop, onEditLast, onFiles, attachments, tools } = props;
   const t = useT();
   const empty = text.trim() === "";
   useGrowing(field, text);
 
-  function submit() {
-    if (empty) return;
+  function go() {
     if (running) onQueue();
     else onSend();
+  }
+  const [waits, wait] = useWaiting(text, sending, go);
+
+  function submit() {
+    if (empty) return;
+    if (sending === "yes") wait();
+    else go();
   }
 
   function onKeyDown(event: KeyboardEvent) {
@@ -67,6 +75,11 @@ export function Composer(props: ComposerProps) {
       }}
     >
       {attachments}
+      {waits && (
+        <p className="queued" role="status">
+          {t("chat.waitsForFiles")}
+        </p>
+      )}
       <textarea
         ref={field}
         className="composer__text"
@@ -90,6 +103,24 @@ export function Composer(props: ComposerProps) {
       </div>
     </form>
   );
+}
+
+/**
+ * Keep a message until its files are there. What is typed meanwhile, and a file that was lost, give it back to whoever
+ * writes: it waits for this text, with these files.
+ */
+function useWaiting(text: string, sending: ComposerProps["sending"], go: () => void): [boolean, () => void] {
+  const [waiting, setWaiting] = useState<string | null>(null);
+  const act = useRef(go);
+  useEffect(() => {
+    act.current = go;
+  });
+  useEffect(() => {
+    if (waiting === null || (sending === "yes" && waiting === text)) return;
+    setWaiting(null);
+    if (sending === "no" && waiting === text) act.current();
+  }, [waiting, sending, text]);
+  return [waiting !== null, () => setWaiting(text)];
 }
 
 interface RoundButtonProps {
