@@ -35,10 +35,10 @@ async def test_a_library_is_made_shared_asked_and_taken_away(
     await expect(hers.get_by_role("list", name="Files of Forest").get_by_text("owl.txt")).to_be_visible()
     people = hers.get_by_role("region", name="People")
     await people.get_by_label("Add a person").fill("nobody at all")
-    await people.get_by_role("button", name="Add").click()
+    await people.get_by_role("button", name="Add", exact=True).click()
     await expect(people.get_by_role("alert")).to_contain_text("Nobody has this name")
     await people.get_by_label("Add a person").fill(boris.email)
-    await people.get_by_role("button", name="Add").click()
+    await people.get_by_role("button", name="Add", exact=True).click()
     await expect(people.get_by_role("list")).to_contain_text(boris.name)
     await accessible(hers)
     await shot(hers, "library-1280")
@@ -96,8 +96,15 @@ async def test_a_group_gets_a_default_library(
     made = (await admin.http.post("/libraries", json={"name": "Forest"})).json()["id"]
     await admin.indexed("owl.txt", OWL, library_id=made)
     await page.goto(f"/libraries/{made}")
+    # An arrow key on the closed list chooses, and lets nobody in.
+    await page.get_by_label("Add a group").focus()
+    await page.keyboard.press("ArrowDown")
+    await expect(page.get_by_label("Add a group")).not_to_have_value("")
     await page.get_by_label("Add a group").select_option(label=name)
+    await page.get_by_role("button", name="Add this group").click()
     await page.get_by_label(f"Search it in every chat of {name}").click()
+    members = (await admin.get(f"/libraries/{made}/members"))["items"]
+    assert {member["name"] for member in members} == {admin.name, name}
 
     async def shared() -> bool:
         return any(library["is_default"] for library in (await anna.get("/libraries"))["items"])

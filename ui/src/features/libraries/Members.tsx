@@ -1,10 +1,11 @@
 import { useQuery } from "@tanstack/react-query";
+import { useState } from "react";
 import { groupsQuery } from "@/shared/api/groups";
 import { useMe } from "@/shared/api/me";
-import type { Library, LibraryMember, LibraryMemberSet } from "@/shared/api/types";
+import type { Group, Library, LibraryMember, LibraryMemberSet } from "@/shared/api/types";
 import { useT } from "@/shared/i18n";
 import { AddPerson } from "@/shared/ui/AddPerson";
-import { IconButton } from "@/shared/ui/controls";
+import { Button, IconButton } from "@/shared/ui/controls";
 import { ErrorNotice } from "@/shared/ui/ErrorNotice";
 import { Icon } from "@/shared/ui/Icon";
 import { libraryMembersQuery, useRemoveMember, useSetMember } from "./api";
@@ -109,29 +110,47 @@ interface AddMemberProps {
 
 /** Lets in a group, or a person by their exact name or address. */
 function AddMember({ members, onAdd }: AddMemberProps) {
-  const t = useT();
   const { data: groups = [] } = useQuery(groupsQuery);
   const others = groups.filter(({ id }) => members.every((member) => member.group_id !== id));
   return (
     <div className="member-forms">
       <AddPerson onAdd={(username, onSuccess) => onAdd({ username }, { onSuccess })} />
-      {others.length > 0 && (
-        <label className="field">
-          <span className="field__label">{t("libraries.addGroup")}</span>
-          <select
-            className="input"
-            value=""
-            onChange={({ target }) => onAdd({ group_id: target.value }, { onSuccess: () => undefined })}
-          >
-            <option value="">{t("libraries.chooseGroup")}</option>
-            {others.map((group) => (
-              <option key={group.id} value={group.id}>
-                {group.name}
-              </option>
-            ))}
-          </select>
-        </label>
-      )}
+      {others.length > 0 && <AddGroup groups={others} onAdd={(id, onSuccess) => onAdd({ group_id: id }, { onSuccess })} />}
     </div>
+  );
+}
+
+interface AddGroupProps {
+  groups: Group[];
+  onAdd: (groupId: string, onAdded: () => void) => void;
+}
+
+/** Adds a group, by a button: an arrow key on a closed list chooses already. */
+function AddGroup({ groups, onAdd }: AddGroupProps) {
+  const t = useT();
+  const [chosen, setChosen] = useState("");
+  return (
+    <form
+      className="member-form"
+      onSubmit={(event) => {
+        event.preventDefault();
+        onAdd(chosen, () => setChosen(""));
+      }}
+    >
+      <label className="field">
+        <span className="field__label">{t("libraries.addGroup")}</span>
+        <select className="input" value={chosen} onChange={({ target }) => setChosen(target.value)}>
+          <option value="">{t("libraries.chooseGroup")}</option>
+          {groups.map((group) => (
+            <option key={group.id} value={group.id}>
+              {group.name}
+            </option>
+          ))}
+        </select>
+      </label>
+      <Button type="submit" icon="plus" disabled={chosen === ""}>
+        {t("libraries.letGroupIn")}
+      </Button>
+    </form>
   );
 }

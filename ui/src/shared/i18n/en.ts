@@ -409,6 +409,7 @@ const texts = {
   "libraries.add": "Add",
   "libraries.addGroup": "Add a group",
   "libraries.chooseGroup": "Choose a group",
+  "libraries.letGroupIn": "Add this group",
   "libraries.addMine": "Choose among my files",
   "libraries.takeOut": "Take {name} out of this library",
   "libraries.empty": "No files yet.",

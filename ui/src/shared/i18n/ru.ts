@@ -421,6 +421,7 @@ export const ru: Catalogue = {
   "libraries.add": "Добавить",
   "libraries.addGroup": "Добавить группу",
   "libraries.chooseGroup": "Выберите группу",
+  "libraries.letGroupIn": "Добавить эту группу",
   "libraries.addMine": "Выбрать из моих файлов",
   "libraries.takeOut": "Убрать {name} из библиотеки",
   "libraries.empty": "Файлов пока нет.",
