@@ -94,6 +94,7 @@ class _Tree:
 async def as_json(session: AsyncSession, row: Conversation) -> bytes:
     """Return a conversation with all of its branches, citations and the names of its files that its owner may read."""
     rows = await messages.list_all(session, row)
+    assert row.user_id is not None  # noqa: S101  (who exports a conversation owns it)
     names = (
         await session.execute(
             select(File.id, File.name, File.sha256)

@@ -91,6 +91,8 @@ async def siblings(
 async def _attachments(session: AsyncSession, conversation: Conversation) -> dict[UUID, list[Attachment]]:
     """Return the files of a conversation's questions that its owner may read now."""
     found: dict[UUID, list[Attachment]] = {}
+    if conversation.user_id is None:  # nobody's conversations have no files
+        return found
     query = (
         select(ConversationFile.message_id, File.id, File.name)
         .join(File, File.id == ConversationFile.file_id)

@@ -1,26 +1,21 @@
 """The queue after a worker's death: nothing stays stuck behind what it left."""
 
 import asyncio
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
-
-from ingestion import jobs
-from llama_service.errors import DependencyUnavailable
-from tests.conftest import Database
-from tests.support import Person, Server, eventually
-import os
-from contextlib import AsyncExitStack
-from pathlib import Path
-
 from pydantic import SecretStr
 
+from ingestion import jobs
 from ingestion.worker import open_ingestion
+from llama_service.errors import DependencyUnavailable
 from llama_service.settings import Settings
 from tests.conftest import Database
-from tests.support import Person, eventually, migrated_database
+from tests.support import Person, Server, eventually, migrated_database
 
 _LEFT = """
     INSERT INTO procrastinate_jobs (queue_name, task_name, priority, lock, queueing_lock, args, status)
