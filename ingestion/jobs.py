@@ -171,7 +171,7 @@ class Ingestion:
             if job.attempts >= RESCUES:
                 # Its file may be what they die of, and the next one would.
                 task = self._embed if job.task_name == self._embed.name else self._read
-                await self._give_up(task, UUID(job.task_kwargs["file_id"]), AppError.code)
+                await self._give_up(task, UUID(str(job.task_kwargs["file_id"])), AppError.code)
                 await manager.finish_job(job, Status.FAILED, delete_job=True)
                 continue
             try:

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import FilePayload, Page, expect
 
 from tests.e2e.asking import answered, ask, message
 from tests.e2e.axe import accessible
@@ -80,9 +80,10 @@ async def test_all_files_that_are_uploaded_into_a_project_are_in_it(open_page: O
     page = await open_page(anna, path=f"/projects/{project['id']}")
     async with page.expect_file_chooser() as chooser:
         await page.get_by_role("button", name="Upload files").click()
-    await (await chooser.value).set_files(
-        [{"name": f"leaf{n}.txt", "mimeType": "text/plain", "buffer": f"Leaf {n}.".encode()} for n in range(20)]
-    )
+    leaves: list[FilePayload] = [
+        {"name": f"leaf{n}.txt", "mimeType": "text/plain", "buffer": f"Leaf {n}.".encode()} for n in range(20)
+    ]
+    await (await chooser.value).set_files(leaves)
     await expect(page.locator(".file-chooser").get_by_role("checkbox", checked=True)).to_have_count(20)
 
     async def all_there() -> bool:

@@ -96,7 +96,7 @@ async def test_a_job_that_every_worker_died_of_is_given_up(anna: Person, databas
     await asyncio.to_thread(database.execute, taken_up, {"lock": f"read-{file['id']}", "file": file["id"]})
 
     async def given_up() -> bool:
-        return (await anna.get(f"/files/status/{file['id']}"))["status"] == "failed"
+        return bool((await anna.get(f"/files/status/{file['id']}"))["status"] == "failed")
 
     await eventually(given_up, 20)
 
