@@ -77,14 +77,18 @@ class EventSource(Protocol):
         """Hear that Postgres has these events."""
         ...
 
+    def lost(self, events: Sequence[RunEvent]) -> None:
+        """Hear that Postgres has lost what stood before these events, and did not take them."""
+        ...
+
     def detach(self) -> None:
         """Hear that the run is not this worker's any more."""
         ...
 
 
-# A run that another worker has ended takes no more events from this one. A batch that a crash of the *database* loses
-# costs the last moments of a text; waiting for the disk would cost every token its time. The end of a run is written by
-# a transaction that does wait.
+# A run that another worker has ended, or has just claimed (FOR UPDATE), takes no more events from this one. Waiting for
+# the disk would cost every token its time, so a crash of the *database* loses the last moments of a text: always its
+# end, never a part of its middle. Whether the event before a batch is there tells whether that has happened since.
 _APPEND = Statement(
     """
     WITH without_waiting AS MATERIALIZED (
@@ -93,13 +97,17 @@ _APPEND = Statement(
         SELECT * FROM unnest(CAST(:runs AS uuid[]), CAST(:seqs AS int[]), CAST(:names AS varchar[]),
                              CAST(:lines AS text[])) AS e (run_id, seq, event, data)
     ), mine AS (
-        SELECT id FROM runs WHERE id = ANY(CAST(:ids AS uuid[])) AND status = 'running' AND worker = :worker
-        FOR KEY SHARE
+        SELECT runs.id, first.seq = 1 OR EXISTS (
+            SELECT FROM run_events e WHERE e.run_id = runs.id AND e.seq = first.seq - 1
+        ) AS is_joined
+        FROM unnest(CAST(:ids AS uuid[]), CAST(:firsts AS int[])) AS first (id, seq) JOIN runs ON runs.id = first.id
+        WHERE runs.status = 'running' AND runs.worker = :worker
+        FOR KEY SHARE OF runs
     ), written AS (
-        INSERT INTO run_events SELECT new.* FROM new JOIN mine ON mine.id = new.run_id
+        INSERT INTO run_events SELECT new.* FROM new JOIN mine ON mine.id = new.run_id AND mine.is_joined
         ON CONFLICT (run_id, seq) DO NOTHING
     )
-    SELECT mine.id FROM mine, without_waiting
+    SELECT mine.id, mine.is_joined FROM mine, without_waiting
     """
 )
 # Other processes hear of a batch when this one's readers have it: announcing takes as long as a small write.
@@ -194,15 +202,20 @@ class EventLog:
             "names": [event.name for event in events],
             "lines": [event.line for event in events],
             "ids": [source.run_id for source in batch],
+            "firsts": [new[0].seq for new in batch.values()],
             "worker": self._worker,
         }
         async with asyncio.timeout(_PATIENCE), self._database.raw(transaction=False) as connection:
-            mine = {row["id"] for row in await connection.rows(_APPEND, values)}
+            mine = {row["id"]: row["is_joined"] for row in await connection.rows(_APPEND, values)}
         for source, new in batch.items():
-            if source.run_id in mine:
+            if source.run_id not in mine:
+                source.detach()
+            elif mine[source.run_id]:
                 source.committed(new)
             else:
-                source.detach()
+                log.warning("events_lost_by_database", run_id=str(source.run_id), before=new[0].seq)
+                source.lost(new)
+                self.touch(source, at_once=True)
 
     async def _announce(self, ids: Sequence[UUID]) -> None:
         """Notify other processes of new events of these runs; a reader that misses it looks again after a while."""

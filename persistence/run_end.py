@@ -1,6 +1,7 @@
 """How a run ends, waits for a person, or passes to another worker: one statement each.
 
-Every statement asks whether the run is still this worker's: who lost the lease writes nothing.
+Every statement asks whether the run is still this worker's: who lost the lease writes nothing. And it asks whether the
+event before is there: one that a crash of Postgres has lost is written again first.
 """
 
 from collections.abc import Sequence
@@ -48,12 +49,17 @@ class RunEnd:
     trace: str | None = None
 
 
+_JOINED = """
+    (CAST(:seq AS int) = 1 OR EXISTS (
+        SELECT FROM run_events e WHERE e.run_id = runs.id AND e.seq = CAST(:seq AS int) - 1))
+"""
+
 _END = Statement(
-    """
+    f"""
     WITH run AS (
         UPDATE runs SET status = :status, trace = CAST(:trace AS jsonb), error = CAST(:error AS jsonb),
                interrupts = NULL, resume = NULL, finished_at = clock_timestamp()
-        WHERE id = :run_id AND status = 'running' AND worker = :worker
+        WHERE id = :run_id AND status = 'running' AND worker = :worker AND {_JOINED}
         RETURNING id, message_id
     ), answer AS (
         UPDATE messages SET content = :content, reasoning = :reasoning, status = :message_status,
@@ -69,14 +75,14 @@ _END = Statement(
         SELECT run.id, CAST(:seq AS int), CAST(:event AS varchar), CAST(:data AS text) FROM run
     )
     SELECT pg_notify('run_events', CAST(run.id AS text)) FROM run
-    """
+    """  # noqa: S608  (parts of our own)
 )
 
 
 async def end_run(database: Database, end: RunEnd) -> bool:
     """Write the end of a run: answer, trace and last event together. Safe to repeat.
 
-    Returns False where the run is not this worker's any more, or has ended before.
+    Returns False where the run is not this worker's any more, has ended before, or lacks the event before.
     """
     values = {name: getattr(end, name) for name in RunEnd.__dataclass_fields__}
     async with database.raw(transaction=False) as connection:
@@ -84,40 +90,48 @@ async def end_run(database: Database, end: RunEnd) -> bool:
 
 
 _WAIT = Statement(
-    """
+    f"""
     WITH run AS (
         UPDATE runs SET status = 'waiting', interrupts = CAST(:interrupts AS jsonb), resume = NULL
-        WHERE id = :run_id AND status = 'running' AND worker = :worker RETURNING id
+        WHERE id = :run_id AND status = 'running' AND worker = :worker AND {_JOINED} RETURNING id
     ), last AS (
         INSERT INTO run_events (run_id, seq, event, data)
         SELECT run.id, CAST(:seq AS int), 'action', CAST(:data AS text) FROM run
     )
     SELECT pg_notify('run_events', CAST(run.id AS text)) FROM run
-    """
+    """  # noqa: S608
 )
 
 
 async def wait_for_person(
     database: Database, run_id: UUID, worker: UUID, *, interrupts: Sequence[dict[str, Any]], seq: int, data: str
 ) -> bool:
-    """Set a run aside until somebody answers its interrupts; return False where it is not this worker's any more."""
+    """Set a run aside until somebody answers its interrupts.
+
+    Returns False where it is not this worker's any more, or lacks the event before.
+    """
     values = {"run_id": run_id, "worker": worker, "interrupts": orjson.dumps(interrupts).decode()}
     async with database.raw(transaction=False) as connection:
         return await connection.row(_WAIT, values | {"seq": seq, "data": data}) is not None
 
 
 _RELEASE = Statement(
-    """
+    f"""
     UPDATE runs SET lease_until = clock_timestamp(), attempt = attempt - CASE WHEN :counts THEN 0 ELSE 1 END
-    WHERE id = :run_id AND worker = :worker AND status = 'running' RETURNING id
-    """
+    WHERE id = :run_id AND worker = :worker AND status = 'running' AND {_JOINED} RETURNING id
+    """  # noqa: S608
 )
 
 
-async def release_run(database: Database, run_id: UUID, worker: UUID, *, counts: bool) -> None:
-    """Give up a run's lease, so that another worker takes it over at once; `counts` whether that was an attempt."""
+async def release_run(database: Database, run_id: UUID, worker: UUID, seq: int, *, counts: bool) -> bool:
+    """Give up a run's lease, so that another worker takes it over at once; `counts` whether that was an attempt.
+
+    `seq` is the number of the event that comes next. Returns False where the run is not this worker's any more, or
+    lacks the event before.
+    """
+    values = {"run_id": run_id, "worker": worker, "seq": seq, "counts": counts}
     async with database.raw(transaction=False) as connection:
-        await connection.row(_RELEASE, {"run_id": run_id, "worker": worker, "counts": counts})
+        return await connection.row(_RELEASE, values) is not None
 
 
 _EXTEND = Statement(

@@ -237,14 +237,12 @@ class RunEngine:
         snapshot = await self.latest_state(run.conversation_id, run.run_id)
         if snapshot is None or not snapshot.interrupts:
             raise AppError
-        await run.flush()
         interrupts = [{"id": interrupt.id, "value": interrupt.value} for interrupt in snapshot.interrupts]
         told = {"run_id": str(run.run_id), "interrupts": interrupts, "step_ids": waiting_step_ids(interrupts)}
-        line = event_line("action", told)
+        await run.flush()
+        wait = partial(run_end.wait_for_person, interrupts=interrupts, data=event_line("action", told))
         seq = run.stream.next_seq()
-        await run_end.wait_for_person(
-            self._database, run.run_id, self.worker, interrupts=interrupts, seq=seq, data=line
-        )
+        await run.write_behind(lambda: wait(self._database, run.run_id, self.worker, seq=seq))
         run.stream.detach()
 
     async def _drive(self, run: Run, work: Callable[[], Awaitable[None]]) -> None:
@@ -340,7 +338,10 @@ class RunEngine:
 
     async def _release(self, run: Run, ending: Ending) -> None:
         await run.flush()
-        await run_end.release_run(self._database, run.run_id, self.worker, counts=ending is GIVEN_BACK)
+        seq, counts = run.stream.next_seq(), ending is GIVEN_BACK
+        await run.write_behind(
+            lambda: run_end.release_run(self._database, run.run_id, self.worker, seq, counts=counts)
+        )
         run.stream.detach()
 
     def _stop(self, run: Run, ending: Ending) -> None:
@@ -445,7 +446,7 @@ class RunEngine:
         stream, position = self._streams.get(run_id), after
         if stream is not None:
             async for events in stream.read(after):
-                position += len(events)
+                position = events[-1].seq if events else position
                 yield events
             if not stream.is_detached:
                 return

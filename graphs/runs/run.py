@@ -1,7 +1,7 @@
 """One run in this process: what its nodes send, and how its end is written."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -49,13 +49,16 @@ class Sent:
 
     @classmethod
     def of(cls, events: Sequence[RunEvent]) -> "Sent":
-        """Return what a run's events hold of the answer."""
+        """Return what a run's events hold of the answer.
+
+        Text behind a gap, which an older version may have left, is none that a model could go on with.
+        """
         texts = {TEXT: "", REASONING: ""}
         sources: Sequence[dict[str, Any]] = ()
         steps: list[dict[str, Any]] = []
-        for event in events:
+        for number, event in enumerate(events, 1):
             if event.name in texts:
-                texts[event.name] += event.data["content"]
+                texts[event.name] += event.data["content"] if event.seq == number else ""
             elif event.name == "sources":
                 sources = event.data["sources"]
             elif event.name == "step":
@@ -181,6 +184,19 @@ class Run:
         self.events.touch(self.stream, at_once=True)
         await self.stream.flushed()
 
+    async def write_behind(self, write: Callable[[], Awaitable[bool]]) -> bool:
+        """Write something that stands behind all events; where it is not taken, write them again before.
+
+        Postgres may have crashed, and lost the last of them. Returns False where the run is not this worker's any more.
+        """
+        if self.stream.is_detached:
+            return False
+        if await write():
+            return True
+        self.stream.write_again()
+        await self.flush()
+        return not self.stream.is_detached and await write()
+
     async def save(self, text: str, info: AnswerInfo, checkpoint_id: str | None) -> None:
         """Write the graph's answer and end the run. Safe to repeat."""
         self.record.checkpoint_id = checkpoint_id
@@ -214,7 +230,8 @@ class Run:
         name = "error" if error else "done"
         data = {"error": {**error, "request_id": self.request_id}} if error else result
         event = RunEvent(self.stream.next_seq(), name, event_line(name, data))
-        if await run_end.end_run(self.database, self._written(ending, info, event, result, error)):
+        written = self._written(ending, info, event, result, error)
+        if await self.write_behind(lambda: run_end.end_run(self.database, written)):
             self.is_ended = True
             self.stream.finish(event)
         else:

@@ -1,6 +1,7 @@
 """A run's events within this process: numbered, handed to the event log, read by any number of readers."""
 
 import asyncio
+from bisect import bisect_right
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 from uuid import UUID
@@ -14,7 +15,7 @@ KEEP_ALIVE: Sequence[RunEvent] = ()
 class RunStream:
     """Events of one run. Text that comes faster than it is written shares an event.
 
-    `events` are in Postgres already; numbers grow by one from there. Readers see an event when Postgres has it, and
+    `events` are in Postgres already; numbers grow by one from the last. Readers see an event when Postgres has it, and
     each one once.
     """
 
@@ -33,7 +34,7 @@ class RunStream:
         self.on_first_text: Callable[[], None] | None = None
         self._on_detached = on_detached
         self._events = list(events)
-        self._next = len(events) + 1
+        self._next = events[-1].seq + 1 if events else 1
         self._pieces: list[str] = []
         self._pieces_name = TEXT
         self._sent_text = False
@@ -62,6 +63,9 @@ class RunStream:
         """Return the number for an event that is written elsewhere, together with the run's end."""
         return self._next
 
+    def _last_seq(self) -> int:
+        return self._events[-1].seq if self._events else 0
+
     def _add(self, name: str, data: dict[str, Any]) -> None:
         self._pending.append(RunEvent.of(self._next, name, data))
         self._next += 1
@@ -80,7 +84,8 @@ class RunStream:
 
     def committed(self, events: Sequence[RunEvent]) -> None:
         """Show events to the readers: Postgres has them now."""
-        self._events.extend(events)
+        shown = self._last_seq()
+        self._events.extend(event for event in events if event.seq > shown)
         self._in_flight -= len(events)
         self._wake_readers()
         if self.on_first_text is not None and any(event.name == TEXT for event in events):
@@ -89,6 +94,15 @@ class RunStream:
             self.on_first_text = None
         if not (self._in_flight or self._pending or self._pieces):
             self._release_flushed()
+
+    def lost(self, events: Sequence[RunEvent]) -> None:
+        """Hear that Postgres has lost what stood before these events, and did not take them: all go there again."""
+        self._in_flight -= len(events)
+        self._pending[:0] = [*self._events, *events]
+
+    def write_again(self) -> None:
+        """Hand over everything once more: nobody knows what Postgres has. What it has stays as it is."""
+        self.lost(())
 
     def detach(self) -> None:
         """Stop: another worker has the run, or nobody for a while. Readers go on with what Postgres has."""
@@ -138,15 +152,16 @@ class RunStream:
         try:
             while True:
                 wake.clear()
-                if position < len(self._events):
-                    fresh = self._events[position:]
-                    position += len(fresh)
+                # By their numbers: those of an older version may have a gap.
+                if position < self._last_seq():
+                    fresh = self._events[bisect_right(self._events, position, key=lambda event: event.seq) :]
+                    position = fresh[-1].seq
                     yield fresh
                     continue
                 if self.is_ended:
                     return
                 await wake.wait()
-                if position >= len(self._events) and not self.is_ended:
+                if position >= self._last_seq() and not self.is_ended:
                     yield KEEP_ALIVE
         finally:
             self._readers.discard(wake)
