@@ -187,9 +187,9 @@ def pending_steps(state: TurnInput) -> list[ToolStep]:
     return [step for step in rounds[-1]["steps"] if step["status"] == "pending"] if rounds else []
 
 
-def text_of_rounds(state: TurnInput) -> int:
-    """Return how many characters of the answer were said before the calls of its rounds."""
-    return sum(len(round_["text"]) for round_ in state.get("rounds") or ())
+def text_of_rounds(state: TurnInput) -> str:
+    """Return what of the answer was said before the calls of its rounds."""
+    return "".join(round_["text"] for round_ in state.get("rounds") or ())
 
 
 def asked_message(state: TurnInput) -> AnyMessage | None:

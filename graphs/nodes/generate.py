@@ -117,7 +117,7 @@ def _params(
 
 def _said(state: ChatState, services: TurnServices) -> str:
     """Return what was said of the answer since the last calls of tools, by this worker or by one that died."""
-    return (services.answer.unfinished + services.record.text)[text_of_rounds(state) :]
+    return (services.answer.unfinished + services.record.text)[len(text_of_rounds(state)) :]
 
 
 async def _as_may_be_read(rounds: Sequence[ToolRound], services: TurnServices) -> Sequence[ToolRound]:

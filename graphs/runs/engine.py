@@ -371,8 +371,8 @@ class RunEngine:
             outcome, ending = "given_up", Ending("failed", "failed", RunGivenUp())
         snapshot = await self.latest_state(run.conversation_id, run.run_id)
         answered = snapshot is not None and snapshot.values.get("answer") is not None
-        in_rounds = text_of_rounds(snapshot.values) if snapshot is not None else 0
-        if ending is None and not answered and not self._can_continue(run, in_rounds):
+        in_rounds = text_of_rounds(snapshot.values) if snapshot is not None else ""
+        if ending is None and not answered and not self._can_continue(run, len(in_rounds)):
             outcome, ending = "interrupted", INTERRUPTED
         metrics.TAKEOVERS.labels(outcome).inc()
         log.info("run_taken_over", run_id=str(run.run_id), attempt=claimed.attempt, outcome=outcome)
@@ -381,6 +381,8 @@ class RunEngine:
             await run.end(ending)
             return
         run.emit("resumed", {"attempt": claimed.attempt})
+        # A state is on disk at once, the events before it a moment later: its worker may have died in between.
+        run.send_missing(in_rounds)
         if snapshot is None:
             await self._invoke(run, _input(run), run.place.checkpoint_id)
             return

@@ -197,6 +197,12 @@ class Run:
         await self.flush()
         return not self.stream.is_detached and await write()
 
+    def send_missing(self, said: str) -> None:
+        """Send what of the answer's beginning, as the graph's state has it, has not reached the readers."""
+        if said.startswith(self.text) and (missing := said[len(self.text) :]):
+            self.record.parts.append(missing)
+            self.forward(missing)
+
     async def save(self, text: str, info: AnswerInfo, checkpoint_id: str | None) -> None:
         """Write the graph's answer and end the run. Safe to repeat."""
         self.record.checkpoint_id = checkpoint_id

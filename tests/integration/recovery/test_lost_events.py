@@ -19,7 +19,7 @@ from bench.stage import Service, Stage
 from llama_service.settings import Settings
 from tests.conftest import Database
 from tests.integration.api.test_chat import messages
-from tests.integration.api.test_waiting import read_on
+from tests.integration.api.test_waiting import read_on, until_action
 from tests.integration.recovery.conftest import Serve, at
 from tests.integration.recovery.test_workers import WHOLE, answer_of
 from tests.providers import OpenAIServer
@@ -103,6 +103,24 @@ async def test_they_are_there_before_another_worker_goes_on(
     assert rest[-1].data["error"]["code"] == "interrupted", "a model of OpenAI's wire does not go on behind a text"
     assert (answer["status"], answer["content"]) == ("interrupted", text_of(seen))
     assert stored(database, run) == [(event.id, event.name) for event in [*seen, *rest]]
+
+
+async def test_what_was_said_before_a_call_is_whole(anna: Person, openai: OpenAIServer, database: Database) -> None:
+    """The state before a call is on disk at once, the words of it in the log a moment later."""
+    openai.script(rounds=[[("remember", {"fact": "Anna likes tea."})]], preamble="Just a moment.", reply="It is noted.")
+    seen = await until_action(anna, message="I like tea", tools=["remember"], model_source="openai")
+    run, step = seen[0].data["run_id"], seen[-2].data["step"]["id"]
+    said = text_of(seen)
+    cut = "UPDATE run_events SET data = %s WHERE run_id = %s AND seq = %s"
+    pieces = [event.id for event in seen if event.name == "chunk"]
+    database.execute(cut, ['{"type":"chunk","content":"Just"}', run, pieces[0]])
+    for other in pieces[1:]:
+        database.execute(cut, ['{"type":"chunk","content":""}', run, other])
+    body = {"decisions": [{"step_id": step, "decision": "approve"}]}
+    assert (await anna.http.post(f"/chat/runs/{run}/resume", json=body)).status_code == 202
+    rest = await read_on(anna, run, seen[-1].id)
+    answer = (await messages(anna, seen[0].data["conversation_id"]))[-1]
+    assert answer["content"] == "Just" + text_of(rest) == f"{said}It is noted."
 
 
 @pytest.fixture
