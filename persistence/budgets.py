@@ -206,7 +206,8 @@ _SETTLE = Statement(
     )
     UPDATE budget_use u SET tokens = u.tokens - l.tokens + :spent, money = u.money - l.money + :cost,
            requests = u.requests - :unasked
-    FROM locked l WHERE (u.budget_id, u.holder, u.began) = (l.budget_id, l.holder, l.began) RETURNING u.budget_id
+    FROM locked l WHERE (u.budget_id, u.holder, u.began) = (l.budget_id, l.holder, l.began)
+    RETURNING pg_current_xact_id()::text AS transaction
     """
 )
 _SETTLE_LAPSED = Statement(
@@ -218,7 +219,15 @@ _SETTLE_LAPSED = Statement(
         ORDER BY u.budget_id, u.holder FOR UPDATE OF u
     )
     UPDATE budget_use u SET tokens = u.tokens + :spent, money = u.money + :cost
-    FROM locked l WHERE (u.budget_id, u.holder, u.began) = (l.budget_id, l.holder, l.began) RETURNING u.budget_id
+    FROM locked l WHERE (u.budget_id, u.holder, u.began) = (l.budget_id, l.holder, l.began)
+    RETURNING pg_current_xact_id()::text AS transaction
+    """
+)
+# NULL of a transaction that this server has never had: another one took its place, and did not know of it.
+_OUTCOME = Statement(
+    """
+    SELECT CASE WHEN id < pg_current_xact_id() THEN pg_xact_status(id) END AS status
+    FROM (SELECT CAST(CAST(:transaction AS text) AS xid8)) AS t (id)
     """
 )
 _LAPSE = Statement(
@@ -360,21 +369,35 @@ class BudgetKeeper:
     async def _settle(self, grant: Grant, spent: Spent) -> None:
         values = {"id": grant.id, "spent": spent.tokens, "cost": spent.money, "unasked": 0 if spent.was_asked else 1}
         delay = 0.2
+        # The transaction that settles, while it is not known whether it was committed: a second one would count again.
+        unsure: str | None = None
         while True:
             try:
-                async with self._database.raw(transaction=False) as connection:
-                    if await connection.rows(_SETTLE, values) or not spent.tokens:
-                        return
-                    # It has lapsed: this process was away from the database for longer than a minute.
-                    budgets, holders, begun = (list(column) for column in zip(*grant.places, strict=True))
-                    places = {"budgets": budgets, "holders": holders, "begun": begun}
-                    await connection.rows(_SETTLE_LAPSED, places | {"spent": spent.tokens, "cost": spent.money})
-                    return
+                if unsure is None or not await self._was_committed(unsure):
+                    async with self._database.raw() as connection:
+                        rows = await connection.rows(_SETTLE, values)
+                        if not rows and spent.tokens:
+                            # It has lapsed: this process was away from the database for longer than a minute.
+                            budgets, holders, begun = (list(column) for column in zip(*grant.places, strict=True))
+                            places = {"budgets": budgets, "holders": holders, "begun": begun}
+                            spending = {"spent": spent.tokens, "cost": spent.money}
+                            rows = await connection.rows(_SETTLE_LAPSED, places | spending)
+                        unsure = rows[0]["transaction"] if rows else None
+                return
             except (*DATABASE_AWAY, asyncpg.PostgresError) as error:
                 # A restart, a failover, a deadlock with who deletes the budget: what was spent has to be counted.
                 log.warning("budget_not_settled", error=type(error).__name__, retry_in=delay)
             await asyncio.sleep(delay)
             delay = min(delay * 2, 10.0)
+
+    async def _was_committed(self, transaction: str) -> bool:
+        """Whether a transaction was committed whose COMMIT got no answer. Raises ConnectionError while it is open."""
+        async with self._database.raw(transaction=False) as connection:
+            row = await connection.row(_OUTCOME, {"transaction": transaction})
+        status = row["status"] if row else None
+        if status == "in progress":
+            raise ConnectionError("the transaction is still being committed")
+        return bool(status == "committed")
 
     async def _lapse(self) -> None:
         async with self._database.raw(transaction=False) as connection:
