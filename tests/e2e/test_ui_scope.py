@@ -8,6 +8,7 @@ from playwright.async_api import Locator, Page, expect
 
 from tests.e2e.asking import WARRANTY, answered, ask, attach, message, ready
 from tests.e2e.conftest import OpenPage, shot
+from tests.integration.api.test_projects import made
 from tests.providers import OpenAIServer
 from tests.support import Person
 
@@ -139,6 +140,54 @@ async def test_files_of_a_new_chat_make_one_conversation(
     await attach(page, "third.txt", b"The third file.")
     await ready(page, "third.txt")
     assert len(await conversations(anna)) == 2
+
+
+async def test_files_stay_with_the_kind_of_chat_that_they_were_given_to(
+    open_page: OpenPage, anna: Person, openai: OpenAIServer
+) -> None:
+    """A file makes a new chat a conversation: what is pressed afterwards holds none the less."""
+    page = await open_page(anna)
+    await attach(page, "hall.txt", CEILING)
+    await ready(page, "hall.txt")
+    await page.get_by_role("button", name="Temporary chat").click()
+    await expect(waiting(page)).to_have_count(0)
+    await attach(page, "secret.txt", b"The merger is called Walrus.")
+    await ready(page, "secret.txt")
+    openai.script(reply="Walrus [1].")
+    await ask(page, "What is the merger called?")
+    await answered(page)
+    await page.wait_for_url("**/c/*")
+    await expect(page.get_by_text("Temporary", exact=True)).to_be_visible()
+    assert (await anna.get(f"/conversations/{page.url.rpartition('/')[2]}"))["temporary"] is True
+
+    # And the other way: what was begun as a temporary chat is kept where one asks for that.
+    await page.goto("/?temporary=true")
+    await attach(page, "plan.txt", b"The plan is called Ibis.")
+    await ready(page, "plan.txt")
+    await page.get_by_role("button", name="Keep this chat").click()
+    await expect(waiting(page)).to_contain_text("hall.txt")
+    await ask(page, "How high is the ceiling?")
+    await answered(page)
+    await page.wait_for_url("**/c/*")
+    assert (await anna.get(f"/conversations/{page.url.rpartition('/')[2]}"))["temporary"] is False
+
+
+async def test_files_of_a_new_chat_do_not_keep_an_assistant_out(
+    open_page: OpenPage, anna: Person, openai: OpenAIServer
+) -> None:
+    ranger = f"Ranger {anna.name}"
+    made_ = await made(anna, "/assistants", name=ranger, system_prompt="You are a ranger.")
+    page = await open_page(anna)
+    await attach(page, "hall.txt", CEILING)
+    await ready(page, "hall.txt")
+    await page.keyboard.press("Control+k")
+    await page.keyboard.type(ranger)
+    await page.get_by_role("option", name=ranger).click()
+    await expect(page.get_by_role("heading", name=ranger)).to_be_visible()
+    await ask(page, "Who are you?")
+    await answered(page)
+    await page.wait_for_url("**/c/*")
+    assert (await anna.get(f"/conversations/{page.url.rpartition('/')[2]}"))["assistant_id"] == made_["id"]
 
 
 async def test_several_files_at_once_make_one_conversation_too(open_page: OpenPage, anna: Person) -> None:

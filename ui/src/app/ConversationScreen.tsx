@@ -303,7 +303,10 @@ interface Draft {
   keep: (id: string | null) => void;
 }
 
-/** The conversation of the new chat's first files: it has no question yet, and this browser remembers it until it has. */
+/**
+ * The conversation of the new chat's first files: it has no question yet, and this browser remembers it until it has.
+ * Each kind of beginning has its own: a chat that is kept can't be made temporary, nor an assistant's another's.
+ */
 function useDraft(conversationId: string | null, beginning: ConversationStart): Draft {
   const kind = Object.values(beginning).join(" ");
   const [stored, store] = useStored(`draft-conversation${kind && `:${kind}`}`, "");
@@ -333,9 +336,10 @@ function useTakeFiles(
   const { data: known } = useQuery({ ...filesQuery(placeId), enabled: placeId !== null });
   const creating = useRef<Promise<Conversation> | null>(null);
   const isFirst = placeId !== null && known?.length === 0;
+  // Once it is there it takes the next files; for a chat that begins otherwise another one is begun.
   useEffect(() => {
-    if (placeId) creating.current = null;
-  }, [placeId]);
+    creating.current = null;
+  }, [placeId, keepDraft]);
 
   return useCallback(
     (files) => {
