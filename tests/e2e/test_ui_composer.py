@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.async_api import Locator, Page, Route, expect
 
-from tests.e2e.asking import answered, answers, ask, attach, message
+from tests.e2e.asking import answered, answers, ask, attach, message, ready
 from tests.e2e.axe import accessible
 from tests.e2e.conftest import OpenPage, shot
 from tests.integration.api.test_pictures import pictures_of, png
@@ -166,6 +166,56 @@ async def test_how_much_a_model_thinks_is_chosen(open_page: OpenPage, anna: Pers
     await ask(page, "Think about it.")
     await answered(page)
     assert openai.chats[before].body["reasoning_effort"] == "high"
+
+
+async def test_what_is_set_for_a_new_chat_holds_for_all_of_it(
+    open_page: OpenPage, anna: Person, openai: OpenAIServer
+) -> None:
+    await anna.indexed("manual.md", b"The warranty lasts two years.")
+    page = await open_page(anna)
+    scope = page.get_by_role("button", name=re.compile("^Search in:"))
+    await scope.click()
+    await page.get_by_role("radio", name="No files").click()
+    await page.keyboard.press("Escape")
+    await page.get_by_role("button", name="Chat settings").click()
+    await page.get_by_role("button", name="Precise").click()
+    await page.get_by_role("textbox", name="System prompt").fill("Answer like a pirate.")
+    await page.keyboard.press("Escape")
+    openai.script(reply="Arr.")
+    before = len(openai.chats)
+    await ask(page, "How long is the warranty?")
+    await answered(page)
+    await page.wait_for_url("**/c/*")
+    await expect(scope).to_contain_text("No files")
+    await ask(page, "And how long is that warranty exactly?")
+    await answered(page, 2)
+    # A title is asked for without the chat's system prompt.
+    asked = [chat.body for chat in openai.chats[before:] if "pirate" in str(chat.body["messages"])]
+    assert [body["temperature"] for body in asked] == [0.1, 0.1]
+    assert "two years" not in str(asked)
+    # The next chat begins as if nothing had been chosen.
+    await page.get_by_role("button", name="New chat").click()
+    await expect(scope).to_contain_text("All my files")
+    await page.get_by_role("button", name="Chat settings", exact=True).click()
+    await expect(page.get_by_role("textbox", name="System prompt")).to_have_value("")
+
+
+@pytest.mark.parametrize("path", ["/", "/?temporary=true"])
+async def test_a_system_prompt_is_kept_where_more_begins_than_a_question(
+    path: str, open_page: OpenPage, anna: Person, openai: OpenAIServer
+) -> None:
+    page = await open_page(anna, path=path)
+    if path == "/":  # a file makes the new chat a conversation, which the prompt comes too late for
+        await attach(page, "plan.txt", b"The plan is called Walrus.")
+        await ready(page, "plan.txt")
+    await page.get_by_role("button", name="Chat settings").click()
+    await page.get_by_role("textbox", name="System prompt").fill("Answer like a pirate.")
+    await page.keyboard.press("Escape")
+    await ask(page, "Who are you?")
+    await answered(page)
+    await page.wait_for_url("**/c/*")
+    kept = await anna.get(f"/conversations/{page.url.rpartition('/')[2]}")
+    assert kept["system_prompt"] == "Answer like a pirate."
 
 
 async def test_an_answer_in_another_chat_is_marked_and_told_when_ready(

@@ -65,7 +65,7 @@ export function ConversationScreen() {
   const closeSide = useCallback(() => setSide(null), []);
   const goBack = usePanelInHistory(side !== null, closeSide);
   const choices = useChoices(conversation, place, setting, beginning);
-  const { mutateAsync: create } = useCreateConversation();
+  const begin = useBegin(conversationId, draft.id, place, beginning, choices);
   const uploads = useUploads();
   const open = useCallback((to: string) => navigate({ to: "/c/$id", params: { id: to } }), [navigate]);
   const onFiles = useTakeFiles(place, placeId, choices.start, uploads.add, draft.keep);
@@ -100,11 +100,14 @@ export function ConversationScreen() {
           conversation={conversation}
           conversationId={conversationId}
           draftId={draft.id}
-          begin={Object.keys(beginning).length > 0 || choices.scope.first.library_ids ? async () => (await create(choices.start)).id : null}
+          begin={begin}
           firstModel={requested(choices.firstModel)}
+          firstPrompt={choices.firstPrompt}
+          onFirstPrompt={choices.setFirstPrompt}
           secondModel={choices.secondModel?.source ? requested(choices.secondModel) : null}
           onStarted={(started) => {
             draft.keep(null);
+            choices.begun();
             void open(started);
           }}
           onExplain={(answer) => setSide({ answer })}
@@ -148,6 +151,26 @@ export function ConversationScreen() {
       <DropZone onFiles={onFiles} />
     </div>
   );
+}
+
+/** What has to be done before a new chat's first question; null where the question says all that was chosen. */
+function useBegin(
+  conversationId: string | null,
+  draftId: string | null,
+  place: Conversation | null,
+  beginning: ConversationStart,
+  { start, scope }: Choices,
+): (() => Promise<string>) | null {
+  const { mutateAsync: create } = useCreateConversation();
+  const { mutateAsync: patch } = usePatchConversation();
+  if (conversationId) return null;
+  if (draftId) {
+    const prompt = start.system_prompt ?? null;
+    const known = !place || place.system_prompt === prompt;
+    return known ? null : async () => (await patch({ id: draftId, system_prompt: prompt })).id;
+  }
+  const more = Object.keys({ ...beginning, ...scope.first }).length > 0;
+  return more ? async () => (await create(start)).id : null;
 }
 
 /** What stands above the chat, and on the browser's tab. */

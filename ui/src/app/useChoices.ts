@@ -61,6 +61,7 @@ interface Scope {
   chooseLibraries: (libraryIds: string[]) => void;
   /** What was chosen for a conversation that does not exist yet. */
   first: FirstScope;
+  forgetFirst: () => void;
 }
 
 type FirstScope = Pick<ConversationStart, "search_library" | "library_ids">;
@@ -90,6 +91,7 @@ function useScope(place: Conversation | null, setting: ChatSetting, beginning: C
   return {
     brought,
     first,
+    forgetFirst: () => setFirst(NOTHING),
     // Where a project or an assistant brings files, the server searches those alone unless it is told otherwise.
     library: place?.search_library ?? first.search_library ?? brought === 0,
     chooseLibrary: (library) => set({ search_library: library }),
@@ -110,6 +112,11 @@ export interface Choices {
   newTools: string[] | null;
   chooseTools: (names: string[]) => void;
   takesTools: boolean;
+  /** The system prompt of a conversation that has no question yet. */
+  firstPrompt: string;
+  setFirstPrompt: (prompt: string) => void;
+  /** The new chat has begun: what was chosen for it alone is no choice for the next one. */
+  begun: () => void;
   /** How a conversation that begins now is made. */
   start: ConversationStart;
 }
@@ -128,6 +135,8 @@ export function useChoices(
   const [firstTools, setFirstTools] = useFirstTools();
   const [ownTools, setOwnTools] = useStateOf<string[] | null>(beginning, null);
   const [firstModel, setFirstModel] = useStateOf<ChosenModel>(beginning, NO_MODEL);
+  const [ownPrompt, setFirstPrompt] = useStateOf<string | null>(beginning, null);
+  const firstPrompt = ownPrompt ?? place?.system_prompt ?? "";
   const [secondModel, chooseSecond] = useState<ChosenModel | null>(null);
   const chosen = conversation ? modelOf(conversation) : firstModel;
   const takesTools = useTakesTools(chosen.source || !assistant ? chosen : modelOf(assistant));
@@ -138,9 +147,10 @@ export function useChoices(
       ...beginning,
       ...requested(firstModel),
       ...(newTools ? { tools: newTools } : {}),
+      ...(firstPrompt.trim() ? { system_prompt: firstPrompt.trim() } : {}),
       ...first,
     }),
-    [beginning, first, firstModel, newTools],
+    [beginning, first, firstModel, firstPrompt, newTools],
   );
   return {
     scope,
@@ -150,6 +160,12 @@ export function useChoices(
     chooseSecond,
     newTools,
     takesTools,
+    firstPrompt,
+    setFirstPrompt,
+    begun: () => {
+      setFirstPrompt(null);
+      scope.forgetFirst();
+    },
     start,
     tools: (place ? place.tools : newTools) ?? assistant?.tools ?? null,
     chooseModel: ({ source, name }) => {

@@ -14,6 +14,7 @@ import { SideBySide } from "./SideBySide";
 import { Composer, type FieldKeys } from "./composer/Composer";
 import { SettingsButton } from "./composer/SettingsButton";
 import { Welcome } from "./Welcome";
+import { keptAs, moveKept } from "./kept";
 import { useLiveRuns, usePair, useRunsOf } from "./live/context";
 import type { Asked, LiveRun } from "./live/LiveRun";
 import { useParameters, withSearch } from "./parameters";
@@ -30,10 +31,12 @@ export interface ChatViewProps {
   conversationId: string | null;
   /** A conversation that has its first files and no question yet: the new chat's. */
   draftId: string | null;
-  /** Begins the conversation before its first question, where that needs more than the question says; null elsewhere. */
+  /** Makes the conversation ready for its first question, where that needs more than the question says; null elsewhere. */
   begin: (() => Promise<string>) | null;
-  /** The model and the system prompt chosen for a conversation that does not exist yet. */
+  /** The model and the system prompt chosen for a conversation that has no question yet. */
   firstModel: Pick<ChatRequest, "model_source" | "model_name">;
+  firstPrompt: string;
+  onFirstPrompt: (prompt: string) => void;
   /** The model that answers each question beside the first, null for none. */
   secondModel: Pick<ChatRequest, "model_source" | "model_name"> | null;
   onStarted: (conversationId: string) => void;
@@ -77,11 +80,10 @@ export function ChatView(props: ChatViewProps) {
 
   const field = useRef<HTMLTextAreaElement>(null);
   const picker = useFilePicker(onFiles);
-  const [draft, setDraft] = useStored(`draft:${conversationId ?? "new"}`, "");
+  const [draft, setDraft] = useStored(keptAs("draft", conversationId), "");
   const [parameters, setParameters] = useParameters(conversationId);
-  const [firstPrompt, setFirstPrompt] = useState("");
   const menuKeys = useRef<FieldKeys>(null);
-  const { actions, ask, refused } = useChat(props, branch, current !== null, parameters, firstPrompt, setDraft);
+  const { actions, ask, refused } = useChat(props, branch, current !== null, parameters, setDraft);
   useFocusOnOpen(field);
   const stop = () => {
     for (const run of going) void store.cancel(run);
@@ -152,8 +154,8 @@ export function ChatView(props: ChatViewProps) {
                 {props.tools}
                 <SettingsButton
                   conversation={conversation}
-                  firstPrompt={firstPrompt}
-                  onFirstPrompt={setFirstPrompt}
+                  firstPrompt={props.firstPrompt}
+                  onFirstPrompt={props.onFirstPrompt}
                   parameters={parameters}
                   onParameters={setParameters}
                 />
@@ -272,10 +274,9 @@ function useChat(
   branch: Message[],
   busy: boolean,
   parameters: Partial<ChatRequest>,
-  firstPrompt: string,
   setDraft: (text: string) => void,
 ): { actions: MessageActions; ask: (text: string) => void; refused: unknown } {
-  const { conversationId, draftId, begin, firstModel, secondModel, firstTools, onStarted } = props;
+  const { conversationId, draftId, begin, firstModel, firstPrompt, secondModel, firstTools, onStarted } = props;
   const store = useLiveRuns();
   const queries = useQueryClient();
   const { mutate: show } = useSwitchBranch(conversationId ?? "");
@@ -297,7 +298,9 @@ function useChat(
       {
         onStart: ({ conversation_id: id, user_message_id: question }) => {
           if (full.question !== null && secondModel) store.showPair([run, askSecond(id, question)]);
-          if (conversationId === null) onStarted(id);
+          if (conversationId !== null) return;
+          moveKept(id);
+          onStarted(id);
         },
         onRefused: (error) => refuse(error, full.question),
       },
@@ -337,7 +340,7 @@ function useChat(
       const images = picturesOf(queries, conversationId ?? draftId);
       const asked = { question: text, after: last, images };
       const request = { ...first(), parent_message_id: last, ...(images.length > 0 ? { image_file_ids: images } : {}) };
-      if (conversationId !== null || draftId !== null || !begin) return start(asked, request);
+      if (!begin) return start(asked, request);
       begin().then(
         (id) => start(asked, request, id),
         (error: unknown) => refuse(error, text),

@@ -1,5 +1,6 @@
 import { useMemo } from "react";
 import { useStored } from "@/shared/hooks/useStored";
+import { keptAs } from "./kept";
 
 export const EFFORTS = ["none", "low", "medium", "high"] as const;
 export type Effort = (typeof EFFORTS)[number];
@@ -21,7 +22,7 @@ export const PRESETS = {
 
 /** The parameters of a conversation, kept in this browser. */
 export function useParameters(conversationId: string | null): [ChatParameters, (next: ChatParameters) => void] {
-  const [stored, store] = useStored(`parameters:${conversationId ?? "new"}`, "");
+  const [stored, store] = useStored(keptAs("parameters", conversationId), "");
   const parameters = useMemo(() => parse(stored), [stored]);
   return [parameters, (next) => store(Object.keys(next).length > 0 ? JSON.stringify(next) : "")];
 }
