@@ -1,10 +1,11 @@
 """The conversation on the page: asking, streaming, citing, stopping, branching, coming back."""
 
+import asyncio
 import re
 from uuid import uuid4
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from tests.e2e.asking import WARRANTY, answered, answers, ask, attach, message, ready
 from tests.e2e.conftest import OpenPage, shot
@@ -14,6 +15,7 @@ from tests.support import PASSWORD, Person, Server, eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.newest]
 
+STREAM = "**/api/v1/chat/stream"
 LONG = [f"word{number} " for number in range(400)]
 
 
@@ -184,6 +186,80 @@ async def test_a_question_whose_answer_nobody_heard_is_asked_once(
         (conversation,) = (await anna.get("/conversations"))["items"]
         asked = (await anna.get(f"/conversations/{conversation['id']}/messages"))["items"]
         assert [message["role"] for message in asked] == ["user", "assistant"]
+
+
+async def test_a_question_that_does_not_get_through_is_not_lost(
+    open_page: OpenPage, anna: Person, openai: OpenAIServer
+) -> None:
+    """Neither by stopping it, nor by closing the page while it is sent again and again."""
+    page = await open_page(anna)
+    await expect(message(page)).to_be_visible()
+    await page.route(STREAM, lambda route: route.abort())
+    sending = page.get_by_text("Your question is being sent again")
+    await ask(page, "A question that took ten minutes to write")
+    await expect(sending).to_be_visible()
+    await message(page).fill("The next thought")
+    await page.get_by_role("button", name="Stop", exact=True).click()
+    whole = "A question that took ten minutes to write\n\nThe next thought"
+    await expect(message(page)).to_have_value(whole)
+    await expect(page.get_by_role("article")).to_have_count(0)
+
+    await page.get_by_role("button", name="Send", exact=True).click()
+    await expect(sending).to_be_visible()
+    await page.reload()
+    await expect(message(page)).to_have_value(whole)
+    await page.unroute(STREAM)
+    openai.script(reply="Yes.")
+    await page.get_by_role("button", name="Send", exact=True).click()
+    await answered(page)
+    await page.reload()
+    await answered(page)
+    await expect(message(page)).to_have_value("")
+
+
+async def test_stop_holds_for_a_question_that_the_server_has_not_named_yet(
+    open_page: OpenPage, anna: Person, openai: OpenAIServer
+) -> None:
+    page = await open_page(anna)
+    await expect(message(page)).to_be_visible()
+    openai.script(tokens=LONG, delay=0.05)
+    # What the server says reaches nobody until somebody has pressed Stop.
+    pressed = asyncio.Event()
+    taken = asyncio.Event()
+
+    async def late(route: Route) -> None:
+        # The run begins and is found again by its key.
+        key, body = route.request.headers["idempotency-key"], route.request.post_data_json
+        async with anna.http.stream("POST", "/chat/stream", json=body, headers={"Idempotency-Key": key}) as answer:
+            await anext(answer.aiter_lines())
+        taken.set()
+        await pressed.wait()
+        await route.continue_()
+
+    await page.route(STREAM, late)
+    await ask(page, "Count, please")
+    await taken.wait()
+    await page.get_by_role("button", name="Stop", exact=True).click()
+    pressed.set()
+    answer = await answered(page)
+    await expect(answer).to_contain_text("You stopped this answer")
+    await expect(message(page)).to_have_value("")
+    assert "word399" not in await answer.inner_text()
+
+
+async def test_an_answer_that_can_not_be_stopped_says_so(
+    open_page: OpenPage, anna: Person, openai: OpenAIServer
+) -> None:
+    page = await open_page(anna)
+    openai.script(tokens=LONG, delay=0.05)
+    await ask(page, "Count, please")
+    await expect(answers(page).first).to_contain_text("word5 ")
+    await page.route("**/api/v1/chat/runs/*/cancel", lambda route: route.abort())
+    await page.get_by_role("button", name="Stop", exact=True).click()
+    await expect(page.get_by_role("status").get_by_text("The server can't be reached")).to_be_visible()
+    await page.unroute("**/api/v1/chat/runs/*/cancel")
+    await page.get_by_role("button", name="Stop", exact=True).click()
+    await expect(await answered(page)).to_contain_text("You stopped this answer")
 
 
 async def test_what_nobody_answered_for_comes_by_itself(open_page: OpenPage, server: Server, anna: Person) -> None:

@@ -8,13 +8,14 @@ import { useStored } from "@/shared/hooks/useStored";
 import { useT } from "@/shared/i18n";
 import { IconButton, Spinner } from "@/shared/ui/controls";
 import { useFilePicker } from "@/shared/ui/useFilePicker";
-import { ErrorNotice } from "@/shared/ui/ErrorNotice";
+import { ErrorNotice, useErrorText } from "@/shared/ui/ErrorNotice";
+import { useToast } from "@/shared/ui/Toasts";
 import { useFeedback, messagesQuery, useSwitchBranch } from "./api";
 import { SideBySide } from "./SideBySide";
 import { Composer, type FieldKeys } from "./composer/Composer";
 import { SettingsButton } from "./composer/SettingsButton";
 import { Welcome } from "./Welcome";
-import { keptAs, moveKept } from "./kept";
+import { forgetSent, giveBack, joined, keepSent, keptAs, moveKept, takeUpSent } from "./kept";
 import { useLiveRuns, usePair, useRunsOf } from "./live/context";
 import type { Asked, LiveRun } from "./live/LiveRun";
 import { useParameters, withSearch } from "./parameters";
@@ -76,18 +77,16 @@ export function ChatView(props: ChatViewProps) {
   const rows = rowsOf(branch, runs);
   const going = runs.filter((run) => run.now.phase !== "over");
   const current = going[0] ?? null;
-  const store = useLiveRuns();
 
   const field = useRef<HTMLTextAreaElement>(null);
   const picker = useFilePicker(onFiles);
   const [draft, setDraft] = useStored(keptAs("draft", conversationId), "");
   const [parameters, setParameters] = useParameters(conversationId);
   const menuKeys = useRef<FieldKeys>(null);
-  const { actions, ask, refused } = useChat(props, branch, current !== null, parameters, setDraft);
+  const { actions, ask, refused } = useChat(props, branch, current !== null, parameters);
+  useTakeUpSent(conversationId, query.data);
   useFocusOnOpen(field);
-  const stop = () => {
-    for (const run of going) void store.cancel(run);
-  };
+  const stop = useStop(going);
   // Escape closes what lies beside the chat first.
   useEscape(current !== null && !props.panel, stop);
 
@@ -95,7 +94,7 @@ export function ChatView(props: ChatViewProps) {
     setDraft("");
     ask(text);
   }
-  const queue = useQueue(current, send, (text) => setDraft(draft === "" ? text : `${text}\n\n${draft}`));
+  const queue = useQueue(current, send, (text) => giveBack(conversationId, text));
 
   function editLast() {
     const last = branch.findLast((message) => message.role === "user");
@@ -238,7 +237,7 @@ function useQueue(current: LiveRun | null, send: (text: string) => void, giveBac
   }, [current, text]);
   return {
     text,
-    add: (more) => setText((before) => (before === null ? more : `${before}\n\n${more}`)),
+    add: (more) => setText((before) => joined(before ?? "", more)),
     takeBack: () => {
       if (text !== null) giveBack(text);
       setText(null);
@@ -252,6 +251,25 @@ function useJoin(branch: Message[]): void {
   useEffect(() => {
     for (const message of branch) if (message.status === "streaming" && message.run_id) store.join(message);
   }, [branch, store]);
+}
+
+/** Give back the question that this page was sending when it was closed, if it has not arrived. */
+function useTakeUpSent(conversationId: string | null, branch: Message[] | undefined): void {
+  const known = conversationId === null || branch !== undefined;
+  const last = branch?.findLast(({ role }) => role === "user")?.content ?? null;
+  useEffect(() => {
+    if (known) takeUpSent(conversationId, last);
+  }, [conversationId, known, last]);
+}
+
+/** Stop what is going on, and say so where that fails. */
+function useStop(going: LiveRun[]): () => void {
+  const store = useLiveRuns();
+  const toast = useToast();
+  const say = useErrorText();
+  return () => {
+    for (const run of going) store.cancel(run).catch((error: unknown) => toast({ text: say(error) }));
+  };
 }
 
 /** Put the cursor into the composer, where there is a keyboard and nobody is typing somewhere else. */
@@ -274,7 +292,6 @@ function useChat(
   branch: Message[],
   busy: boolean,
   parameters: Partial<ChatRequest>,
-  setDraft: (text: string) => void,
 ): { actions: MessageActions; ask: (text: string) => void; refused: unknown } {
   const { conversationId, draftId, begin, firstModel, firstPrompt, secondModel, firstTools, onStarted } = props;
   const store = useLiveRuns();
@@ -286,17 +303,21 @@ function useChat(
 
   function refuse(error: unknown, question: string | null) {
     setRefused(error);
-    if (question !== null) setDraft(question);
+    if (question === null) return;
+    forgetSent(conversationId);
+    giveBack(conversationId, question);
   }
 
   function start(asked: Partial<Asked>, request: Partial<ChatRequest>, place = conversationId ?? draftId) {
     setRefused(null);
     const full: Asked = { conversationId, after: null, question: null, continues: null, ...asked };
+    if (full.question !== null) keepSent(conversationId, full.question);
     const run = store.ask(
       full,
       { message: full.question ?? "", ...parameters, conversation_id: place, ...request },
       {
         onStart: ({ conversation_id: id, user_message_id: question }) => {
+          if (full.question !== null) forgetSent(conversationId);
           if (full.question !== null && secondModel) store.showPair([run, askSecond(id, question)]);
           if (conversationId !== null) return;
           moveKept(id);
@@ -341,6 +362,7 @@ function useChat(
       const asked = { question: text, after: last, images };
       const request = { ...first(), parent_message_id: last, ...(images.length > 0 ? { image_file_ids: images } : {}) };
       if (!begin) return start(asked, request);
+      keepSent(conversationId, text);
       begin().then(
         (id) => start(asked, request, id),
         (error: unknown) => refuse(error, text),

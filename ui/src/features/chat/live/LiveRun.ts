@@ -119,6 +119,20 @@ export class LiveRun {
     return this.state;
   }
 
+  /** Its id, as soon as the server has told it; null where the connection is lost before, or the run is over. */
+  named(): Promise<string | null> {
+    return new Promise((resolve) => {
+      const look = () => {
+        const { runId, phase, connected } = this.state;
+        if (runId === null && connected && phase !== "over") return;
+        this.listeners.delete(look);
+        resolve(runId);
+      };
+      this.listeners.add(look);
+      look();
+    });
+  }
+
   take(event: RunEvent): void {
     switch (event.type) {
       case "start":

@@ -1,6 +1,6 @@
 import type { QueryClient } from "@tanstack/react-query";
 import { newKey, send } from "@/shared/api/client";
-import { ApiError } from "@/shared/api/errors";
+import { ApiError, readError } from "@/shared/api/errors";
 import { keys } from "@/shared/api/keys";
 import type { ChatRequest, Message, ReplayRequest, StoredFile } from "@/shared/api/types";
 import type { RunEvent } from "./events";
@@ -15,7 +15,7 @@ const OPENINGS = 10;
 interface Hooks {
   /** Hears of the run's beginning: by then its question is kept. */
   onStart?: (event: RunEvent & { type: "start" }) => void;
-  /** Hears of an error that came before anything was written. */
+  /** Hears that nothing was asked: of the error that came first, or of null where it was stopped. */
   onRefused?: (error: unknown) => void;
 }
 
@@ -78,11 +78,17 @@ export class LiveRuns {
     void this.pump(run, { runId: message.run_id }, {});
   }
 
-  /** Stop a run; what has been said stays. */
+  /**
+   * Stop a run; what has been said stays.
+   *
+   * The server stops what it knows by name: where it has not told the name yet, it is waited for. A question that does
+   * not get through is given up.
+   */
   async cancel(run: LiveRun): Promise<void> {
-    const { runId } = run.now;
-    if (!runId) return run.abort.abort();
-    await send(`/api/v1/chat/runs/${runId}/cancel`, { method: "POST" });
+    const runId = await run.named();
+    if (runId === null) return run.abort.abort();
+    const answer = await send(`/api/v1/chat/runs/${runId}/cancel`, { method: "POST" });
+    if (!answer.ok) throw await readError(answer);
   }
 
   private open(
@@ -120,7 +126,7 @@ export class LiveRuns {
         if (event.type === "done") this.ended(run, event);
       }
     } catch (error) {
-      if (!run.now.messageId && !signal.aborted) hooks.onRefused?.(error);
+      if (!run.now.messageId) hooks.onRefused?.(signal.aborted ? null : error);
       run.change({ phase: "over", error: error instanceof ApiError ? error : null });
     } finally {
       await this.settle(run);
