@@ -156,6 +156,64 @@ async def test_a_queued_message_comes_back_where_the_answer_is_stopped(
     await expect(answers(page)).to_have_count(1)
 
 
+async def test_a_queued_message_is_not_lost_in_another_chat(
+    open_page: OpenPage, anna: Person, openai: OpenAIServer
+) -> None:
+    page = await open_page(anna)
+    openai.script(tokens=[f"word{n} " for n in range(400)], delay=0.1)
+    await ask(page, "A long one, please.")
+    await expect(answers(page)).to_contain_text("word1")
+    await page.wait_for_url("**/c/*")
+    here = page.url
+    await message(page).fill("And a second one.")
+    await page.keyboard.press("Enter")
+    queued = page.get_by_text("Goes out after this answer: And a second one.")
+    # It waits for whom comes back in time, by the page or by a reload.
+    await page.get_by_role("button", name="New chat").click()
+    await expect(answers(page)).to_have_count(0)
+    await expect(message(page)).to_have_value("")
+    await page.go_back()
+    await expect(queued).to_be_visible()
+    await page.reload()
+    await expect(queued).to_be_visible()
+    # Who comes later finds it in the field.
+    await page.get_by_role("button", name="New chat").click()
+    await expect(answers(page)).to_have_count(0)
+    written = (await anna.get(f"/conversations/{here.rpartition('/')[2]}/messages"))["items"][-1]
+    await anna.http.post(f"/chat/runs/{written['run_id']}/cancel")
+    await expect(page.get_by_role("img", name="an answer is being written")).to_have_count(0)
+    await page.goto(here)
+    await answered(page)
+    await expect(message(page)).to_have_value("And a second one.")
+
+
+async def test_what_is_typed_while_a_chat_begins_stays_in_it(
+    open_page: OpenPage, anna: Person, openai: OpenAIServer
+) -> None:
+    page = await open_page(anna)
+    begins = asyncio.Event()
+
+    async def late(route: Route) -> None:
+        await begins.wait()
+        await route.continue_()
+
+    await page.route("**/api/v1/chat/stream", late)
+    openai.script(tokens=[f"word{n} " for n in range(60)], delay=0.1)
+    await ask(page, "First")
+    await message(page).fill("Second")
+    await page.keyboard.press("Enter")
+    await message(page).fill("And a third")
+    begins.set()
+    await page.wait_for_url("**/c/*")
+    await expect(page.get_by_text("Goes out after this answer: Second")).to_be_visible()
+    await expect(message(page)).to_have_value("And a third")
+    await page.unroute("**/api/v1/chat/stream")
+    openai.script(reply="The second answer.")
+    await expect(answers(page).nth(1)).to_contain_text("The second answer.")
+    await page.get_by_role("button", name="New chat").click()
+    await expect(message(page)).to_have_value("")
+
+
 async def test_how_much_a_model_thinks_is_chosen(open_page: OpenPage, anna: Person, openai: OpenAIServer) -> None:
     page = await open_page(anna)
     await page.get_by_role("button", name="Chat settings").click()

@@ -1,10 +1,10 @@
 import { useQuery, useQueryClient, type QueryClient } from "@tanstack/react-query";
-import { useEffect, useRef, useState, type ReactNode, type Ref } from "react";
+import { useCallback, useEffect, useRef, useState, type ReactNode, type Ref } from "react";
 import { keys } from "@/shared/api/keys";
 import { isPicture } from "@/shared/api/pictures";
 import type { Attachment, ChatRequest, Conversation, Message, Source, StoredFile } from "@/shared/api/types";
 import { useEscape } from "@/shared/hooks/useEscape";
-import { useStored } from "@/shared/hooks/useStored";
+import { readStored, useStored, writeStored } from "@/shared/hooks/useStored";
 import { useT } from "@/shared/i18n";
 import { IconButton, Spinner } from "@/shared/ui/controls";
 import { useFilePicker } from "@/shared/ui/useFilePicker";
@@ -15,7 +15,7 @@ import { SideBySide } from "./SideBySide";
 import { Composer, type FieldKeys } from "./composer/Composer";
 import { SettingsButton } from "./composer/SettingsButton";
 import { Welcome } from "./Welcome";
-import { forgetSent, giveBack, joined, keepSent, keptAs, moveKept, takeUpSent } from "./kept";
+import { forgetSent, giveBack, giveBackSent, joined, keepSent, keptAs, moveKept, takeUpSent } from "./kept";
 import { useLiveRuns, usePair, useRunsOf } from "./live/context";
 import type { Asked, LiveRun } from "./live/LiveRun";
 import { useParameters, withSearch } from "./parameters";
@@ -68,8 +68,11 @@ const NO_MESSAGES: Message[] = [];
 
 /** One conversation: its thread, and the composer below. */
 export function ChatView(props: ChatViewProps) {
-  const { conversationId, conversation, onFiles } = props;
+  const { conversation, onFiles } = props;
   const t = useT();
+  // A new chat is the conversation that it has become, also before its address says so.
+  const [started, setStarted] = useState<string | null>(null);
+  const conversationId = props.conversationId ?? started;
   const query = useQuery({ ...messagesQuery(conversationId ?? ""), enabled: conversationId !== null });
   const branch = query.data ?? NO_MESSAGES;
   const runs = useRunsOf(conversationId);
@@ -83,7 +86,7 @@ export function ChatView(props: ChatViewProps) {
   const [draft, setDraft] = useStored(keptAs("draft", conversationId), "");
   const [parameters, setParameters] = useParameters(conversationId);
   const menuKeys = useRef<FieldKeys>(null);
-  const { actions, ask, refused } = useChat(props, branch, current !== null, parameters);
+  const { actions, ask, refused } = useChat({ ...props, conversationId }, setStarted, branch, current !== null, parameters);
   useTakeUpSent(conversationId, query.data);
   useFocusOnOpen(field);
   const stop = useStop(going);
@@ -94,7 +97,7 @@ export function ChatView(props: ChatViewProps) {
     setDraft("");
     ask(text);
   }
-  const queue = useQueue(current, send, (text) => giveBack(conversationId, text));
+  const queue = useQueue(conversationId, current, !query.isLoading && branch.at(-1)?.status !== "streaming", send);
 
   function editLast() {
     const last = branch.findLast((message) => message.role === "user");
@@ -105,7 +108,7 @@ export function ChatView(props: ChatViewProps) {
     <ActionsContext value={actions}>
       <div className="chat">
         {/* A new chat becomes a conversation while it is answered: it is there that this is told. */}
-        <LiveRegion run={conversationId === null ? null : current} />
+        <LiveRegion run={props.conversationId === null ? null : current} />
         <Talk
           loading={query.isLoading}
           rows={rows}
@@ -141,7 +144,7 @@ export function ChatView(props: ChatViewProps) {
             onFiles={onFiles}
             attachments={
               <>
-                {queue.text !== null && <Queued text={queue.text} onRemove={queue.takeBack} />}
+                {queue.text !== "" && <Queued text={queue.text} onRemove={queue.takeBack} />}
                 {props.attachments}
               </>
             }
@@ -215,34 +218,40 @@ function Queued({ text, onRemove }: { text: string; onRemove: () => void }) {
 }
 
 interface Queue {
-  text: string | null;
+  text: string;
   add: (text: string) => void;
   takeBack: () => void;
 }
 
-/** Keep a message until the answer before it is complete; where that breaks off, it goes back to the field. */
-function useQueue(current: LiveRun | null, send: (text: string) => void, giveBack: (text: string) => void): Queue {
-  const [text, setText] = useState<string | null>(null);
+/**
+ * Keep a message until the answer before it is complete. Where that breaks off, or ends while somebody looks at another
+ * chat, the message goes back to the field.
+ */
+function useQueue(conversationId: string | null, current: LiveRun | null, settled: boolean, send: (text: string) => void): Queue {
+  const name = keptAs("draft:queued", conversationId);
+  const [text, setText] = useStored(name, "");
   const last = useRef<LiveRun | null>(null);
-  const hands = useRef({ send, giveBack });
+  const sending = useRef(send);
   useEffect(() => {
-    hands.current = { send, giveBack };
+    sending.current = send;
   });
+  const takeBack = useCallback(() => {
+    // Another tab may have sent it.
+    const waiting = readStored(name);
+    writeStored(name, "");
+    if (waiting !== "") giveBack(conversationId, waiting);
+  }, [conversationId, name]);
   useEffect(() => {
     if (current) last.current = current;
-    if (current || text === null) return;
-    setText(null);
-    if (last.current?.now.ending === "complete") hands.current.send(text);
-    else hands.current.giveBack(text);
-  }, [current, text]);
-  return {
-    text,
-    add: (more) => setText((before) => joined(before ?? "", more)),
-    takeBack: () => {
-      if (text !== null) giveBack(text);
-      setText(null);
-    },
-  };
+    if (current || text === "" || !settled) return;
+    // It goes on, under the name that the new chat has just got.
+    if (last.current && last.current.now.phase !== "over") return;
+    if (last.current?.now.ending !== "complete") return takeBack();
+    const waiting = readStored(name);
+    setText("");
+    if (waiting !== "") sending.current(waiting);
+  }, [current, name, settled, setText, takeBack, text]);
+  return { text, add: (more) => setText(joined(text, more)), takeBack };
 }
 
 /** Take up the runs that the server says are going on and that this page does not show yet. */
@@ -289,6 +298,7 @@ function picturesOf(queries: QueryClient, placeId: string | null): string[] {
 /** Everything that asks for an answer: a new question, an edited one, the same one again, the rest of an answer. */
 function useChat(
   props: ChatViewProps,
+  onId: (conversationId: string) => void,
   branch: Message[],
   busy: boolean,
   parameters: Partial<ChatRequest>,
@@ -304,8 +314,7 @@ function useChat(
   function refuse(error: unknown, question: string | null) {
     setRefused(error);
     if (question === null) return;
-    forgetSent(conversationId);
-    giveBack(conversationId, question);
+    giveBackSent(conversationId, question);
   }
 
   function start(asked: Partial<Asked>, request: Partial<ChatRequest>, place = conversationId ?? draftId) {
@@ -321,6 +330,7 @@ function useChat(
           if (full.question !== null && secondModel) store.showPair([run, askSecond(id, question)]);
           if (conversationId !== null) return;
           moveKept(id);
+          onId(id);
           onStarted(id);
         },
         onRefused: (error) => refuse(error, full.question),
@@ -361,7 +371,7 @@ function useChat(
       const images = picturesOf(queries, conversationId ?? draftId);
       const asked = { question: text, after: last, images };
       const request = { ...first(), parent_message_id: last, ...(images.length > 0 ? { image_file_ids: images } : {}) };
-      if (!begin) return start(asked, request);
+      if (conversationId !== null || !begin) return start(asked, request);
       keepSent(conversationId, text);
       begin().then(
         (id) => start(asked, request, id),

@@ -1,7 +1,7 @@
 import { readStored, writeStored } from "@/shared/hooks/useStored";
 
 /** What this browser keeps of a conversation, each under its name. */
-type Kept = "draft" | "draft:sent" | "parameters";
+type Kept = "draft" | "draft:queued" | "draft:sent" | "parameters";
 
 /** The name of what is kept of a conversation; null is the new chat, which has no id yet. */
 export const keptAs = (what: Kept, conversationId: string | null): string => `${what}:${conversationId ?? "new"}`;
@@ -9,9 +9,9 @@ export const keptAs = (what: Kept, conversationId: string | null): string => `${
 /** Two texts as one, either of which may be empty. */
 export const joined = (first: string, second: string): string => [first, second].filter(Boolean).join("\n\n");
 
-/** The new chat has become a conversation: what was set for it goes along, and the next one begins afresh. */
+/** The new chat has become a conversation: what was typed and set there goes along, and the next one begins afresh. */
 export function moveKept(conversationId: string): void {
-  for (const what of ["parameters"] as const) {
+  for (const what of ["draft", "draft:queued", "parameters"] as const) {
     writeStored(keptAs(what, conversationId), readStored(keptAs(what, null)));
     writeStored(keptAs(what, null), "");
   }
@@ -40,11 +40,19 @@ export function forgetSent(conversationId: string | null): void {
   writeStored(name, "");
 }
 
+/** Give back a question that the server does not have, and what waits behind it. */
+export function giveBackSent(conversationId: string | null, question: string): void {
+  forgetSent(conversationId);
+  const queued = keptAs("draft:queued", conversationId);
+  giveBack(conversationId, joined(question, readStored(queued)));
+  writeStored(queued, "");
+}
+
 /** Give back what a page was sending when it was closed, unless it is what `last` says: that has arrived. */
 export function takeUpSent(conversationId: string | null, last: string | null): void {
   const name = keptAs("draft:sent", conversationId);
   const text = readStored(name);
   if (text === "" || underWay.has(name)) return;
-  writeStored(name, "");
-  if (text !== last) giveBack(conversationId, text);
+  if (text === last) forgetSent(conversationId);
+  else giveBackSent(conversationId, text);
 }
