@@ -359,6 +359,33 @@ async def test_a_draft_waits_for_its_conversation(open_page: OpenPage, anna: Per
     await expect(message(page)).to_have_value("half a thought")
 
 
+async def test_a_chat_that_begins_late_takes_nobody_away_from_another(
+    open_page: OpenPage, anna: Person, openai: OpenAIServer
+) -> None:
+    old = (await anna.ask("Older chat"))["conversation_id"]
+    page = await open_page(anna)
+    begins = asyncio.Event()
+
+    async def late(route: Route) -> None:
+        await begins.wait()
+        await route.continue_()
+
+    await page.route(STREAM, late)
+    openai.script(reply="Yes.")
+    await ask(page, "Slow one")
+    await page.get_by_role("link", name="Older chat").click()
+    await page.wait_for_url(f"**/c/{old}")
+    await message(page).fill("Typed here")
+    begins.set()
+    slow = page.get_by_role("region", name="Chats").get_by_role("link", name="Slow one")
+    await expect(slow).to_be_visible()
+    await expect(page.get_by_text("An answer in another chat is ready.")).to_be_visible()
+    await expect(page).to_have_url(re.compile(old))
+    await expect(message(page)).to_have_value("Typed here")
+    await slow.click()
+    await expect(await answered(page)).to_contain_text("Yes.")
+
+
 async def test_why_this_answer_and_side_by_side(open_page: OpenPage, anna: Person, openai: OpenAIServer) -> None:
     page = await open_page(anna)
     await attach(page, "warranty.md", WARRANTY.encode())

@@ -1,5 +1,5 @@
 import { useQuery } from "@tanstack/react-query";
-import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
+import { Link, useLocation, useNavigate, useParams, useRouter, useSearch } from "@tanstack/react-router";
 import { Suspense, useCallback, useEffect, useRef, useState } from "react";
 import { AssistantPicture } from "@/features/assistants/AssistantPicture";
 import { useSwitchBranch } from "@/features/chat/api";
@@ -67,7 +67,8 @@ export function ConversationScreen() {
   const choices = useChoices(conversation, place, setting, beginning);
   const begin = useBegin(conversationId, draft.id, place, beginning, choices);
   const uploads = useUploads();
-  const open = useCallback((to: string) => navigate({ to: "/c/$id", params: { id: to } }), [navigate]);
+  const router = useRouter();
+  const here = useLocation({ select: ({ href }) => href });
   const onFiles = useTakeFiles(place, placeId, choices.start, uploads.add, draft.keep);
   const title = useTitle(conversationId, conversation);
   useEffect(() => {
@@ -108,7 +109,8 @@ export function ConversationScreen() {
           onStarted={(started) => {
             draft.keep(null);
             choices.begun();
-            void open(started);
+            // Who has gone elsewhere meanwhile is not taken away from there.
+            if (router.latestLocation.href === here) void navigate({ to: "/c/$id", params: { id: started } });
           }}
           onExplain={(answer) => setSide({ answer })}
           onFiles={onFiles}
