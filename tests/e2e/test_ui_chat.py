@@ -359,6 +359,61 @@ async def test_a_draft_waits_for_its_conversation(open_page: OpenPage, anna: Per
     await expect(message(page)).to_have_value("half a thought")
 
 
+async def test_a_refused_question_leaves_what_was_typed_since(
+    open_page: OpenPage, anna: Person, openai: OpenAIServer
+) -> None:
+    old = (await anna.ask("Older chat"))["conversation_id"]
+    openai.script(reply="Yes.")
+    here = (await anna.ask("One"))["conversation_id"]
+    page = await open_page(anna, path=f"/c/{here}")
+    await answered(page)
+    comes = asyncio.Event()
+
+    async def refuse(route: Route) -> None:
+        await comes.wait()
+        error = {"code": "budget_exceeded", "message": "The budget is used up."}
+        await route.fulfill(status=402, json={"error": error})
+
+    await page.route(STREAM, refuse)
+    told = page.get_by_role("alert").get_by_text("The budget is used up.")
+    await ask(page, "Two")
+    await message(page).fill("the next thought")
+    comes.set()
+    await expect(told).to_be_visible()
+    await expect(message(page)).to_have_value("Two\n\nthe next thought")
+
+    # An edited question goes back to its editor.
+    await page.get_by_role("button", name="Edit", exact=True).click()
+    editor = page.get_by_role("textbox", name="Edit message")
+    await editor.fill("One, edited")
+    await page.get_by_role("button", name="Send edited").click()
+    await expect(editor).to_have_value("One, edited")
+    await expect(message(page)).to_have_value("Two\n\nthe next thought")
+    await page.get_by_role("button", name="Cancel").click()
+
+    # Who has gone to another chat is told there.
+    comes.clear()
+    await page.get_by_role("button", name="Send", exact=True).click()
+    await page.locator(f"[data-id='{old}']").click()
+    await page.wait_for_url(f"**/c/{old}")
+    comes.set()
+    await expect(page.get_by_role("status").get_by_text("The budget is used up.")).to_be_visible()
+    await expect(message(page)).to_have_value("")
+    await page.go_back()
+    await expect(message(page)).to_have_value("Two\n\nthe next thought")
+
+
+async def test_a_refusal_to_go_on_is_told(open_page: OpenPage, anna: Person, openai: OpenAIServer) -> None:
+    openai.script(tokens=[f"word{n} " for n in range(20)])
+    thread = (await anna.ask("Count, please", max_tokens=8))["conversation_id"]
+    page = await open_page(anna, f"/c/{thread}")
+    answer = await answered(page)
+    error = {"code": "budget_exceeded", "message": "The budget is used up."}
+    await page.route(STREAM, lambda route: route.fulfill(status=402, json={"error": error}))
+    await answer.get_by_role("button", name="Continue").click()
+    await expect(page.locator(".notice--error")).to_have_text("The budget is used up.")
+
+
 async def test_a_chat_that_begins_late_takes_nobody_away_from_another(
     open_page: OpenPage, anna: Person, openai: OpenAIServer
 ) -> None:

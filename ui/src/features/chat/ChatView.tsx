@@ -19,7 +19,7 @@ import { forgetSent, giveBack, giveBackSent, joined, keepSent, keptAs, moveKept,
 import { useLiveRuns, usePair, useRunsOf } from "./live/context";
 import type { Asked, LiveRun } from "./live/LiveRun";
 import { useParameters, withSearch } from "./parameters";
-import { ActionsContext, type MessageActions } from "./thread/actions";
+import { ActionsContext, type Editing, type MessageActions } from "./thread/actions";
 import { AssistantMessage } from "./thread/AssistantMessage";
 import { LiveRegion } from "./thread/LiveRegion";
 import { rowsOf, type Row } from "./thread/rows";
@@ -101,7 +101,7 @@ export function ChatView(props: ChatViewProps) {
 
   function editLast() {
     const last = branch.findLast((message) => message.role === "user");
-    if (last && !actions.busy) actions.setEditing(last.id);
+    if (last && !actions.busy) actions.setEditing({ id: last.id, text: last.content });
   }
 
   return (
@@ -281,6 +281,18 @@ function useStop(going: LiveRun[]): () => void {
   };
 }
 
+/** Tells whether a view is still in the page, to what comes later. */
+function useIsShown(): () => boolean {
+  const shown = useRef(false);
+  useEffect(() => {
+    shown.current = true;
+    return () => {
+      shown.current = false;
+    };
+  }, []);
+  return () => shown.current;
+}
+
 /** Put the cursor into the composer, where there is a keyboard and nobody is typing somewhere else. */
 function useFocusOnOpen(field: React.RefObject<HTMLTextAreaElement | null>): void {
   useEffect(() => {
@@ -309,15 +321,27 @@ function useChat(
   const { mutate: show } = useSwitchBranch(conversationId ?? "");
   const { mutate: rate } = useFeedback(conversationId ?? "");
   const [refused, setRefused] = useState<unknown>(null);
-  const [editing, setEditing] = useState<string | null>(null);
+  const [editing, setEditing] = useState<Editing | null>(null);
+  const isShown = useIsShown();
+  const toast = useToast();
+  const say = useErrorText();
 
-  function refuse(error: unknown, question: string | null) {
+  /** Nothing was asked: say why, also to who has gone to another chat, and give back what was written. */
+  function refuse(error: unknown, question: string | null, edited: Message | null = null) {
     setRefused(error);
+    if (!isShown() && error !== null) toast({ text: say(error) });
     if (question === null) return;
-    giveBackSent(conversationId, question);
+    if (!edited || !isShown()) return giveBackSent(conversationId, question);
+    forgetSent(conversationId);
+    setEditing({ id: edited.id, text: question });
   }
 
-  function start(asked: Partial<Asked>, request: Partial<ChatRequest>, place = conversationId ?? draftId) {
+  function start(
+    asked: Partial<Asked>,
+    request: Partial<ChatRequest>,
+    place = conversationId ?? draftId,
+    edited: Message | null = null,
+  ) {
     setRefused(null);
     const full: Asked = { conversationId, after: null, question: null, continues: null, ...asked };
     if (full.question !== null) keepSent(conversationId, full.question);
@@ -333,7 +357,7 @@ function useChat(
           onId(id);
           onStarted(id);
         },
-        onRefused: (error) => refuse(error, full.question),
+        onRefused: (error) => refuse(error, full.question, edited),
       },
     );
   }
@@ -393,6 +417,8 @@ function useChat(
           message.parent_id
             ? { parent_message_id: message.parent_id }
             : { parent_message_id: null, edit_of: message.id },
+          conversationId,
+          message,
         ),
       regenerate: (answer, model) =>
         start(

@@ -126,7 +126,7 @@ export class LiveRuns {
         if (event.type === "done") this.ended(run, event);
       }
     } catch (error) {
-      if (!run.now.messageId) hooks.onRefused?.(signal.aborted ? null : error);
+      if (!run.now.runId) hooks.onRefused?.(signal.aborted ? null : error);
       run.change({ phase: "over", error: error instanceof ApiError ? error : null });
     } finally {
       await this.settle(run);

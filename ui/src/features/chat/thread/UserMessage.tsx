@@ -11,7 +11,7 @@ import { Versions } from "./Versions";
 export function UserMessage({ message }: { message: Message }) {
   const t = useT();
   const { editing, setEditing, busy, attachment } = useActions();
-  if (editing === message.id) return <Editor message={message} />;
+  if (editing?.id === message.id) return <Editor message={message} begin={editing.text} />;
   return (
     <article className="message message--user" aria-label={t("chat.you")}>
       {message.attachments.length > 0 && (
@@ -35,7 +35,7 @@ export function UserMessage({ message }: { message: Message }) {
           icon="pencil"
           label={t("chat.edit")}
           disabled={busy}
-          onClick={() => setEditing(message.id)}
+          onClick={() => setEditing({ id: message.id, text: message.content })}
         />
       </div>
     </article>
@@ -64,10 +64,10 @@ function Words({ text }: { text: string }) {
   );
 }
 
-function Editor({ message }: { message: Message }) {
+function Editor({ message, begin }: { message: Message; begin: string }) {
   const t = useT();
   const { edit, setEditing } = useActions();
-  const [text, setText] = useState(message.content);
+  const [text, setText] = useState(begin);
 
   function send() {
     if (text.trim() === "") return;

@@ -1,6 +1,12 @@
 import { createContext, useContext, type ReactNode } from "react";
 import type { Attachment, ChatRequest, FeedbackGiven, Message, Source } from "@/shared/api/types";
 
+/** The question that is being edited, and the text that its editor begins with. */
+export interface Editing {
+  id: string;
+  text: string;
+}
+
 /** What can be done with a message; given by the view, so that rows stay the same objects while it changes. */
 export interface MessageActions {
   busy: boolean;
@@ -14,8 +20,8 @@ export interface MessageActions {
   /** Keep an opinion of an answer, or take it back for null. */
   rate: (answer: Message, feedback: FeedbackGiven | null) => void;
   explain: (answer: Message) => void;
-  editing: string | null;
-  setEditing: (messageId: string | null) => void;
+  editing: Editing | null;
+  setEditing: (editing: Editing | null) => void;
   /** Draws the button of a source: as a number in the text, or by its name in the list below. */
   citation: (source: Source, look: "number" | "name") => ReactNode;
   /** Draws a file that a question came with. */
