@@ -110,6 +110,29 @@ async def test_a_question_waits_for_the_files_above_it(open_page: OpenPage, anna
     await expect(answers(page)).to_have_count(1)
 
 
+async def test_an_edited_question_keeps_its_pictures(open_page: OpenPage, anna: Person, openai: OpenAIServer) -> None:
+    page = await open_page(anna)
+    await choose_model(page, "gpt-4o-mini")
+    openai.script(reply="Hello.")
+    await ask(page, "Hello")
+    await answered(page)
+    await page.wait_for_url("**/c/*")
+    await paste(page, 125)
+    await ask(page, "What is thiss?")
+    await answered(page, 2)
+    question = page.get_by_role("article", name="You").nth(1)
+    before = len(openai.chats)
+    await question.get_by_role("button", name="Edit", exact=True).click()
+    await page.get_by_role("textbox", name="Edit message").fill("What is this?")
+    await page.get_by_role("button", name="Send edited").click()
+    await expect(question).to_contain_text("What is this?")
+    await expect(question.get_by_role("button", name="Show Picture")).to_be_visible()
+    await expect(question).to_contain_text("2 of 2")
+    await answered(page, 2)
+    assert shown(openai, before) == [png(125)]
+    await expect(question.get_by_role("button", name="Show Picture")).to_be_visible()
+
+
 async def test_a_model_that_does_not_see_says_so_and_the_message_stays(open_page: OpenPage, anna: Person) -> None:
     page = await open_page(anna)
     await choose_model(page, "^gpt-4 8")

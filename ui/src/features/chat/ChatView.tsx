@@ -413,10 +413,8 @@ function useChat(
       rate: (answer, feedback) => rate({ id: answer.id, feedback }),
       edit: (message, text) =>
         start(
-          { question: text, after: message.parent_id ?? null },
-          message.parent_id
-            ? { parent_message_id: message.parent_id }
-            : { parent_message_id: null, edit_of: message.id },
+          { question: text, after: message.parent_id ?? null, images: message.image_file_ids },
+          { edit_of: message.id },
           conversationId,
           message,
         ),
