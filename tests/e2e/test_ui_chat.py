@@ -414,6 +414,30 @@ async def test_a_refusal_to_go_on_is_told(open_page: OpenPage, anna: Person, ope
     await expect(page.locator(".notice--error")).to_have_text("The budget is used up.")
 
 
+async def test_an_editor_takes_the_keyboard_once_and_keeps_its_text(
+    open_page: OpenPage, anna: Person, openai: OpenAIServer
+) -> None:
+    openai.script(reply="\n\n".join(f"Paragraph {n}. " + "word " * 60 for n in range(12)))
+    first = await anna.ask("Question 0")
+    for number in range(1, 5):
+        await anna.ask(f"Question {number}", conversation_id=first["conversation_id"])
+    page = await open_page(anna, path=f"/c/{first['conversation_id']}")
+    await expect(page.get_by_role("article", name="You").last).to_contain_text("Question 4")
+    await page.get_by_role("button", name="Edit", exact=True).last.click()
+    editor = page.get_by_role("textbox", name="Edit message")
+    await expect(editor).to_be_focused()
+    await editor.fill("Question 4, and more")
+    await message(page).click()
+    await page.keyboard.type("hello", delay=20)
+    await expect(message(page)).to_have_value("hello")
+    scroller = page.get_by_role("region", name="Chat", exact=True)
+    await scroller.evaluate("element => element.scrollTo(0, 0)")
+    await expect(page.get_by_text("Question 0", exact=True).last).to_be_in_viewport()
+    await scroller.evaluate("element => element.scrollTo(0, element.scrollHeight)")
+    await expect(editor).to_have_value("Question 4, and more")
+    await expect(message(page)).to_be_focused()
+
+
 async def test_a_chat_that_begins_late_takes_nobody_away_from_another(
     open_page: OpenPage, anna: Person, openai: OpenAIServer
 ) -> None:

@@ -97,7 +97,7 @@ export function ChatView(props: ChatViewProps) {
     setDraft("");
     ask(text);
   }
-  const queue = useQueue(conversationId, current, !query.isLoading && branch.at(-1)?.status !== "streaming", send);
+  const queue = useQueue(conversationId, current, query.data, send);
 
   function editLast() {
     const last = branch.findLast((message) => message.role === "user");
@@ -112,6 +112,7 @@ export function ChatView(props: ChatViewProps) {
         <Talk
           loading={query.isLoading}
           rows={rows}
+          held={actions.editing}
           empty={
             props.welcome ?? (
               <Welcome
@@ -174,7 +175,7 @@ export function ChatView(props: ChatViewProps) {
 }
 
 /** The messages, or what stands in their place. */
-function Talk({ loading, rows, empty }: { loading: boolean; rows: Row[]; empty: ReactNode }) {
+function Talk({ loading, rows, held, empty }: { loading: boolean; rows: Row[]; held: Editing | null; empty: ReactNode }) {
   const t = useT();
   if (loading)
     return (
@@ -182,7 +183,7 @@ function Talk({ loading, rows, empty }: { loading: boolean; rows: Row[]; empty: 
         <Spinner label={t("app.loading")} />
       </div>
     );
-  return rows.length > 0 ? <Thread rows={rows} renderRow={renderRow} /> : empty;
+  return rows.length > 0 ? <Thread rows={rows} held={held?.id ?? null} renderRow={renderRow} /> : empty;
 }
 
 /** The answers of two models to one question, where two are asked. */
@@ -227,7 +228,13 @@ interface Queue {
  * Keep a message until the answer before it is complete. Where that breaks off, or ends while somebody looks at another
  * chat, the message goes back to the field.
  */
-function useQueue(conversationId: string | null, current: LiveRun | null, settled: boolean, send: (text: string) => void): Queue {
+function useQueue(
+  conversationId: string | null,
+  current: LiveRun | null,
+  branch: Message[] | undefined,
+  send: (text: string) => void,
+): Queue {
+  const settled = conversationId === null || (branch !== undefined && branch.at(-1)?.status !== "streaming");
   const name = keptAs("draft:queued", conversationId);
   const [text, setText] = useStored(name, "");
   const last = useRef<LiveRun | null>(null);

@@ -1,4 +1,4 @@
-import { useVirtualizer } from "@tanstack/react-virtual";
+import { defaultRangeExtractor, useVirtualizer } from "@tanstack/react-virtual";
 import { useCallback, useLayoutEffect, useRef, useState, type ReactNode, type SyntheticEvent } from "react";
 import { useT } from "@/shared/i18n";
 import { IconButton } from "@/shared/ui/controls";
@@ -13,10 +13,12 @@ const BY_HAND_MS = 500;
 interface ThreadProps {
   rows: Row[];
   renderRow: (row: Row) => ReactNode;
+  /** The message whose row stays in the document wherever one scrolls: something is being written there. */
+  held: string | null;
 }
 
 /** The messages, of which only those near the window are in the document. */
-export function Thread({ rows, renderRow }: ThreadProps) {
+export function Thread({ rows, renderRow, held }: ThreadProps) {
   const t = useT();
   const scroller = useRef<HTMLDivElement>(null);
   const following = useRef(true);
@@ -26,11 +28,17 @@ export function Thread({ rows, renderRow }: ThreadProps) {
   const asking = rows.at(-1)?.run?.asked ?? null;
   const [away, setAway] = useState(false);
 
+  const heldAt = held === null ? -1 : rows.findIndex(({ message }) => message.id === held);
+
   const virtual = useVirtualizer({
     count: rows.length,
     getScrollElement: () => scroller.current,
     estimateSize: () => ESTIMATED_ROW_PX,
     getItemKey: (index) => rows[index]?.key ?? index,
+    rangeExtractor: (range) => {
+      const near = defaultRangeExtractor(range);
+      return heldAt < 0 || near.includes(heldAt) ? near : [...near, heldAt].sort((one, other) => one - other);
+    },
     overscan: 2,
     paddingStart: 24,
     paddingEnd: 24,

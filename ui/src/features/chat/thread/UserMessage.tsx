@@ -1,4 +1,4 @@
-import { useState, type KeyboardEvent } from "react";
+import { useEffect, useRef, useState, type KeyboardEvent } from "react";
 import type { Message } from "@/shared/api/types";
 import { useT } from "@/shared/i18n";
 import { Markdown } from "@/shared/markdown/Markdown";
@@ -68,6 +68,11 @@ function Editor({ message, begin }: { message: Message; begin: string }) {
   const t = useT();
   const { edit, setEditing } = useActions();
   const [text, setText] = useState(begin);
+  const field = useRef<HTMLTextAreaElement>(null);
+  // Once: who goes on elsewhere keeps the keyboard.
+  useEffect(() => {
+    field.current?.focus();
+  }, []);
 
   function send() {
     if (text.trim() === "") return;
@@ -89,9 +94,7 @@ function Editor({ message, begin }: { message: Message; begin: string }) {
         value={text}
         onChange={(event) => setText(event.target.value)}
         onKeyDown={onKeyDown}
-        ref={(element) => {
-          element?.focus();
-        }}
+        ref={field}
       />
       <div className="dialog__actions">
         <Button onClick={() => setEditing(null)}>{t("app.cancel")}</Button>
