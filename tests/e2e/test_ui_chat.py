@@ -438,6 +438,29 @@ async def test_an_editor_takes_the_keyboard_once_and_keeps_its_text(
     await expect(message(page)).to_be_focused()
 
 
+async def test_escape_in_an_editor_stops_no_answer(open_page: OpenPage, anna: Person, openai: OpenAIServer) -> None:
+    thread = (await anna.ask("One"))["conversation_id"]
+    page = await open_page(anna, path=f"/c/{thread}")
+    await answered(page)
+    await page.get_by_role("button", name="Edit", exact=True).click()
+    editor = page.get_by_role("textbox", name="Edit message")
+    openai.script(tokens=LONG, delay=0.05)
+    await ask(page, "Count, please")
+    answer = answers(page).nth(1)
+    await expect(answer).to_contain_text("word5 ")
+    await editor.press("Escape")
+    await expect(editor).to_have_count(0)
+    await page.get_by_role("button", name=re.compile("^Actions for")).click()
+    await page.get_by_role("menuitem", name="Rename").click()
+    title = page.get_by_label("Title")
+    await title.press("Escape")
+    await expect(title).to_have_count(0)
+    said = len((await answer.locator(".md").inner_text()).split())
+    await expect(answer).to_contain_text(f"word{said + 20} ")
+    await page.keyboard.press("Escape")
+    await expect(answer).to_contain_text("You stopped this answer")
+
+
 async def test_a_chat_that_begins_late_takes_nobody_away_from_another(
     open_page: OpenPage, anna: Person, openai: OpenAIServer
 ) -> None:

@@ -136,7 +136,11 @@ function Rename({ conversation, onDone }: { conversation: Conversation; onDone: 
         maxLength={200}
         onChange={(event) => setTitle(event.target.value)}
         onBlur={() => save()}
-        onKeyDown={(event) => event.key === "Escape" && onDone()}
+        onKeyDown={(event) => {
+          if (event.key !== "Escape") return;
+          event.preventDefault();
+          onDone();
+        }}
         ref={(element) => {
           element?.focus();
         }}

@@ -81,7 +81,10 @@ function Editor({ message, begin }: { message: Message; begin: string }) {
   }
 
   function onKeyDown(event: KeyboardEvent) {
-    if (event.key === "Escape") setEditing(null);
+    if (event.key === "Escape") {
+      event.preventDefault();
+      setEditing(null);
+    }
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) send();
   }
 
