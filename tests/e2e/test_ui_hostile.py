@@ -129,6 +129,17 @@ async def test_a_hostile_question_is_only_text(open_page: OpenPage, anna: Person
     await expect(message(page)).to_have_value("")
 
 
+@pytest.mark.parametrize("text", [">" * 4000 + " x", "- " * 4000 + "x", "$$" + "{" * 8000 + "x" + "}" * 8000 + "$$"])
+async def test_what_can_not_be_drawn_stays_text_and_takes_nothing_else(
+    open_page: OpenPage, anna: Person, openai: OpenAIServer, text: str
+) -> None:
+    openai.script(reply="Yes.")
+    asked = await anna.ask(text)
+    page = await open_page(anna, path=f"/c/{asked['conversation_id']}")
+    await expect(page.get_by_role("article", name="You")).to_contain_text(text[:100])
+    await expect(page.get_by_role("article", name="Answer")).to_contain_text("Yes.")
+
+
 async def test_the_page_forbids_what_it_does_not_need(open_page: OpenPage, anna: Person) -> None:
     page = await open_page(anna)
     answer = await page.goto("/")

@@ -1,7 +1,7 @@
 import type { Token, Tokens } from "marked";
 import { lazyPart } from "@/shared/ui/lazyPart";
 import { useT } from "@/shared/i18n";
-import { createElement, memo, Suspense, useId, useState } from "react";
+import { Component, createElement, memo, Suspense, useId, useState, type ReactNode } from "react";
 import { BlockLexer, type Block } from "./blocks";
 import { CodeBlock } from "./CodeBlock";
 import { Footnote, FootnotesContext } from "./Footnotes";
@@ -19,12 +19,33 @@ interface MarkdownProps {
   breaks?: boolean;
 }
 
+/** What can't be drawn, as thousands of quotes within each other can't, stays the text that it is. */
+class TextWhereItFails extends Component<{ text: string; children: ReactNode }, { failed: boolean }> {
+  override state = { failed: false };
+
+  static getDerivedStateFromError(): { failed: boolean } {
+    return { failed: true };
+  }
+
+  override render(): ReactNode {
+    return this.state.failed ? <p className="md md-raw">{this.props.text}</p> : this.props.children;
+  }
+}
+
 /**
  * A Markdown text as elements. While `growing`, only the block at its end is read and drawn anew.
  *
  * Nothing here becomes HTML by itself: tags in the text are shown as text, pictures and links ask before they load.
  */
-export function Markdown({ text, growing = false, breaks = false }: MarkdownProps) {
+export function Markdown(props: MarkdownProps) {
+  return (
+    <TextWhereItFails text={props.text}>
+      <Drawn {...props} />
+    </TextWhereItFails>
+  );
+}
+
+function Drawn({ text, growing = false, breaks = false }: MarkdownProps) {
   const [lexer] = useState(() => new BlockLexer(breaks));
   const blocks = lexer.update(text);
   const last = growing ? blocks.findLastIndex((block) => block.token.type !== "space") : -1;
