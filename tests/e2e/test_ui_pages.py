@@ -66,6 +66,18 @@ async def test_conversations_are_kept_in_order(open_page: OpenPage, anna: Person
     await eventually(is_gone)
 
 
+async def test_what_was_deleted_is_gone_when_one_signs_out_at_once(open_page: OpenPage, anna: Person) -> None:
+    gone = (await anna.ask("Delete me"))["conversation_id"]
+    page = await open_page(anna)
+    await page.get_by_role("button", name="Actions for Delete me").click()
+    await page.get_by_role("menuitem", name="Delete").click()
+    await expect(page.get_by_role("button", name="Undo")).to_be_visible()
+    await page.get_by_role("button", name="Account menu").click()
+    await page.get_by_role("menuitem", name="Sign out").click()
+    await page.wait_for_url("**/sign-in")
+    assert (await anna.http.get(f"/conversations/{gone}")).status_code == 404
+
+
 async def test_search_marks_its_hits(open_page: OpenPage, anna: Person, openai: OpenAIServer) -> None:
     openai.script(reply="A capybara is the largest rodent.")
     await anna.ask("Tell me about rodents")

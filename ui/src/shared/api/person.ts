@@ -29,11 +29,22 @@ export function leave(address: string | null = null): void {
   location.assign(address ?? at("/sign-in"));
 }
 
+type Work = () => Promise<unknown>;
+const unfinished = new Set<Work>();
+
+/** Do `work` before the session ends, while it may still be done; returns how to stop that. */
+export function beforeSignOut(work: Work): () => void {
+  unfinished.add(work);
+  return () => unfinished.delete(work);
+}
+
 /**
  * End this session, or all of the account's, and leave. A provider that the session came through is visited, so that
  * its own session ends too. A session that had ended already is left as well; any other failure leaves all as it is.
  */
 export async function signOut(all: boolean): Promise<void> {
+  // What fails there is told there, and keeps nobody in.
+  await Promise.allSettled([...unfinished].map((work) => work()));
   try {
     const left = await take(api.POST("/api/v1/auth/logout", { body: { all } }));
     leave(left?.end_session_url);
