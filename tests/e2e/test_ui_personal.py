@@ -185,6 +185,28 @@ async def test_the_system_tells_of_an_answer_that_nobody_looks_at(
     assert await page.evaluate("notes") == ["Your answer is ready."]
 
 
+async def test_where_a_page_may_not_notify_its_worker_does(
+    open_page: OpenPage, anna: Person, openai: OpenAIServer
+) -> None:
+    page = await prepared(open_page, anna, NOTES)
+    await page.evaluate("localStorage.setItem('notify', 'on')")
+    # As on Android.
+    await page.evaluate(
+        """() => {
+            window.Notification = class {
+                static permission = "granted";
+                constructor() { throw new TypeError("Illegal constructor"); }
+            };
+            const worker = { showNotification: (title, options) => window.notes.push(options.body) };
+            Object.defineProperty(navigator, "serviceWorker", { value: { getRegistration: async () => worker } });
+        }"""
+    )
+    await page.evaluate("away = true")
+    await ask(page, "And now?")
+    await answered(page)
+    assert await page.evaluate("notes") == ["Your answer is ready."]
+
+
 async def test_without_a_connection_the_page_opens_and_says_so(open_page: OpenPage, anna: Person, watch: Watch) -> None:
     """The worker keeps the page's own files, and nothing of what was said."""
     page = await open_page(anna, service_workers="allow")

@@ -22,10 +22,16 @@ export function useNotifications(): ["on" | "off" | "refused", (on: boolean) => 
 export function notify(text: string, open: () => void): void {
   if (!notificationsExist || !document.hidden) return;
   if (localStorage.getItem(STORED) !== "on" || Notification.permission !== "granted") return;
-  const shown = new Notification("llama-service", { body: text });
-  shown.onclick = () => {
-    window.focus();
-    open();
-    shown.close();
-  };
+  const title = "llama-service";
+  try {
+    const shown = new Notification(title, { body: text });
+    shown.onclick = () => {
+      window.focus();
+      open();
+      shown.close();
+    };
+  } catch {
+    // Android shows those of a worker only.
+    void navigator.serviceWorker?.getRegistration().then((worker) => worker?.showNotification(title, { body: text }));
+  }
 }

@@ -40,6 +40,11 @@ self.addEventListener("fetch", (event) => {
   }
 });
 
+self.addEventListener("notificationclick", (event) => {
+  event.notification.close();
+  event.waitUntil(self.clients.matchAll({ type: "window" }).then(([page]) => (page ? page.focus() : self.clients.openWindow("./"))));
+});
+
 async function keep(request, response) {
   if (response.ok) {
     const cache = await caches.open(SHELL);
