@@ -339,9 +339,7 @@ class RunEngine:
     async def _release(self, run: Run, ending: Ending) -> None:
         await run.flush()
         seq, counts = run.stream.next_seq(), ending is GIVEN_BACK
-        await run.write_behind(
-            lambda: run_end.release_run(self._database, run.run_id, self.worker, seq, counts=counts)
-        )
+        await run.write_behind(lambda: run_end.release_run(self._database, run.run_id, self.worker, seq, counts=counts))
         run.stream.detach()
 
     def _stop(self, run: Run, ending: Ending) -> None:

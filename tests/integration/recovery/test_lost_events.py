@@ -125,12 +125,15 @@ async def test_what_was_said_before_a_call_is_whole(anna: Person, openai: OpenAI
 
 @pytest.fixture
 def lazy_log(parts: Stage) -> Iterator[None]:
-    """A Postgres that writes to disk only what somebody waits for: a crash loses all else."""
+    """A Postgres that writes to its log at once what somebody waits for, and all else much later: a crash loses it."""
     with psycopg.connect(parts.environment["DATABASE_URL"], autocommit=True) as connection:
+        # New connections wait for their commits, as they do in every installation but the tests'.
+        connection.execute(f"ALTER DATABASE {connection.info.dbname} SET synchronous_commit = on")
         connection.execute("ALTER SYSTEM SET wal_writer_delay = '10s'")
         connection.execute("SELECT pg_reload_conf()")
     yield
     with psycopg.connect(parts.environment["DATABASE_URL"], autocommit=True) as connection:
+        connection.execute(f"ALTER DATABASE {connection.info.dbname} RESET synchronous_commit")
         connection.execute("ALTER SYSTEM RESET wal_writer_delay")
         connection.execute("SELECT pg_reload_conf()")
 

@@ -3,6 +3,7 @@ import { Tooltip } from "radix-ui";
 import { renderToStaticMarkup } from "react-dom/server";
 import { beforeAll, describe, expect, it } from "vitest";
 import { I18nProvider } from "@/shared/i18n";
+import { ToastProvider } from "@/shared/ui/Toasts";
 import { LinkGuard } from "./LinkGuard";
 import { Markdown } from "./Markdown";
 
@@ -27,11 +28,13 @@ function seen(text: string, growing: boolean): string {
   const page = document.createElement("div");
   page.innerHTML = renderToStaticMarkup(
     <I18nProvider>
-      <Tooltip.Provider>
-        <LinkGuard>
-          <Markdown text={text} growing={growing} />
-        </LinkGuard>
-      </Tooltip.Provider>
+      <ToastProvider>
+        <Tooltip.Provider>
+          <LinkGuard>
+            <Markdown text={text} growing={growing} />
+          </LinkGuard>
+        </Tooltip.Provider>
+      </ToastProvider>
     </I18nProvider>,
   );
   for (const code of page.querySelectorAll("code, pre, .md-code")) code.remove();
