@@ -1,7 +1,7 @@
 """Runs: turns of a conversation, begun, followed, waited for, answered and stopped."""
 
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -108,6 +108,19 @@ async def _begin_alone(state: AppState, user: CurrentUser, body: RunCreate, requ
         raise
 
 
+@asynccontextmanager
+async def _forgotten_after(state: AppState, user_id: UUID, begun: _Begun, body: RunCreate) -> AsyncIterator[None]:
+    """Delete a run's own thread behind its end, or where its client leaves, unless `on_completion` keeps it.
+
+    Where this server is stopped, another one goes on: the answer will be in the thread, and nowhere else.
+    """
+    try:
+        yield
+    finally:
+        if body.on_completion == "delete" and not begun.stream.goes_on:
+            await _forget(state, user_id, begun.run.conversation_id)
+
+
 async def _forget(state: AppState, user_id: UUID, thread_id: UUID) -> None:
     """Delete a run's own thread; of somebody who is held, it stays."""
     with suppress(LegalHold):
@@ -194,12 +207,9 @@ async def stream_alone(body: RunCreate, request: Request, user: CurrentUser, sta
     begun = await _begin_alone(state, user, body, request)
 
     async def frames() -> Any:
-        try:
+        async with _forgotten_after(state, user.id, begun, body):
             async for frame in begun.stream.frames():
                 yield frame
-        finally:
-            if body.on_completion == "delete":
-                await _forget(state, user.id, begun.run.conversation_id)
 
     return EventStream(frames(), headers=begun.headers)
 
@@ -208,11 +218,8 @@ async def stream_alone(body: RunCreate, request: Request, user: CurrentUser, sta
 async def wait_alone(body: RunCreate, request: Request, user: CurrentUser, state: State) -> dict[str, Any]:
     """Wait for a run without a thread of the caller's, and return the values that it leaves."""
     begun = await _begin_alone(state, user, body, request)
-    try:
+    async with _forgotten_after(state, user.id, begun, body):
         return await begun.stream.values()
-    finally:
-        if body.on_completion == "delete":
-            await _forget(state, user.id, begun.run.conversation_id)
 
 
 @router.post("/runs")

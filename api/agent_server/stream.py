@@ -10,6 +10,7 @@ from api.agent_server.assistants import ASSISTANT_ID, GRAPH
 from api.agent_server.states import ThreadStates, interrupts_of, plain
 from api.state import AppState
 from api.streaming import KEEP_ALIVE
+from llama_service.errors import Interrupted
 from persistence import runs
 from persistence.events import REASONING, TEXT, RunEvent
 from persistence.tables import Run
@@ -27,7 +28,8 @@ class AgentStream:
     """Turns the events of one run into the stream modes that a client asks for.
 
     The text comes as it is written. What nodes return, and the values after them, are read from the run's checkpoints
-    when it ends, or waits for a person.
+    when it ends, or waits for a person. `goes_on` tells of a reading that ended before its run: this server is being
+    stopped, and another one goes on with the run.
     """
 
     def __init__(self, state: AppState, states: ThreadStates, run: Run, modes: tuple[str, ...]) -> None:
@@ -36,6 +38,7 @@ class AgentStream:
         self._run = run
         self._modes = modes
         self._text = ""
+        self.goes_on = False
         self._metadata = {
             "run_id": str(run.id),
             "thread_id": str(run.conversation_id),
@@ -46,10 +49,12 @@ class AgentStream:
 
     async def frames(self, after: int = 0) -> AsyncGenerator[bytes, None]:
         """Yield the frames behind event number `after`; the last one of an event bears its number."""
+        is_ended = False
         async for events in self._state.runs.read(self._run.id, 0):
             if not events:
                 yield KEEP_ALIVE
             for event in events:
+                is_ended = is_ended or event.is_last
                 if event.seq <= after:
                     self._note(event)
                     continue
@@ -57,8 +62,11 @@ class AgentStream:
                 self._note(event)
                 for at, (name, data) in enumerate(await self._shown(parts), 1):
                     yield _frame(name, data, event.seq if at == len(parts) else None)
-                if event.name == "action" and await self._waits():
+                if event.name == "action" and await self._has("waiting"):
                     return
+        if not is_ended and await self._is_left():
+            left = Interrupted()
+            yield _frame("error", {"error": left.code, "message": left.message}, None)
 
     async def _shown(self, parts: list[Part]) -> list[Part]:
         """Withhold what the caller may not read any more; what is being written now was allowed a moment ago."""
@@ -70,11 +78,16 @@ class AgentStream:
         if event.name == TEXT:
             self._text += event.data["content"]
 
-    async def _waits(self) -> bool:
-        """Whether the run still waits for a person: a stream ends there, and is taken up again by the answer."""
+    async def _has(self, status: str) -> bool:
+        """Whether that is how the run is; of one that waits for a person a stream ends, and its answer takes it up."""
         async with self._state.database.reading() as session:
             run = await runs.of_conversation(session, self._run.conversation_id, self._run.id)
-        return run is not None and run.status == "waiting"
+        return run is not None and run.status == status
+
+    async def _is_left(self) -> bool:
+        """Whether a run whose last event did not come goes on elsewhere; of old runs the events may be pruned."""
+        self.goes_on = await self._has("running")
+        return self.goes_on
 
     async def _parts(self, event: RunEvent) -> list[Part]:
         if event.name == "start":
@@ -128,14 +141,22 @@ class AgentStream:
         return parts
 
     async def values(self, after: int = 0) -> dict[str, Any]:
-        """Wait for the run's end, behind event number `after`; return the values that it leaves, or `__error__`."""
+        """Wait for the run's end, behind event number `after`; return the values that it leaves, or `__error__`.
+
+        Raises Interrupted where this server is stopped before.
+        """
         error: dict[str, Any] | None = None
+        is_ended = False
         async for events in self._state.runs.read(self._run.id, 0):
             last = events[-1] if events else None
+            is_ended = is_ended or (last is not None and last.is_last)
             if last is not None and last.name == "error":
                 error = last.data["error"]
-            if last is not None and last.name == "action" and last.seq > after and await self._waits():
+            if last is not None and last.name == "action" and last.seq > after and await self._has("waiting"):
+                is_ended = True
                 break
+        if not is_ended and await self._is_left():
+            raise Interrupted
         snapshot = await self._states.ended(self._run.id)
         values = plain(dict(snapshot.values)) if snapshot is not None else {}
         if snapshot is not None and snapshot.interrupts:
