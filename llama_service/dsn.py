@@ -21,7 +21,7 @@ _LIBPQ_ONLY = frozenset(
 )
 _RENAMED = {"dbname": "database"}
 # A host that vanishes (power cut, partition) says nothing, and the system waits for it a quarter of an hour, or without
-# end. A lease of a run is 15 seconds. tcp_user_timeout in milliseconds, the others in seconds.
+# end; the lease of a run is 10 seconds. tcp_user_timeout in milliseconds, the others in seconds.
 _ENDS_SILENCE = {"tcp_user_timeout": 10_000, "keepalives_idle": 5, "keepalives_interval": 5, "keepalives_count": 2}
 # Not every system has all of them.
 _SOCKET_OPTIONS = {
