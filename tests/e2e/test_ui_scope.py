@@ -204,6 +204,8 @@ async def test_several_files_at_once_make_one_conversation_too(open_page: OpenPa
           }
         }"""
     )
+    for name in ("a.txt", "b.txt", "c.txt"):
+        await ready(page, name)
     await expect(waiting(page)).to_have_count(3)
     assert len(await conversations(anna)) == 1
 

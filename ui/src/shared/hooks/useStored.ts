@@ -1,7 +1,16 @@
 import { useCallback, useLayoutEffect, useState } from "react";
 
-/** Tells what shows a value that it was written; an event's type is the value's name. */
-const writes = new EventTarget();
+/** What shows a value hears of each write. No DOM events: React would take them for the cause, and draw later. */
+const shown = new Map<string, Set<() => void>>();
+
+function onWrite(name: string, look: () => void): () => void {
+  const looking = shown.get(name) ?? new Set();
+  shown.set(name, looking.add(look));
+  return () => {
+    looking.delete(look);
+    if (looking.size === 0 && shown.get(name) === looking) shown.delete(name);
+  };
+}
 
 /** What this browser keeps under `name`. */
 export const readStored = (name: string, initial = ""): string => localStorage.getItem(name) ?? initial;
@@ -10,7 +19,7 @@ export const readStored = (name: string, initial = ""): string => localStorage.g
 export function writeStored(name: string, value: string): void {
   if (value === "") localStorage.removeItem(name);
   else localStorage.setItem(name, value);
-  writes.dispatchEvent(new Event(name));
+  shown.get(name)?.forEach((look) => look());
 }
 
 /**
@@ -23,9 +32,7 @@ export function useStored(name: string, initial: string): [string, (value: strin
   const current = kept.name === name ? kept : { name, value: readStored(name, initial) };
   if (current !== kept) keep(current);
   useLayoutEffect(() => {
-    const onWrite = () => keep({ name, value: readStored(name, initial) });
-    writes.addEventListener(name, onWrite);
-    return () => writes.removeEventListener(name, onWrite);
+    return onWrite(name, () => keep({ name, value: readStored(name, initial) }));
   }, [name, initial]);
   const store = useCallback((next: string) => writeStored(name, next), [name]);
   return [current.value, store];
