@@ -40,7 +40,7 @@ from llama_service.errors import AppError
 from llama_service.settings import Settings
 from llama_service.tasks import end_task
 from persistence import checkpoints, runs
-from persistence.blobs import BlobStore, open_blobs
+from persistence.blobs import SPOOL_KEPT, BlobStore, open_blobs
 from persistence.budgets import BudgetKeeper, prune_use
 from persistence.checkpoints import BranchSaver, checkpoint_pool
 from persistence.leftovers import sweep_blobs
@@ -54,7 +54,6 @@ log = structlog.get_logger(__name__)
 
 HOUSEKEEPING_EVERY = 60.0  # seconds
 ANONYMOUS_KEPT = 120.0  # after the last turn, so that its reader may come back
-UPLOADS_KEPT = 86400.0  # of an upload that never became a file
 LIMITS_APPLIED_EVERY = 3600.0
 MCP_ASKED_EVERY = 300.0  # for the tools of each server
 _GC = (10_000, 20, 20)  # allocations, then collections of the younger generation (Python's own: 700, 10, 10)
@@ -210,7 +209,7 @@ async def _keep_house(state: AppState) -> None:
         "temporary chats": partial(forget_temporary, state, TEMPORARY_KEPT),
         "checkpoints": partial(_prune_checkpoints, database, state.runs),
         "failures": state.limiter.prune,
-        "uploads": partial(blobs.spool.sweep, UPLOADS_KEPT),
+        "uploads": partial(blobs.spool.sweep, SPOOL_KEPT),
         "blobs": partial(_sweep_blobs, database, blobs),
         "mcp servers": partial(state.tools.check_stale, MCP_ASKED_EVERY),
     }

@@ -22,7 +22,7 @@ from llama_service.errors import AppError, DependencyUnavailable
 from llama_service.metrics import INGESTION_JOBS, INGESTION_SECONDS
 from llama_service.settings import Settings
 from persistence import files
-from persistence.blobs import BlobStore
+from persistence.blobs import SPOOL_KEPT, BlobStore
 from persistence.session import DATABASE_AWAY, Database
 from persistence.vectors import VectorIndex
 
@@ -35,7 +35,6 @@ STALLED_AFTER = 15.0
 SWEEP_EVERY = 5.0
 CHECK_INDEX_EVERY = 30.0
 CLEAN_EVERY = 3600.0
-_SPOOLED = 24 * 3600.0  # seconds: an upload takes as long, where a folder is shared with those who receive them
 
 
 # What may be better in a moment. Anything else that the database says is about this file's content.
@@ -182,7 +181,7 @@ class Ingestion:
 
     async def _clean(self) -> None:
         """Delete copies of files that a worker which was killed left on this machine."""
-        await self._blobs.spool.sweep(_SPOOLED)
+        await self._blobs.spool.sweep(SPOOL_KEPT)
 
     async def _check_index(self) -> None:
         for file_id in await self.keeper.check():

@@ -38,6 +38,9 @@ class Stored:
     read: Callable[[int, int], AsyncIterator[bytes]]
 
 
+SPOOL_KEPT = 86400.0  # seconds, of an upload that never became a file, and of a copy whose reader was killed
+
+
 class Spool:
     """A folder on this machine for bytes on their way: uploads whose hash is not known yet, copies to be read."""
 

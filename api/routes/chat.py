@@ -158,10 +158,10 @@ async def run_stream(
     last_event_id: Annotated[str | None, Header(description="Number of the last event that was seen")] = None,
 ) -> EventStream:
     """Read what was missed, then what comes. The events of a finished run stay readable for an hour."""
-    await _run(state, user.id, run_id)
+    run = await _run(state, user.id, run_id)
     if last_event_id is not None and not re.fullmatch(r"[0-9]{1,9}", last_event_id):
         raise BadRequest("Last-Event-ID is the number of an event.")
-    if not await has_events(state, run_id):
+    if run.status not in runs.OPEN and not await has_events(state, run_id):
         raise NotFound("The events of this run are not kept any more; its answer is in the conversation.")
     events = state.runs.read(run_id, int(last_event_id or 0))
     return EventStream(frames(told_again(events, state.database, user.id)))

@@ -5,12 +5,20 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from ingestion.jobs import RETRIES
 from persistence import leftovers
 from tests.e2e.relay import Relay
 from tests.integration.api.test_auth import envelope
 from tests.integration.files.conftest import away, spooled
 from tests.s3 import blocks, keys
 from tests.support import Person, Server, eventually
+
+_LAST = """
+    INSERT INTO procrastinate_jobs (queue_name, task_name, priority, lock, queueing_lock, args, status)
+    SELECT 'read', 'read', 0, 'read-' || file, 'read-' || file,
+           jsonb_build_object('file_id', file, 'attempt', %(attempt)s::int), 'todo'
+    FROM unnest(%(files)s::text[]) AS file
+"""
 
 
 def words() -> bytes:
@@ -171,3 +179,47 @@ async def test_the_sweep_takes_what_nobody_has_and_nothing_else(vera: Person, s3
     assert file["sha256"] in kept
     assert await leftovers.sweep_blobs(resources.database, resources.blobs, older_than=0) == 0
     await resources.blobs.remove(foreign.sha256)
+
+
+async def test_a_store_that_is_away_fails_no_file_and_a_second_reading_loses_nothing(
+    vera: Person, s3_service: Server, s3_line: Relay
+) -> None:
+    word = uuid4().hex
+    there = await vera.indexed("there.txt", f"The bridge of {word} was built in 1912.".encode())
+    other = await vera.indexed("other.txt", f"Something else about {word}.".encode())
+    both = [there["id"], other["id"]]
+
+    async def found() -> list[str]:
+        answer = await vera.http.post("/search", json={"query": word})
+        return sorted(passage["file_id"] for passage in answer.json()["passages"])
+
+    with psycopg.connect(s3_service.settings.postgres.libpq, autocommit=True) as database:
+
+        def last_attempt() -> None:
+            """Let both be read again, `there` as one that is found meanwhile and `other` for the first time."""
+            database.execute(
+                "UPDATE files SET status = 'pending', stage = 'queued', error = NULL WHERE id = ANY(%s)", [both]
+            )
+            database.execute("UPDATE files SET searchable = false WHERE id = %s", [other["id"]])
+            database.execute(_LAST, {"files": both, "attempt": RETRIES})
+
+        async def wait() -> bool:
+            query = "SELECT count(*) FROM procrastinate_jobs WHERE args->>'file_id' = ANY(%s) AND args->>'attempt' = %s"
+            return database.execute(query, [both, str(RETRIES + 1)]).fetchone() == (2,)
+
+        async def are(*wanted: str) -> bool:
+            return [(await vera.get(f"/files/status/{file}"))["status"] for file in both] == list(wanted)
+
+        async with away(s3_line):
+            last_attempt()
+            await eventually(wait)
+            assert await found() == [there["id"]]
+        # A minute later.
+        database.execute("UPDATE procrastinate_jobs SET scheduled_at = now()")
+        await eventually(lambda: are("completed", "completed"))
+        for file in (there, other):
+            await s3_service.app.state.resources.blobs.remove(file["sha256"])
+        last_attempt()
+        await eventually(lambda: are("partial_success", "failed"))
+    assert (await vera.get(f"/files/status/{there['id']}"))["error"]
+    assert await found() == [there["id"]]

@@ -2,20 +2,15 @@
 
 import asyncio
 import os
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
-from uuid import uuid4
 
-import pytest
 from pydantic import SecretStr
 
-from ingestion import jobs
 from ingestion.worker import open_ingestion
-from llama_service.errors import DependencyUnavailable
 from llama_service.settings import Settings
 from tests.conftest import Database
-from tests.support import Person, Server, eventually, migrated_database
+from tests.support import Person, eventually, migrated_database
 
 _LEFT = """
     INSERT INTO procrastinate_jobs (queue_name, task_name, priority, lock, queueing_lock, args, status)
@@ -38,52 +33,6 @@ async def test_a_dead_workers_job_gives_way_to_the_same_one_that_was_queued_mean
 
     await eventually(gone, 20)
     assert (await anna.get(f"/files/status/{file['id']}"))["status"] == "completed"
-
-
-async def test_a_store_that_is_away_fails_no_file_and_a_second_reading_loses_nothing(
-    server: Server, anna: Person, database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(jobs, "RETRIES", 0)  # the last attempt comes first
-    word = uuid4().hex
-    there = await anna.indexed("there.txt", f"The bridge of {word} was built in 1912.".encode())
-
-    @contextmanager
-    def broken(error: Exception) -> Iterator[None]:
-        def local(sha256: str) -> None:
-            raise error
-
-        with monkeypatch.context() as patch:
-            patch.setattr(server.app.state.resources.blobs, "local", local)
-            yield
-
-    async def found() -> list[str]:
-        answer = await anna.http.post("/search", json={"query": word})
-        return [passage["file_id"] for passage in answer.json()["passages"]]
-
-    async def waits() -> bool:
-        query = "SELECT 1 FROM procrastinate_jobs WHERE args->>'file_id' = %s AND (args->>'attempt')::int > 0"
-        return all(database.execute(query, (file,)).fetchone() for file in (there["id"], new["id"]))
-
-    with broken(DependencyUnavailable()):
-        await anna.http.post(f"/files/process/{there['id']}")
-        new = await anna.upload("new.txt", f"Something else about {word}.".encode())
-        await eventually(waits)
-        assert await found() == [there["id"]]
-
-    async def both() -> bool:
-        return all([(await anna.get(f"/files/status/{file['id']}"))["status"] == "completed" for file in (there, new)])
-
-    await eventually(both)
-    with broken(RuntimeError()):
-        failed = await anna.indexed("other.txt", f"Nothing about {word}.".encode())
-        await anna.http.post(f"/files/process/{there['id']}")
-
-        async def told() -> bool:
-            return bool((await anna.get(f"/files/status/{there['id']}"))["error"])
-
-        await eventually(told)
-    assert failed["status"] == "failed"
-    assert sorted(await found()) == sorted([there["id"], new["id"]])
 
 
 async def test_a_job_that_every_worker_died_of_is_given_up(anna: Person, database: Database) -> None:
