@@ -31,11 +31,13 @@ def _remember(_: Any, record: Any) -> None:
     record.info["used"] = time.monotonic()
 
 
-def _look_at_idle(connection: Any, record: Any, _: Any) -> None:
-    """Look whether a connection is alive where it was not used for a while.
+def _look(connection: Any, record: Any, _: Any) -> None:
+    """Have a connection replaced whose server has gone; ask a server where it was not used for a while.
 
     A restarted Postgres must not cost the next caller an error; SQLAlchemy's own ping is three round trips each time.
     """
+    if record.driver_connection.is_closed():
+        raise DisconnectionError
     if time.monotonic() - record.info.get("used", time.monotonic()) > IDLE:
         try:
             connection.run_async(lambda driver: driver.execute("SELECT 1", timeout=5))
@@ -181,7 +183,7 @@ class Database:
             json_serializer=_dumps,
             json_deserializer=orjson.loads,
         )
-        event.listen(self.engine.sync_engine, "checkout", _look_at_idle)
+        event.listen(self.engine.sync_engine, "checkout", _look)
         event.listen(self.engine.sync_engine, "checkin", _remember)
         event.listen(self.engine.sync_engine, "handle_error", _forget_read_only)
         self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")

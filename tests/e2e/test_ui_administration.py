@@ -1,11 +1,14 @@
 """Administration in the page: people are invited, several accounts are chosen, usage is looked at."""
 
+import asyncio
+
 import pytest
-from playwright.async_api import ViewportSize, expect
+from playwright.async_api import Route, ViewportSize, expect
 
 from tests.e2e.asking import answered, ask
 from tests.e2e.axe import accessible
 from tests.e2e.conftest import OpenPage, shot
+from tests.integration.api.test_administration import invited
 from tests.integration.api.test_libraries import admin as admin
 from tests.integration.api.test_libraries import user_id
 from tests.support import PASSWORD, Person
@@ -34,6 +37,28 @@ async def test_somebody_comes_by_an_invitation(open_page: OpenPage, admin: Perso
     await expect(hers.get_by_role("button", name=f"Account menu: {name}")).to_be_visible()
     late = await open_page(None, link)
     await expect(late.get_by_role("alert")).to_contain_text("This invitation has expired or was used already")
+
+
+async def test_an_invitation_that_is_looked_up_shows_no_form_yet(open_page: OpenPage, admin: Person) -> None:
+    """A form that turned into another one took what was typed into it."""
+    token = (await invited(admin, note="Clara"))["token"]
+    page = await open_page(None, "/files")
+    await expect(page.get_by_role("textbox", name="Username or e-mail")).to_be_visible()
+    answers = asyncio.Event()
+
+    async def held(route: Route) -> None:
+        await answers.wait()
+        await route.continue_()
+
+    await page.route("**/api/v1/auth/invitations/*", held)
+    await page.goto(f"/sign-in?invitation={token}")
+    await expect(page.get_by_role("heading", level=1)).to_be_visible()
+    # What a form would wait for has been answered, and drawn.
+    await page.evaluate("fetch('/api/v1/auth/methods').then(answer => answer.json())")
+    await page.evaluate("() => new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
+    await expect(page.get_by_role("textbox")).to_have_count(0)
+    answers.set()
+    await expect(page.get_by_role("button", name="Create account")).to_be_visible()
 
 
 @pytest.mark.parametrize("locale", ["en-US", "ru-RU"])

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from bench.follower import Follower
-from bench.load import Account, Refused
+from bench.load import Account
 from bench.stage import Service, Stage
 from llama_service.settings import Settings
 from tests.conftest import Database
@@ -169,18 +169,6 @@ async def test_a_crash_of_postgres_and_the_death_of_the_worker_lose_no_word(
     await reading
     assert not follower.ended
     there = at(anna, second)
-
-    async def is_back() -> bool:
-        # Its connections of before the crash cost a request each, as a page's or a program's that comes back.
-        try:
-            await there.call("GET", "/conversations")
-        except Refused as refused:
-            if refused.status != 503:
-                raise
-            return False
-        return True
-
-    await eventually(is_back)
     await follower.resume(there)
     assert (follower.faults, follower.events[-1].name, follower.text) == ([], "done", WHOLE)
     answer = await answer_of(there, follower.start["conversation_id"])

@@ -62,7 +62,7 @@ export function SignInPage({ to, problem, invitation, onDone }: SignInPageProps)
           )}
           {credentials ? (
             <CodeForm credentials={credentials} onDone={onDone} onBack={() => setCredentials(null)} />
-          ) : (
+          ) : invited === "unknown" ? null : (
             <WaysIn
               to={to}
               registering={registering}
@@ -78,10 +78,10 @@ export function SignInPage({ to, problem, invitation, onDone }: SignInPageProps)
   );
 }
 
-/** How an invitation stands; nothing where there is none, or it is not known yet. */
-function useInvitation(token: string | undefined): "good" | "over" | undefined {
-  const { data } = useQuery({ ...invitationQuery(token ?? ""), enabled: token !== undefined });
-  if (!data) return undefined;
+/** How an invitation stands; nothing where there is none. What is not known yet would change a form under one's hands. */
+function useInvitation(token: string | undefined): "good" | "over" | "unknown" | undefined {
+  const { data, isLoading } = useQuery({ ...invitationQuery(token ?? ""), enabled: token !== undefined });
+  if (!data) return isLoading ? "unknown" : undefined;
   return data.is_good ? "good" : "over";
 }
 
