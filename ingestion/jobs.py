@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -29,6 +30,7 @@ from persistence.vectors import VectorIndex
 log = structlog.get_logger(__name__)
 
 RETRIES = 6
+SLICE = 20  # batches of one file that are embedded before other files have a turn
 RESCUES = 5  # of one job, whose worker died or was stopped each time
 HEARTBEAT = 5.0  # seconds
 STALLED_AFTER = 15.0
@@ -42,6 +44,19 @@ _PASSING: tuple[type[Exception], ...] = (AppError, RuntimeError, *DATABASE_AWAY)
 
 # What is no fault of a file's: a store, the database or the disk. As often as it takes, once a minute.
 _AWAY: tuple[type[Exception], ...] = (DependencyUnavailable, OSError)
+
+
+# People take turns, however many files each has waiting: a job's turn (its priority, negated) follows its owner's last
+# one, and is not before the turn that the queue is at.
+_TURN = """
+    SELECT 1 + greatest(
+        (SELECT min(-priority) FROM procrastinate_jobs WHERE queue_name = %(queue)s AND status IN ('todo', 'doing')),
+        (SELECT max(-priority) FROM procrastinate_jobs JOIN files ON files.id = (args ->> 'file_id')::uuid
+         WHERE queue_name = %(queue)s AND procrastinate_jobs.status IN ('todo', 'doing')
+         AND user_id = (SELECT user_id FROM files WHERE id = %(file_id)s)),
+        0
+    ) AS turn
+"""
 
 
 def _backoff(attempt: int) -> int:
@@ -106,9 +121,10 @@ class Ingestion:
     async def _defer(self, task: Any, file_id: UUID, *, attempt: int = 0, seconds: int = 0) -> None:
         lock = f"{task.name}-{file_id}"
         later = {"schedule_in": {"seconds": seconds}} if seconds else {}
+        turn = await self._queue.connector.execute_query_one_async(query=_TURN, queue=task.queue, file_id=file_id)
         with contextlib.suppress(AlreadyEnqueued):
             # `lock`: never two at once on one file. `queueing_lock`: never twice in the queue.
-            job = task.configure(lock=lock, queueing_lock=lock, **later)
+            job = task.configure(lock=lock, queueing_lock=lock, priority=-turn["turn"], **later)
             await job.defer_async(file_id=str(file_id), attempt=attempt)
 
     async def depth(self) -> dict[str, int]:
@@ -192,7 +208,8 @@ class Ingestion:
             await self._defer(self._embed, UUID(file_id))
 
     async def _embed_file(self, file_id: str, attempt: int = 0) -> None:
-        await self._carefully(self._embed, UUID(file_id), attempt, self.pipeline.embed)
+        if await self._carefully(self._embed, UUID(file_id), attempt, partial(self.pipeline.embed, batches=SLICE)):
+            await self._defer(self._embed, UUID(file_id))
 
     async def _carefully(
         self, task: Any, file_id: UUID, attempt: int, work: Callable[[UUID], Awaitable[bool | None]]

@@ -1,6 +1,7 @@
 """A file's way from bytes to searchable passages. Every stage can be repeated: a killed worker's file goes on."""
 
 import asyncio
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from uuid import UUID
@@ -186,26 +187,29 @@ class Pipeline:
             await self.forget([file.id])
         return alive
 
-    async def embed(self, file_id: UUID) -> None:
+    async def embed(self, file_id: UUID, batches: int | None = None) -> bool:
         """Give every passage of a file its vector, in Postgres and in the index; then the file is completed.
 
-        A file that is to have another embedding model's vectors is left to a worker that has this model. Raises an
-        AppError where the embeddings can't be reached; what was done so far is kept.
+        After so many batches it stops, and returns True where passages are left. A file that is to have another
+        embedding model's vectors is left to a worker that has this model. Raises an AppError where the embeddings can't
+        be reached; what was done so far is kept.
         """
         model = self._embeddings.model
         async with self._database.transaction() as session:
             file = await files.take(session, file_id)
         if file is None or not file.searchable:
-            return
+            return False
         if file.embedding_model != model:
             await self._leave_to(file)
-            return
-        while True:
+            return False
+        for done_now in itertools.count():
             async with self._database.transaction() as session:
                 waiting = await files.without_vector(session, file_id, BATCH)
                 left = await files.count_without_vector(session, file_id) if waiting else 0
             if not waiting:
                 break
+            if done_now == batches:
+                return True
             vectors = await self._vectors(file, [text for _, _, text in waiting])
             packed = {
                 passage_id: np.asarray(vector, dtype="<f4").tobytes()
@@ -236,10 +240,10 @@ class Pipeline:
                 current = await files.take(session, file_id)
             if current is None:
                 await self.forget([file_id])
-                return
+                return False
             if current.embedding_model != model:
                 await self._leave_to(current)
-                return
+                return False
         await self._settle(file)
         await self._note(
             file_id,
@@ -250,6 +254,7 @@ class Pipeline:
             chunks_indexed=file.chunks_total,
             error=None,
         )
+        return False
 
     async def _vectors(self, file: File, texts: Sequence[str]) -> Sequence[Sequence[float]]:
         """Return a vector for each passage, so that one which the embeddings refuse does not keep the others waiting.

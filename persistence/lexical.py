@@ -81,9 +81,32 @@ _WORDS_FOR_A_FILE = frozenset(
 _WORDS_FOR_NEWEST = frozenset(["latest", "newest", "recent", "последний", "новейший", "свежий"])
 
 
+# Words that ask of more than one thing at once.
+_WORDS_FOR_SEVERAL = frozenset(
+    re.findall(
+        r"\S+",
+        """
+        all both compare compared comparing comparison differ difference different each every versus vs
+        все всех всем каждый каждая каждое каждом каждого обе обеих обеим обеими оба обоих обоим обоими отличаться
+        отличие разница различие различаться сравнить сравни сравнение
+        """,
+    )
+)
+
+
+def asks_for_several(text: str) -> bool:
+    """Whether a text asks, in English or Russian, of several things at once: "both contracts", "compare"."""
+    return not _terms_of(_WORDS_FOR_SEVERAL).isdisjoint(terms(text))
+
+
 def asks_for_newest(text: str) -> bool:
     """Whether a text asks, in English or Russian, for the newest of several files."""
     return not _terms_of(_WORDS_FOR_NEWEST).isdisjoint(terms(text))
+
+
+def asks_for_files(text: str) -> bool:
+    """Whether a text speaks, in English or Russian, of files or of what they are: documents, reports, articles."""
+    return not _terms_of(_FILE_WORDS | _WORDS_FOR_A_FILE).isdisjoint(terms(text))
 
 
 def mentions_files(text: str) -> bool:

@@ -19,6 +19,7 @@ __all__ = [
     "Ranked",
     "Span",
     "by_sentences",
+    "each_first",
     "fuse",
     "is_year",
     "lexical_hits",
@@ -31,6 +32,9 @@ __all__ = [
 # at .75 and 1; what it is for, a firm that its own report calls "we", needs .75.
 NAME_WEIGHT = 0.75
 _YEAR = re.compile(r"(?:19|20)\d\d")
+# The cosines of a hundred candidates lie .06 apart at least, in 19 of 20 questions; those of two passages a hundredth, which
+# must not weigh as much as all of that.
+LEAST_RANGE = 0.05
 # What a passage gets of its better neighbour's cosine; shares from .15 to .3 measured alike, each above none.
 NEIGHBOUR_SHARE = 0.2
 # Where no passage holds that share of the question's weight, its words don't tell: nine in ten questions in another
@@ -62,8 +66,8 @@ def fuse(
 
     Lexical scores are divided by the best one and multiplied by `trust` (the coverage of the best passage: a
     question in another language matches a number or a name, and must not drown the vectors). Cosines are
-    stretched between the worst and the best candidate, as those of e5 lie between .7 and .9 whatever the
-    text. `names` tells for each file how much of the question its name holds (see `named`).
+    stretched between the worst and the best candidate (`LEAST_RANGE` apart), as those of e5 lie between .7 and .9
+    whatever the text. `names` tells for each file how much of the question its name holds (see `named`).
     """
     top = max(lexical.values(), default=0.0)
     near = _stretched(vector)
@@ -85,6 +89,21 @@ def by_sentences(ranked: Sequence[Ranked], nearest: Sequence[float]) -> list[Ran
     gains = [SENTENCE_WEIGHT * (cosine - low) / max(high - low, 1e-9) for cosine in nearest]
     raised = [replace(item, score=item.score + gain) for item, gain in zip(ranked, gains, strict=False)]
     return sorted([*raised, *ranked[len(raised) :]], key=lambda item: (-item.score, item.key))
+
+
+def each_first(ranked: Sequence[Ranked], files: Collection[int]) -> list[Ranked]:
+    """Put the best passage of each of these files before all others, as a question about all of them needs it."""
+    firsts: dict[int, Ranked] = {}
+    for item in ranked:
+        if item.key[0] in files:
+            firsts.setdefault(item.key[0], item)
+    first = {item.key for item in firsts.values()}
+    return [*firsts.values(), *(item for item in ranked if item.key not in first)]
+
+
+def told_apart(names: Sequence[Collection[str]], asked: Collection[str]) -> bool:
+    """Whether the question has for each of these names a term that no other one of them holds."""
+    return all(any(sum(term in other for other in names) == 1 for term in set(name) & set(asked)) for name in names)
 
 
 def named(
@@ -125,9 +144,10 @@ def _last_year(names: Sequence[Collection[str]], sure: Sequence[float]) -> set[s
 
 def _stretched(cosines: Mapping[Key, float]) -> dict[Key, float]:
     """Map cosines to 0..1 between the worst and the best candidate; a passage gains from a good neighbour."""
-    high, low = max(cosines.values(), default=0.0), min(cosines.values(), default=0.0)
-    if high - low < 1e-9:
-        return dict.fromkeys(cosines, 1.0)
+    if not cosines:
+        return {}
+    high = max(cosines.values())
+    low = min(high - LEAST_RANGE, *cosines.values())
     above = {key: cosine - low for key, cosine in cosines.items()}
     raised = {
         (file, at): own + NEIGHBOUR_SHARE * max(above.get((file, at - 1), 0.0), above.get((file, at + 1), 0.0))

@@ -31,6 +31,7 @@ _FETCHED = 60  # passages whose text is read for packing
 _READ_TOGETHER = 50  # passages that a reader orders, where there is one
 _JUDGED = 10  # passages of a search, at least, whose fit is judged together
 _MOST_MEANT = 5  # files that a question names and whose passages are looked at besides
+_SMALL_SCOPE = 3  # files, of which "both files" may mean all
 _NAMED = 0.5  # how surely a file is named that a message is about
 _VECTOR_PATIENCE = 5.0  # seconds; then the lexical half answers alone
 _SENTENCE_PATIENCE = 0.3  # seconds; then the passages whose sentences were not compared keep their places
@@ -145,6 +146,7 @@ class _Ranking:
     near: "_Near | None" = None
     named: list[str] = field(default_factory=list)
     meant: Sequence[int] = ()  # the files that the question names most surely, by their numbers
+    together: Sequence[int] = ()  # the files that it asks about at once
     vector_error: str | None = None
     ms: dict[str, float] = field(default_factory=dict)
 
@@ -379,6 +381,7 @@ class Retriever:
             if self._reader is None:
                 await self._by_sentences(result, passages)
             await self._read_together(query, result, passages)
+            result.ranked[:] = ranking.each_first(result.ranked, result.together)
             if best is not None:
                 result.ranked[best:] = []
             outdated = [file.id for file in files if file.outdated]
@@ -413,9 +416,11 @@ class Retriever:
             hits = await asyncio.to_thread(ranking.lexical_hits, entries, weights)
             ms["lexical"] = round((time.perf_counter() - began) * 1000, 1)
             near, vector_error = await vectors
-            names = self._named(query, files, entries)
+            names = self._names(files, entries)
+            sure = self._named(query, names, entries)
+            together = self._together(query, names, sure)
             best = hits.best(CANDIDATES)
-            meant = [at for at, sure in enumerate(names) if sure >= max(_NAMED, *names)]
+            meant = together or _most_sure(sure)
             if 0 < len(meant) <= _MOST_MEANT:
                 # Among many files, none of the passages of the one that is meant need be among the best.
                 best |= hits.best(CANDIDATES, meant)
@@ -423,22 +428,44 @@ class Retriever:
             ms["vector"] = round((time.perf_counter() - began) * 1000, 1)
         finally:
             vectors.cancel()
-        ranked = ranking.fuse(best, similar, trust=hits.trust, names=names)
-        named = [file.name for file, sure in zip(files, names, strict=True) if sure >= _NAMED]
-        return _Ranking(files, ranked, hits, near, named, meant, vector_error, ms)
+        ranked = ranking.each_first(ranking.fuse(best, similar, trust=hits.trust, names=sure), together)
+        named = [file.name for file, each in zip(files, sure, strict=True) if each >= _NAMED]
+        return _Ranking(files, ranked, hits, near, named, meant, together, vector_error, ms)
 
     @staticmethod
-    def _named(query: str, files: Sequence[Any], entries: Sequence[FilePostings]) -> list[float]:
-        """Return how surely the question names each file, by its name, or the years on its first lines without one."""
-        asked = lexical.subject_terms(query)
+    def _names(files: Sequence[Any], entries: Sequence[FilePostings]) -> list[frozenset[str]]:
+        """Return the terms of each file's name, or with the years on its first lines where its name has none."""
         names = []
         for file, entry in zip(files, entries, strict=True):
             name = lexical.name_terms(file.name)
             if not any(map(ranking.is_year, name)):
                 name |= {term for term, (at, _) in entry.postings.items() if ranking.is_year(term) and at[0] == 0}
             names.append(name)
+        return names
+
+    @staticmethod
+    def _named(query: str, names: Sequence[frozenset[str]], entries: Sequence[FilePostings]) -> list[float]:
+        """Return how surely the question names each file."""
         texts = [entry.postings for entry in entries]
-        return ranking.named(names, texts, asked, newest=lexical.asks_for_newest(query))
+        return ranking.named(names, texts, lexical.subject_terms(query), newest=lexical.asks_for_newest(query))
+
+    @staticmethod
+    def _together(query: str, names: Sequence[frozenset[str]], sure: Sequence[float]) -> Sequence[int]:
+        """Return the files that a question asks about at once, each of which its answer needs.
+
+        "Compare Walnut's margin with Acorn's" names each, "both contracts" has a word of their names that tells none
+        apart, "both files" none: then it means those of a small scope.
+        """
+        asked, meant = lexical.subject_terms(query), _most_sure(sure)
+        if len(meant) == 1:
+            return []
+        several = lexical.asks_for_several(query)
+        if 1 < len(meant) <= _MOST_MEANT and (several or ranking.told_apart([names[at] for at in meant], asked)):
+            return meant
+        alike = [at for at, name in enumerate(names) if name & asked]
+        if several and 1 < len(alike) <= _MOST_MEANT:
+            return alike
+        return range(len(names)) if several and len(names) <= _SMALL_SCOPE and lexical.asks_for_files(query) else []
 
     async def _postings(
         self, file_ids: Sequence[UUID], terms: Sequence[str]
@@ -547,6 +574,11 @@ class Retriever:
             )
             for item in result.ranked[:CANDIDATES]
         ]
+
+
+def _most_sure(sure: Sequence[float]) -> list[int]:
+    """Return the files that a question names most surely, if any."""
+    return [at for at, each in enumerate(sure) if each >= max(_NAMED, *sure)]
 
 
 def _levels(judgement: Judgement | None, spans: Sequence[Span]) -> Sequence[Confidence | None]:

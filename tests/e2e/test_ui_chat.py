@@ -403,6 +403,29 @@ async def test_a_refused_question_leaves_what_was_typed_since(
     await expect(message(page)).to_have_value("Two\n\nthe next thought")
 
 
+async def test_escape_closes_what_is_open_before_it_stops_an_answer(
+    open_page: OpenPage, anna: Person, openai: OpenAIServer
+) -> None:
+    page = await open_page(anna, viewport={"width": 390, "height": 844})
+    openai.script(tokens=[" one", " two", " three", " four"], delay=0.1, fault="hang_between")
+    await ask(page, "Count.")
+    stop = page.get_by_role("button", name="Stop", exact=True)
+    await expect(answers(page).last).to_contain_text("two")
+    menu = page.get_by_role("navigation", name="Main").get_by_role("button", name="Close menu")
+    await page.get_by_role("button", name="Open menu").click()
+    await expect(menu).to_be_visible()
+    await page.keyboard.press("Escape")
+    await expect(menu).to_be_hidden()
+    await expect(stop).to_be_visible()
+    await page.keyboard.press("Control+k")
+    await expect(page.get_by_role("dialog")).to_be_visible()
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_role("dialog")).to_have_count(0)
+    await expect(stop).to_be_visible()
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_text("You stopped this answer.")).to_be_visible()
+
+
 async def test_a_refusal_to_go_on_is_told(open_page: OpenPage, anna: Person, openai: OpenAIServer) -> None:
     openai.script(tokens=[f"word{n} " for n in range(20)])
     thread = (await anna.ask("Count, please", max_tokens=8))["conversation_id"]

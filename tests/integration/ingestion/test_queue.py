@@ -2,15 +2,19 @@
 
 import asyncio
 import os
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
+import psycopg
+import pytest
 from pydantic import SecretStr
 
 from ingestion.worker import open_ingestion
 from llama_service.settings import Settings
 from tests.conftest import Database
-from tests.support import Person, eventually, migrated_database
+from tests.support import Person, Server, eventually, migrated_database, serving
 
 _LEFT = """
     INSERT INTO procrastinate_jobs (queue_name, task_name, priority, lock, queueing_lock, args, status)
@@ -56,6 +60,73 @@ async def test_a_job_that_every_worker_died_of_is_given_up(anna: Person, databas
         return (await asyncio.to_thread(database.execute, query, (f"read-{file['id']}",))).fetchone() == (0,)
 
     await eventually(gone, 20)
+
+
+@pytest.fixture
+async def quiet(settings: Settings, postgres: str, tmp_path: Path) -> AsyncIterator[Server]:
+    """A server without workers, whose queue nobody else's files are in."""
+    own = {
+        "database_url": SecretStr(await migrated_database(postgres, "quiet")),
+        "data_dir": tmp_path,
+        "collection_name": f"q{os.urandom(4).hex()}",
+        "chunk_size": 200,
+        "chunk_overlap": 0,
+        "inline_worker": False,
+        "worker_concurrency": 1,
+    }
+    async with serving(settings.model_copy(update=own)) as server:
+        yield server
+
+
+async def test_people_take_turns_however_many_files_each_has_waiting(quiet: Server) -> None:
+    anna, boris = await Person.join(quiet.url), await Person.join(quiet.url)
+    for number in range(8):
+        await anna.upload(f"{number}.txt", f"The lamp of room {number} is to be mended.".encode())
+    last = await boris.upload("wall.txt", b"The wall is to be painted.")
+    async with AsyncExitStack() as stack:
+        ingestion = await open_ingestion(quiet.settings, stack)
+        stack.push_async_callback(ingestion.close)
+        await ingestion.start(work=True)
+
+        async def all_read() -> bool:
+            waiting = [*(await anna.get("/files"))["items"], *(await boris.get("/files"))["items"]]
+            return len(waiting) == 9 and all(file["status"] == "completed" for file in waiting)
+
+        await eventually(all_read)
+    async with await psycopg.AsyncConnection.connect(quiet.settings.postgres_session.libpq) as connection:
+        done = await (await connection.execute("SELECT id FROM files ORDER BY updated_at")).fetchall()
+    assert [str(id_) for (id_,) in done].index(last["id"]) <= 2
+    await asyncio.gather(anna.close(), boris.close())
+
+
+async def test_a_long_file_lets_others_be_embedded_meanwhile(quiet: Server) -> None:
+    anna, boris = await Person.join(quiet.url), await Person.join(quiet.url)
+    async with AsyncExitStack() as stack:
+        ingestion = await open_ingestion(quiet.settings, stack)
+        stack.push_async_callback(ingestion.close)
+        await ingestion.start(work=True)
+        text = "\n\n".join(f"{'The lamp is to be mended, said the letter. ' * 4}In room {n}." for n in range(1600))
+        long = await anna.upload("long.txt", text.encode())
+
+        async def state() -> dict[str, Any]:
+            found: dict[str, Any] = await anna.get(f"/files/status/{long['id']}")
+            return found
+
+        async def begun() -> bool:
+            return bool((await state())["chunks_indexed"])
+
+        await eventually(begun)
+        short = await boris.indexed("short.txt", b"The wall is to be painted.")
+        then = await state()
+        assert short["status"] == "completed"
+        assert 0 < then["chunks_indexed"] < then["chunks_total"]
+
+        async def whole() -> bool:
+            return bool((await state())["status"] == "completed")
+
+        await eventually(whole)
+        assert (await state())["chunks_indexed"] == then["chunks_total"] > 1200
+    await asyncio.gather(anna.close(), boris.close())
 
 
 async def test_a_worker_deletes_the_copies_that_a_killed_one_left(

@@ -272,6 +272,42 @@ async def test_years_and_the_latest_tell_reports_of_one_firm_apart(reader: Perso
     assert await first("Какие дивиденды в последнем отчёте Walnut?") == "Walnut annual report 2023"
 
 
+@pytest.mark.parametrize(
+    "question",
+    [
+        "What notice period do both contracts set?",
+        "Compare the notice periods of Alpha and Beta.",
+        "What is the notice period with Alpha, and what is it with Beta?",
+        "Какой срок расторжения в обоих соглашениях?",
+    ],
+)
+async def test_a_question_about_several_files_has_a_passage_of_each(reader: Person, question: str) -> None:
+    """One of them says so much of it that nothing else would have room."""
+    await library(reader, RUSSIAN | ENGLISH)
+    is_russian = question.startswith("Какой")
+    noun, clause = ("соглашение", "Срок расторжения") if is_russian else ("contract", "The notice period")
+    many = [
+        f"{clause} {n}. {f'{clause}: {n + 3} days, as the notice period says of part {n}. ' * 24}" for n in range(9)
+    ]
+    await reader.indexed(f"{noun}_Alpha.txt", "\n\n".join(many).encode())
+    other = "Either side may leave this contract six weeks ahead.\n\n" + "The rent is due on the first day. " * 90
+    await reader.indexed(f"{noun}_Beta.txt", other.encode())
+    answer = await reader.ask(question)
+    assert {f"{noun}_Alpha.txt", f"{noun}_Beta.txt"} <= {source["file_name"] for source in answer["sources"]}
+    found = (await reader.http.post("/search", json={"query": question, "k": 2})).json()["passages"]
+    assert {passage["file_name"] for passage in found} == {f"{noun}_Alpha.txt", f"{noun}_Beta.txt"}
+
+
+async def test_a_question_about_one_of_several_files_is_answered_by_it(reader: Person) -> None:
+    await library(
+        reader, {f"contract_{name}.txt": f"Notice: {n + 2} weeks." for n, name in enumerate(["Alpha", "Beta"])}
+    )
+    found = await reader.http.post(
+        "/search", json={"query": "What are all notice periods of the Beta contract?", "k": 1}
+    )
+    assert found.json()["passages"][0]["file_name"] == "contract_Beta.txt"
+
+
 async def test_search_tells_how_likely_its_passages_answer(reader: Person) -> None:
     await library(reader, ENGLISH)
     likely = (await reader.http.post("/search", json={"query": "How long is the warranty of the pump?", "k": 1})).json()

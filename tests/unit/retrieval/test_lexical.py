@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persistence.lexical import mentions_files, name_terms, postings, query_terms, query_weights, subject_terms, terms
+from persistence.lexical import (
+    asks_for_several,
+    mentions_files,
+    name_terms,
+    postings,
+    query_terms,
+    query_weights,
+    subject_terms,
+    terms,
+)
 
 
 @pytest.mark.parametrize(
@@ -83,6 +92,22 @@ def test_subjects_leave_out_words_for_the_file(question: str, count: int) -> Non
 )
 def test_a_file_is_named_by_what_tells_it_from_others(name: str, expected: set[str]) -> None:
     assert name_terms(name) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("What notice do both contracts set?", True),
+        ("Alpha vs. Beta", True),
+        ("How do the offers differ?", True),
+        ("Чем отличаются оба договора?", True),
+        ("Сравните сроки", True),
+        ("What notice does the contract set?", False),
+        ("Какой срок в договоре?", False),
+    ],
+)
+def test_words_that_ask_of_several_things(text: str, expected: bool) -> None:
+    assert asks_for_several(text) is expected
 
 
 @pytest.mark.parametrize(

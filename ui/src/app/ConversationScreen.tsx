@@ -115,7 +115,6 @@ export function ConversationScreen() {
           onExplain={(answer) => setSide({ answer })}
           onFiles={onFiles}
           sending={sendingOf(uploads, placeId)}
-          panel={side !== null}
           citation={citation}
           attachment={attachment}
           attachments={

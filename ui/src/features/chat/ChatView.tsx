@@ -60,8 +60,6 @@ export interface ChatViewProps {
   welcome: ReactNode;
   /** Draws saved prompts above the message's field, while that calls for them. */
   promptMenu: (text: string, onText: (text: string) => void, keys: Ref<FieldKeys>) => ReactNode;
-  /** Whether something is open beside the chat. */
-  panel: boolean;
 }
 
 const NO_MESSAGES: Message[] = [];
@@ -90,8 +88,7 @@ export function ChatView(props: ChatViewProps) {
   useTakeUpSent(conversationId, query.data);
   useFocusOnOpen(field);
   const stop = useStop(going);
-  // Escape closes what lies beside the chat first.
-  useEscape(current !== null && !props.panel, stop);
+  useEscape(current !== null, stop, { otherwise: true });
 
   function send(text: string) {
     setDraft("");
