@@ -32,8 +32,8 @@ __all__ = [
 # at .75 and 1; what it is for, a firm that its own report calls "we", needs .75.
 NAME_WEIGHT = 0.75
 _YEAR = re.compile(r"(?:19|20)\d\d")
-# The cosines of a hundred candidates lie .06 apart at least, in 19 of 20 questions; those of two passages a hundredth, which
-# must not weigh as much as all of that.
+# The cosines of a hundred candidates lie .06 apart at least, in 19 of 20 questions; those of two passages a hundredth,
+# which must not weigh as much as all of that.
 LEAST_RANGE = 0.05
 # What a passage gets of its better neighbour's cosine; shares from .15 to .3 measured alike, each above none.
 NEIGHBOUR_SHARE = 0.2
