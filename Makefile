@@ -1,8 +1,8 @@
 # Everything on a machine that has Python 3.11+ and make. `make` alone lists the targets.
 PYTHON ?= python3
 PY := .venv/bin/python
-# Processes that run tests, each with stores of its own. The tests wait more than they compute.
-JOBS ?= 2
+# Processes that run tests, each with stores of its own: one more than cores on a small machine, as some tests only wait.
+JOBS ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help run dev check test fuzz bench chaos migrate studio lock openapi release pin-images ui clean env-run env-dev env-studio
@@ -39,7 +39,7 @@ check: env-dev ## Lint, format, types, import rules, migrations, page, API descr
 	$(PY) -m scripts.openapi --check
 
 test: env-dev ui ## All tests, in a real browser too (ARGS="tests/unit -q" for some, JOBS=0 in one process)
-	$(PY) -m pytest --numprocesses=$(JOBS) --dist=loadfile $(ARGS)
+	$(PY) -m pytest --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 fuzz: env-dev ui ## Send the API thousands of generated requests (EXAMPLES=300 for each operation)
 	FUZZ_EXAMPLES=$(or $(EXAMPLES),300) $(PY) -m pytest tests/integration/api/test_fuzz.py -s

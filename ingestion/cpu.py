@@ -14,7 +14,9 @@ from ingestion.documents import Extracted, ExtractionFailed, Passage
 from ingestion.split import searched_text, split
 from persistence.lexical import postings
 
-_PATIENCE = 120.0  # seconds: some hundred MB of text
+# Seconds, and more for each million characters: prose takes .5 of them, a log of ids 1.5, on a core that is shared.
+_PATIENCE = 120.0
+_PATIENCE_PER_MILLION = 6.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ class Processes:
             pool = self._open()
             work = asyncio.get_running_loop().run_in_executor(pool, index_text, document, chunk_size, chunk_overlap)
             try:
-                return await asyncio.wait_for(work, _PATIENCE)
+                return await asyncio.wait_for(work, _PATIENCE + _PATIENCE_PER_MILLION * len(document.text) / 1e6)
             except BrokenProcessPool:
                 # A process that dies takes its neighbours' work with it: who dies again is to blame.
                 if self._pool is pool:

@@ -46,17 +46,43 @@ _PASSING: tuple[type[Exception], ...] = (AppError, RuntimeError, *DATABASE_AWAY)
 _AWAY: tuple[type[Exception], ...] = (DependencyUnavailable, OSError)
 
 
-# People take turns, however many files each has waiting: a job's turn (its priority, negated) follows its owner's last
-# one, and is not before the turn that the queue is at.
+# The turn that a queue is at: that of the job which began last, or of the one that comes next where that is later (what
+# is tried again has a turn of long ago). And who owns a file.
 _TURN = """
-    SELECT 1 + greatest(
-        (SELECT min(-priority) FROM procrastinate_jobs WHERE queue_name = %(queue)s AND status IN ('todo', 'doing')),
-        (SELECT max(-priority) FROM procrastinate_jobs JOIN files ON files.id = (args ->> 'file_id')::uuid
-         WHERE queue_name = %(queue)s AND procrastinate_jobs.status IN ('todo', 'doing')
-         AND user_id = (SELECT user_id FROM files WHERE id = %(file_id)s)),
+    SELECT greatest(
+        (SELECT max(-priority) FROM procrastinate_jobs
+         WHERE queue_name = %(queue)s AND status = 'doing' AND worker_id IS NOT NULL),
+        (SELECT -priority FROM procrastinate_jobs
+         WHERE queue_name = %(queue)s AND status = 'todo' AND (scheduled_at IS NULL OR scheduled_at <= now())
+         ORDER BY priority DESC, id LIMIT 1),
         0
-    ) AS turn
+    ) AS turn,
+    (SELECT user_id FROM files WHERE id = %(file_id)s) AS owner
 """
+
+
+class Turns:
+    """The turns of a queue, by which people's files are read and embedded, however many files each has waiting.
+
+    A file's turn is behind its owner's last one, and not before the turn that the queue is at. Each process knows the
+    last ones that it gave itself: whose uploads reach several has as many files in a turn.
+    """
+
+    def __init__(self) -> None:
+        self._last: dict[UUID, int] = {}
+
+    def give(self, owner: UUID | None, now: int, *, again: bool) -> int:
+        """Return the turn of an owner's file, where the queue is at turn `now`.
+
+        What was begun before has the next turn (`again`), and does not wait for its owner's other files.
+        """
+        if owner is None or again:
+            return now + 1
+        turn = max(now, self._last.get(owner, 0)) + 1
+        # Of who has nothing waiting any more nothing is to be known.
+        self._last = {each: last for each, last in self._last.items() if last > now}
+        self._last[owner] = turn
+        return turn
 
 
 def _backoff(attempt: int) -> int:
@@ -85,6 +111,7 @@ class Ingestion:
         self._queue = procrastinate.App(connector=connector)
         self._read = self._queue.task(name="read", queue="read")(self._read_file)
         self._embed = self._queue.task(name="embed", queue="embed")(self._embed_file)
+        self._turns = {"read": Turns(), "embed": Turns()}
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self, *, work: bool) -> None:
@@ -118,13 +145,16 @@ class Ingestion:
         except (ConnectorException, OSError) as error:
             log.warning("not_queued_yet", file_id=str(file_id), error=type(error).__name__)
 
-    async def _defer(self, task: Any, file_id: UUID, *, attempt: int = 0, seconds: int = 0) -> None:
+    async def _defer(
+        self, task: Any, file_id: UUID, *, attempt: int = 0, seconds: int = 0, again: bool = False
+    ) -> None:
         lock = f"{task.name}-{file_id}"
         later = {"schedule_in": {"seconds": seconds}} if seconds else {}
-        turn = await self._queue.connector.execute_query_one_async(query=_TURN, queue=task.queue, file_id=file_id)
+        at = await self._queue.connector.execute_query_one_async(query=_TURN, queue=task.queue, file_id=file_id)
+        turn = self._turns[task.queue].give(at["owner"], at["turn"], again=again or attempt > 0)
         with contextlib.suppress(AlreadyEnqueued):
             # `lock`: never two at once on one file. `queueing_lock`: never twice in the queue.
-            job = task.configure(lock=lock, queueing_lock=lock, priority=-turn["turn"], **later)
+            job = task.configure(lock=lock, queueing_lock=lock, priority=-turn, **later)
             await job.defer_async(file_id=str(file_id), attempt=attempt)
 
     async def depth(self) -> dict[str, int]:
@@ -205,11 +235,11 @@ class Ingestion:
 
     async def _read_file(self, file_id: str, attempt: int = 0) -> None:
         if await self._carefully(self._read, UUID(file_id), attempt, self.pipeline.read):
-            await self._defer(self._embed, UUID(file_id))
+            await self._defer(self._embed, UUID(file_id), again=True)
 
     async def _embed_file(self, file_id: str, attempt: int = 0) -> None:
         if await self._carefully(self._embed, UUID(file_id), attempt, partial(self.pipeline.embed, batches=SLICE)):
-            await self._defer(self._embed, UUID(file_id))
+            await self._defer(self._embed, UUID(file_id), again=True)
 
     async def _carefully(
         self, task: Any, file_id: UUID, attempt: int, work: Callable[[UUID], Awaitable[bool | None]]

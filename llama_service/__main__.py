@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 # A million objects are made while the libraries are imported, and stay: Python's own 700 before each look for garbage
-# among them makes a start a fifth longer. Here and not in main(), for server processes that are spawned, too.
-gc.set_threshold(50_000, 20, 100)
+# among them makes a start a seventh longer. Here and not in main(), for server processes that are spawned, too.
+gc.set_threshold(50_000, 10, 10)
 
 
 def application_root() -> Path:

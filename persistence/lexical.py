@@ -81,17 +81,33 @@ _WORDS_FOR_A_FILE = frozenset(
 _WORDS_FOR_NEWEST = frozenset(["latest", "newest", "recent", "последний", "новейший", "свежий"])
 
 
-# Words that ask of more than one thing at once.
+# Words that ask of several things at once.
 _WORDS_FOR_SEVERAL = frozenset(
     re.findall(
         r"\S+",
         """
-        all both compare compared comparing comparison differ difference different each every versus vs
-        все всех всем каждый каждая каждое каждом каждого обе обеих обеим обеими оба обоих обоим обоими отличаться
-        отличие разница различие различаться сравнить сравни сравнение
+        both compare compared comparing comparison differ difference different versus vs
+        обе обеих обеим обеими оба обоих обоим обоими отличаться отличие разница различие различаться сравнить сравни
+        сравнение
         """,
     )
 )
+# Words that may, and may as well speak of what is in one file: "all contracts", but not "all customers".
+_WORDS_FOR_EACH = frozenset(
+    re.findall(r"\S+", "all each every все всех всем всеми каждый каждая каждое каждом каждого каждой")
+)
+_DOCUMENTS = frozenset(
+    re.findall(
+        r"\S+",
+        """
+        agreement article attachment contract document file invoice lease letter manual memo minutes offer paper policy
+        proposal protocol report statement
+        акт аренда вложение договор документ заявление инструкция контракт отчет письмо политика предложение приказ
+        протокол регламент руководство соглашение статья счет файл
+        """,
+    )
+)
+_NUMBERS = frozenset(re.findall(r"\S+", "two three four five два две двух двум три трех трем четыре четырех пять пяти"))
 
 
 def asks_for_several(text: str) -> bool:
@@ -99,14 +115,28 @@ def asks_for_several(text: str) -> bool:
     return not _terms_of(_WORDS_FOR_SEVERAL).isdisjoint(terms(text))
 
 
+def asked_several_of(text: str) -> list[str]:
+    """Return the terms of what a text asks for several of: "contract" for "both contracts"."""
+    several, each = _terms_of(_WORDS_FOR_SEVERAL), _terms_of(_WORDS_FOR_EACH)
+    left_out = (_function_terms() | _terms_of(_NUMBERS)) - several - each
+    said = [term for term in terms(text) if term not in left_out]
+    found = []
+    for before, term, after in zip(["", *said], said, [*said[1:], ""], strict=False):
+        if term in several:
+            found += [after, before]
+        elif term in each and after in _terms_of(_DOCUMENTS):
+            found.append(after)
+    return [term for term in dict.fromkeys(found) if term and term not in several | each]
+
+
+def is_word_for_document(term: str) -> bool:
+    """Whether a term is a word for a file, or a kind of document, in English or Russian."""
+    return term in _terms_of(_DOCUMENTS)
+
+
 def asks_for_newest(text: str) -> bool:
     """Whether a text asks, in English or Russian, for the newest of several files."""
     return not _terms_of(_WORDS_FOR_NEWEST).isdisjoint(terms(text))
-
-
-def asks_for_files(text: str) -> bool:
-    """Whether a text speaks, in English or Russian, of files or of what they are: documents, reports, articles."""
-    return not _terms_of(_FILE_WORDS | _WORDS_FOR_A_FILE).isdisjoint(terms(text))
 
 
 def mentions_files(text: str) -> bool:
@@ -214,6 +244,12 @@ def subject_terms(text: str) -> frozenset[str]:
 
 
 @lru_cache(maxsize=4096)
+def name_words(file_name: str) -> frozenset[str]:
+    """Return all terms of a file's name, its ending left out."""
+    return frozenset(terms((file_name.rpartition(".")[0] or file_name).replace("_", " ")))
+
+
+@lru_cache(maxsize=4096)
 def name_terms(file_name: str) -> frozenset[str]:
     """Return the terms by which a question may name a file: those of its name, its ending and bare numbers left out."""
     stem = file_name.rpartition(".")[0] or file_name
@@ -230,6 +266,6 @@ def _function_terms() -> frozenset[str]:
     return _terms_of(_FUNCTION_WORDS)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=16)
 def _terms_of(words: frozenset[str]) -> frozenset[str]:
     return frozenset(term for word in words for term in _token_terms(word))

@@ -25,6 +25,7 @@ __all__ = [
     "lexical_hits",
     "named",
     "pack",
+    "together",
 ]
 
 
@@ -92,18 +93,38 @@ def by_sentences(ranked: Sequence[Ranked], nearest: Sequence[float]) -> list[Ran
 
 
 def each_first(ranked: Sequence[Ranked], files: Collection[int]) -> list[Ranked]:
-    """Put the best passage of each of these files before all others, as a question about all of them needs it."""
+    """Put the best passage of each of these files first, as a question about all of them needs it.
+
+    None of them has less than the best score of all then, so that the order stays that of the scores.
+    """
     firsts: dict[int, Ranked] = {}
     for item in ranked:
         if item.key[0] in files:
-            firsts.setdefault(item.key[0], item)
+            firsts.setdefault(item.key[0], replace(item, score=ranked[0].score))
     first = {item.key for item in firsts.values()}
     return [*firsts.values(), *(item for item in ranked if item.key not in first)]
 
 
-def told_apart(names: Sequence[Collection[str]], asked: Collection[str]) -> bool:
-    """Whether the question has for each of these names a term that no other one of them holds."""
-    return all(any(sum(term in other for other in names) == 1 for term in set(name) & set(asked)) for name in names)
+def together(
+    names: Sequence[Collection[str]], sure: Sequence[int], asked: Collection[str], *, several: bool, most: int
+) -> Sequence[int]:
+    """Return the files, two to `most`, that a question names each and so asks about at once; else none.
+
+    `names` are the terms of the files' names, `asked` those of the question that name something, `sure` the files that
+    `named` is surest of. With `several` the question says that it is about more than one: then a file is named by what
+    no other name holds, whoever else speaks of it ("compare Walnut's margin with Acorn's", whose reports do).
+    """
+    by_name = [at for at, name in enumerate(names) if _apart(name, names, asked)]
+    each_named = all(_apart(names[at], [names[other] for other in sure], asked) for at in sure)
+    for found, is_meant in ((by_name, several), (sure, several or each_named)):
+        if is_meant and 1 < len(found) <= most:
+            return found
+    return []
+
+
+def _apart(name: Collection[str], names: Sequence[Collection[str]], asked: Collection[str]) -> bool:
+    """Whether the question has a term of this name that no other one holds."""
+    return any(sum(term in other for other in names) == 1 for term in set(name) & set(asked))
 
 
 def named(

@@ -22,7 +22,7 @@ from persistence.relevance import Confidence, Judgement, MessageKind, Passages
 from persistence.sentences import PassageEmbeddings, SentenceVectors
 from persistence.session import Database
 from persistence.tables import ConversationFile, File, Passage, Posting
-from persistence.vectors import VectorIndex
+from persistence.vectors import VectorHit, VectorIndex
 
 log = structlog.get_logger(__name__)
 
@@ -32,6 +32,7 @@ _READ_TOGETHER = 50  # passages that a reader orders, where there is one
 _JUDGED = 10  # passages of a search, at least, whose fit is judged together
 _MOST_MEANT = 5  # files that a question names and whose passages are looked at besides
 _SMALL_SCOPE = 3  # files, of which "both files" may mean all
+_OF_EACH = 5  # passages of a file that is asked about with others
 _NAMED = 0.5  # how surely a file is named that a message is about
 _VECTOR_PATIENCE = 5.0  # seconds; then the lexical half answers alone
 _SENTENCE_PATIENCE = 0.3  # seconds; then the passages whose sentences were not compared keep their places
@@ -418,7 +419,7 @@ class Retriever:
             near, vector_error = await vectors
             names = self._names(files, entries)
             sure = self._named(query, names, entries)
-            together = self._together(query, names, sure)
+            together = self._together(query, [file.name for file in files], names, sure)
             best = hits.best(CANDIDATES)
             meant = together or _most_sure(sure)
             if 0 < len(meant) <= _MOST_MEANT:
@@ -428,7 +429,9 @@ class Retriever:
             ms["vector"] = round((time.perf_counter() - began) * 1000, 1)
         finally:
             vectors.cancel()
-        ranked = ranking.each_first(ranking.fuse(best, similar, trust=hits.trust, names=sure), together)
+        ranked = ranking.fuse(best, similar, trust=hits.trust, names=sure)
+        ranked += await self._of_missing(near, together, ranked, files)
+        ranked = ranking.each_first(ranked, together)
         named = [file.name for file, each in zip(files, sure, strict=True) if each >= _NAMED]
         return _Ranking(files, ranked, hits, near, named, meant, together, vector_error, ms)
 
@@ -450,22 +453,40 @@ class Retriever:
         return ranking.named(names, texts, lexical.subject_terms(query), newest=lexical.asks_for_newest(query))
 
     @staticmethod
-    def _together(query: str, names: Sequence[frozenset[str]], sure: Sequence[float]) -> Sequence[int]:
+    def _together(
+        query: str, file_names: Sequence[str], names: Sequence[frozenset[str]], sure: Sequence[float]
+    ) -> Sequence[int]:
         """Return the files that a question asks about at once, each of which its answer needs.
 
-        "Compare Walnut's margin with Acorn's" names each, "both contracts" has a word of their names that tells none
-        apart, "both files" none: then it means those of a small scope.
+        It names each of them; or it has a word of their names ("both contracts"); or it says "both files" in a small
+        scope.
         """
-        asked, meant = lexical.subject_terms(query), _most_sure(sure)
-        if len(meant) == 1:
+        asked, several = lexical.subject_terms(query), lexical.asks_for_several(query)
+        found = ranking.together(names, _most_sure(sure), asked, several=several, most=_MOST_MEANT)
+        if found:
+            return found
+        for term in lexical.asked_several_of(query):
+            alike = [at for at, name in enumerate(file_names) if term in lexical.name_words(name)]
+            if 1 < len(alike) <= _MOST_MEANT:
+                return alike
+            if not alike and 1 < len(names) <= _SMALL_SCOPE and lexical.is_word_for_document(term):
+                return range(len(names))
+        return []
+
+    async def _of_missing(
+        self, near: _Near | None, together: Sequence[int], ranked: Sequence[Ranked], files: Sequence[Any]
+    ) -> list[Ranked]:
+        """Return the nearest passages of files that are asked about together, and of which none is among the best."""
+        if near is None:
             return []
-        several = lexical.asks_for_several(query)
-        if 1 < len(meant) <= _MOST_MEANT and (several or ranking.told_apart([names[at] for at in meant], asked)):
-            return meant
-        alike = [at for at, name in enumerate(names) if name & asked]
-        if several and 1 < len(alike) <= _MOST_MEANT:
-            return alike
-        return range(len(names)) if several and len(names) <= _SMALL_SCOPE and lexical.asks_for_files(query) else []
+        there = {item.key[0] for item in ranked}
+        hits = [
+            (at, hit)
+            for at in together
+            if at not in there
+            for hit in await self._nearest(near.model, near.sought, [files[at]], _OF_EACH, exact=near.exact)
+        ]
+        return [Ranked((at, hit.position), 0.0, 0.0, 0.0) for at, hit in hits]
 
     async def _postings(
         self, file_ids: Sequence[UUID], terms: Sequence[str]
@@ -490,13 +511,7 @@ class Retriever:
             async with asyncio.timeout(_VECTOR_PATIENCE):
                 model, vector = await self._embeddings.of_query(query)
                 sought = sought_vector(model, vector)
-                if exact:
-                    hits = await self._exact.near(model, sought, files, CANDIDATES)
-                else:
-                    # What tells languages apart has no share in `sought`, so it counts nothing in the index either.
-                    hits = await self._index.near(
-                        model, sought.tolist(), file_ids=list(places), size=size, count=CANDIDATES
-                    )
+                hits = await self._nearest(model, sought, files, CANDIDATES, exact=exact)
         except AppError as error:
             return None, error.code
         except TimeoutError:
@@ -504,6 +519,17 @@ class Retriever:
             return None, "timeout"
         cosines = {(places[hit.file_id], hit.position): hit.similarity for hit in hits if hit.file_id in places}
         return _Near(model, vector, sought, places, cosines, exact), None
+
+    async def _nearest(
+        self, model: str, sought: Floats, files: Sequence[Any], count: int, *, exact: bool
+    ) -> list[VectorHit]:
+        if exact:
+            return await self._exact.near(model, sought, files, count)
+        size = sum(len(file.passage_lengths or ()) for file in files)
+        # What tells languages apart has no share in `sought`, so it counts nothing in the index either.
+        return await self._index.near(
+            model, sought.tolist(), file_ids=[file.id for file in files], size=size, count=count
+        )
 
     async def _completed(
         self, near: _Near | None, words: Mapping[Key, float], files: Sequence[Any]

@@ -144,6 +144,23 @@ def _good_days(request: pytest.FixtureRequest) -> None:
             request.getfixturevalue(name).script()
 
 
+# Most of what these do is to wait: for processes that start, die, are missed and replaced.
+_WAITING = ("recovery", "runtime", "deploy")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Spread the files that wait evenly among those that compute, so that no core is idle while several run at once."""
+    files: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.path, []).append(item)
+    kinds: dict[bool, list[Path]] = {True: [], False: []}
+    for path in files:
+        kinds[path.parent.name in _WAITING].append(path)
+    place = {path: (at + 0.5) / len(kind) for kind in kinds.values() for at, path in enumerate(kind)}
+    items[:] = [item for path in sorted(files, key=place.__getitem__) for item in files[path]]
+
+
 # What an administrator sets for everybody: left behind, it changes what other tests see on the server they share.
 _FOR_EVERYBODY = (
     "announcements",

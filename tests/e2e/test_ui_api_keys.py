@@ -8,7 +8,7 @@ from tests.e2e.axe import accessible
 from tests.e2e.conftest import OpenPage, shot
 from tests.support import Person, Server
 
-pytestmark = [pytest.mark.e2e, pytest.mark.newest]
+pytestmark = pytest.mark.e2e
 PHONE = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"}
 
 

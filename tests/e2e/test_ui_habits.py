@@ -10,7 +10,7 @@ from tests.e2e.conftest import OpenPage, shot
 from tests.providers import OpenAIServer
 from tests.support import Person
 
-pytestmark = [pytest.mark.e2e, pytest.mark.newest]
+pytestmark = pytest.mark.e2e
 
 
 async def test_back_closes_the_document_and_stays_in_the_chat(

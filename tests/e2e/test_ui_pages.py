@@ -14,7 +14,7 @@ from tests.files.pdf import pdf
 from tests.providers import OpenAIServer
 from tests.support import Person, eventually
 
-pytestmark = [pytest.mark.e2e, pytest.mark.newest]
+pytestmark = pytest.mark.e2e
 
 PHONE = {"width": 390, "height": 844}
 

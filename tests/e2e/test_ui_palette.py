@@ -11,7 +11,7 @@ from tests.e2e.conftest import OpenPage, shot
 from tests.providers import OpenAIServer
 from tests.support import Person
 
-pytestmark = [pytest.mark.e2e, pytest.mark.newest]
+pytestmark = pytest.mark.e2e
 
 
 async def palette(page: Page) -> Locator:

@@ -15,7 +15,7 @@ from tests.integration.api.test_projects import administrator
 from tests.providers import OpenAIServer
 from tests.support import Person, eventually
 
-pytestmark = [pytest.mark.e2e, pytest.mark.newest]
+pytestmark = pytest.mark.e2e
 
 # The browser's own services, which a headless one has not: what the page asks of them is noted.
 VOICES = """() => {

@@ -1,18 +1,19 @@
 """What a question searches, as the composer says it; the files that come with a question; a new chat's files."""
 
+import asyncio
 import re
 from typing import Any
 
 import pytest
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Locator, Page, Response, Route, expect
 
 from tests.e2e.asking import WARRANTY, answered, ask, attach, message, ready
 from tests.e2e.conftest import OpenPage, shot
 from tests.integration.api.test_projects import made
 from tests.providers import OpenAIServer
-from tests.support import Person
+from tests.support import Person, eventually
 
-pytestmark = [pytest.mark.e2e, pytest.mark.newest]
+pytestmark = pytest.mark.e2e
 
 CEILING = b"The ceiling of the hall is nine metres high."
 QUESTION = "How long does the warranty last?"
@@ -65,6 +66,45 @@ async def test_without_files_an_invented_number_is_not_shown(
     await expect(answer).to_contain_text("Two years")
     await expect(answer).not_to_contain_text("[1]")
     await expect(answer.get_by_role("list", name="Sources")).to_have_count(0)
+
+
+async def test_of_two_choices_the_last_one_holds_however_long_the_first_is_under_way(
+    open_page: OpenPage, anna: Person, openai: OpenAIServer
+) -> None:
+    page = await open_page(anna)
+    await ask(page, "Hello!")
+    await answered(page)
+    await page.wait_for_url("**/c/*")
+    goes_on = asyncio.Event()
+    sent: list[Any] = []
+    answers: list[int] = []
+
+    def note(response: Response) -> None:
+        if response.request.method == "PATCH":
+            answers.append(response.status)
+
+    async def first_is_late(route: Route) -> None:
+        if route.request.method == "PATCH":
+            sent.append(route.request.post_data_json)
+            if len(sent) == 1:
+                await goes_on.wait()
+        await route.continue_()
+
+    page.on("response", note)
+    await page.route("**/api/v1/conversations/*", first_is_late)
+    await scope(page).click()
+    await page.get_by_role("radio", name="Files of this chat").click()
+    await page.get_by_role("radio", name="All my files").click()
+    await expect(page.get_by_role("radio", name="All my files")).to_be_checked()
+    goes_on.set()
+
+    async def both_are_answered() -> bool:
+        return answers == [200, 200]
+
+    await eventually(both_are_answered)
+    assert sent == [{"search_library": False}, {"search_library": True}]
+    assert (await anna.get(f"/conversations/{page.url.rpartition('/')[2]}"))["search_library"] is True
+    await expect(page.get_by_role("radio", name="All my files")).to_be_checked()
 
 
 async def test_a_chat_with_files_searches_them_until_told_otherwise(

@@ -12,7 +12,7 @@ from tests.e2e.conftest import OpenPage
 from tests.providers import OpenAIServer
 from tests.support import Person, Server, serving
 
-pytestmark = [pytest.mark.e2e, pytest.mark.newest]
+pytestmark = pytest.mark.e2e
 
 
 async def open_settings(page: Page) -> None:

@@ -10,7 +10,7 @@ from tests.e2e.conftest import OpenPage, shot
 from tests.providers import OpenAIServer
 from tests.support import Person, eventually
 
-pytestmark = [pytest.mark.e2e, pytest.mark.newest]
+pytestmark = pytest.mark.e2e
 
 
 async def test_a_conversation_is_forked_and_run_again_from_a_state(

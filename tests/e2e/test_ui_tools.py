@@ -14,7 +14,7 @@ from tests.mcp_server import McpProcess, mcp_process
 from tests.providers import OpenAIServer
 from tests.support import Person
 
-pytestmark = [pytest.mark.e2e, pytest.mark.newest]
+pytestmark = pytest.mark.e2e
 LETTER = ("letters__send_letter", {"to": "Ada", "text": "The meeting is on Monday."})
 
 

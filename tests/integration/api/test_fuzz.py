@@ -17,7 +17,7 @@ from llama_service.settings import Settings
 from tests.integration.api.test_auth import envelope
 from tests.support import Person, Server, migrated_database, serving
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "8"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "5"))
 CHECKS = (
     "not_a_server_error",
     "status_code_conformance",

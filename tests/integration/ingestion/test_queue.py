@@ -105,7 +105,7 @@ async def test_a_long_file_lets_others_be_embedded_meanwhile(quiet: Server) -> N
         ingestion = await open_ingestion(quiet.settings, stack)
         stack.push_async_callback(ingestion.close)
         await ingestion.start(work=True)
-        text = "\n\n".join(f"{'The lamp is to be mended, said the letter. ' * 4}In room {n}." for n in range(1600))
+        text = "\n\n".join(f"{'The lamp is to be mended, said the letter. ' * 4}In room {n}." for n in range(3000))
         long = await anna.upload("long.txt", text.encode())
 
         async def state() -> dict[str, Any]:
@@ -125,7 +125,7 @@ async def test_a_long_file_lets_others_be_embedded_meanwhile(quiet: Server) -> N
             return bool((await state())["status"] == "completed")
 
         await eventually(whole)
-        assert (await state())["chunks_indexed"] == then["chunks_total"] > 1200
+        assert (await state())["chunks_indexed"] == then["chunks_total"] > 2500
     await asyncio.gather(anna.close(), boris.close())
 
 

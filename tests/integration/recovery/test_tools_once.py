@@ -35,11 +35,23 @@ async def letters(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Mcp
         yield running
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def model() -> AsyncIterator[OpenAIServer]:
     """A model that calls tools; it does not go on behind an unfinished text."""
     async with OpenAIServer() as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def environment(model: OpenAIServer) -> dict[str, str]:
+    """What makes an API process ask that model."""
+    return {"OPENAI_BASE_URL": model.url, "OPENAI_API_KEY": "sk-test", "DEFAULT_MODEL_SOURCE": "openai"}
+
+
+@pytest.fixture(scope="module")
+async def second(parts: Stage, environment: dict[str, str]) -> Service:
+    """An API process that stays up while the first of each test dies."""
+    return await parts.serve("tools-b", **environment)
 
 
 @dataclass
@@ -96,11 +108,17 @@ class Scene:
 
 @pytest.fixture
 async def scene(
-    serve: Serve, parts: Stage, http: aiohttp.ClientSession, letters: McpProcess, model: OpenAIServer
+    serve: Serve,
+    parts: Stage,
+    second: Service,
+    environment: dict[str, str],
+    http: aiohttp.ClientSession,
+    letters: McpProcess,
+    model: OpenAIServer,
 ) -> Scene:
     """The two processes, with the server added."""
-    environment = {"OPENAI_BASE_URL": model.url, "OPENAI_API_KEY": "sk-test", "DEFAULT_MODEL_SOURCE": "openai"}
-    first, second = await serve("tools-a", **environment), await serve("tools-b", **environment)
+    model.script()
+    first = await serve("tools-a", **environment)
     anna = await Account(http, first.url).join()
     return Scene(parts, first, second, model, letters, anna, Follower(anna))
 

@@ -290,12 +290,34 @@ async def test_a_question_about_several_files_has_a_passage_of_each(reader: Pers
         f"{clause} {n}. {f'{clause}: {n + 3} days, as the notice period says of part {n}. ' * 24}" for n in range(9)
     ]
     await reader.indexed(f"{noun}_Alpha.txt", "\n\n".join(many).encode())
-    other = "Either side may leave this contract six weeks ahead.\n\n" + "The rent is due on the first day. " * 90
+    # Rivals speak of each other: what names a file is not in its name alone.
+    other = (
+        "Either side, Alpha or Beta, may leave this contract six weeks ahead.\n\n"
+        + "The rent is due on the first day. " * 90
+    )
     await reader.indexed(f"{noun}_Beta.txt", other.encode())
     answer = await reader.ask(question)
     assert {f"{noun}_Alpha.txt", f"{noun}_Beta.txt"} <= {source["file_name"] for source in answer["sources"]}
     found = (await reader.http.post("/search", json={"query": question, "k": 2})).json()["passages"]
     assert {passage["file_name"] for passage in found} == {f"{noun}_Alpha.txt", f"{noun}_Beta.txt"}
+
+
+async def test_of_both_files_there_is_a_passage_where_one_has_everything_nearest(reader: Person) -> None:
+    paragraphs = (f"Lamp {n} stands in room {n} of the hall and is switched on by hand. " * 7 for n in range(300))
+    await reader.indexed("hall.txt", "\n\n".join(paragraphs).encode())
+    await reader.indexed("song.txt", b"Slowly the river wanders home.")
+    body = {"query": "Чем отличаются лампы и комнаты в обоих файлах?", "k": 5}
+    found = (await reader.http.post("/search", json=body)).json()["passages"]
+    assert {passage["file_name"] for passage in found[:2]} == {"hall.txt", "song.txt"}
+    assert [passage["score"] for passage in found] == sorted((p["score"] for p in found), reverse=True)
+
+
+async def test_words_of_several_that_mean_no_files_raise_none(reader: Person) -> None:
+    await library(reader, {f"customer_{what}.txt": f"Customers and their {what}." for what in ("survey", "list")})
+    await library(reader, {"pricing.txt": "Each customer gets a discount of four percent on spare parts."})
+    body = {"query": "Which discount does every customer get?", "k": 1}
+    found = (await reader.http.post("/search", json=body)).json()["passages"]
+    assert found[0]["file_name"] == "pricing.txt"
 
 
 async def test_a_question_about_one_of_several_files_is_answered_by_it(reader: Person) -> None:

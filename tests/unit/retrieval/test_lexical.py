@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from persistence.lexical import (
+    asked_several_of,
     asks_for_several,
     mentions_files,
     name_terms,
@@ -108,6 +109,26 @@ def test_a_file_is_named_by_what_tells_it_from_others(name: str, expected: set[s
 )
 def test_words_that_ask_of_several_things(text: str, expected: bool) -> None:
     assert asks_for_several(text) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("What notice do both contracts set?", "contract"),
+        ("What do all three contracts say?", "contract"),
+        ("How do the contracts differ?", "contract"),
+        ("What is the difference between the two offers?", "offer"),
+        ("Чем отличаются оба договора?", "договор"),
+        ("Какой срок в обоих договорах?", "договор"),
+        ("Which discount does every customer get?", None),
+        ("Is the main office open every day?", None),
+        ("Срок всё ещё действует по договору?", None),
+        ("What did all participants agree on?", None),
+    ],
+)
+def test_what_is_asked_for_in_several(text: str, expected: str | None) -> None:
+    found = asked_several_of(text)
+    assert found == [] if expected is None else expected in found
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,12 @@ from persistence.ranking import (
     Place,
     Ranked,
     Span,
+    each_first,
     fuse,
     lexical_hits,
     named,
     pack,
+    together,
 )
 
 FILES = st.lists(st.lists(st.text(alphabet="abcd ", max_size=20), max_size=9), max_size=4)
@@ -202,3 +204,42 @@ def test_a_short_gap_is_closed() -> None:
     assert pack(ranked, places, 1000) == [Span(0, 1, 3, 100, 399, 2.0, 1)]
     assert len(pack(ranked, places, 1000, gap=0)) == 2
     assert len(pack(ranked, places, 200)) == 2
+
+
+def test_a_small_difference_of_two_cosines_does_not_outweigh_a_name() -> None:
+    near = {(0, 0): 0.83, (1, 0): 0.82}
+    assert [item.key for item in fuse({}, near, names=[0.0, 1.0])] == [(1, 0), (0, 0)]
+    assert [item.key for item in fuse({}, near)] == [(0, 0), (1, 0)]
+    assert fuse({}, {(0, 0): 0.8})[0].vector == 1.0
+    # Where the worst is far away the stretching is as ever.
+    assert [item.vector for item in fuse({}, {(0, 0): 0.9, (0, 5): 0.8, (0, 9): 0.7})] == [1.0, pytest.approx(0.5), 0.0]
+
+
+def test_the_best_passage_of_each_file_comes_first_and_scores_descend() -> None:
+    ranked = [Ranked((file, at), score, 0.0, 0.0) for file, at, score in ((0, 1, 3), (0, 2, 2), (1, 4, 1), (2, 0, 0.5))]
+    found = each_first(ranked, [1, 0, 7])
+    assert [item.key for item in found] == [(0, 1), (1, 4), (0, 2), (2, 0)]
+    assert [item.score for item in found] == [3, 3, 2, 0.5]
+    assert each_first(ranked, []) == ranked
+    assert each_first([], [1]) == []
+
+
+WALNUT, ACORN, MINUTES = {"walnut"}, {"acorn"}, {"minut"}
+
+
+@pytest.mark.parametrize(
+    ("names", "sure", "asked", "several", "found"),
+    [
+        ([WALNUT, ACORN, MINUTES], [0], {"walnut", "acorn", "margin"}, True, [0, 1]),
+        ([WALNUT, ACORN, MINUTES], [0, 1], {"walnut", "acorn", "margin"}, False, [0, 1]),
+        ([WALNUT, ACORN, MINUTES], [0], {"walnut", "margin"}, True, []),
+        ([{"walnut", "2022"}, {"walnut", "2023"}, ACORN], [0, 1], {"walnut"}, False, []),
+        ([{"walnut", "2022"}, {"walnut", "2023"}, ACORN], [0, 1], {"walnut"}, True, [0, 1]),
+        ([{str(at)} for at in range(9)], list(range(9)), {str(at) for at in range(9)}, True, []),
+        ([], [], set(), True, []),
+    ],
+)
+def test_files_that_a_question_asks_about_together(
+    names: list[set[str]], sure: list[int], asked: set[str], several: bool, found: list[int]
+) -> None:
+    assert list(together(names, sure, asked, several=several, most=5)) == found

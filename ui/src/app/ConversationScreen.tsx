@@ -115,6 +115,7 @@ export function ConversationScreen() {
           onExplain={(answer) => setSide({ answer })}
           onFiles={onFiles}
           sending={sendingOf(uploads, placeId)}
+          panel={side !== null}
           citation={citation}
           attachment={attachment}
           attachments={

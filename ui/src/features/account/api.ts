@@ -54,12 +54,19 @@ export const profileQuery = queryOptions({
   queryFn: ({ signal }): Promise<Profile> => take(api.GET("/api/v1/profile", { signal })),
 });
 
+const SAVES = ["save-profile"];
+
+/** Change one's profile. Changes reach the server in the order in which they are made. */
 export function useSaveProfile() {
   const queries = useQueryClient();
   return useMutation({
+    mutationKey: SAVES,
+    scope: { id: "save-profile" },
     mutationFn: (body: Partial<Profile>) => take(api.PATCH("/api/v1/profile", { body })),
     onMutate: (body) => queries.setQueryData<Profile>(keys.profile, (known) => known && { ...known, ...body }),
-    onSettled: () => queries.invalidateQueries({ queryKey: keys.profile }),
+    // The server knows nothing yet of the changes that still wait.
+    onSettled: () =>
+      queries.isMutating({ mutationKey: SAVES }) === 1 ? queries.invalidateQueries({ queryKey: keys.profile }) : undefined,
   });
 }
 

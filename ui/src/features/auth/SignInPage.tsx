@@ -62,7 +62,8 @@ export function SignInPage({ to, problem, invitation, onDone }: SignInPageProps)
           )}
           {credentials ? (
             <CodeForm credentials={credentials} onDone={onDone} onBack={() => setCredentials(null)} />
-          ) : invited === "unknown" ? null : (
+          ) : invited === "unknown" && chosen === null ? null : (
+            // What becomes known of an invitation must not change a form under one's hands.
             <WaysIn
               to={to}
               registering={registering}
@@ -78,7 +79,7 @@ export function SignInPage({ to, problem, invitation, onDone }: SignInPageProps)
   );
 }
 
-/** How an invitation stands; nothing where there is none. What is not known yet would change a form under one's hands. */
+/** How an invitation stands; nothing where there is none, or where that can't be told. */
 function useInvitation(token: string | undefined): "good" | "over" | "unknown" | undefined {
   const { data, isLoading } = useQuery({ ...invitationQuery(token ?? ""), enabled: token !== undefined });
   if (!data) return isLoading ? "unknown" : undefined;
@@ -109,6 +110,7 @@ function WaysIn({ to, registering, invitation, onRegistering, onDone, onCode }: 
         <>
           <PasswordForm
             registering={registering}
+            onInput={() => onRegistering(registering)}
             invitation={invitation}
             isSecond={oidc.length > 0}
             onDone={onDone}
@@ -141,6 +143,7 @@ function Providers({ providers, to }: { providers: readonly { name: string; labe
 
 interface PasswordFormProps {
   registering: boolean;
+  onInput: () => void;
   invitation: string | undefined;
   /** Whether another way in comes first. */
   isSecond: boolean;
@@ -149,7 +152,7 @@ interface PasswordFormProps {
   onCode: (credentials: Credentials) => void;
 }
 
-function PasswordForm({ registering, invitation, isSecond, onDone, onCode }: PasswordFormProps) {
+function PasswordForm({ registering, onInput, invitation, isSecond, onDone, onCode }: PasswordFormProps) {
   const t = useT();
   const signIn = useSignIn();
   const signUp = useSignUp();
@@ -170,7 +173,7 @@ function PasswordForm({ registering, invitation, isSecond, onDone, onCode }: Pas
   }
 
   return (
-    <form className="sign-in__fields" onSubmit={submit}>
+    <form className="sign-in__fields" onInput={onInput} onSubmit={submit}>
       {action.error && !wantsCode && <ErrorNotice error={action.error} />}
       <Field
         key={registering ? "name" : "login"}

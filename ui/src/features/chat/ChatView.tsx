@@ -60,6 +60,8 @@ export interface ChatViewProps {
   welcome: ReactNode;
   /** Draws saved prompts above the message's field, while that calls for them. */
   promptMenu: (text: string, onText: (text: string) => void, keys: Ref<FieldKeys>) => ReactNode;
+  /** Whether something is open beside the chat, or about to be. */
+  panel: boolean;
 }
 
 const NO_MESSAGES: Message[] = [];
@@ -88,7 +90,7 @@ export function ChatView(props: ChatViewProps) {
   useTakeUpSent(conversationId, query.data);
   useFocusOnOpen(field);
   const stop = useStop(going);
-  useEscape(current !== null, stop, { otherwise: true });
+  useEscape(current !== null && !props.panel, stop, { otherwise: true });
 
   function send(text: string) {
     setDraft("");

@@ -57,6 +57,8 @@ export function useFeedback(conversationId: string) {
   const queries = useQueryClient();
   return useMutation({
     meta: { toast: true },
+    // In the order in which they are made.
+    scope: { id: "feedback" },
     mutationFn: ({ id, feedback }: { id: string; feedback: FeedbackGiven | null }) => {
       const params = { path: { message_id: id } };
       return feedback

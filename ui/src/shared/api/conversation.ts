@@ -18,19 +18,31 @@ export const conversationQuery = (id: string) =>
     refetchInterval: ({ state }) => untilTitled(state.data),
   });
 
-/** Change one conversation; the list and the open one follow. */
+const PATCHES = ["patch-conversation"];
+
+/** Change one conversation; the list and the open one follow. Changes reach the server in the order in which they are made. */
 export function usePatchConversation() {
   const queries = useQueryClient();
+  // The server knows nothing yet of the changes that still wait.
+  const isLast = () => queries.isMutating({ mutationKey: PATCHES }) === 1;
   return useMutation({
     meta: { toast: true },
+    mutationKey: PATCHES,
+    scope: { id: "patch-conversation" },
     mutationFn: ({ id, ...body }: ConversationPatch & { id: string }) =>
       take(api.PATCH("/api/v1/conversations/{conversation_id}", { params: { path: { conversation_id: id } }, body })),
     // What was chosen is shown at once; a refusal shows again what is.
-    onMutate: ({ id, ...body }) =>
-      queries.setQueryData<Conversation>(keys.conversation(id), (known) => known && { ...known, ...body }),
+    onMutate: async ({ id, ...body }) => {
+      const show = () =>
+        queries.setQueryData<Conversation>(keys.conversation(id), (known) => known && { ...known, ...body });
+      show();
+      // A look that began before knows nothing of it, and its end brings back what was there then.
+      await queries.cancelQueries({ queryKey: keys.conversation(id) });
+      show();
+    },
     onError: (_error, { id }) => queries.invalidateQueries({ queryKey: keys.conversation(id) }),
     onSuccess: (conversation) => {
-      queries.setQueryData(keys.conversation(conversation.id), conversation);
+      if (isLast()) queries.setQueryData(keys.conversation(conversation.id), conversation);
       return queries.invalidateQueries({ queryKey: keys.conversationLists });
     },
   });
