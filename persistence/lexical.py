@@ -18,6 +18,7 @@ import snowballstemmer
 Postings = Mapping[str, tuple["array[int]", "array[int]"]]
 
 _CACHED_TOKENS = 131_072
+_CACHED_NAMES = 32_768  # more than files in a scope: walking through more of them than that, none is found again
 _LONGEST_TERM = 64
 _FUNCTION_WEIGHT = 0.2
 
@@ -243,13 +244,13 @@ def subject_terms(text: str) -> frozenset[str]:
     return frozenset(terms(text)) - _function_terms() - _terms_of(_FILE_WORDS)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=_CACHED_NAMES)
 def name_words(file_name: str) -> frozenset[str]:
     """Return all terms of a file's name, its ending left out."""
     return frozenset(terms((file_name.rpartition(".")[0] or file_name).replace("_", " ")))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=_CACHED_NAMES)
 def name_terms(file_name: str) -> frozenset[str]:
     """Return the terms by which a question may name a file: those of its name, its ending and bare numbers left out."""
     stem = file_name.rpartition(".")[0] or file_name

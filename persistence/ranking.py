@@ -6,6 +6,7 @@ file).
 
 import math
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -114,17 +115,19 @@ def together(
     `named` is surest of. With `several` the question says that it is about more than one: then a file is named by what
     no other name holds, whoever else speaks of it ("compare Walnut's margin with Acorn's", whose reports do).
     """
-    by_name = [at for at, name in enumerate(names) if _apart(name, names, asked)]
-    each_named = all(_apart(names[at], [names[other] for other in sure], asked) for at in sure)
+    by_name = [at for at, is_apart in enumerate(_apart(names, asked)) if is_apart]
+    each_named = all(_apart([names[at] for at in sure], asked))
     for found, is_meant in ((by_name, several), (sure, several or each_named)):
         if is_meant and 1 < len(found) <= most:
             return found
     return []
 
 
-def _apart(name: Collection[str], names: Sequence[Collection[str]], asked: Collection[str]) -> bool:
-    """Whether the question has a term of this name that no other one holds."""
-    return any(sum(term in other for other in names) == 1 for term in set(name) & set(asked))
+def _apart(names: Sequence[Collection[str]], asked: Collection[str]) -> list[bool]:
+    """Return for each name whether the question has a term of it that no other one holds."""
+    terms = [set(asked).intersection(name) for name in names]
+    holders = Counter(term for each in terms for term in each)
+    return [any(holders[term] == 1 for term in each) for each in terms]
 
 
 def named(

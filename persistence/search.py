@@ -480,13 +480,16 @@ class Retriever:
         if near is None:
             return []
         there = {item.key[0] for item in ranked}
-        hits = [
-            (at, hit)
-            for at in together
-            if at not in there
-            for hit in await self._nearest(near.model, near.sought, [files[at]], _OF_EACH, exact=near.exact)
-        ]
-        return [Ranked((at, hit.position), 0.0, 0.0, 0.0) for at, hit in hits]
+        found = []
+        try:
+            async with asyncio.timeout(_VECTOR_PATIENCE):
+                for at in together:
+                    if at not in there:
+                        hits = await self._nearest(near.model, near.sought, [files[at]], _OF_EACH, exact=near.exact)
+                        found += [Ranked((at, hit.position), 0.0, 0.0, 0.0) for hit in hits]
+        except (AppError, TimeoutError) as error:
+            log.warning("file_of_several_not_searched", error=type(error).__name__)
+        return found
 
     async def _postings(
         self, file_ids: Sequence[UUID], terms: Sequence[str]
