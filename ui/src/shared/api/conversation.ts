@@ -1,4 +1,4 @@
-import { queryOptions, useMutation, useQueryClient } from "@tanstack/react-query";
+import { queryOptions, useMutation, useQueryClient, type Mutation } from "@tanstack/react-query";
 import { api, take } from "./client";
 import { keys } from "./keys";
 import type { Conversation, ConversationPatch, ConversationStart } from "./types";
@@ -24,7 +24,10 @@ const PATCHES = ["patch-conversation"];
 export function usePatchConversation() {
   const queries = useQueryClient();
   // The server knows nothing yet of the changes that still wait.
-  const isLast = () => queries.isMutating({ mutationKey: PATCHES }) === 1;
+  const isLast = (id: string) => {
+    const ofThis = ({ state }: Mutation) => (state.variables as { id: string }).id === id;
+    return queries.isMutating({ mutationKey: PATCHES, predicate: ofThis }) === 1;
+  };
   return useMutation({
     meta: { toast: true },
     mutationKey: PATCHES,
@@ -42,7 +45,7 @@ export function usePatchConversation() {
     },
     onError: (_error, { id }) => queries.invalidateQueries({ queryKey: keys.conversation(id) }),
     onSuccess: (conversation) => {
-      if (isLast()) queries.setQueryData(keys.conversation(conversation.id), conversation);
+      if (isLast(conversation.id)) queries.setQueryData(keys.conversation(conversation.id), conversation);
       return queries.invalidateQueries({ queryKey: keys.conversationLists });
     },
   });
