@@ -235,7 +235,7 @@ class Ingestion:
 
     async def _read_file(self, file_id: str, attempt: int = 0) -> None:
         if await self._carefully(self._read, UUID(file_id), attempt, self.pipeline.read):
-            await self._defer(self._embed, UUID(file_id), again=True)
+            await self._defer(self._embed, UUID(file_id))
 
     async def _embed_file(self, file_id: str, attempt: int = 0) -> None:
         if await self._carefully(self._embed, UUID(file_id), attempt, partial(self.pipeline.embed, batches=SLICE)):

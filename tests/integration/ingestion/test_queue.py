@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from llama_service.settings import Settings
 from tests.conftest import Database
 from tests.support import Person, Server, eventually, migrated_database, serving
 
+_LONG = "\n\n".join(f"{'The lamp is to be mended, said the letter. ' * 4}In room {n}." for n in range(3000)).encode()
 _LEFT = """
     INSERT INTO procrastinate_jobs (queue_name, task_name, priority, lock, queueing_lock, args, status)
     VALUES ('embed', 'embed', 0, %(lock)s, %(lock)s, jsonb_build_object('file_id', %(file)s::text), %(status)s)
@@ -78,35 +79,73 @@ async def quiet(settings: Settings, postgres: str, tmp_path: Path) -> AsyncItera
         yield server
 
 
+@asynccontextmanager
+async def working(settings: Settings) -> AsyncIterator[None]:
+    """Have a worker of its own at work."""
+    async with AsyncExitStack() as stack:
+        ingestion = await open_ingestion(settings, stack)
+        stack.push_async_callback(ingestion.close)
+        await ingestion.start(work=True)
+        yield
+
+
+async def finished(server: Server) -> list[str]:
+    """Return the files of all people in the order in which their indexing ended."""
+    async with await psycopg.AsyncConnection.connect(server.settings.postgres_session.libpq) as connection:
+        rows = await (await connection.execute("SELECT id FROM files ORDER BY updated_at")).fetchall()
+    return [str(id_) for (id_,) in rows]
+
+
 async def test_people_take_turns_however_many_files_each_has_waiting(quiet: Server) -> None:
     anna, boris = await Person.join(quiet.url), await Person.join(quiet.url)
     for number in range(8):
         await anna.upload(f"{number}.txt", f"The lamp of room {number} is to be mended.".encode())
     last = await boris.upload("wall.txt", b"The wall is to be painted.")
-    async with AsyncExitStack() as stack:
-        ingestion = await open_ingestion(quiet.settings, stack)
-        stack.push_async_callback(ingestion.close)
-        await ingestion.start(work=True)
+    async with working(quiet.settings):
 
         async def all_read() -> bool:
             waiting = [*(await anna.get("/files"))["items"], *(await boris.get("/files"))["items"]]
             return len(waiting) == 9 and all(file["status"] == "completed" for file in waiting)
 
         await eventually(all_read)
-    async with await psycopg.AsyncConnection.connect(quiet.settings.postgres_session.libpq) as connection:
-        done = await (await connection.execute("SELECT id FROM files ORDER BY updated_at")).fetchall()
-    assert [str(id_) for (id_,) in done].index(last["id"]) <= 2
+    assert (await finished(quiet)).index(last["id"]) <= 2
+    await asyncio.gather(anna.close(), boris.close())
+
+
+async def test_they_take_turns_in_the_embedding_too_whoever_was_read_first(quiet: Server) -> None:
+    anna, boris = await Person.join(quiet.url), await Person.join(quiet.url)
+
+    async def read(person: Person, file_id: str) -> None:
+        async def is_read() -> bool:
+            return bool((await person.get(f"/files/status/{file_id}"))["stage"] == "embed")
+
+        await eventually(is_read)
+
+    async with working(quiet.settings):
+        long = await anna.upload("long.txt", _LONG)
+        await read(anna, long["id"])
+        async with await psycopg.AsyncConnection.connect(quiet.settings.postgres_session.libpq) as connection:
+            # The long file's embedding waits for this lock, and the others for it.
+            await connection.execute("SELECT 1 FROM files WHERE id = %s FOR UPDATE", [long["id"]])
+            for number in range(6):
+                file = await anna.upload(f"{number}.txt", f"The lamp of room {number} is to be mended.".encode())
+                await read(anna, file["id"])
+            his = await boris.upload("wall.txt", b"The wall is to be painted.")
+            await read(boris, his["id"])
+
+        async def all_embedded() -> bool:
+            found = [*(await anna.get("/files"))["items"], *(await boris.get("/files"))["items"]]
+            return all(file["status"] == "completed" for file in found)
+
+        await eventually(all_embedded)
+    assert (await finished(quiet)).index(his["id"]) <= 2
     await asyncio.gather(anna.close(), boris.close())
 
 
 async def test_a_long_file_lets_others_be_embedded_meanwhile(quiet: Server) -> None:
     anna, boris = await Person.join(quiet.url), await Person.join(quiet.url)
-    async with AsyncExitStack() as stack:
-        ingestion = await open_ingestion(quiet.settings, stack)
-        stack.push_async_callback(ingestion.close)
-        await ingestion.start(work=True)
-        text = "\n\n".join(f"{'The lamp is to be mended, said the letter. ' * 4}In room {n}." for n in range(3000))
-        long = await anna.upload("long.txt", text.encode())
+    async with working(quiet.settings):
+        long = await anna.upload("long.txt", _LONG)
 
         async def state() -> dict[str, Any]:
             found: dict[str, Any] = await anna.get(f"/files/status/{long['id']}")
@@ -139,10 +178,7 @@ async def test_a_worker_deletes_the_copies_that_a_killed_one_left(
     for path in (left, fresh):
         path.write_text("a copy of a file")
     os.utime(left, (0, 0))
-    async with AsyncExitStack() as stack:
-        ingestion = await open_ingestion(settings.model_copy(update=own), stack)
-        stack.push_async_callback(ingestion.close)
-        await ingestion.start(work=True)
+    async with working(settings.model_copy(update=own)):
 
         async def gone() -> bool:
             return not left.exists()
