@@ -10,7 +10,7 @@ import re
 import unicodedata
 from array import array
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
 import snowballstemmer
@@ -241,7 +241,11 @@ def _stem(word: str) -> str:
 
 def subject_terms(text: str) -> frozenset[str]:
     """Return the terms that name what a text is about, beyond function words and words for the file itself."""
-    return frozenset(terms(text)) - _function_terms() - _terms_of(_FILE_WORDS)
+    return _subjects(terms(text))
+
+
+def _subjects(found: Iterable[str]) -> frozenset[str]:
+    return frozenset(found) - _function_terms() - _terms_of(_FILE_WORDS)
 
 
 @lru_cache(maxsize=_CACHED_NAMES)
@@ -253,8 +257,7 @@ def name_words(file_name: str) -> frozenset[str]:
 @lru_cache(maxsize=_CACHED_NAMES)
 def name_terms(file_name: str) -> frozenset[str]:
     """Return the terms by which a question may name a file: those of its name, its ending and bare numbers left out."""
-    stem = file_name.rpartition(".")[0] or file_name
-    return frozenset(term for term in subject_terms(stem.replace("_", " ")) if not term.isdecimal() or len(term) == 4)
+    return frozenset(term for term in _subjects(name_words(file_name)) if not term.isdecimal() or len(term) == 4)
 
 
 def query_weights(text: str) -> dict[str, float]:

@@ -2,9 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 import numpy as np
@@ -25,6 +25,8 @@ from persistence.tables import ConversationFile, File, Passage, Posting
 from persistence.vectors import VectorHit, VectorIndex
 
 log = structlog.get_logger(__name__)
+
+_T = TypeVar("_T")
 
 CANDIDATES = 100  # by each half; the fused list is cut to this for the trace
 _FETCHED = 60  # passages whose text is read for packing
@@ -303,12 +305,8 @@ class Retriever:
         fitted = relevance.of_model(self._embeddings.model)
         if fitted is None:
             return None
-        try:
-            async with asyncio.timeout(_VECTOR_PATIENCE):
-                _, vector = await self._embeddings.of_query(message)
-        except (AppError, TimeoutError):
-            return None
-        return fitted.kind(vector)
+        found, _ = await _patiently(self._embeddings.of_query(message))
+        return fitted.kind(found[1]) if found is not None else None
 
     async def _read_together(self, query: str, result: _Ranking, passages: Mapping[Key, Passage]) -> None:
         """Order the best passages by what the reader says of each; the others stay behind them."""
@@ -430,7 +428,10 @@ class Retriever:
         finally:
             vectors.cancel()
         ranked = ranking.fuse(best, similar, trust=hits.trust, names=sure)
-        ranked += await self._of_missing(near, together, ranked, files)
+        if near is not None and (missing := set(together) - {item.key[0] for item in ranked}):
+            others, failed = await _patiently(self._nearest_of(near, missing, files))
+            ranked += others or ()
+            vector_error = vector_error or failed
         ranked = ranking.each_first(ranked, together)
         named = [file.name for file, each in zip(files, sure, strict=True) if each >= _NAMED]
         return _Ranking(files, ranked, hits, near, named, meant, together, vector_error, ms)
@@ -473,22 +474,12 @@ class Retriever:
                 return range(len(names))
         return []
 
-    async def _of_missing(
-        self, near: _Near | None, together: Sequence[int], ranked: Sequence[Ranked], files: Sequence[Any]
-    ) -> list[Ranked]:
-        """Return the nearest passages of files that are asked about together, and of which none is among the best."""
-        if near is None:
-            return []
-        there = {item.key[0] for item in ranked}
+    async def _nearest_of(self, near: _Near, missing: Collection[int], files: Sequence[Any]) -> list[Ranked]:
+        """Return the nearest passages of each of the files that are asked about, and have none among the best."""
         found = []
-        try:
-            async with asyncio.timeout(_VECTOR_PATIENCE):
-                for at in together:
-                    if at not in there:
-                        hits = await self._nearest(near.model, near.sought, [files[at]], _OF_EACH, exact=near.exact)
-                        found += [Ranked((at, hit.position), 0.0, 0.0, 0.0) for hit in hits]
-        except (AppError, TimeoutError) as error:
-            log.warning("file_of_several_not_searched", error=type(error).__name__)
+        for at in missing:
+            hits = await self._nearest(near.model, near.sought, [files[at]], _OF_EACH, exact=near.exact)
+            found += [Ranked((at, hit.position), 0.0, 0.0, 0.0) for hit in hits]
         return found
 
     async def _postings(
@@ -510,18 +501,15 @@ class Retriever:
         places = {file.id: index for index, file in enumerate(files)}
         size = sum(len(file.passage_lengths or ()) for file in files)
         exact = size <= self._widest
-        try:
-            async with asyncio.timeout(_VECTOR_PATIENCE):
-                model, vector = await self._embeddings.of_query(query)
-                sought = sought_vector(model, vector)
-                hits = await self._nearest(model, sought, files, CANDIDATES, exact=exact)
-        except AppError as error:
-            return None, error.code
-        except TimeoutError:
-            log.warning("vector_search_too_slow", seconds=_VECTOR_PATIENCE)
-            return None, "timeout"
-        cosines = {(places[hit.file_id], hit.position): hit.similarity for hit in hits if hit.file_id in places}
-        return _Near(model, vector, sought, places, cosines, exact), None
+
+        async def look() -> _Near:
+            model, vector = await self._embeddings.of_query(query)
+            sought = sought_vector(model, vector)
+            hits = await self._nearest(model, sought, files, CANDIDATES, exact=exact)
+            cosines = {(places[hit.file_id], hit.position): hit.similarity for hit in hits if hit.file_id in places}
+            return _Near(model, vector, sought, places, cosines, exact)
+
+        return await _patiently(look())
 
     async def _nearest(
         self, model: str, sought: Floats, files: Sequence[Any], count: int, *, exact: bool
@@ -603,6 +591,18 @@ class Retriever:
             )
             for item in result.ranked[:CANDIDATES]
         ]
+
+
+async def _patiently(work: Awaitable[_T]) -> tuple[_T | None, str | None]:
+    """Return what comes of work with vectors, or an error's code where it fails or takes too long."""
+    try:
+        async with asyncio.timeout(_VECTOR_PATIENCE):
+            return await work, None
+    except AppError as error:
+        return None, error.code
+    except TimeoutError:
+        log.warning("vector_search_too_slow", seconds=_VECTOR_PATIENCE)
+        return None, "timeout"
 
 
 def _most_sure(sure: Sequence[float]) -> list[int]:
