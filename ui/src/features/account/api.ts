@@ -2,6 +2,7 @@ import { queryOptions, useMutation, useQueryClient } from "@tanstack/react-query
 import { allPages } from "@/shared/api/all";
 import { api, take } from "@/shared/api/client";
 import { keys } from "@/shared/api/keys";
+import { isLast, oneByOne } from "@/shared/api/oneByOne";
 import { leave, signOut } from "@/shared/api/person";
 import type { components } from "@/shared/api/schema";
 
@@ -54,19 +55,16 @@ export const profileQuery = queryOptions({
   queryFn: ({ signal }): Promise<Profile> => take(api.GET("/api/v1/profile", { signal })),
 });
 
-const SAVES = ["save-profile"];
+const SAVES = "save-profile";
 
 /** Change one's profile. Changes reach the server in the order in which they are made. */
 export function useSaveProfile() {
   const queries = useQueryClient();
   return useMutation({
-    mutationKey: SAVES,
-    scope: { id: "save-profile" },
+    ...oneByOne(SAVES),
     mutationFn: (body: Partial<Profile>) => take(api.PATCH("/api/v1/profile", { body })),
     onMutate: (body) => queries.setQueryData<Profile>(keys.profile, (known) => known && { ...known, ...body }),
-    // The server knows nothing yet of the changes that still wait.
-    onSettled: () =>
-      queries.isMutating({ mutationKey: SAVES }) === 1 ? queries.invalidateQueries({ queryKey: keys.profile }) : undefined,
+    onSettled: () => (isLast(queries, SAVES) ? queries.invalidateQueries({ queryKey: keys.profile }) : undefined),
   });
 }
 

@@ -2,6 +2,7 @@ import { queryOptions, useMutation, useQueryClient } from "@tanstack/react-query
 import { allPages } from "@/shared/api/all";
 import { api, take } from "@/shared/api/client";
 import { keys } from "@/shared/api/keys";
+import { oneByOne } from "@/shared/api/oneByOne";
 import type { Decision, Message, FeedbackGiven } from "@/shared/api/types";
 import { inOrder } from "./live/branch";
 
@@ -57,8 +58,7 @@ export function useFeedback(conversationId: string) {
   const queries = useQueryClient();
   return useMutation({
     meta: { toast: true },
-    // In the order in which they are made.
-    scope: { id: "feedback" },
+    ...oneByOne("feedback"),
     mutationFn: ({ id, feedback }: { id: string; feedback: FeedbackGiven | null }) => {
       const params = { path: { message_id: id } };
       return feedback

@@ -2,6 +2,7 @@ import { queryOptions, useMutation, useQueryClient } from "@tanstack/react-query
 import { allPages } from "@/shared/api/all";
 import { api, take } from "@/shared/api/client";
 import { keys } from "@/shared/api/keys";
+import { isLast, oneByOne } from "@/shared/api/oneByOne";
 import type { Project, ProjectPatch } from "@/shared/api/types";
 
 const PAGE = 200;
@@ -12,14 +13,13 @@ export const projectsQuery = queryOptions({
     allPages((cursor) => take(api.GET("/api/v1/projects", { params: { query: { limit: PAGE, cursor } }, signal }))),
 });
 
-const SAVES = ["save-project"];
+const SAVES = "save-project";
 
 /** Change a project, or begin one where no id is given. Changes reach the server in the order in which they are made. */
 export function useSaveProject() {
   const queries = useQueryClient();
   return useMutation({
-    mutationKey: SAVES,
-    scope: { id: "save-project" },
+    ...oneByOne(SAVES),
     mutationFn: ({ id, ...body }: ProjectPatch & { id?: string }): Promise<Project> =>
       id
         ? take(api.PATCH("/api/v1/projects/{project_id}", { params: { path: { project_id: id } }, body }))
@@ -31,11 +31,7 @@ export function useSaveProject() {
         known?.map((project) => (project.id === id ? { ...project, ...withoutNull(body) } : project)),
       );
     },
-    // The server knows nothing yet of the changes that still wait.
-    onSettled: () => {
-      if (queries.isMutating({ mutationKey: SAVES }) === 1) return queries.invalidateQueries({ queryKey: keys.projects });
-      return undefined;
-    },
+    onSettled: () => (isLast(queries, SAVES) ? queries.invalidateQueries({ queryKey: keys.projects }) : undefined),
   });
 }
 

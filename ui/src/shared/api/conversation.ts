@@ -1,6 +1,7 @@
 import { queryOptions, useMutation, useQueryClient, type Mutation } from "@tanstack/react-query";
 import { api, take } from "./client";
 import { keys } from "./keys";
+import { isLast, oneByOne } from "./oneByOne";
 import type { Conversation, ConversationPatch, ConversationStart } from "./types";
 
 const YOUNG_MS = 60_000;
@@ -18,20 +19,14 @@ export const conversationQuery = (id: string) =>
     refetchInterval: ({ state }) => untilTitled(state.data),
   });
 
-const PATCHES = ["patch-conversation"];
+const PATCHES = "patch-conversation";
 
 /** Change one conversation; the list and the open one follow. Changes reach the server in the order in which they are made. */
 export function usePatchConversation() {
   const queries = useQueryClient();
-  // The server knows nothing yet of the changes that still wait.
-  const isLast = (id: string) => {
-    const ofThis = ({ state }: Mutation) => (state.variables as { id: string }).id === id;
-    return queries.isMutating({ mutationKey: PATCHES, predicate: ofThis }) === 1;
-  };
   return useMutation({
     meta: { toast: true },
-    mutationKey: PATCHES,
-    scope: { id: "patch-conversation" },
+    ...oneByOne(PATCHES),
     mutationFn: ({ id, ...body }: ConversationPatch & { id: string }) =>
       take(api.PATCH("/api/v1/conversations/{conversation_id}", { params: { path: { conversation_id: id } }, body })),
     // What was chosen is shown at once; a refusal shows again what is.
@@ -45,7 +40,9 @@ export function usePatchConversation() {
     },
     onError: (_error, { id }) => queries.invalidateQueries({ queryKey: keys.conversation(id) }),
     onSuccess: (conversation) => {
-      if (isLast(conversation.id)) queries.setQueryData(keys.conversation(conversation.id), conversation);
+      const { id } = conversation;
+      const ofThis = ({ state }: Mutation) => (state.variables as { id: string }).id === id;
+      if (isLast(queries, PATCHES, ofThis)) queries.setQueryData(keys.conversation(id), conversation);
       return queries.invalidateQueries({ queryKey: keys.conversationLists });
     },
   });
