@@ -14,7 +14,7 @@ from persistence import owned
 from persistence.access import at_hand, check_libraries, readable
 from persistence.changes import change_or_not_found
 from persistence.paging import decode_cursor, encode_cursor
-from persistence.tables import Assistant, Conversation, File, Project
+from persistence.tables import Assistant, Conversation, File, Message, Project
 
 # Marks that no text of a user holds, put around hits by Postgres and turned into offsets here.
 _OPEN, _CLOSE = "\x02", "\x03"
@@ -259,6 +259,15 @@ async def search(
     items = [ConversationSummary(rows[id_], hits.get(id_) or Hit(rows[id_].title or "")) for id_ in ids]
     following = encode_cursor(rows[ids[-1]].updated_at, ids[-1]) if more else None
     return items, following
+
+
+async def lacks_title(session: AsyncSession, conversation_id: UUID, *, answers: int) -> bool:
+    """Return whether nobody and no model has named a conversation that has at most so many answers."""
+    given = select(func.count()).where(Message.conversation_id == conversation_id, Message.role == "assistant")
+    nameless = select(Conversation.id).where(
+        Conversation.id == conversation_id, Conversation.title_source == "none", given.scalar_subquery() <= answers
+    )
+    return await session.scalar(nameless) is not None
 
 
 async def set_made_title(session: AsyncSession, conversation_id: UUID, title: str) -> None:

@@ -1,16 +1,20 @@
 """Everything around the conversation: its list, files, account, administration, studio, phone, keyboard, languages."""
 
+import asyncio
 import json
 import re
+from itertools import count
 from pathlib import Path
 
 import pytest
-from playwright.async_api import FilePayload, Page, expect
+from playwright.async_api import FilePayload, Page, Route, expect
 
 from tests.e2e.asking import WARRANTY, answered, ask, attach, message, ready
 from tests.e2e.axe import accessible
 from tests.e2e.conftest import Database, OpenPage, shot
 from tests.files.pdf import pdf
+from tests.integration.api.test_libraries import admin as admin
+from tests.integration.api.test_libraries import group, library
 from tests.providers import OpenAIServer
 from tests.support import Person, eventually
 
@@ -301,6 +305,45 @@ async def test_in_russian(open_page: OpenPage, anna: Person, openai: OpenAIServe
     await expect(page.get_by_role("article", name="Ответ")).to_contain_text("Два года.")
     await expect(page.get_by_role("button", name="Ответить заново")).to_be_visible()
     await expect(page.locator("html")).to_have_attribute("lang", "ru")
+
+
+SHIFTS = """
+window.shifts = [];
+new PerformanceObserver((list) => {
+  for (const { hadRecentInput, sources } of list.getEntries())
+    for (const { node } of sources)
+      if (!hadRecentInput && node?.parentElement?.closest("main")) window.shifts.push(node.textContent);
+}).observe({ type: "layout-shift", buffered: true });
+"""
+
+
+async def test_nothing_moves_under_the_pointer_while_a_page_is_filled(
+    open_page: OpenPage, admin: Person, anna: Person
+) -> None:
+    """Its lists arrive one by one; a button that they push down meanwhile can't be pressed."""
+    await admin.upload("warranty.md", WARRANTY.encode())
+    assert (await admin.http.post("/prompts", json={"title": "Short", "content": "Be short."})).status_code == 201
+    where = await library(admin, f"Moving {admin.name}")
+    crowd = f"Movers {admin.name}"
+    await group(admin, crowd, anna)
+    page = await open_page(admin)
+    await page.add_init_script(SHIFTS)
+    asked = count()
+
+    async def one_by_one(route: Route) -> None:
+        await asyncio.sleep(next(asked) * 0.04)
+        await route.continue_()
+
+    pages = ("admin", "account", "files", "libraries", f"libraries/{where}", "groups", "prompts", "assistants")
+    for path in pages:
+        asked = count()
+        await page.route("**/api/v1/**", one_by_one)
+        await page.goto(f"/{path}")
+        await expect(page.get_by_role("main").get_by_role("button").last).to_be_visible()
+        await page.unroute_all(behavior="wait")
+        # Two frames on, what has arrived is drawn.
+        await page.evaluate("new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
+        assert await page.evaluate("shifts") == [], path
 
 
 async def test_what_is_not_there_says_so(open_page: OpenPage, anna: Person) -> None:

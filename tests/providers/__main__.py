@@ -37,7 +37,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
                 tokens = [f" t{n % 10}" for n in range(arguments.tokens)] if arguments.tokens else None
                 delay = 1 / arguments.rate if arguments.rate else 0
                 rounds = [[("calculate", {"expression": "17 * 23"})]] * arguments.rounds
-                server.script(reply=arguments.reply, tokens=tokens, delay=delay, rounds=rounds)
+                server.script(reply=arguments.reply, tokens=tokens, delay=delay, rounds=rounds, title="A title")
                 print(f"{kind} {server.url}", flush=True)  # noqa: T201
         await stop.wait()
 

@@ -53,7 +53,8 @@ class Script:
     """What happens to the next requests for a chat. `times` faults, then good days again; `every` n-th fails.
 
     `raw` is sent as it is, piece by piece. `rounds` are calls of tools (name, arguments as JSON or as the text that is
-    sent) that are asked for one round after another, each behind the words of `preamble`; then comes the answer.
+    sent) that are asked for one round after another, each behind the words of `preamble`; then comes the answer. A
+    request for a conversation's title is answered with `title` where there is one.
     """
 
     reply: str | None = None
@@ -68,6 +69,7 @@ class Script:
     raw_type: str = "text/event-stream"
     rounds: Sequence[Sequence[tuple[str, Any]]] = ()
     preamble: str = ""
+    title: str | None = None
     seen: int = field(default=0, init=False)
 
     def next_fault(self) -> Fault | None:
@@ -293,6 +295,8 @@ class WireServer:
         """Return the answer's tokens."""
         if fault == "huge":
             return ["word " * 50] * _HUGE
+        if self._script.title is not None and any("Write a title" in message["text"] for message in messages):
+            return tokens_of(self._script.title)
         if self._script.tokens is not None:
             return self._script.tokens
         return tokens_of(self._script.reply if self._script.reply is not None else reply_to(messages))

@@ -431,6 +431,43 @@ async def test_the_title_comes_from_the_first_exchange_and_never_over_a_users(
     assert (await anna.get(f"/conversations/{own['id']}"))["title"] == "Kept"
 
 
+async def test_a_title_that_was_not_made_is_made_after_the_next_answer_and_not_asked_for_ever(
+    anna: Person, openai: OpenAIServer
+) -> None:
+    before = len(openai.chats)
+
+    def asked() -> int:
+        return sum("Write a title" in str(chat.body) for chat in openai.chats[before:])
+
+    async def asked_for(titles: int) -> None:
+        async def done() -> bool:
+            return asked() >= titles
+
+        await eventually(done)
+
+    useless = "This is by far too long a sentence to be the title of any conversation here"
+    openai.script(reply=useless)
+    thread = (await anna.ask("Tell me about fjords"))["conversation_id"]
+    await asked_for(1)
+    openai.script(reply="Norwegian fjords")
+    await anna.ask("And the deepest one?", conversation_id=thread)
+
+    async def titled() -> bool:
+        return bool((await anna.get(f"/conversations/{thread}"))["title"] == "Norwegian fjords")
+
+    await eventually(titled)
+    openai.script(reply=useless)
+    other = (await anna.ask("Tell me about lakes"))["conversation_id"]
+    for _ in range(2):
+        await anna.ask("And more?", conversation_id=other)
+    await asked_for(5)
+    await anna.ask("And more?", conversation_id=other)
+    # The next conversation's title is asked for; had this one's been, it would have come before.
+    await anna.ask("Tell me about hills")
+    await asked_for(6)
+    assert asked() == 6
+
+
 async def test_the_trace_explains(anna: Person) -> None:
     answer = await anna.ask("Explain yourself.", temperature=0.5)
     trace = await anna.get(f"/messages/{answer['message_id']}/trace")

@@ -59,6 +59,13 @@ async def test_a_killed_workers_answer_is_finished_by_another(
     trace = await there.call("GET", f"/messages/{message['id']}/trace")
     assert trace["attempt"] == 2
 
+    # The work after the answer is done too, by who finished it.
+    async def titled() -> bool:
+        conversation = await there.call("GET", f"/conversations/{follower.start['conversation_id']}")
+        return bool(conversation["title"] == "A title")
+
+    await eventually(titled)
+
     # The conversation goes on from there, with the whole answer in its state.
     await parts.say(Script(LONG.tokens, rate=0))
     state = await there.call("GET", f"/conversations/{follower.start['conversation_id']}/checkpoints")

@@ -1,5 +1,6 @@
 import { loadPart } from "@/shared/api/reachable";
 import { ROOT } from "@/shared/root";
+import type { ComponentType, FunctionComponent } from "react";
 import type { QueryClient } from "@tanstack/react-query";
 import {
   createRootRouteWithContext,
@@ -10,6 +11,7 @@ import {
 } from "@tanstack/react-router";
 import { ApiError } from "@/shared/api/errors";
 import { meQuery } from "@/shared/api/me";
+import { Settled } from "@/shared/ui/Settled";
 import { ErrorPage, NotFoundPage } from "./fallbacks";
 import { ConversationScreen } from "./ConversationScreen";
 import { Shell } from "./Shell";
@@ -19,8 +21,15 @@ interface Context {
   queries: QueryClient;
 }
 
-/** A page that is loaded when one goes there; while the server is away, it waits for it. */
-const screen: typeof lazyRouteComponent = (load, name) => lazyRouteComponent(() => loadPart(load), name);
+/** A page that is loaded when one goes there, and shown when all its parts are; while the server is away, it waits for it. */
+function screen<Name extends string>(load: () => Promise<Record<Name, ComponentType>>, name: Name) {
+  const Page: ComponentType = lazyRouteComponent<Record<Name, ComponentType>, Name>(() => loadPart(load), name);
+  return () => (
+    <Settled>
+      <Page />
+    </Settled>
+  );
+}
 
 const rootRoute = createRootRouteWithContext<Context>()({
   errorComponent: ErrorPage,
@@ -76,7 +85,7 @@ const shellRoute = createRoute({
   component: Shell,
 });
 
-const page = <Path extends string>(path: Path, component: ReturnType<typeof lazyRouteComponent>) =>
+const page = <Path extends string>(path: Path, component: FunctionComponent) =>
   createRoute({ getParentRoute: () => shellRoute, path, component });
 
 /** What a new chat begins with. */
