@@ -13,7 +13,7 @@ from ingestion.documents import Extracted
 from ingestion.split import split
 from llama_service.ids import new_id
 from persistence import files
-from persistence.lexical import postings
+from persistence.lexical import Postings, postings
 from persistence.session import Database
 from persistence.vectors import IndexedPassage, VectorIndex
 
@@ -31,7 +31,7 @@ class _Text:
     """A file's passages, ready to be copied."""
 
     passages: list[str]
-    postings: dict[str, tuple[list[int], list[int]]]
+    postings: Postings
     lengths: list[int]
 
 
@@ -56,9 +56,7 @@ class Filler:
         if number not in self._texts:
             text = prose(number, self.size * _PARAGRAPH_CHARS, "ru" if number % 2 else "en")
             found = [p.text for p in split(Extracted(text, (), "text/plain"), 2000, 400)][: self.size]
-            terms, lengths = postings(found)
-            plain = {term: (list(at), list(counts)) for term, (at, counts) in terms.items()}
-            self._texts[number] = _Text(found, plain, lengths)
+            self._texts[number] = _Text(found, *postings(found))
         return self._texts[number]
 
     def words(self, file: int, length: int = 6) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ingestion.documents import Extracted, ExtractionFailed, Passage
 from ingestion.split import searched_text, split
-from persistence.lexical import postings
+from persistence.lexical import Postings, postings
 
 # Seconds, and more for each million characters: prose takes .5 of them, a log of ids 1.5, on a core that is shared.
 _PATIENCE = 120.0
@@ -21,12 +21,12 @@ _PATIENCE_PER_MILLION = 6.0
 
 @dataclass(frozen=True, slots=True)
 class Indexed:
-    """A file's passages, what is searched of each, the white space behind it, and postings: term → (where, counts)."""
+    """A file's passages, what is searched of each, the white space behind it, its postings, and lengths in terms."""
 
     passages: list[Passage]
     searched: list[str]
     gaps: list[str]
-    postings: dict[str, tuple[list[int], list[int]]]
+    postings: Postings
     lengths: list[int]
 
 
@@ -36,9 +36,7 @@ def index_text(document: Extracted, chunk_size: int, chunk_overlap: int) -> Inde
     starts = [passage.start for passage in passages[1:]] + [passages[-1].end if passages else 0]
     gaps = [document.text[passage.end : start] for passage, start in zip(passages, starts, strict=True)]
     searched = [searched_text(passage) for passage in passages]
-    terms, lengths = postings(searched)
-    plain = {term[:80]: (list(positions), list(counts)) for term, (positions, counts) in terms.items()}
-    return Indexed(passages, searched, gaps, plain, lengths)
+    return Indexed(passages, searched, gaps, *postings(searched))
 
 
 def _begin(parent: int) -> None:

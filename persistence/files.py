@@ -300,11 +300,11 @@ async def replace_passages(
     if rows:
         columns = list(rows[0])
         await connection.copy_records_to_table(
-            "passages", records=[tuple(row[name] for name in columns) for row in rows], columns=columns
+            "passages", records=(tuple(row[name] for name in columns) for row in rows), columns=columns
         )
     await connection.copy_records_to_table(
         "postings",
-        records=[(file_id, term, positions, counts) for term, (positions, counts) in postings.items()],
+        records=((file_id, term, positions, counts) for term, (positions, counts) in postings.items()),
         columns=["file_id", "term", "positions", "frequencies"],
     )
 

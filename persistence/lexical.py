@@ -10,12 +10,15 @@ import re
 import unicodedata
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
 import snowballstemmer
+from numpy.typing import NDArray
 
-Postings = Mapping[str, tuple["array[int]", "array[int]"]]
+Ints = NDArray[np.integer]
 
 _CACHED_TOKENS = 131_072
 _CACHED_NAMES = 32_768  # more than files in a scope: walking through more of them than that, none is found again
@@ -158,24 +161,46 @@ def query_terms(text: str) -> list[str]:
     return list(dict.fromkeys(terms(text)))
 
 
-def postings(passages: Sequence[str]) -> tuple[dict[str, tuple["array[int]", "array[int]"]], list[int]]:
-    """Index the passages of one file.
+@dataclass(frozen=True, slots=True)
+class Postings(Mapping[str, tuple[list[int], list[int]]]):
+    """Where each term of a file stands: term → passages that hold it (positions, ascending), and how often each does.
 
-    Returns for each term the positions of the passages that hold it (ascending) with how often each does, and
-    the length of each passage in terms.
+    Held in flat arrays: a log has hundreds of thousands of terms, and lists of their own take three times the memory.
     """
-    index: dict[str, tuple[array[int], array[int]]] = {}
+
+    rows: Mapping[str, int]  # by term, in the order of `ends`
+    ends: Ints
+    positions: Ints
+    counts: Ints
+
+    def __getitem__(self, term: str) -> tuple[list[int], list[int]]:
+        row = self.rows[term]
+        part = slice(int(self.ends[row - 1]) if row else 0, int(self.ends[row]))
+        return self.positions[part].tolist(), self.counts[part].tolist()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def postings(passages: Iterable[str]) -> tuple[Postings, list[int]]:
+    """Index the passages of one file; return its postings, and the length of each passage in terms."""
+    rows: dict[str, int] = {}
+    of, positions, counts = array("i"), array("i"), array("i")
     lengths: list[int] = []
     for position, passage in enumerate(passages):
         found = terms(passage)
         lengths.append(len(found))
         for term, count in Counter(found).items():
-            entry = index.get(term)
-            if entry is None:
-                entry = index[term] = (array("i"), array("i"))
-            entry[0].append(position)
-            entry[1].append(count)
-    return index, lengths
+            of.append(rows.setdefault(term, len(rows)))
+            positions.append(position)
+            counts.append(count)
+    row_of = np.asarray(of, dtype=np.int32)
+    by_term = np.argsort(row_of, kind="stable")
+    ends = np.cumsum(np.bincount(row_of, minlength=len(rows)))
+    return Postings(rows, ends, np.asarray(positions)[by_term], np.asarray(counts)[by_term]), lengths
 
 
 @lru_cache(maxsize=_CACHED_TOKENS)

@@ -110,6 +110,38 @@ async def test_a_question_waits_for_the_files_above_it(open_page: OpenPage, anna
     await expect(answers(page)).to_have_count(1)
 
 
+async def test_what_is_being_uploaded_is_there_when_one_comes_back(
+    open_page: OpenPage, anna: Person, openai: OpenAIServer
+) -> None:
+    thread = (await anna.ask("Hello"))["conversation_id"]
+    page = await open_page(anna, path=f"/c/{thread}")
+    await choose_model(page, "gpt-4o-mini")
+    arrives = asyncio.Event()
+
+    async def held(route: Route) -> None:
+        await arrives.wait()
+        await route.continue_()
+
+    await page.route("**/api/v1/files/upload", held)
+    await attach(page, "shot.png", png(99), "image/png")
+    sending = page.get_by_role("progressbar", name="shot.png")
+    await expect(sending).to_be_visible()
+    await page.get_by_role("link", name="Files", exact=True).click()
+    await expect(page.get_by_role("heading", name="Files", exact=True)).to_be_visible()
+    # The browser asks before it ends what is on its way.
+    assert await page.evaluate("dispatchEvent(new Event('beforeunload', { cancelable: true }))") is False
+    await page.go_back()
+    await expect(sending).to_be_visible()
+    before = len(openai.chats)
+    openai.script(reply="A dark one.")
+    await ask(page, "What is on the picture?")
+    await expect(page.get_by_text("Goes out when its files are there.")).to_be_visible()
+    arrives.set()
+    await answered(page, 2)
+    assert shown(openai, before) == [png(99)]
+    assert await page.evaluate("dispatchEvent(new Event('beforeunload', { cancelable: true }))") is True
+
+
 async def test_an_edited_question_keeps_its_pictures(open_page: OpenPage, anna: Person, openai: OpenAIServer) -> None:
     page = await open_page(anna)
     await choose_model(page, "gpt-4o-mini")

@@ -8,6 +8,8 @@ from playwright.async_api import FilePayload, Page, expect
 from tests.e2e.asking import answered, ask, message
 from tests.e2e.axe import accessible
 from tests.e2e.conftest import OpenPage, shot
+from tests.e2e.test_ui_chat import STREAM
+from tests.integration.api.test_chat import messages
 from tests.integration.api.test_personal import system_of
 from tests.integration.api.test_projects import PNG, made
 from tests.integration.api.test_scope import FOX, OWL, QUESTION
@@ -73,6 +75,24 @@ async def test_a_project_from_its_beginning_to_its_end(open_page: OpenPage, anna
     await page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     await expect(page.locator(".conversations .conversation")).to_have_count(1)
     await expect(page.get_by_role("button", name="Forest", exact=True)).to_have_count(0)
+
+
+async def test_a_refused_first_question_is_asked_again_in_the_same_chat(
+    open_page: OpenPage, anna: Person, openai: OpenAIServer
+) -> None:
+    project = await made(anna, "/projects", name="Forest")
+    page = await open_page(anna, path=f"/projects/{project['id']}")
+    await page.get_by_role("button", name="New chat in this project").click()
+    error = {"code": "budget_exceeded", "message": "The budget is used up."}
+    await page.route(STREAM, lambda route: route.fulfill(status=402, json={"error": error}))
+    await ask(page, "Who is there?")
+    await expect(page.locator(".notice--error")).to_have_text("The budget is used up.")
+    await page.unroute(STREAM)
+    await ask(page, "Who is there now?")
+    await answered(page)
+    (thread,) = (await anna.get("/conversations"))["items"]
+    assert thread["project_id"] == project["id"]
+    assert (await messages(anna, thread["id"]))[0]["content"] == "Who is there now?"
 
 
 async def test_all_files_that_are_uploaded_into_a_project_are_in_it(open_page: OpenPage, anna: Person) -> None:

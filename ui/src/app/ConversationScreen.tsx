@@ -13,7 +13,7 @@ import { Attachments, SentFile } from "@/features/files/Attachments";
 import { filesQuery } from "@/features/files/api";
 import { DropZone } from "@/features/files/DropZone";
 import { ScopeMenu } from "@/features/files/ScopeMenu";
-import { sendingOf, useUploads, type Uploads } from "@/features/files/useUploads";
+import { sendingOf, type Uploads } from "@/features/files/useUploads";
 import { LibraryChoice } from "@/features/libraries/LibraryChoice";
 import { ModelPicker, type ChosenModel } from "@/features/models/ModelPicker";
 import { PromptMenu } from "@/features/prompts/PromptMenu";
@@ -37,6 +37,7 @@ import { useT } from "@/shared/i18n";
 import { BudgetNotice } from "@/shared/stats/BudgetBars";
 import { Button, IconButton } from "@/shared/ui/controls";
 import { Icon } from "@/shared/ui/Icon";
+import { useChatUploads } from "./ChatUploads";
 import { NotFoundPage } from "./fallbacks";
 import { PageHead } from "./PageHead";
 import type { Beginning } from "./router";
@@ -65,8 +66,8 @@ export function ConversationScreen() {
   const closeSide = useCallback(() => setSide(null), []);
   const goBack = usePanelInHistory(side !== null, closeSide);
   const choices = useChoices(conversation, place, setting, beginning);
-  const begin = useBegin(conversationId, draft.id, place, beginning, choices);
-  const uploads = useUploads();
+  const begin = useBegin(conversationId, draft, place, beginning, choices);
+  const uploads = useChatUploads(placeId);
   const router = useRouter();
   const here = useLocation({ select: ({ href }) => href });
   const onFiles = useTakeFiles(place, placeId, choices.start, uploads.add, draft.keep);
@@ -158,7 +159,7 @@ export function ConversationScreen() {
 /** What has to be done before a new chat's first question; null where the question says all that was chosen. */
 function useBegin(
   conversationId: string | null,
-  draftId: string | null,
+  { id: draftId, keep }: Draft,
   place: Conversation | null,
   beginning: ConversationStart,
   { start, scope }: Choices,
@@ -172,7 +173,13 @@ function useBegin(
     return known ? null : async () => (await patch({ id: draftId, system_prompt: prompt })).id;
   }
   const more = Object.keys({ ...beginning, ...scope.first }).length > 0;
-  return more ? async () => (await create(start)).id : null;
+  if (!more) return null;
+  return async () => {
+    const { id } = await create(start);
+    // Where the question is refused, the next one is asked in the same place.
+    keep(id);
+    return id;
+  };
 }
 
 /** What stands above the chat, and on the browser's tab. */

@@ -7,6 +7,7 @@ import { IconButton } from "@/shared/ui/controls";
 import { Icon } from "@/shared/ui/Icon";
 import { Logo } from "@/shared/ui/Logo";
 import { Announcements } from "./Announcements";
+import { ChatUploads } from "./ChatUploads";
 import { CommandPalette } from "./CommandPalette";
 import { KeyboardHelp } from "./KeyboardHelp";
 import { RunMark, useRunNews } from "./RunMark";
@@ -113,7 +114,9 @@ export function Shell() {
         {open && <button type="button" className="shell__veil" aria-label={t("app.closeMenu")} onClick={() => setOpen(false)} />}
         <main id="main" className="shell__page" tabIndex={-1}>
           <Announcements />
-          <Outlet />
+          <ChatUploads>
+            <Outlet />
+          </ChatUploads>
         </main>
       </div>
       {palette && <CommandPalette onClose={() => setPalette(false)} onNewChat={newChat} onHelp={() => setHelp(true)} />}

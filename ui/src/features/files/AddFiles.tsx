@@ -19,7 +19,7 @@ interface AddFilesProps {
 export function AddFiles({ libraryId, there, onAdd }: AddFilesProps) {
   const t = useT();
   const say = useErrorText();
-  const uploads = useUploads(undefined, libraryId);
+  const uploads = useUploads({ libraryId });
   const add = (files: File[]) => uploads.add(files, null);
   const { pick, field } = useFilePicker(add);
   const [chosen, setChosen] = useState<string[] | null>(null);

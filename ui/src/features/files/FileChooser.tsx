@@ -28,7 +28,7 @@ export function FileChooser({ chosen, onChoose }: FileChooserProps) {
     if (wanted) latest.current = [...latest.current, id];
     onChoose(latest.current);
   };
-  const uploads = useUploads(({ id }) => choose(id, true));
+  const uploads = useUploads({ onArrived: ({ id }) => choose(id, true) });
   const { pick, field } = useFilePicker((added) => uploads.add(added, null));
   return (
     <div className="file-chooser">

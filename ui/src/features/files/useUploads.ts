@@ -43,28 +43,37 @@ export interface Uploads {
   settle: (question: Question) => void;
 }
 
-/**
- * Sends files, a few at a time; one that has arrived leaves this list and shows up among the stored ones. `onArrived`
- * hears of each. With `libraryId` they go into that shared library.
- */
-export function useUploads(onArrived?: (file: StoredFile) => void, libraryId?: string): Uploads {
+interface UploadOptions {
+  /** Hears of each file that has arrived. */
+  onArrived?: (file: StoredFile) => void;
+  /** The shared library that they go into. */
+  libraryId?: string;
+  /** Whether the list that shows what goes into a conversation is to be seen now. */
+  isShown?: (conversationId: string | null) => boolean;
+}
+
+/** Sends files, a few at a time; one that has arrived leaves this list and shows up among the stored ones. */
+export function useUploads({ onArrived, libraryId, isShown }: UploadOptions = {}): Uploads {
   const queries = useQueryClient();
-  const tell = useRef(onArrived);
+  const tell = useRef({ onArrived, isShown });
   useEffect(() => {
-    tell.current = onArrived;
+    tell.current = { onArrived, isShown };
   });
   const toast = useToast();
   const say = useErrorText();
-  // A loss is told by the list that shows it, or where that is gone, to whoever is elsewhere by now.
-  const tellLoss = useRef<((file: File, error: unknown) => void) | null>(null);
+  // A loss is told by the list that shows it, or where that is not to be seen, to whoever is elsewhere by now.
+  const isGone = useRef(false);
+  const tellLoss = useRef<(file: File, error: unknown) => void>(null);
   useEffect(() => {
-    tellLoss.current = null;
+    isGone.current = false;
+    tellLoss.current = (file, error) => toast({ text: `${file.name}: ${say(error)}` });
     return () => {
-      tellLoss.current = (file, error) => toast({ text: `${file.name}: ${say(error)}` });
+      isGone.current = true;
     };
   }, [say, toast]);
   const [uploads, setUploads] = useState<Upload[]>([]);
   const [questions, setQuestions] = useState<Question[]>([]);
+  useAskBeforeLeaving(uploads.some(({ error }) => error === null));
   const nextKey = useRef(0);
   const line = useRef<(() => Promise<void>)[]>([]);
   const active = useRef(0);
@@ -92,8 +101,8 @@ export function useUploads(onArrived?: (file: StoredFile) => void, libraryId?: s
           setUploads((list) => list.map((item) => (item.key === key ? { ...item, ...part } : item)));
         setUploads((list) => [...list, { key, file, conversationId: place, begin, sent: 0, error: null }]);
         line.current.push(async () => {
+          let conversationId = place;
           try {
-            let conversationId = place;
             if (begin) {
               const { id } = await begin.conversation();
               conversationId = id;
@@ -104,14 +113,14 @@ export function useUploads(onArrived?: (file: StoredFile) => void, libraryId?: s
             const stored = await upload(file, { conversationId, libraryId }, (sent) => change({ sent }));
             for (const list of [keys.fileList(conversationId, true), keys.fileList(conversationId), keys.fileList(null)])
               queries.setQueryData<StoredFile[]>(list, (old) => old && withFile(old, stored));
-            tell.current?.(stored);
+            tell.current.onArrived?.(stored);
             const older = stored.same_name?.[0];
             if (older) setQuestions((list) => [...list, { file: stored, older, conversationId }]);
             await refreshFiles(queries);
             dismiss(key);
           } catch (error) {
             change({ error });
-            tellLoss.current?.(file, error);
+            if (isGone.current || tell.current.isShown?.(conversationId) === false) tellLoss.current?.(file, error);
           }
         });
       }
@@ -129,6 +138,16 @@ export function useUploads(onArrived?: (file: StoredFile) => void, libraryId?: s
   );
 
   return { uploads, questions, add, retry, dismiss, settle };
+}
+
+/** Have the browser ask before the tab is closed, which would end what is on its way. */
+function useAskBeforeLeaving(isSending: boolean): void {
+  useEffect(() => {
+    if (!isSending) return;
+    const hold = (event: BeforeUnloadEvent) => event.preventDefault();
+    addEventListener("beforeunload", hold);
+    return () => removeEventListener("beforeunload", hold);
+  }, [isSending]);
 }
 
 /** How far the files of a place are that the next question waits for: on their way, or not to come. */
