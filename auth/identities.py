@@ -49,6 +49,7 @@ async def account_of(session: AsyncSession, name: str, provider: OidcProvider, c
     if row is not None:
         identity, user = row.Identity, row.User
         identity.email, identity.last_sign_in_at = email, func.clock_timestamp()
+        _note_verified(user, claims)
     else:
         user = await _linked(session, name, provider, claims, email)
         is_new = user is None
@@ -86,6 +87,7 @@ async def link(session: AsyncSession, user_id: UUID, name: str, claims: Mapping[
         session.add(
             Identity(user_id=user_id, provider=name, subject=subject, email=email if isinstance(email, str) else None)
         )
+        _note_verified(user, claims)
         await session.flush()
         await audit.note(session, "identity_added", user, provider=name)
     return user
@@ -127,8 +129,9 @@ async def _linked(
     user = (await session.execute(select(User).where(func.lower(User.email) == email.lower()))).scalar_one_or_none()
     if user is None:
         return None
-    # Nobody may take an account over with an address that its provider has not checked.
-    if not provider.link_by_email or claims.get("email_verified") is not True:
+    # Nobody may take an account over with an address that its provider has not checked, nor have one taken for
+    # somebody else's whose address nobody has checked here.
+    if not (provider.link_by_email and user.is_verified and _is_verified(claims)):
         raise AccountExists
     log.info("identity_linked", provider=name, user_id=str(user.id))
     return user
@@ -150,13 +153,25 @@ async def _made(
         # An address has to be there and to be nobody else's; .invalid is never delivered (RFC 2606).
         email=email or f"{username}@{name}.invalid",
         hashed_password=NO_PASSWORD,
-        is_verified=claims.get("email_verified") is True,
+        is_verified=email is not None and _is_verified(claims),
     )
     session.add(user)
     await session.flush()
     await session.refresh(user)
     log.info("registered", user_id=str(user.id), provider=name)
     return user
+
+
+def _is_verified(claims: Mapping[str, Any]) -> bool:
+    """Whether the provider has checked the address that it tells."""
+    return claims.get("email_verified") is True
+
+
+def _note_verified(user: User, claims: Mapping[str, Any]) -> None:
+    """Note that an account's address is its owner's, where a provider tells the same one and has checked it."""
+    email = claims.get("email")
+    if _is_verified(claims) and isinstance(email, str) and email.strip().lower() == user.email.lower():
+        user.is_verified = True
 
 
 def _names(claims: Mapping[str, Any], provider: OidcProvider, email: str | None) -> Iterator[str]:

@@ -23,8 +23,8 @@ _MOST = 100  # keys of an account that are not revoked
 
 _CALLER = Statement(
     """
-    SELECT u.id, u.username, u.email, u.hashed_password, u.is_active, u.is_superuser, u.created_at,
-           k.id AS key_id, k.scopes, k.expires_at, k.last_used_at
+    SELECT u.id, u.username, u.email, u.hashed_password, u.is_active, u.is_superuser, u.is_verified,
+           u.created_at, k.id AS key_id, k.scopes, k.expires_at, k.last_used_at
     FROM api_keys k JOIN users u ON u.id = k.user_id WHERE k.key_hash = :hash AND k.revoked_at IS NULL
     """
 )

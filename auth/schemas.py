@@ -31,6 +31,7 @@ class UserRead(BaseModel):
     email: str
     is_active: bool
     is_superuser: bool
+    is_verified: bool = Field(description="Whether the e-mail address is known to be theirs")
     created_at: datetime
 
 

@@ -49,6 +49,7 @@ class Account:
     hashed_password: str
     is_active: bool
     is_superuser: bool
+    is_verified: bool
     created_at: datetime
 
 
@@ -66,8 +67,8 @@ class Caller:
 
 _CALLER = Statement(
     """
-    SELECT u.id, u.username, u.email, u.hashed_password, u.is_active, u.is_superuser, u.created_at, u.token_epoch,
-           s.revoked_at, s.last_seen_at
+    SELECT u.id, u.username, u.email, u.hashed_password, u.is_active, u.is_superuser, u.is_verified,
+           u.created_at, u.token_epoch, s.revoked_at, s.last_seen_at
     FROM users u JOIN auth_sessions s ON s.user_id = u.id WHERE u.id = :user AND s.id = :session
     """
 )
@@ -183,11 +184,11 @@ class TokenService:
         return self._tokens(user, session_id, renewed), None
 
     def _fingerprint(self, user: User, key: SecretStr) -> str:
-        secret = key.get_secret_value().encode()
-        return hmac.new(secret, user.hashed_password.encode(), hashlib.sha256).hexdigest()[:32]
+        secret, kept = key.get_secret_value().encode(), f"{user.hashed_password} {user.email}".encode()
+        return hmac.new(secret, kept, hashlib.sha256).hexdigest()[:32]
 
     def reset_token(self, user: User) -> str:
-        """Return a token that sets a new password once, within an hour: it dies with the old password."""
+        """Return a token that sets a new password once, within an hour: it dies with the old password or address."""
         claims = {"sub": str(user.id), "fp": self._fingerprint(user, self._secret), "aud": RESET}
         return generate_jwt(claims, self._secret, RESET_LIFETIME, algorithm=self._algorithm)
 
@@ -200,7 +201,7 @@ class TokenService:
             return None
 
     def may_reset(self, user: User, fingerprint: str) -> bool:
-        """Whether the password is still the one that the reset token was made for."""
+        """Whether password and address are still the ones that the reset token was made for."""
         return any(hmac.compare_digest(self._fingerprint(user, key), fingerprint) for key in self._accepted)
 
 

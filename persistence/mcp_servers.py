@@ -87,7 +87,7 @@ async def take_stale(session: AsyncSession, older_than: float) -> Sequence[McpSe
     return (await session.execute(query)).scalars().all()
 
 
-async def email_of(session: AsyncSession, user_id: UUID) -> str | None:
-    """Return the address by which a server may know who asks."""
-    email: str | None = await session.scalar(select(User.email).where(User.id == user_id))
+async def verified_email(session: AsyncSession, user_id: UUID) -> str | None:
+    """Return the address by which a server may know who asks, None where nobody knows that it is theirs."""
+    email: str | None = await session.scalar(select(User.email).where(User.id == user_id, User.is_verified))
     return email

@@ -112,7 +112,7 @@ async def user_usage(user_id: UUID, admin: Admin, session: Session) -> UserStats
 
 @router.post("/users/bulk", responses=_ADMIN | responses(errors.BadRequest, errors.ValidationFailed))
 async def change_users(body: BulkAction, admin: Admin, state: State) -> BulkResult:
-    """Do the same to several accounts: switch on or off, end all sessions, or delete with everything they own."""
+    """Do the same to several accounts: switch on or off, confirm the address, end sessions, delete with everything."""
     ids = list(dict.fromkeys(body.user_ids))
     if admin.id in ids:
         raise BadRequest("You are among these accounts; leave yourself out.")
@@ -136,6 +136,8 @@ async def _do(state: AppState, admin: Account, user_id: UUID, action: str) -> No
             await change_or_not_found(session, epoch)
             await revoke(session, user_id)
             await audit.note(session, "session_ended", admin, ("user", user_id), everywhere=True)
+    elif action == "confirm":
+        await change_user(user_id, UserChange(is_verified=True), admin, state)
     else:
         await change_user(user_id, UserChange(is_active=action == "activate"), admin, state)
 

@@ -8,7 +8,7 @@ import structlog
 from fastapi import APIRouter, BackgroundTasks, Body, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
-from sqlalchemy import select, update
+from sqlalchemy import or_, select, update
 
 from api.cleanup import forget_account
 from api.deps import (
@@ -224,9 +224,12 @@ async def ways_to_sign_in(caller: CurrentCaller, session: Session, state: State)
 async def change_me(body: ProfileChange, caller: CurrentUser, users: Users, session: Session) -> UserRead:
     """Change the account's name or e-mail address."""
     user = await _reloaded(users, caller)
-    changes = {name: value for name, value in body.model_dump(exclude_unset=True).items() if value is not None}
+    changes = body.model_dump(exclude_none=True)
+    if body.email is not None and body.email.lower() != user.email.lower():
+        changes["is_verified"] = False
     changed = await users.user_db.update(user, changes)
-    await audit.note(session, "account_changed", caller, ("user", caller.id), fields=sorted(changes))
+    fields = sorted(changes.keys() & {"username", "email"})
+    await audit.note(session, "account_changed", caller, ("user", caller.id), fields=fields)
     return UserRead.model_validate(changed)
 
 
@@ -283,7 +286,11 @@ async def _set_password(
     async with state.database.reading() as session:
         hashed = await UserManager(session, state.hasher).checked(password, account, field)
     async with state.database.transaction() as session:
-        await session.execute(update(User).where(User.id == account.id).values(hashed_password=hashed))
+        change = update(User).where(User.id == account.id).values(hashed_password=hashed)
+        if action == "password_reset":
+            # Who has the token has read the mail to this address, unless another one is set meanwhile.
+            change = change.values(is_verified=or_(User.is_verified, User.email == account.email))
+        await session.execute(change)
         await revoke(session, account.id, keep=keep)
         await audit.note(session, action, account, ("user", account.id))
 

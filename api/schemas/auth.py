@@ -64,7 +64,7 @@ class BulkAction(Body):
     """The same done to several accounts."""
 
     user_ids: list[UUID] = Field(min_length=1, max_length=200)
-    action: Literal["activate", "deactivate", "sign_out", "delete"]
+    action: Literal["activate", "deactivate", "confirm", "sign_out", "delete"]
 
 
 class BulkFailure(Shape):
@@ -241,6 +241,7 @@ class UserChange(Body):
 
     is_active: bool | None = None
     is_superuser: bool | None = None
+    is_verified: bool | None = Field(default=None, description="Whether the e-mail address is known to be theirs")
     password: str | None = Field(default=None, min_length=8, max_length=256)
     two_factor: Literal[False] | None = Field(default=None, description="false: forget the authenticator app")
 

@@ -61,7 +61,8 @@ class ToolCatalog:
     async def headers(self, server: McpServer, user_id: str | None) -> Mapping[str, str]:
         """Return what a server is sent beside a call: its secrets, and who asks where it shall know.
 
-        Raises ToolFailed where the secrets were encrypted under another key.
+        Raises ToolFailed where the secrets were encrypted under another key, or nobody knows the caller's address to be
+        theirs: whoever could type another's would be taken for them.
         """
         given: dict[str, str] = {}
         if server.headers is not None:
@@ -71,8 +72,12 @@ class ToolCatalog:
             given |= opened
         if server.user_header and user_id:
             async with self._database.reading() as session:
-                if email := await mcp_servers.email_of(session, UUID(user_id)):
-                    given[server.user_header] = email
+                email = await mcp_servers.verified_email(session, UUID(user_id))
+            if email is None:
+                raise ToolFailed(
+                    "The server has to know who asks; an administrator has to confirm your e-mail address."
+                )
+            given[server.user_header] = email
         return given
 
     async def check(self, server: McpServer) -> None:

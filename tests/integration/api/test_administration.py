@@ -103,6 +103,9 @@ async def test_the_same_is_done_to_several_accounts(admin: Person, join: Join) -
     for person in people:
         await person.sign_in()
     assert await answers() == [200] * 3
+    assert [(await person.get("/auth/me"))["is_verified"] for person in people] == [False] * 3
+    await do("confirm")
+    assert [(await person.get("/auth/me"))["is_verified"] for person in people] == [True] * 3
     himself = await admin.http.post("/admin/users/bulk", json={"user_ids": [await user_id(admin)], "action": "delete"})
     assert himself.status_code == 400
     assert (

@@ -22,7 +22,7 @@ def envelope(answer: httpx.Response) -> dict[str, Any]:
 
 async def test_who_registers_is_known(anna: Person) -> None:
     me = await anna.get("/auth/me")
-    assert set(me) == {"id", "username", "email", "is_active", "is_superuser", "created_at"}
+    assert set(me) == {"id", "username", "email", "is_active", "is_superuser", "is_verified", "created_at"}
     assert (me["username"], me["email"], me["is_superuser"]) == (anna.name, anna.email, False)
 
 
@@ -198,6 +198,37 @@ async def test_forgotten_passwords_tell_nothing_and_the_link_works_once(server: 
     assert (await anna.http.post("/auth/reset-password", json=body)).status_code == 400
     anna.password = body["password"]
     await anna.sign_in()
+
+
+async def test_an_address_is_confirmed_by_who_reads_its_mail_until_it_changes(server: Server, anna: Person) -> None:
+    resources = server.app.state.resources
+
+    async def token() -> str:
+        async with resources.database.reading() as session:
+            user = await UserManager(session, resources.hasher).user_db.get_by_name(anna.name)
+        assert user is not None
+        return str(resources.tokens.reset_token(user))
+
+    async def reset(with_token: str, password: str) -> int:
+        body = {"token": with_token, "password": password}
+        return (await anna.http.post("/auth/reset-password", json=body)).status_code
+
+    async def is_verified() -> bool:
+        return bool((await anna.get("/auth/me"))["is_verified"])
+
+    assert not await is_verified()
+    # A letter to the old address is no proof of the new one, and opens nothing any more.
+    old = await token()
+    await anna.http.patch("/auth/me", json={"email": f"new-{anna.email}"})
+    assert await reset(old, "a brand new passphrase") == 400
+    anna.password = "another new passphrase"
+    assert await reset(await token(), anna.password) == 202
+    await anna.sign_in()
+    assert await is_verified()
+    await anna.http.patch("/auth/me", json={"email": f"NEW-{anna.email}"})
+    assert await is_verified(), "the same address"
+    await anna.http.patch("/auth/me", json={"email": f"other-{anna.email}"})
+    assert not await is_verified()
 
 
 async def test_only_administrators_administrate(anna: Person, boris: Person, join: Join, database: Database) -> None:

@@ -11,6 +11,7 @@ from langgraph_sdk import get_client
 
 from tests.conftest import Database, Join
 from tests.integration.api.test_chat import messages
+from tests.integration.api.test_libraries import user_id
 from tests.integration.api.test_tools import steps_of
 from tests.integration.api.test_waiting import read_on, until_action
 from tests.mcp_server import McpProcess, Transport, mcp_process
@@ -305,6 +306,11 @@ async def test_secrets_go_to_the_server_and_nowhere_else(
     (stored,) = database.execute("SELECT headers FROM mcp_servers WHERE name = 'letters'").fetchone() or (b"",)
     assert SECRET.encode() not in stored
     openai.script(rounds=[[("letters__headers", {})]])
+    # An address that anybody may have typed is nobody's name.
+    answer = await anna.ask("Who am I?", tools=["letters__headers"])
+    assert "confirm your e-mail address" in answer["steps"][0]["result_preview"]
+    confirmed = await admin.http.patch(f"/admin/users/{await user_id(anna)}", json={"is_verified": True})
+    assert confirmed.json()["is_verified"] is True
     answer = await anna.ask("Who am I?", tools=["letters__headers"])
     assert answer["steps"][0]["result_preview"] == f"authorization={SECRET}; x-user={anna.email}"
     assert "4711" not in caplog.text

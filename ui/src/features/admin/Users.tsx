@@ -63,7 +63,7 @@ export function Users() {
   );
 }
 
-const ACTIONS = ["activate", "deactivate", "sign_out", "delete"] as const;
+const ACTIONS = ["activate", "deactivate", "confirm", "sign_out", "delete"] as const;
 
 /** What is done to all of the accounts that are chosen. */
 function BulkBar({ chosen, onDone }: { chosen: string[]; onDone: () => void }) {
@@ -138,7 +138,7 @@ function UserRow({ user, isChosen, onChoose, onChange, onReset, onUsage, onErase
   const t = useT();
   const me = useMe();
   const { date } = useFormats();
-  const { id, username, email, is_active: active, is_superuser: superuser } = user;
+  const { id, username, email, is_active: active, is_superuser: superuser, is_verified: verified } = user;
   const self = me?.id === id;
   return (
     <li className="user user--line">
@@ -174,6 +174,9 @@ function UserRow({ user, isChosen, onChoose, onChange, onReset, onUsage, onErase
         </MenuItem>
         <MenuItem disabled={self} onSelect={() => onChange({ id, is_superuser: !superuser })}>
           {superuser ? t("admin.demote") : t("admin.promote")}
+        </MenuItem>
+        <MenuItem onSelect={() => onChange({ id, is_verified: !verified })}>
+          {verified ? t("admin.unconfirm") : t("admin.confirm")}
         </MenuItem>
         <MenuItem onSelect={() => onChange({ id, two_factor: false })}>{t("admin.resetTwoFactor")}</MenuItem>
         <MenuItem onSelect={onReset}>{t("admin.reset")}</MenuItem>

@@ -47,6 +47,7 @@ export interface UserPatch {
   id: string;
   is_active?: boolean;
   is_superuser?: boolean;
+  is_verified?: boolean;
   password?: string;
   two_factor?: false;
 }

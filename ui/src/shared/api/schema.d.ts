@@ -507,7 +507,7 @@ export interface paths {
         put?: never;
         /**
          * Change Users
-         * @description Do the same to several accounts: switch on or off, end all sessions, or delete with everything they own.
+         * @description Do the same to several accounts: switch on or off, confirm the address, end sessions, delete with everything.
          */
         post: operations["admin_change_users"];
         delete?: never;
@@ -2917,7 +2917,7 @@ export interface components {
              * Action
              * @enum {string}
              */
-            action: "activate" | "deactivate" | "sign_out" | "delete";
+            action: "activate" | "deactivate" | "confirm" | "sign_out" | "delete";
             /** User Ids */
             user_ids: string[];
         };
@@ -6117,6 +6117,11 @@ export interface components {
             is_active?: boolean | null;
             /** Is Superuser */
             is_superuser?: boolean | null;
+            /**
+             * Is Verified
+             * @description Whether the e-mail address is known to be theirs
+             */
+            is_verified?: boolean | null;
             /** Password */
             password?: string | null;
             /**
@@ -6146,6 +6151,11 @@ export interface components {
             is_active: boolean;
             /** Is Superuser */
             is_superuser: boolean;
+            /**
+             * Is Verified
+             * @description Whether the e-mail address is known to be theirs
+             */
+            is_verified: boolean;
             /** Username */
             username: string;
         };
