@@ -106,6 +106,12 @@ async def visible_ids(session: AsyncSession, user_id: UUID, library_ids: Collect
     return frozenset((await session.execute(query)).scalars())
 
 
+# What an assistant brings to a conversation counts as long as the conversation's owner may chat with it.
+_HAS_ASSISTANT = and_(
+    Assistant.id == Conversation.assistant_id, or_(Assistant.user_id == Conversation.user_id, Assistant.shared)
+)
+
+
 def at_hand(conversation_id: UUID) -> CompoundSelect[Any]:
     """Return the files that belong to a conversation: its own, its project's and its assistant's, whoever may read."""
     of_project = (
@@ -115,7 +121,8 @@ def at_hand(conversation_id: UUID) -> CompoundSelect[Any]:
     )
     of_assistant = (
         select(AssistantFile.file_id)
-        .join(Conversation, Conversation.assistant_id == AssistantFile.assistant_id)
+        .join(Assistant, Assistant.id == AssistantFile.assistant_id)
+        .join(Conversation, _HAS_ASSISTANT)
         .where(Conversation.id == conversation_id)
     )
     attached = select(ConversationFile.file_id).where(ConversationFile.conversation_id == conversation_id)
@@ -137,7 +144,7 @@ def libraries_of(user_id: UUID, conversation_id: UUID) -> Select[Any]:
         select(LibraryMember.library_id)
         .select_from(Conversation)
         .outerjoin(Project, Project.id == Conversation.project_id)
-        .outerjoin(Assistant, Assistant.id == Conversation.assistant_id)
+        .outerjoin(Assistant, _HAS_ASSISTANT)
         .join(LibraryMember, is_member(user_id))
         .where(Conversation.id == conversation_id, Conversation.user_id == user_id)
         .where(case((Conversation.library_ids.is_(None), brought), else_=named))

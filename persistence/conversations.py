@@ -305,16 +305,16 @@ async def switch(session: AsyncSession, user_id: UUID, conversation_id: UUID, me
 
 
 async def unused_temporary(session: AsyncSession, keep_seconds: float) -> Sequence[tuple[UUID, UUID]]:
-    """Return temporary conversations (owner, id) whose last message is older than some seconds, with no open run.
+    """Return temporary conversations (owner, id) whose last message is older than some seconds, where nothing runs.
 
-    What a legal hold keeps is not among them.
+    One that waits for a person for so long is among them; what a legal hold keeps is not.
     """
     query = text(
         """
         SELECT user_id, id FROM conversations c
         WHERE temporary AND user_id IS NOT NULL AND updated_at < clock_timestamp() - make_interval(secs => :keep)
           AND NOT held_conversation(c.id, c.user_id)
-          AND NOT EXISTS (SELECT FROM runs WHERE conversation_id = c.id AND status IN ('running', 'waiting'))
+          AND NOT EXISTS (SELECT FROM runs WHERE conversation_id = c.id AND status = 'running')
         ORDER BY updated_at LIMIT 500
         """
     )

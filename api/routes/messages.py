@@ -79,10 +79,13 @@ async def replay(
     if "model_source" in changes and "model_name" not in changes:
         # Another provider has other names; its own default answers.
         before.pop("model_name", None)
+    named = [name for name in _REACH if before.get(name)]
     async with state.database.reading() as session:
-        for name, still_there in _REACH.items():
-            if before.get(name):
-                before[name] = list(await still_there(session, user.id, [UUID(id_) for id_ in before[name]])) or None
+        for name in named:
+            before[name] = list(await _REACH[name](session, user.id, [UUID(id_) for id_ in before[name]]))
+    if named and not any(before[name] for name in named):
+        # All that was asked is gone; the rest of what its owner has was not asked.
+        before["use_rag"] = False
     again = ChatRequest.model_validate(
         {
             **before,

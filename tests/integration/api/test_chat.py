@@ -468,6 +468,23 @@ async def test_a_title_that_was_not_made_is_made_after_the_next_answer_and_not_a
     assert asked() == 6
 
 
+async def test_a_replay_searches_nothing_else_where_what_was_asked_is_gone(anna: Person, openai: OpenAIServer) -> None:
+    chosen = [await anna.indexed(f"walnut{n}.txt", b"The Walnut contract ends after %d months." % n) for n in (36, 37)]
+    await anna.indexed("diary.txt", b"The Walnut contract in my diary ends after 99 months.")
+    ids = [file["id"] for file in chosen]
+    answer = await anna.ask("How long does the Walnut contract run?", file_ids=ids)
+
+    async def replayed() -> set[str]:
+        async with anna.http.stream("POST", f"/messages/{answer['message_id']}/replay", json={}) as response:
+            events = [event async for event in events_of(response)]
+        return {source["file_name"] for source in events[-1].data["sources"]}
+
+    await anna.http.delete(f"/files/{ids[0]}")
+    assert await replayed() == {"walnut37.txt"}
+    await anna.http.delete(f"/files/{ids[1]}")
+    assert await replayed() == set()
+
+
 async def test_the_trace_explains(anna: Person) -> None:
     answer = await anna.ask("Explain yourself.", temperature=0.5)
     trace = await anna.get(f"/messages/{answer['message_id']}/trace")

@@ -155,6 +155,19 @@ async def test_a_temporary_chat_is_deleted_with_its_files_when_nobody_uses_it(
     assert (await anna.http.get(f"/files/{own['id']}")).status_code == 404
 
 
+async def test_a_temporary_chat_that_waits_for_a_person_is_deleted_too(
+    server: Server, anna: Person, openai: OpenAIServer, database: Database
+) -> None:
+    openai.script(rounds=[[("remember", {"fact": "I like tea"})]])
+    thread = (await conversation(anna, temporary=True, tools=["remember"]))["id"]
+    assert (await until_action(anna, message="My secret.", conversation_id=thread))[-1].name == "action"
+    await forget_temporary(server.app.state.resources, 24 * 3600)
+    assert (await anna.http.get(f"/conversations/{thread}")).status_code == 200
+    database.execute("UPDATE conversations SET updated_at = now() - interval '25 hours' WHERE id = %s", (thread,))
+    await forget_temporary(server.app.state.resources, 24 * 3600)
+    assert (await anna.http.get(f"/conversations/{thread}")).status_code == 404
+
+
 async def test_what_is_personal_dies_with_its_account(join: Join, database: Database) -> None:
     person = await join()
     account = (await person.get("/auth/me"))["id"]

@@ -8,6 +8,7 @@ import pytest
 
 from tests.conftest import Database, Join
 from tests.integration.api.test_chat import messages
+from tests.integration.api.test_libraries import admit, library
 from tests.integration.api.test_personal import conversation, system_of
 from tests.integration.api.test_scope import FOX, OWL, QUESTION, names
 from tests.integration.api.test_waiting import read_on, until_action
@@ -237,6 +238,22 @@ async def test_a_shared_assistant_is_chatted_with_and_its_files_stay_its_owners(
     await boris.ask("Still a ranger?", conversation_id=thread["id"])
     assert "ranger." not in system_of(openai), "what is no longer shared is gone from the next answer on"
     assert (await boris.http.get(path)).status_code == 404
+
+
+async def test_an_assistant_that_is_no_longer_shared_brings_no_files_and_libraries(
+    anna: Person, boris: Person, openai: OpenAIServer
+) -> None:
+    forest, pond = await library(anna, "Forest"), await library(anna, "Pond")
+    await anna.indexed("owl.txt", OWL, library_id=forest)
+    fox = await anna.indexed("fox.txt", FOX, library_id=pond)
+    for each in (forest, pond):
+        await admit(anna, each, username=boris.name)
+    brought = {"library_ids": [forest], "file_ids": [fox["id"]]}
+    assistant = await made(anna, "/assistants", name="Ranger", shared=True, **brought)
+    thread = await conversation(boris, assistant_id=assistant["id"])
+    assert names(await boris.ask(QUESTION, conversation_id=thread["id"])) == {"owl.txt", "fox.txt"}
+    await anna.http.patch(f"/assistants/{assistant['id']}", json={"shared": False})
+    assert names(await boris.ask(QUESTION, conversation_id=thread["id"])) == set()
 
 
 async def test_a_deleted_assistant_leaves_its_conversations(anna: Person, openai: OpenAIServer) -> None:
