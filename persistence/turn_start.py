@@ -6,7 +6,7 @@ writes nothing.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -37,6 +37,7 @@ class Question:
     regenerate: bool = False
     continue_message_id: UUID | None = None
     images: Sequence[UUID] | None = None
+    at_end: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +144,20 @@ _QUESTION_ABOVE = Statement(
     """
 )
 
+# The conversation's leaf, where it stands below a message.
+_LEAF_BELOW = Statement(
+    """
+    WITH RECURSIVE up AS (
+        SELECT id, parent_id FROM messages
+        WHERE id = CAST(:leaf AS uuid) AND conversation_id = CAST(:conversation AS uuid)
+        UNION ALL
+        SELECT m.id, m.parent_id FROM up JOIN messages m ON m.id = up.parent_id WHERE up.id <> CAST(:parent AS uuid)
+    )
+    SELECT m.id, m.status, m.run_id, m.checkpoint_id FROM messages m
+    WHERE m.id = CAST(:leaf AS uuid) AND EXISTS (SELECT FROM up WHERE up.id = CAST(:parent AS uuid))
+    """
+)
+
 _EDITED = Statement(
     """
     SELECT m.role, m.parent_id, m.images, p.checkpoint_id
@@ -180,6 +195,11 @@ async def find_place(database: Database, question: Question, user_id: UUID) -> P
             return await _place_under_question(connection, question, conversation)
         if question.edit_of is not None:
             return await _place_beside(connection, question, conversation)
+        if question.at_end and question.parent_message_id not in (None, conversation.leaf_id):
+            below = await connection.row(_LEAF_BELOW, values | {"leaf": conversation.leaf_id})
+            if below is not None:
+                question = replace(question, parent_message_id=conversation.leaf_id)
+                row = below
     return _place_below(row, question, conversation)
 
 

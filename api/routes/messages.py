@@ -102,6 +102,6 @@ async def replay(
 _REACH = {"file_ids": readable_ids, "library_ids": visible_ids}
 # The question's place, and its pictures, are read from the question.
 _PLACE = {
-    *("message", "conversation_id", "parent_message_id", "edit_of", "regenerate", "continue_message_id"),
+    *("message", "conversation_id", "parent_message_id", "edit_of", "regenerate", "continue_message_id", "at_end"),
     "image_file_ids",
 }

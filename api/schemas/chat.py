@@ -38,6 +38,11 @@ class ChatRequest(Body):
     edit_of: UUID | None = None
     regenerate: bool = False
     continue_message_id: UUID | None = None
+    at_end: bool = Field(
+        default=False,
+        description="Where the conversation has gone on below `parent_message_id`, on another device for instance, "
+        "ask at its end and not beside what was asked there",
+    )
     model_source: ModelSource | None = None
     model_name: str | None = Field(default=None, min_length=1, max_length=200)
     file_ids: list[UUID] | None = Field(default=None, max_length=200)

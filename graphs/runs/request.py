@@ -20,6 +20,7 @@ class TurnRequest:
     edit_of: UUID | None = None
     regenerate: bool = False
     continue_message_id: UUID | None = None
+    at_end: bool = False
     model_source: ModelSource | None = None
     model_name: str | None = None
     system_prompt: str | None = None
@@ -45,6 +46,7 @@ class TurnRequest:
             self.regenerate,
             self.continue_message_id,
             self.image_file_ids,
+            self.at_end,
         )
 
     def new_conversation(self) -> NewConversation:

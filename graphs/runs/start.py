@@ -348,6 +348,7 @@ def _start_line(run_id: UUID, place: Placement, plan_: AnswerPlan) -> str:
     data = {
         "run_id": str(run_id),
         "conversation_id": str(place.conversation.id),
+        "parent_message_id": str(place.parent_id) if place.parent_id else None,
         "user_message_id": str(place.question_id),
         "message_id": str(place.answer_id),
         "model_source": plan_.provider,

@@ -1,11 +1,12 @@
 """Habits that people bring along: Back, the keyboard in a list, a mistyped address, their language, their script."""
 
+import asyncio
 import re
 
 import pytest
-from playwright.async_api import FilePayload, expect
+from playwright.async_api import FilePayload, Route, expect
 
-from tests.e2e.asking import WARRANTY, answered, answers, ask, attach, ready
+from tests.e2e.asking import WARRANTY, answered, answers, ask, attach, message, ready
 from tests.e2e.conftest import OpenPage, shot
 from tests.providers import OpenAIServer
 from tests.support import Person
@@ -255,3 +256,87 @@ async def test_files_beside_an_open_document_are_readable(open_page: OpenPage, a
     assert box is not None
     assert box["width"] > 150
     assert box["height"] < 60
+
+
+async def test_all_files_that_are_chosen_at_once_are_in_one_chat(open_page: OpenPage, anna: Person) -> None:
+    page = await open_page(anna)
+    names = [f"note{number}.txt" for number in range(6)]
+    chosen: list[FilePayload] = [
+        {"name": name, "mimeType": "text/plain", "buffer": f"This is {name}.".encode()} for name in names
+    ]
+    async with page.expect_file_chooser() as chooser:
+        await page.get_by_role("button", name="Attach files", exact=True).click()
+    await (await chooser.value).set_files(chosen)
+    attached = page.get_by_role("list", name="Attached files").get_by_role("listitem")
+    await expect(attached.filter(has_text="Ready")).to_have_count(len(names))
+    (thread,) = (await anna.get("/conversations"))["items"]
+    files = (await anna.get("/files", conversation_id=thread["id"]))["items"]
+    assert sorted(file["name"] for file in files) == names
+
+
+async def test_a_double_click_sends_and_stops_nothing(open_page: OpenPage, anna: Person, openai: OpenAIServer) -> None:
+    openai.script(tokens=["word "] * 30, delay=0.05)
+    page = await open_page(anna)
+    await message(page).fill("Tell me.")
+    await page.get_by_role("button", name="Send", exact=True).dblclick(delay=60)
+    answer = await answered(page)
+    await expect(answer).to_contain_text("word " * 30)
+    await expect(page.get_by_text("You stopped this answer.")).to_have_count(0)
+
+
+async def test_a_page_that_is_being_loaded_leaves_the_one_before(open_page: OpenPage, anna: Person) -> None:
+    page = await open_page(anna)
+    await expect(message(page)).to_be_visible()
+    comes = asyncio.Event()
+
+    async def late(route: Route) -> None:
+        await comes.wait()
+        await route.continue_()
+
+    await page.route("**/assets/AccountScreen*", late)
+    async with page.expect_request("**/assets/AccountScreen*"):
+        await page.get_by_role("button", name="Account menu").click()
+        await page.get_by_role("menuitem", name="Account").click()
+    await page.evaluate("new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
+    await expect(message(page)).to_be_visible(timeout=1)
+    await expect(page.get_by_role("navigation", name="Main")).to_be_visible(timeout=1)
+    comes.set()
+    await expect(page.get_by_role("heading", name="Account", exact=True)).to_be_visible()
+    # Its end is the end: what only screen readers see makes the document no longer than the window.
+    assert await page.evaluate("document.documentElement.scrollHeight <= innerHeight")
+
+
+async def test_without_a_connection_nothing_looks_empty(
+    open_page: OpenPage, anna: Person, openai: OpenAIServer
+) -> None:
+    await anna.indexed("manual.md", WARRANTY.encode())
+    openai.script(reply="Two years.")
+    thread = (await anna.ask("How long?"))["conversation_id"]
+    page = await open_page(anna, path="/files")
+    await expect(page.get_by_text("1 file ·")).to_be_visible()
+    await page.get_by_role("button", name="New chat").click()
+    await page.context.set_offline(True)
+    await page.locator(f'a[href="/c/{thread}"]').click()
+    away = page.locator(".notice--error")
+    await expect(away.first).to_contain_text("can't be reached")
+    await expect(page.get_by_text("What would you like to know?")).to_have_count(0)
+    await page.context.set_offline(False)
+    await expect(answers(page)).to_contain_text("Two years.")
+    await expect(away).to_have_count(0)
+
+
+async def test_who_asks_on_a_second_device_asks_behind_the_first(
+    open_page: OpenPage, anna: Person, openai: OpenAIServer
+) -> None:
+    openai.script(reply="An answer.")
+    thread = (await anna.ask("One"))["conversation_id"]
+    here, there = await open_page(anna, path=f"/c/{thread}"), await open_page(anna, path=f"/c/{thread}")
+    await answered(here)
+    await answered(there)
+    await ask(there, "Two, from there")
+    await answered(there, 2)
+    await ask(here, "Three, from here")
+    await answered(here, 3)
+    asked = here.get_by_role("article", name="You")
+    await expect(asked).to_have_text([re.compile("One"), re.compile("Two, from there"), re.compile("Three, from here")])
+    await expect(here.get_by_text("2 of 2")).to_have_count(0)

@@ -468,6 +468,25 @@ async def test_a_title_that_was_not_made_is_made_after_the_next_answer_and_not_a
     assert asked() == 6
 
 
+async def test_who_has_not_seen_the_newest_turn_asks_behind_it(anna: Person, openai: OpenAIServer) -> None:
+    first = await anna.ask("One")
+    thread = first["conversation_id"]
+    second = await anna.ask("Two", conversation_id=thread)
+    unseen: dict[str, Any] = {"conversation_id": thread, "parent_message_id": first["message_id"], "at_end": True}
+    await anna.ask("Three", **unseen)
+    branch = await messages(anna, thread)
+    assert [message["content"] for message in branch if message["role"] == "user"] == ["One", "Two", "Three"]
+    assert branch[4]["parent_id"] == second["message_id"]
+    # On another branch than the one that goes on, it stays where it was asked; so does who does not say so.
+    beside = await anna.ask("Two, again", edit_of=branch[2]["id"], conversation_id=thread)
+    await anna.ask("And there?", conversation_id=thread, parent_message_id=second["message_id"], at_end=True)
+    shown = [message["content"] for message in await messages(anna, thread) if message["role"] == "user"]
+    assert shown == ["One", "Two", "And there?"]
+    await anna.ask("And here?", conversation_id=thread, parent_message_id=beside["message_id"])
+    shown = [message["content"] for message in await messages(anna, thread) if message["role"] == "user"]
+    assert shown == ["One", "Two, again", "And here?"]
+
+
 async def test_a_replay_searches_nothing_else_where_what_was_asked_is_gone(anna: Person, openai: OpenAIServer) -> None:
     chosen = [await anna.indexed(f"walnut{n}.txt", b"The Walnut contract ends after %d months." % n) for n in (36, 37)]
     await anna.indexed("diary.txt", b"The Walnut contract in my diary ends after 99 months.")

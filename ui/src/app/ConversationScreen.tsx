@@ -382,12 +382,14 @@ function useTakeFiles(
         if (isFirst && !pictures && conversation?.search_library) patch({ id: placeId, search_library: false });
         return add(files, placeId);
       }
+      // Files of one drop go into one conversation, however late their turn comes.
+      let mine: Promise<Conversation> | null = null;
       const begin = async () => {
-        creating.current ??= create({ search_library: pictures, ...start });
+        mine ??= creating.current ??= create({ search_library: pictures, ...start });
         try {
-          return await creating.current;
+          return await mine;
         } catch (error) {
-          creating.current = null;
+          mine = creating.current = null;
           throw error;
         }
       };

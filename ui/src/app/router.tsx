@@ -23,12 +23,16 @@ interface Context {
 
 /** A page that is loaded when one goes there, and shown when all its parts are; while the server is away, it waits for it. */
 function screen<Name extends string>(load: () => Promise<Record<Name, ComponentType>>, name: Name) {
-  const Page: ComponentType = lazyRouteComponent<Record<Name, ComponentType>, Name>(() => loadPart(load), name);
-  return () => (
+  const Page = lazyRouteComponent<Record<Name, ComponentType>, Name>(() => loadPart(load), name);
+  const Inner: ComponentType = Page;
+  const Screen = () => (
     <Settled>
-      <Page />
+      <Inner />
     </Settled>
   );
+  // The router waits for it before it shows the page; without, the whole window is blank meanwhile.
+  Screen.preload = Page.preload;
+  return Screen;
 }
 
 const rootRoute = createRootRouteWithContext<Context>()({

@@ -113,13 +113,17 @@ export function ChatView(props: ChatViewProps) {
           rows={rows}
           held={actions.editing}
           empty={
-            props.welcome ?? (
-              <Welcome
-                onPick={(text) => {
-                  setDraft(text);
-                  field.current?.focus();
-                }}
-              />
+            query.error ? (
+              <div className="page-message" />
+            ) : (
+              (props.welcome ?? (
+                <Welcome
+                  onPick={(text) => {
+                    setDraft(text);
+                    field.current?.focus();
+                  }}
+                />
+              ))
             )
           }
         />
@@ -400,7 +404,7 @@ function useChat(
       const last = branch.at(-1)?.id ?? null;
       const images = picturesOf(queries, conversationId ?? draftId);
       const asked = { question: text, after: last, images };
-      const request = { ...first(), parent_message_id: last, ...(images.length > 0 ? { image_file_ids: images } : {}) };
+      const request = { ...first(), parent_message_id: last, at_end: true, ...(images.length > 0 ? { image_file_ids: images } : {}) };
       if (conversationId !== null || !begin) return start(asked, request);
       keepSent(conversationId, text);
       begin().then(

@@ -70,6 +70,7 @@ function Usage({ files }: { files: StoredFile[] }) {
   const t = useT();
   const { bytes } = useFormats();
   const { data: stats } = useQuery(statsQuery);
+  if (!stats && files.length === 0) return <div className="files-page__usage" />;
   const used = Math.max(stats?.bytes ?? 0, files.reduce((sum, file) => sum + file.size, 0));
   const limit = stats?.bytes_limit ?? null;
   return (

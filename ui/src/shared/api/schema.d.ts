@@ -2998,6 +2998,12 @@ export interface components {
          *     }
          */
         ChatRequest: {
+            /**
+             * At End
+             * @description Where the conversation has gone on below `parent_message_id`, on another device for instance, ask at its end and not beside what was asked there
+             * @default false
+             */
+            at_end?: boolean;
             /** Continue Message Id */
             continue_message_id?: string | null;
             /** Conversation Id */

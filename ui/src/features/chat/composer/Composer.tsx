@@ -1,4 +1,13 @@
-import { useEffect, useRef, useState, type ClipboardEvent, type KeyboardEvent, type ReactNode, type RefObject } from "react";
+import {
+  useEffect,
+  useRef,
+  useState,
+  type ClipboardEvent,
+  type KeyboardEvent,
+  type MouseEvent,
+  type ReactNode,
+  type RefObject,
+} from "react";
 import { useT } from "@/shared/i18n";
 import { Icon } from "@/shared/ui/Icon";
 import { Tip } from "@/shared/ui/controls";
@@ -96,7 +105,8 @@ export function Composer(props: ComposerProps) {
         {tools}
         <DictateButton text={text} onText={onText} />
         {running ? (
-          <RoundButton label={t("chat.stop")} icon="stop" onClick={onStop} />
+          // The second click of a double one on "Send" is not meant for what stands there by then.
+          <RoundButton label={t("chat.stop")} icon="stop" onClick={({ detail }) => detail < 2 && onStop()} />
         ) : (
           <RoundButton label={t("chat.send")} icon="send" submit disabled={empty} />
         )}
@@ -128,7 +138,7 @@ interface RoundButtonProps {
   icon: "stop" | "send";
   submit?: boolean;
   disabled?: boolean;
-  onClick?: () => void;
+  onClick?: (event: MouseEvent) => void;
 }
 
 function RoundButton({ label, icon, submit = false, disabled = false, onClick }: RoundButtonProps) {

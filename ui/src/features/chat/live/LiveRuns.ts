@@ -127,6 +127,9 @@ export class LiveRuns {
       }
     } catch (error) {
       if (!run.now.runId) hooks.onRefused?.(signal.aborted ? null : error);
+      // Another answer is being written there: it is shown.
+      if (error instanceof ApiError && error.status === 409 && run.asked.conversationId)
+        void this.queries.invalidateQueries({ queryKey: keys.messages(run.asked.conversationId) });
       run.change({ phase: "over", error: error instanceof ApiError ? error : null });
     } finally {
       await this.settle(run);
@@ -149,6 +152,9 @@ export class LiveRuns {
     this.tell();
     onStart?.(event);
     void this.queries.invalidateQueries({ queryKey: keys.conversations });
+    // It was asked behind what this page has not seen yet.
+    if (run.asked.question !== null && (event.parent_message_id ?? null) !== run.asked.after)
+      void this.queries.invalidateQueries({ queryKey: keys.messages(id) });
     // What waited for a question in the composer now stands on it.
     void this.queries.invalidateQueries({ queryKey: keys.fileLists });
   }

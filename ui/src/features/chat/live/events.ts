@@ -6,6 +6,7 @@ export type RunEvent =
       type: "start";
       run_id: string;
       conversation_id: string;
+      parent_message_id?: string | null;
       user_message_id: string;
       message_id: string;
       model_source: string;
