@@ -26,8 +26,8 @@ async def account_of(session: AsyncSession, name: str, provider: OidcProvider, c
     """Return the account of whoever signs in through the provider `name`; make it at the first time.
 
     `claims` are of a checked ID token. Raises SignInDenied where the provider's rules or the account's state forbid it,
-    AccountExists where the e-mail address is another account's and may not link the two, IntegrityError where the same
-    person's first sign-in has ended beside this one.
+    AccountExists where the e-mail address is another account's and may not link the two. Where the same person's first
+    sign-in has ended beside this one, the transaction ends with Conflict.
     """
     roles = roles_of(claims, provider.roles_claim)
     if provider.required_roles and not roles & set(provider.required_roles):

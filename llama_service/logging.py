@@ -10,6 +10,7 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from llama_service.settings import Settings
+from llama_service.tracebacks import error_of, traceback_of, without_words
 
 _MASK = "***"
 # `token` but not `input_tokens`, which is a count.
@@ -19,6 +20,8 @@ _SECRET_KEY = re.compile(
 _SECRET_TEXT = (
     (re.compile(r"(://)[^/@\s]*:[^@\s]*@"), r"\1***@"),
     (re.compile(r"(bearer\s+)[\w.~+/=-]+", re.IGNORECASE), r"\1***"),
+    # How Pydantic quotes an input, in its warnings too.
+    (re.compile(r"(input_value=).*?(, input_type=)", re.DOTALL), r"\1***\2"),
 )
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 # `mcp` logs the ids of sessions and what servers answer; what matters of it is a step's reason.
@@ -35,7 +38,7 @@ def configure_logging(settings: Settings) -> None:
     """Send structlog's and the standard library's records to stderr in one format, from `LOG_LEVEL` up.
 
     Context variables bound with `structlog.contextvars` (the request id) appear on every line; values whose name looks
-    like a secret are masked.
+    like a secret are masked, and exceptions are told without what they quote.
     """
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -81,24 +84,24 @@ def _clean(key: str, value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _clean(str(name), item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_clean(key, item) for item in value]
+        cleaned = [_clean(key, item) for item in value]
+        return tuple(cleaned) if isinstance(value, tuple) else cleaned  # as a record's `exc_info` is looked for
     return value
 
 
 def _last_steps(settings: Settings) -> list[Processor]:
-    drop = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    first: list[Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, _tell_error]
     for_people = settings.log_format == "console" or (settings.log_format == "auto" and sys.stderr.isatty())
     if for_people:
         return [
-            drop,
+            *first,
             _in_one_line,
             structlog.dev.ConsoleRenderer(
                 colors=sys.stderr.isatty(),
-                # Not rich's: it prints local variables, passwords and messages among them.
-                exception_formatter=structlog.dev.plain_traceback,
+                exception_formatter=structlog.dev.plain_traceback,  # for a text that is one already
             ),
         ]
-    return [drop, structlog.processors.format_exc_info, _redact_traceback, structlog.processors.JSONRenderer()]
+    return [*first, structlog.processors.JSONRenderer()]
 
 
 def _in_one_line(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -112,9 +115,12 @@ def _in_one_line(_logger: WrappedLogger, _method: str, event: EventDict) -> Even
     }
 
 
-def _redact_traceback(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    if "exception" in event:
-        event.update(redact(logger, method, {"exception": event["exception"]}))
+def _tell_error(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """Put the traceback of a record's exception beside it, without the words that may be somebody's text."""
+    error = error_of(event.pop("exc_info", None))
+    if error is not None:
+        event["event"] = without_words(str(event["event"]), error)
+        event.update(redact(logger, method, {"exception": traceback_of(error)}))
     return event
 
 

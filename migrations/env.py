@@ -24,7 +24,7 @@ def _connect() -> psycopg.Connection[Any]:
 
 
 # psycopg reads the operator's string itself: SQLAlchemy knows less of it.
-engine = create_engine("postgresql+psycopg://", creator=_connect, poolclass=NullPool)
+engine = create_engine("postgresql+psycopg://", creator=_connect, poolclass=NullPool, hide_parameters=True)
 with engine.connect() as connection:
     if seconds := context.config.attributes.get("lock_seconds"):
         connection.exec_driver_sql(f"SET lock_timeout = '{seconds}s'")

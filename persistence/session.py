@@ -10,6 +10,7 @@ from typing import Any
 
 import asyncpg
 import orjson
+import structlog
 from sqlalchemy import event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
@@ -17,8 +18,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 from llama_service.dsn import PostgresDsn
-from llama_service.errors import LegalHold
+from llama_service.errors import AppError, Conflict, LegalHold, NotFound
 from llama_service.settings import SettingsError
+
+log = structlog.get_logger(__name__)
 
 IDLE = 3.0  # seconds
 
@@ -67,22 +70,29 @@ DATABASE_AWAY: tuple[type[Exception], ...] = (
 )
 
 
-_LEGAL_HOLD = "LH001"  # the SQLSTATE of the triggers that refuse to delete what is held (migration 0016)
+# What Postgres refuses because of what others do at the same moment. Who was looked up before is gone, or there by now.
+_REFUSED: Mapping[str | None, type[AppError]] = {
+    "LH001": LegalHold,  # of the triggers that refuse to delete what is held (migration 0016)
+    "23503": NotFound,  # foreign_key_violation: what is referred to was deleted
+    "23505": Conflict,  # unique_violation
+}
 
 
 @contextmanager
 def _errors_by_name() -> Iterator[None]:
-    """Raise ConnectionError where a connection was lost in the middle of something, LegalHold where a trigger refused.
+    """Raise errors of ours where Postgres refuses (NotFound, Conflict, LegalHold), ConnectionError where it was lost.
 
-    SQLAlchemy wraps what asyncpg raises then in classes that stand for other things as well (DBAPIError,
-    InternalError), so that nobody could tell a restart of Postgres from a fault of ours.
+    SQLAlchemy wraps what asyncpg raises in classes that stand for several things (DBAPIError, InternalError), so that
+    nobody could tell a restart of Postgres from a fault of ours.
     """
     try:
         yield
     except DBAPIError as error:
         cause = error.orig.__cause__ if error.orig is not None else None
-        if getattr(cause, "sqlstate", None) == _LEGAL_HOLD:
-            raise LegalHold from error
+        refusal = _REFUSED.get(getattr(cause, "sqlstate", None))
+        if refusal is not None:
+            log.info("refused_by_database", error=refusal.code, constraint=getattr(cause, "constraint_name", None))
+            raise refusal from error
         if error.connection_invalidated or isinstance(cause, DATABASE_AWAY):
             raise ConnectionError("the connection to Postgres is lost") from error
         raise
@@ -182,6 +192,7 @@ class Database:
             pool_timeout=10,
             json_serializer=_dumps,
             json_deserializer=orjson.loads,
+            hide_parameters=True,  # which messages are among
         )
         event.listen(self.engine.sync_engine, "checkout", _look)
         event.listen(self.engine.sync_engine, "checkin", _remember)

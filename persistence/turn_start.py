@@ -419,6 +419,9 @@ async def write_turn(database: Database, place: Placement, write: TurnWrite) -> 
             running = await connection.row(_OPEN_RUN, {"question": place.question_id})
         details = [{"run_id": str(running["id"])}] if running else None
         raise Conflict("An answer to this question is being written.", details=details) from None
+    except asyncpg.ForeignKeyViolationError:
+        # Its account, or what else it belongs to, is being deleted.
+        raise StaleConversation from None
     if written is None:
         raise StaleConversation
     return WrittenTurn(has_files=written["has_files"], personal=Personal.of(written))

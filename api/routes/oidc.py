@@ -10,7 +10,6 @@ from uuid import UUID
 import structlog
 from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi.responses import RedirectResponse
-from sqlalchemy.exc import IntegrityError
 
 from api.deps import CurrentUser, Session, State, Visitor, client_ip, set_session_cookie
 from api.errors import responses
@@ -25,7 +24,6 @@ from auth.tokens import Tokens
 from auth.users import NO_PASSWORD
 from llama_service import errors
 from llama_service.errors import (
-    AccountExists,
     AppError,
     BadRequest,
     Conflict,
@@ -204,7 +202,7 @@ async def _signed_in(
 
     try:
         return await enter(), kept["to"]
-    except (IntegrityError, AccountExists):
+    except Conflict:
         # The same person's first sign-in in another tab has made the account in the meantime.
         return await enter(), kept["to"]
 

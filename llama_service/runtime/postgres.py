@@ -92,6 +92,8 @@ class EmbeddedPostgres(HasChild):
             "max_wal_size": "512MB",
             "timezone": "UTC",
             "log_timezone": "UTC",
+            # Without the rows, keys and pieces of JSON that an error is about.
+            "log_error_verbosity": "terse",
             # /dev/shm of a container is often too small for parallel workers.
             "dynamic_shared_memory_type": "mmap",
             "fsync": "on" if self._fsync else "off",

@@ -63,6 +63,20 @@ async def test_it_listens_on_no_network_and_keeps_others_out(tmp_path: Path) -> 
         assert (tmp_path / "postgres" / "run").stat().st_mode & 0o777 == 0o700
 
 
+async def test_what_it_refuses_is_not_quoted_in_its_log(tmp_path: Path) -> None:
+    async with start(tmp_path) as server:
+        with psycopg.connect(server.dsn, autocommit=True) as plain:
+            plain.execute("CREATE TABLE said (words text UNIQUE, about jsonb)")
+            plain.execute("INSERT INTO said VALUES (%s)", ("measles",))
+            with pytest.raises(psycopg.errors.UniqueViolation):
+                plain.execute("INSERT INTO said VALUES (%s)", ("measles",))
+            with pytest.raises(psycopg.errors.UntranslatableCharacter):
+                plain.execute("INSERT INTO said (about) VALUES (%s)", ('{"measles": "\\u0000"}',))
+    written = (tmp_path / "logs" / "postgres.log").read_text()
+    assert "duplicate key" in written
+    assert "measles" not in written
+
+
 async def test_a_long_path_gets_a_short_socket(tmp_path: Path) -> None:
     deep = tmp_path / ("d" * 60) / ("e" * 60)
     async with start(deep) as server:
