@@ -18,6 +18,7 @@ from api.root_path import path_of
 from api.schemas.common import ErrorEnvelope
 from llama_service import errors
 from llama_service.errors import AppError
+from persistence.decisions import UnknownStep
 from persistence.session import DATABASE_AWAY
 
 # Addresses that only programs ask: what is not there is told as an error, never as a page.
@@ -135,6 +136,12 @@ def _methods(request: Request, routes: Sequence[BaseRoute]) -> list[str]:
 def details_of(invalid: RequestValidationError | ValidationError, *prefix: str) -> list[dict[str, Any]]:
     """Return what is wrong with an input. Neither the input nor the context: a password may be among them."""
     return [{"loc": [*prefix, *error["loc"]], "msg": error["msg"], "type": error["type"]} for error in invalid.errors()]
+
+
+def unknown_step(unknown: UnknownStep, *place: str) -> errors.ValidationFailed:
+    """Return the error for a decision, at a place of the request, about a step that nobody asks about."""
+    told = {"loc": list(place), "msg": f"the run does not wait for {unknown.step_id[:200]}", "type": "unknown_step"}
+    return errors.ValidationFailed(details=[told])
 
 
 def install(app: FastAPI) -> None:

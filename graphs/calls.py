@@ -26,6 +26,7 @@ from graphs.toolbox import AT_ONCE, CALL_SECONDS, MAX_CALLS, Toolbox, result_cha
 from graphs.tools.spec import ToolContext, ToolSpec
 from llama_service import tracing
 from llama_service.errors import AppError
+from persistence.decisions import decisions_of
 from persistence.search import Found, ScopeFile
 from persistence.session import DATABASE_AWAY
 
@@ -145,7 +146,7 @@ class RoundOfCalls:
     async def _after_decisions(self, waiting: list[tuple[ToolStep, ToolSpec]]) -> list[tuple[ToolStep, ToolSpec]]:
         """Ask a person about calls, do as they say, and return those about which nothing was said."""
         asked = [{"step_id": step["id"], **{key: step[key] for key in _ASKED}} for step, _ in waiting]  # type: ignore[literal-required]
-        decisions = _decisions(interrupt({"steps": asked}))
+        decisions = decisions_of(interrupt({"steps": asked}))
         allowed, left = [], []
         for step, spec in waiting:
             decision = decisions.get(step["id"])
@@ -289,14 +290,4 @@ def public_step(step: ToolStep, status: str) -> dict[str, Any]:
         "shared": step["shared"],
         "available": True,
         "ms": step["ms"],
-    }
-
-
-def _decisions(answer: Any) -> dict[str, dict[str, Any]]:
-    """Return what a person decided about each step; what a client of another protocol sends may be no decision."""
-    given = answer.get("decisions") if isinstance(answer, dict) else answer
-    return {
-        str(item.get("step_id")): item
-        for item in (given if isinstance(given, list) else ())
-        if isinstance(item, dict) and item.get("decision") in ("approve", "deny", "edit")
     }

@@ -5,19 +5,20 @@ other. Postgres numbers it, gives it its time, and chains it to the row before b
 change or delete one, except the oldest ones by age (migration 0016). No text of a message is ever in it.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal, Protocol, TypeAlias, get_args
 from uuid import UUID
 
+import orjson
 from sqlalchemy import ColumnElement, func, or_, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from llama_service.origin import NOWHERE, ORIGIN
 from persistence.paging import decode_cursor, encode_cursor
-from persistence.session import Database
+from persistence.session import Database, RawConnection, Statement
 from persistence.tables import AuditEvent
 
 Action: TypeAlias = Literal[
@@ -63,19 +64,37 @@ async def note(
 
     The last statement of its transaction: rows are chained one after the other, and the next one waits for this one.
     """
+    await session.execute(insert(AuditEvent).values(**_row(action, by, on, details)))
+
+
+_NOTE = Statement(
+    """
+    INSERT INTO audit_events (actor_id, actor, action, object_kind, object_id, details, ip, request_id)
+    VALUES (:actor_id, :actor, :action, :object_kind, :object_id, CAST(:details AS jsonb), :ip, :request_id)
+    """
+)
+
+
+async def note_raw(
+    connection: RawConnection, action: Action, by: Actor | None, on: tuple[str, object] | None = None, **details: Any
+) -> None:
+    """Do the same in a transaction of raw statements."""
+    row = _row(action, by, on, details)
+    await connection.rows(_NOTE, row | {"details": orjson.dumps(row["details"]).decode()})
+
+
+def _row(action: Action, by: Actor | None, on: tuple[str, object] | None, details: Mapping[str, Any]) -> dict[str, Any]:
     origin = ORIGIN.get() or NOWHERE
-    told = {name: value for name, value in details.items() if value is not None}
-    row = {
+    return {
         "actor_id": by.id if by else None,
         "actor": by.username if by else None,
         "action": action,
         "object_kind": on[0] if on else None,
         "object_id": str(on[1]) if on else None,
-        "details": _plain(told),
+        "details": _plain({name: value for name, value in details.items() if value is not None}),
         "ip": origin.ip,
         "request_id": origin.request_id,
     }
-    await session.execute(insert(AuditEvent).values(**row))
 
 
 def _plain(value: Any) -> Any:

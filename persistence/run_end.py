@@ -11,8 +11,10 @@ from uuid import UUID
 
 import orjson
 
+from persistence import audit
+from persistence.decisions import Answer, decided
 from persistence.personal import Personal, personal_columns
-from persistence.session import Database, Statement
+from persistence.session import Database, RawConnection, Statement
 from persistence.turn_start import (
     CONVERSATION_COLUMNS,
     LEASE_SECONDS,
@@ -185,7 +187,7 @@ _CLAIM_WAITING = Statement(
     """
     UPDATE runs SET status = 'running', worker = CAST(:worker AS uuid), resume = CAST(:resume AS jsonb),
            attempt = 1, lease_until = clock_timestamp() + make_interval(secs => :lease)
-    WHERE id = CAST(:run AS uuid) AND user_id = CAST(:user AS uuid) AND status = 'waiting' RETURNING id
+    WHERE id = CAST(:run AS uuid) AND user_id = CAST(:user AS uuid) AND status = 'waiting' RETURNING id, interrupts
     """
 )
 
@@ -214,14 +216,30 @@ async def claim_abandoned(database: Database, worker: UUID, most: int) -> list[C
 
 
 async def claim_waiting(
-    database: Database, worker: UUID, user_id: UUID, run_id: UUID, resume: Any
+    database: Database, worker: UUID, user_id: UUID, run_id: UUID, answer: Answer | None
 ) -> ClaimedRun | None:
-    """Take a run of the user that waits for a person, with the answer to it; None where it does not wait."""
+    """Take a run of the user that waits for a person, with the answer to it; None where it does not wait.
+
+    What the answer decides is noted with it, by who gets the run alone. Raises UnknownStep, and leaves the run waiting.
+    """
     async with database.raw() as connection:
-        given = orjson.dumps(resume).decode() if resume is not None else None
-        values = {"worker": worker, "lease": float(LEASE_SECONDS), "user": user_id, "run": run_id, "resume": given}
-        loaded = await _load(connection, [row["id"] for row in await connection.rows(_CLAIM_WAITING, values)])
+        resume = orjson.dumps(answer.given).decode() if answer is not None else None
+        values = {"worker": worker, "lease": float(LEASE_SECONDS), "user": user_id, "run": run_id, "resume": resume}
+        row = await connection.row(_CLAIM_WAITING, values)
+        if row is None:
+            return None
+        loaded = await _load(connection, [row["id"]])
+        if loaded and answer is not None:
+            await _note(connection, run_id, orjson.loads(row["interrupts"] or "[]"), answer)
         return loaded[0] if loaded else None
+
+
+async def _note(connection: RawConnection, run_id: UUID, interrupts: Sequence[dict[str, Any]], answer: Answer) -> None:
+    """Note what an answer decides, where it decides something. Raises UnknownStep."""
+    decisions = decided(interrupts, answer.given)
+    if decisions is not None:
+        told = {"decisions": decisions or None, "protocol": answer.protocol}
+        await audit.note_raw(connection, "call_decided", answer.by, ("run", run_id), **told)
 
 
 async def _load(connection: Any, runs: list[UUID]) -> list[ClaimedRun]:

@@ -13,15 +13,16 @@ from api.agent_server.states import ThreadStates
 from api.agent_server.stream import AgentStream
 from api.cleanup import forget_conversation
 from api.deps import CurrentUser, Session, State
-from api.errors import request_id_of
+from api.errors import request_id_of, unknown_step
 from api.schemas.common import clean_text
 from api.state import AppState
 from api.streaming import EventStream
 from graphs.runs.request import TurnRequest
 from graphs.runs.start import TurnCaller
 from llama_service.errors import BadRequest, LegalHold, NotFound, NotWaiting
-from persistence import audit, conversations, runs
+from persistence import conversations, runs
 from persistence.audit import Actor
+from persistence.decisions import Answer, UnknownStep
 from persistence.tables import Conversation, Run
 
 _STATUS = {
@@ -128,7 +129,10 @@ async def _forget(state: AppState, user_id: UUID, thread_id: UUID) -> None:
 
 
 async def _answer(state: AppState, user: Actor, thread: Conversation, answer: Any) -> tuple[UUID, int]:
-    """Answer the thread's waiting run; return it, and the number of its last event before."""
+    """Answer the thread's waiting run; return it, and the number of its last event before.
+
+    Raises BadRequest, NotWaiting, and ValidationFailed for a decision about a step that the run does not ask about.
+    """
     if answer is None:
         raise BadRequest("A command has to say what the run goes on with (resume).")
     async with state.database.reading() as session:
@@ -136,9 +140,10 @@ async def _answer(state: AppState, user: Actor, thread: Conversation, answer: An
         events = await runs.events_after(session, waiting[0].id, 0) if waiting else []
     if not waiting:
         raise NotWaiting
-    async with state.database.transaction() as session:
-        await audit.note(session, "call_decided", user, ("run", waiting[0].id), protocol="langgraph")
-    await state.runs.resume(user.id, waiting[0].id, answer)
+    try:
+        await state.runs.resume(waiting[0].id, Answer(answer, user, "langgraph"))
+    except UnknownStep as unknown:
+        raise unknown_step(unknown, "body", "command", "resume") from None
     return waiting[0].id, events[-1].seq if events else 0
 
 

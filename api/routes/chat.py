@@ -7,17 +7,17 @@ from uuid import UUID
 from fastapi import APIRouter, Header, Request
 
 from api.deps import AskingCaller, CurrentUser, State
-from api.errors import request_id_of, responses
+from api.errors import request_id_of, responses, unknown_step
 from api.schemas.chat import Cancelled, ChatRequest, ChatResponse, Resume, Resumed, RunRead, turn_request
 from api.state import AppState
 from api.streaming import STREAM_RESPONSE, EventStream, frames, told_again
 from api.turn_stream import IdempotencyKey, asked_before, has_events, stream_turn
-from graphs.runs.engine import waiting_step_ids
 from graphs.runs.run import Ending, Run
 from graphs.runs.start import AlreadyAsked
 from llama_service import errors
-from llama_service.errors import BadRequest, Interrupted, NotFound, ValidationFailed, error_of
-from persistence import audit, messages, runs
+from llama_service.errors import BadRequest, Interrupted, NotFound, error_of
+from persistence import messages, runs
+from persistence.decisions import Answer, UnknownStep
 from persistence.events import RunEvent
 from persistence.tables import Run as RunRow
 
@@ -183,19 +183,10 @@ async def run_cancel(run_id: UUID, user: CurrentUser, state: State) -> Cancelled
 )
 async def run_resume(run_id: UUID, body: Resume, user: CurrentUser, state: State) -> Resumed:
     """Answer what a run waits for; it goes on, also on another server than the one that it began on."""
-    run = await _run(state, user.id, run_id)
-    asked = waiting_step_ids(run.interrupts or ())
-    unknown = [decision.step_id for decision in body.decisions if decision.step_id not in asked]
-    if run.status == "waiting" and asked and unknown:
-        detail = {
-            "loc": ["body", "decisions"],
-            "msg": f"the run does not wait for {unknown[0]}",
-            "type": "unknown_step",
-        }
-        raise ValidationFailed(details=[detail])
-    # Noted first: no call is made that nobody has answered for.
-    told = {decision.step_id: decision.decision for decision in body.decisions}
-    async with state.database.transaction() as session:
-        await audit.note(session, "call_decided", user, ("run", run_id), decisions=told)
-    await state.runs.resume(user.id, run_id, [decision.model_dump(mode="json") for decision in body.decisions])
+    await _run(state, user.id, run_id)
+    answer = Answer([decision.model_dump(mode="json") for decision in body.decisions], user)
+    try:
+        await state.runs.resume(run_id, answer)
+    except UnknownStep as unknown:
+        raise unknown_step(unknown, "body", "decisions") from None
     return Resumed(run_id=run_id, status="running")

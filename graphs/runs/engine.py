@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
@@ -26,6 +26,7 @@ from llama_service.dsn import PostgresDsn
 from llama_service.errors import AppError, Interrupted, NotWaiting, RunGivenUp
 from persistence import checkpoints, run_end, runs
 from persistence.checkpoints import BranchSaver
+from persistence.decisions import Answer, waiting_step_ids
 from persistence.events import EventLog, Listener, RunEvent, event_line
 from persistence.run_end import ClaimedRun
 from persistence.session import DATABASE_AWAY, Database
@@ -93,13 +94,6 @@ def _measure(run: Run) -> None:
     for step in record.steps:
         if step.ms is not None:
             metrics.NODE_SECONDS.labels(step.node).observe(step.ms / 1000)
-
-
-def waiting_step_ids(interrupts: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the ids of the steps that interrupts ask about; they may ask something else."""
-    asked = [interrupt["value"].get("steps") for interrupt in interrupts if isinstance(interrupt["value"], dict)]
-    steps = [step for found in asked if isinstance(found, list) for step in found]
-    return [step["step_id"] for step in steps if isinstance(step, dict) and "step_id" in step]
 
 
 class RunEngine:
@@ -394,12 +388,12 @@ class RunEngine:
         can = self.always_finish or services.models.continues_prefix(run.plan.provider)
         return can or len(run.unfinished) <= complete
 
-    async def resume(self, user_id: UUID, run_id: UUID, answer: Any) -> None:
-        """Go on with a run of the user that waits for a person; `answer`, plain data, is what its interrupt returns.
+    async def resume(self, run_id: UUID, answer: Answer) -> None:
+        """Go on with a run that waits for the person who answers.
 
-        Raises NotWaiting.
+        Raises NotWaiting, and UnknownStep where the answer is about a step that the run does not ask about.
         """
-        claimed = await run_end.claim_waiting(self._database, self.worker, user_id, run_id, answer)
+        claimed = await run_end.claim_waiting(self._database, self.worker, answer.by.id, run_id, answer)
         if claimed is None:
             raise NotWaiting
         await self.take_over(claimed)

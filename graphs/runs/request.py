@@ -64,7 +64,7 @@ class TurnRequest:
         """Return the request of a run that was started elsewhere, as far as its execution needs it."""
         names = (
             *("model_source", "model_name", "system_prompt", "use_rag", "top_k", "temperature", "max_tokens"),
-            *("tools", "reasoning_effort"),
+            *("tools", "reasoning_effort", "regenerate"),
         )
         files, libraries = ([UUID(id_) for id_ in kept.get(name) or ()] for name in ("file_ids", "library_ids"))
         told = {name: kept[name] for name in names if name in kept}

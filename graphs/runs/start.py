@@ -1,6 +1,5 @@
 """Begins turns, for every door: places the question, starts its run, and writes both."""
 
-import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID, uuid5
@@ -238,9 +237,7 @@ class TurnStarter:
         Raises ToolUnknown and ModelCannot for what a question names; another answer to it does without.
         """
         insists = bool(request.tools) and not request.regenerate
-        names = request.tools
-        if names is None:
-            names = conversation.tools if conversation.tools is not None else self.settings.default_tools
+        names = self._tool_names(request, conversation)
         if insists and user_id is None:
             raise NotAuthenticated("Sign in to use tools.")
         if not names or user_id is None:
@@ -249,10 +246,33 @@ class TurnStarter:
             if insists:
                 raise ModelCannot("This model takes no tools; switch them off or choose another model.")
             return NO_TOOLS
-        specs = await self.tools.find(names, user_id)
-        if insists and (unknown := [name for name in names if name not in specs]):
+        toolbox = await self._tools_that_are_there(names, conversation, user_id)
+        if insists and (unknown := [name for name in names if name not in toolbox.specs]):
             raise ToolUnknown(f"There is no tool named “{unknown[0][:100]}” here.")
-        return Toolbox(specs, frozenset(conversation.approved_tools))
+        return toolbox
+
+    def _tool_names(self, request: TurnRequest, conversation: ConversationRow) -> Sequence[str]:
+        if request.tools is not None:
+            return request.tools
+        return conversation.tools if conversation.tools is not None else self.settings.default_tools
+
+    async def _tools_that_are_there(
+        self, names: Sequence[str], conversation: ConversationRow, user_id: UUID
+    ) -> Toolbox:
+        return Toolbox(await self.tools.find(names, user_id), frozenset(conversation.approved_tools))
+
+    async def _toolbox_again(
+        self, request: TurnRequest, conversation: ConversationRow, plan_: AnswerPlan, user_id: UUID | None, sent: Sent
+    ) -> Toolbox:
+        """Return the tools of a run that goes on, without those that have gone since it began: their calls fail.
+
+        Calls that were asked for are made, whether or not the model that is asked now takes tools.
+        """
+        names = self._tool_names(request, conversation)
+        is_needed = bool(sent.steps) or self.models.takes_tools(plan_.provider, plan_.model)
+        if user_id is None or not names or not is_needed:
+            return NO_TOOLS
+        return await self._tools_that_are_there(names, conversation, user_id)
 
     async def prepare_claimed(self, claimed: ClaimedRun) -> Run:
         """Return a run that was started by another worker, ready to be gone on with."""
@@ -264,12 +284,11 @@ class TurnStarter:
             plan_ = self._plan(request, claimed.place.conversation, EVERY_MODEL)
         events = [RunEvent(*event) for event in claimed.events]
         user_id, request_id = claimed.user_id, f"run-{claimed.run_id}"
-        toolbox = NO_TOOLS
-        with contextlib.suppress(ModelCannot, ToolUnknown):  # which were there when the run began: their calls fail
-            toolbox = await self._toolbox(request, claimed.place.conversation, plan_, user_id)
+        sent = Sent.of(events)
+        toolbox = await self._toolbox_again(request, claimed.place.conversation, plan_, user_id, sent)
         run = self._prepare(claimed.run_id, claimed.place, plan_, access, request, toolbox, user_id, request_id, events)
-        run.sent = Sent.of(events)
-        run.record.tool_steps = {step["id"]: step for step in run.sent.steps}
+        run.sent = sent
+        run.record.tool_steps = {step["id"]: step for step in sent.steps}
         run.record.attempt = claimed.attempt
         run.personal = claimed.personal
         return run

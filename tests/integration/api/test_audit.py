@@ -52,7 +52,7 @@ NOT_NOTED = {
 # Functions that note what the routes do which call them.
 NOTING = (
     *("audit.note(", "forget_account(", "forget_conversation(", "forget_file(", "store_upload(", "_set_password("),
-    *("tokens.rotate(", "await _do(", "apply_limits(", "erase_account("),
+    *("tokens.rotate(", "await _do(", "apply_limits(", "erase_account(", "runs.resume("),
 )
 
 
