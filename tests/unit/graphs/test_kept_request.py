@@ -10,8 +10,8 @@ from graphs.runs.request import TurnRequest
 
 # The texts are messages, and the place in the tree is the run's.
 ELSEWHERE = {
-    *("message", "history", "conversation_id", "parent_message_id", "edit_of"),
-    *("continue_message_id", "image_file_ids"),
+    *("message", "at_end", "history", "conversation_id", "parent_message_id", "edit_of"),
+    *("continue_message_id", "at_end", "image_file_ids"),
 }
 
 
