@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import delete, func, select, text, tuple_, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from llama_service.errors import NotFound
@@ -62,9 +63,11 @@ async def get(
     return found
 
 
-async def exists(session: AsyncSession, conversation_id: UUID) -> bool:
-    """Whether an id is taken, by whomever."""
-    return await session.scalar(select(Conversation.id).where(Conversation.id == conversation_id)) is not None
+async def create_unless_taken(session: AsyncSession, user_id: UUID, conversation_id: UUID, **values: Any) -> bool:
+    """Begin a conversation of a given id; return False where the id is taken, by whomever, or just now."""
+    query = insert(Conversation).values(id=conversation_id, user_id=user_id, **values)
+    made = query.on_conflict_do_nothing(index_elements=[Conversation.id]).returning(Conversation.id)
+    return await session.scalar(made) is not None
 
 
 async def create(session: AsyncSession, user_id: UUID | None, **values: Any) -> Conversation:

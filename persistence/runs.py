@@ -118,6 +118,12 @@ async def prune_anonymous(session: AsyncSession, keep_seconds: float) -> None:
     await session.execute(query, {"keep": keep_seconds})
 
 
+async def waits_behind(session: AsyncSession, run_id: UUID, seq: int) -> bool:
+    """Whether a run waits for a person behind its event number `seq`, which is the last one then."""
+    later = select(Row.seq).where(Row.run_id == run_id, Row.seq > seq).exists()
+    return await session.scalar(select(Run.id).where(Run.id == run_id, Run.status == "waiting", ~later)) is not None
+
+
 async def is_open(session: AsyncSession, run_id: UUID) -> bool:
     """Whether a run goes on, or waits for a person."""
     query = select(Run.id).where(Run.id == run_id, Run.status.in_(OPEN))

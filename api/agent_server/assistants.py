@@ -7,7 +7,7 @@ from uuid import NAMESPACE_URL, uuid5
 from fastapi import APIRouter
 from pydantic import Field
 
-from api.agent_server.schemas import TurnOptions
+from api.agent_server.schemas import Offset, TurnOptions
 from api.deps import CurrentUser, State
 from api.schemas.common import Body
 from graphs.chat import Graph
@@ -28,7 +28,7 @@ class AssistantSearch(Body):
     name: str | None = None
     metadata: dict[str, Any] = Field(default_factory=dict)
     limit: int = Field(default=10, ge=1, le=1000)
-    offset: int = Field(default=0, ge=0)
+    offset: Offset = 0
 
 
 def _assistant() -> dict[str, Any]:

@@ -1,14 +1,15 @@
 """Runs: turns of a conversation, begun, followed, waited for, answered and stopped."""
 
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Request, Response
 
 from api.agent_server.assistants import ASSISTANT_ID, check_assistant
-from api.agent_server.schemas import SUPPORTED_MODES, RunCreate, history_of
+from api.agent_server.schemas import SUPPORTED_MODES, Offset, RunCreate, history_of, unsupported
 from api.agent_server.states import ThreadStates
 from api.agent_server.stream import AgentStream
 from api.cleanup import forget_conversation
@@ -64,8 +65,8 @@ class _Begun:
 
 async def _thread(state: AppState, user_id: UUID, thread_id: UUID, *, create: bool = False) -> Conversation:
     async with state.database.transaction() as session:
-        if create and not await conversations.exists(session, thread_id):
-            return await conversations.create(session, user_id, id=thread_id)
+        if create:
+            await conversations.create_unless_taken(session, user_id, thread_id)
         return await conversations.get(session, user_id, thread_id)
 
 
@@ -85,7 +86,7 @@ async def _begin(state: AppState, user: CurrentUser, thread: Conversation, body:
     if body.command is not None:
         run_id, after = await _answer(state, user, thread, body.command.get("resume"))
     else:
-        if body.multitask_strategy in ("interrupt", "rollback"):
+        if body.multitask_strategy == "interrupt":
             await _stop_others(state, user.id, thread)
         turn = await _turn(state, thread, body)
         run_id = (await state.turns.start_turn(turn, TurnCaller(user.id), request_id)).run_id
@@ -239,7 +240,7 @@ async def list_runs(
     user: CurrentUser,
     session: Session,
     limit: Annotated[int, Query(ge=1, le=1000)] = 10,
-    offset: Annotated[int, Query(ge=0)] = 0,
+    offset: Annotated[Offset, Query()] = 0,
     status: str | None = None,
 ) -> list[dict[str, Any]]:
     """List the runs of a thread, newest first."""
@@ -276,15 +277,23 @@ async def join_stream(
     thread = await _thread(state, user.id, thread_id)
     modes = tuple(mode for given in stream_mode or ["values"] for mode in given.split(",") if mode in SUPPORTED_MODES)
     begun = _Begun(state, thread, await _run(state, thread, run_id), modes)
-    after = int(last_event_id) if last_event_id and last_event_id.isdecimal() else 0
+    # Clients that have seen nothing yet name -1.
+    after = int(last_event_id) if last_event_id and re.fullmatch("[0-9]{1,9}", last_event_id) else 0
     return _streamed(state, user.id, begun, stops=cancel_on_disconnect, after=after)
 
 
 @router.post("/threads/{thread_id}/runs/{run_id}/cancel", status_code=202)
 async def cancel_run(
-    thread_id: UUID, run_id: UUID, user: CurrentUser, state: State, wait: bool = False
+    thread_id: UUID,
+    run_id: UUID,
+    user: CurrentUser,
+    state: State,
+    wait: bool = False,
+    action: Literal["interrupt", "rollback"] = "interrupt",
 ) -> dict[str, Any]:
     """Stop a run; what was said stays."""
+    if action == "rollback":
+        raise unsupported("action", "Runs are not rolled back here; use interrupt.")
     thread = await _thread(state, user.id, thread_id)
     run = await _run(state, thread, run_id)
     if run.status in runs.OPEN:

@@ -1,6 +1,6 @@
 """What clients of the Agent Server protocol send. What this server can't honour is refused, not swallowed."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from langchain_core.messages import AnyMessage, convert_to_messages
@@ -13,6 +13,8 @@ from chains.types import ReasoningEffort
 from llama_service.errors import BadRequest, ValidationFailed
 from llama_service.settings import ModelSource
 
+Offset = Annotated[int, Field(ge=0, le=1_000_000_000)]
+"""How many of a list's first items to leave out."""
 SUPPORTED_MODES = ("values", "updates", "messages", "messages-tuple", "custom")
 
 
@@ -22,12 +24,23 @@ class ThreadCreate(Body):
     thread_id: UUID | None = None
     metadata: dict[str, Any] = Field(default_factory=dict)
     if_exists: Literal["raise", "do_nothing"] = "raise"
+    supersteps: Any = None
+    ttl: Any = None
+
+    def check(self) -> None:
+        """Refuse what this server can't do. Raises ValidationFailed."""
+        _refuse(self, "supersteps", "ttl")
 
 
 class ThreadPatch(Body):
     """Metadata to put over a thread's."""
 
     metadata: dict[str, Any] = Field(default_factory=dict)
+    ttl: Any = None
+
+    def check(self) -> None:
+        """Refuse what this server can't do. Raises ValidationFailed."""
+        _refuse(self, "ttl")
 
 
 class ThreadSearch(Body):
@@ -37,15 +50,32 @@ class ThreadSearch(Body):
     metadata: dict[str, Any] = Field(default_factory=dict)
     status: Literal["idle", "busy", "interrupted", "error"] | None = None
     limit: int = Field(default=10, ge=1, le=1000)
-    offset: int = Field(default=0, ge=0)
+    offset: Offset = 0
     sort_by: Literal["thread_id", "created_at", "updated_at", "status"] | None = None
     sort_order: Literal["asc", "desc"] | None = None
+    values: Any = None
+    extract: Any = None
+
+    def check(self) -> None:
+        """Refuse what this server can't do. Raises ValidationFailed."""
+        _refuse(self, "values", "extract")
 
 
 class CheckpointName(Body):
     """A state of a thread."""
 
     checkpoint_id: UUID | None = None
+
+
+class CheckpointPlace(CheckpointName):
+    """A state of a thread, named by itself or by a configuration of LangChain's."""
+
+    configurable: CheckpointName | None = None
+
+    @property
+    def named(self) -> UUID | None:
+        """The state's id."""
+        return self.checkpoint_id or (self.configurable.checkpoint_id if self.configurable else None)
 
 
 class StateAt(Body):
@@ -67,9 +97,15 @@ class HistoryRequest(Body):
     """Which states to list, newest first."""
 
     limit: int = Field(default=10, ge=1, le=1000)
-    before: Any = None
+    before: UUID | CheckpointPlace | None = None
     metadata: dict[str, Any] | None = None
     checkpoint: CheckpointName | None = None
+
+    @property
+    def earlier_than(self) -> str | None:
+        """The checkpoint before which the states were, wherever the client has named it."""
+        named = self.before.named if isinstance(self.before, CheckpointPlace) else self.before
+        return str(named) if named else None
 
 
 class TurnOptions(Body):
@@ -126,7 +162,7 @@ class RunCreate(Body):
         modes = (self.stream_mode,) if isinstance(self.stream_mode, str) else tuple(self.stream_mode)
         for mode in modes:
             if mode not in SUPPORTED_MODES:
-                raise _unsupported("stream_mode", f"{mode} is not streamed here; use {', '.join(SUPPORTED_MODES)}.")
+                raise unsupported("stream_mode", f"{mode} is not streamed here; use {', '.join(SUPPORTED_MODES)}.")
         return modes
 
     @property
@@ -147,13 +183,12 @@ class RunCreate(Body):
 
     def check(self) -> None:
         """Refuse what this server can't do. Raises ValidationFailed."""
-        for name in ("interrupt_before", "interrupt_after", "webhook", "after_seconds"):
-            if getattr(self, name):
-                raise _unsupported(name, "This is not supported here.")
-        if self.multitask_strategy == "enqueue":
-            raise _unsupported("multitask_strategy", "Runs are not queued here; use reject or interrupt.")
+        _refuse(self, "interrupt_before", "interrupt_after", "webhook", "after_seconds")
+        if self.multitask_strategy in ("enqueue", "rollback"):
+            why = f"{self.multitask_strategy} is not done here; use reject or interrupt."
+            raise unsupported("multitask_strategy", why)
         if self.command and set(self.command) - {"resume"}:
-            raise _unsupported("command", "Only resume is supported here.")
+            raise unsupported("command", "Only resume is supported here.")
 
     def messages(self) -> list[AnyMessage]:
         """Return the input's messages, of which the last is the question. Raises BadRequest, ValidationFailed."""
@@ -161,7 +196,7 @@ class RunCreate(Body):
         try:
             messages: Any = convert_to_messages(given if isinstance(given, list) else [given])
         except (ValueError, TypeError, NotImplementedError, KeyError):
-            raise _unsupported("input", "messages are a list of LangChain messages") from None
+            raise unsupported("input", "messages are a list of LangChain messages") from None
         if not messages or messages[-1].type != "human" or not str(messages[-1].text).strip():
             raise BadRequest("The last message of the input has to be a question.")
         return list(messages)
@@ -173,5 +208,12 @@ def history_of(messages: list[AnyMessage]) -> list[tuple[str, str]]:
     return [(roles[m.type], clean_text(str(m.text))) for m in messages[:-1] if m.type in roles]
 
 
-def _unsupported(field: str, message: str) -> ValidationFailed:
+def _refuse(body: Body, *names: str) -> None:
+    for name in names:
+        if getattr(body, name):
+            raise unsupported(name, "This is not supported here.")
+
+
+def unsupported(field: str, message: str) -> ValidationFailed:
+    """Return the error for a field whose value this server can't honour."""
     return ValidationFailed(message, details=[{"loc": ["body", field], "msg": message, "type": "unsupported"}])

@@ -156,11 +156,13 @@ class ThreadStates:
             "interrupts": [],
         }
 
-    async def history(self, limit: int, before: str | None) -> list[dict[str, Any]]:
-        """Return states of all branches, newest first."""
+    async def history(
+        self, limit: int, before: str | None, metadata: dict[str, Any] | None = None
+    ) -> list[dict[str, Any]]:
+        """Return states of all branches that hold at least some metadata, newest first."""
         config: Any = self._config
         earlier: Any = {"configurable": {**self._config["configurable"], "checkpoint_id": before}} if before else None
-        found = self._state.graph.aget_state_history(config, before=earlier, limit=limit)
+        found = self._state.graph.aget_state_history(config, filter=metadata or None, before=earlier, limit=limit)
         read: list[dict[str, Any]] = await self.shown([state_read(snapshot) async for snapshot in found])
         return read
 

@@ -58,11 +58,13 @@ class AgentStream:
                 if event.seq <= after:
                     self._note(event)
                     continue
+                if event.name == "action" and not await self._waits_at(event):
+                    continue  # it was answered
                 parts = await self._parts(event)
                 self._note(event)
                 for at, (name, data) in enumerate(await self._shown(parts), 1):
                     yield _frame(name, data, event.seq if at == len(parts) else None)
-                if event.name == "action" and await self._has("waiting"):
+                if event.name == "action":
                     return
         if not is_ended and await self._is_left():
             left = Interrupted()
@@ -84,24 +86,32 @@ class AgentStream:
             run = await runs.of_conversation(session, self._run.conversation_id, self._run.id)
         return run is not None and run.status == status
 
+    async def _waits_at(self, event: RunEvent) -> bool:
+        """Whether it is at this event that the run waits for a person: none comes behind it."""
+        async with self._state.database.reading() as session:
+            return await runs.waits_behind(session, self._run.id, event.seq)
+
     async def _is_left(self) -> bool:
         """Whether a run whose last event did not come goes on elsewhere; of old runs the events may be pruned."""
         self.goes_on = await self._has("running")
         return self.goes_on
 
     async def _parts(self, event: RunEvent) -> list[Part]:
-        if event.name == "start":
-            return [("metadata", {"run_id": str(self._run.id), "attempt": 1}), *await self._values_at_start()]
-        if event.name == "resumed":
-            return [("metadata", {"run_id": str(self._run.id), "attempt": event.data["attempt"]})]
-        if event.name in (TEXT, REASONING):
-            return list(self._written(event))
-        if event.name == "sources":
-            return [("custom", event.data)] if "custom" in self._modes else []
-        if event.name == "error":
-            error = event.data["error"]
-            return [*await self._at_end(), ("error", {"error": error["code"], "message": error["message"]})]
-        return await self._at_end()
+        match event.name:
+            case "start":
+                return [("metadata", {"run_id": str(self._run.id), "attempt": 1}), *await self._values_at_start()]
+            case "resumed":
+                return [("metadata", {"run_id": str(self._run.id), "attempt": event.data["attempt"]})]
+            case "chunk" | "reasoning":
+                return list(self._written(event))
+            case "sources" | "step":
+                return [("custom", event.data)] if "custom" in self._modes else []
+            case "done" | "action":
+                return await self._at_end()
+            case "error":
+                error = event.data["error"]
+                return [*await self._at_end(), ("error", {"error": error["code"], "message": error["message"]})]
+        return []
 
     def _written(self, event: RunEvent) -> Iterator[Part]:
         content, thought = event.data["content"], event.name == REASONING

@@ -9,12 +9,20 @@ from langgraph.errors import InvalidUpdateError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.agent_server.assistants import ASSISTANT_ID, GRAPH
-from api.agent_server.schemas import HistoryRequest, StateAt, StateUpdate, ThreadCreate, ThreadPatch, ThreadSearch
+from api.agent_server.schemas import (
+    HistoryRequest,
+    StateAt,
+    StateUpdate,
+    ThreadCreate,
+    ThreadPatch,
+    ThreadSearch,
+    unsupported,
+)
 from api.agent_server.states import ThreadStates
+from api.agent_server.updates import check_update
 from api.cleanup import forget_conversation
 from api.deps import CurrentUser, Session, State
-from graphs.chat import Graph
-from llama_service.errors import Conflict, NotFound, ValidationFailed
+from llama_service.errors import Conflict, NotFound
 from llama_service.ids import new_id
 from persistence import conversations, messages, runs
 from persistence.tables import Conversation
@@ -47,24 +55,23 @@ async def threads_read(session: AsyncSession, rows: Sequence[Conversation]) -> l
 @router.post("")
 async def create_thread(body: ThreadCreate, user: CurrentUser, session: Session) -> dict[str, Any]:
     """Begin a thread. Raises Conflict for an id that is taken, unless `if_exists` is `do_nothing`."""
-    if body.thread_id is not None:
-        known = await conversations.exists(session, body.thread_id)
-        if known and body.if_exists == "raise":
-            raise Conflict("There is a thread of this id.")
-        if known:
-            row = await conversations.get(session, user.id, body.thread_id)
-            return (await threads_read(session, [row]))[0]
-    values = {"id": body.thread_id or new_id(), "client_metadata": body.metadata or None}
-    row = await conversations.create(session, user.id, **values)
+    body.check()
+    thread_id = body.thread_id or new_id()
+    kept = {"client_metadata": body.metadata or None}
+    is_new = await conversations.create_unless_taken(session, user.id, thread_id, **kept)
+    if not is_new and body.if_exists == "raise":
+        raise Conflict("There is a thread of this id.")
+    row = await conversations.get(session, user.id, thread_id)
     return (await threads_read(session, [row]))[0]
 
 
 @router.post("/search")
 async def search_threads(body: ThreadSearch, user: CurrentUser, session: Session) -> list[dict[str, Any]]:
     """List threads that hold at least some metadata, newest first unless it is said otherwise."""
+    body.check()
     column = "id" if body.sort_by == "thread_id" else body.sort_by or "updated_at"
     if column == "status":
-        raise _refused("sort_by", "Threads are not sorted by status here.")
+        raise unsupported("sort_by", "Threads are not sorted by status here.")
     rows = await conversations.list_with(
         session,
         user.id,
@@ -118,6 +125,7 @@ async def get_thread(thread_id: UUID, states: States, state: State) -> dict[str,
 @router.patch("/{thread_id}")
 async def patch_thread(thread_id: UUID, body: ThreadPatch, user: CurrentUser, session: Session) -> dict[str, Any]:
     """Put metadata over a thread's."""
+    body.check()
     row = await conversations.get(session, user.id, thread_id, lock=True)
     row.client_metadata = {**(row.client_metadata or {}), **_kept(body.metadata)}
     await session.flush()
@@ -155,7 +163,7 @@ async def update_state(thread_id: UUID, body: StateUpdate, states: States, state
 
     Messages are the conversation's, which a run writes: they are refused here.
     """
-    _check_values(state.graph, body.values or {})
+    check_update(state.graph, body.values or {}, body.as_node)
     named = (body.checkpoint and body.checkpoint.checkpoint_id) or body.checkpoint_id
     base = str(named) if named else (await states.current())["checkpoint_id"]
     if base is None:
@@ -170,33 +178,17 @@ async def update_state(thread_id: UUID, body: StateUpdate, states: States, state
     try:
         made = await state.graph.aupdate_state(config, body.values, as_node=body.as_node)
     except InvalidUpdateError:
-        raise _refused("as_node", "The graph has no such node.") from None
+        raise unsupported("as_node", "Name the node that is to have returned the values.") from None
     checkpoint = made["configurable"]
     async with state.database.transaction() as session:
         await messages.set_checkpoint(session, run.message_id, checkpoint["checkpoint_id"])
     return {"checkpoint": checkpoint, "configurable": checkpoint, "checkpoint_id": checkpoint["checkpoint_id"]}
 
 
-def _check_values(graph: Graph, values: dict[str, Any]) -> None:
-    """Refuse values that are no channel's, and messages. Raises ValidationFailed."""
-    for name in values:
-        if name == "messages":
-            raise _refused(name, "Messages are changed by runs: ask from an earlier checkpoint.")
-        if name not in graph.channels:
-            raise _refused(name, "The graph has no such value.")
-
-
-def _refused(field: str, reason: str) -> ValidationFailed:
-    return ValidationFailed(reason, details=[{"loc": ["body", field], "msg": reason, "type": "unsupported"}])
-
-
 @router.post("/{thread_id}/history")
 async def post_history(thread_id: UUID, body: HistoryRequest, states: States) -> list[dict[str, Any]]:
     """List the states of a thread, newest first."""
-    before = body.before
-    if isinstance(before, dict):
-        before = before.get("checkpoint_id") or before.get("configurable", {}).get("checkpoint_id")
-    return await states.history(body.limit, str(before) if before else None)
+    return await states.history(body.limit, body.earlier_than, body.metadata)
 
 
 @router.get("/{thread_id}/history")
@@ -204,7 +196,7 @@ async def get_history(
     thread_id: UUID,
     states: States,
     limit: Annotated[int, Query(ge=1, le=1000)] = 10,
-    before: str | None = None,
+    before: UUID | None = None,
 ) -> list[dict[str, Any]]:
     """List the states of a thread, newest first."""
     return await post_history(thread_id, HistoryRequest(limit=limit, before=before), states)

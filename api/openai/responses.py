@@ -21,6 +21,7 @@ from api.openai.asker import Asker, AskerRoute
 from api.openai.errors import PREFIX, error_body
 from api.openai.routes import answer_to
 from api.openai.schemas import ChatCompletionRequest, Message, Metadata, Strict, refuse_others
+from api.schemas.common import Body
 from api.streaming import EventStream
 from chains.types import ReasoningEffort
 from llama_service.errors import AppError
@@ -80,7 +81,7 @@ class _ReasoningOptions(Strict):
     summary: Literal["auto"] | None = None
 
 
-class ResponseRequest(BaseModel):
+class ResponseRequest(Body):
     """`POST /v1/responses`. Other than at OpenAI nothing is kept unless `store` says so."""
 
     model_config = ConfigDict(extra="allow")

@@ -9,6 +9,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from langchain_core.messages.tool import ToolCall
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from api.schemas.common import Body, clean
 from chains.types import ReasoningEffort
 from llama_service.errors import ValidationFailed
 
@@ -84,6 +85,18 @@ class FunctionCall(Strict):
     arguments: str = "{}"
 
 
+def arguments_of(text: str) -> dict[str, Any]:
+    """Return the arguments of a call from their text. Raises ValueError for one that is no JSON object."""
+    try:
+        arguments = json.loads(text or "{}")
+    except RecursionError:
+        raise ValueError("arguments are nested too deeply") from None
+    if not isinstance(arguments, dict):
+        raise ValueError("arguments are a JSON object")
+    cleaned: dict[str, Any] = clean(arguments)
+    return cleaned
+
+
 class Call(Strict):
     """A call of a tool."""
 
@@ -94,8 +107,7 @@ class Call(Strict):
     @field_validator("function")
     @classmethod
     def _is_json(cls, function: FunctionCall) -> FunctionCall:
-        if not isinstance(json.loads(function.arguments or "{}"), dict):
-            raise ValueError("arguments are a JSON object")
+        arguments_of(function.arguments)
         return function
 
 
@@ -136,7 +148,7 @@ class Message(BaseModel):
         if self.role == "tool":
             return ToolMessage(self.text, tool_call_id=self.tool_call_id or "")
         calls = [
-            ToolCall(name=call.function.name, args=json.loads(call.function.arguments or "{}"), id=call.id)
+            ToolCall(name=call.function.name, args=arguments_of(call.function.arguments), id=call.id)
             for call in self.tool_calls or ()
         ]
         return AIMessage(self.text, tool_calls=calls)
@@ -162,7 +174,7 @@ class Metadata(Strict):
     conversation_id: UUID | None = None
 
 
-class ChatCompletionRequest(BaseModel):
+class ChatCompletionRequest(Body):
     """`POST /v1/chat/completions`."""
 
     model_config = ConfigDict(extra="allow")
@@ -219,7 +231,7 @@ class ChatCompletionRequest(BaseModel):
         return self
 
 
-class EmbeddingRequest(BaseModel):
+class EmbeddingRequest(Body):
     """`POST /v1/embeddings`. Tokens in place of texts are not taken: they are another model's."""
 
     model_config = ConfigDict(extra="forbid")

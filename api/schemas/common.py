@@ -1,10 +1,15 @@
 """Shapes that every part of the API uses."""
 
-from typing import Any, Generic, TypeVar
+from math import isfinite
+from typing import Any, Final, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 Item = TypeVar("Item")
+
+_INTEGERS: Final = range(-(2**63), 2**63)
+_DEPTH: Final = 100  # of JSON; its readers and writers give up at some hundreds
 
 
 class Shape(BaseModel):
@@ -20,23 +25,34 @@ def clean_text(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
-def _clean(value: Any) -> Any:
+def clean(value: Any, depth: int = _DEPTH) -> Any:
+    """Return a value of JSON as it can be kept and told: its texts and names are clean.
+
+    Raises a ValueError of pydantic for what can't be cleaned: numbers that are none (NaN, Infinity) or that 64 bits
+    don't hold, and more than 100 levels.
+    """
     if isinstance(value, str):
         return clean_text(value)
+    if isinstance(value, dict | list) and depth == 0:
+        raise PydanticCustomError("too_deep", "Values have at most {levels} levels", {"levels": _DEPTH})
     if isinstance(value, list):
-        return [_clean(item) for item in value]
+        return [clean(item, depth - 1) for item in value]
     if isinstance(value, dict):
-        return {key: _clean(item) for key, item in value.items()}
+        return {clean(key): clean(item, depth - 1) for key, item in value.items()}
+    if isinstance(value, int) and value not in _INTEGERS:
+        raise PydanticCustomError("too_large", "Whole numbers have at most 64 bits")
+    if isinstance(value, float) and not isfinite(value):
+        raise PydanticCustomError("finite_number", "Numbers are finite")
     return value
 
 
 class Body(BaseModel):
-    """Base of what clients send."""
+    """Base of what clients send as JSON; the parts of a body need no other one."""
 
     @model_validator(mode="before")
     @classmethod
-    def _text_that_can_be_kept(cls, values: Any) -> Any:
-        return {key: _clean(value) for key, value in values.items()} if isinstance(values, dict) else values
+    def _what_can_be_kept(cls, values: Any) -> Any:
+        return clean(values) if isinstance(values, dict) else values
 
 
 class ErrorDetail(Shape):

@@ -4,17 +4,26 @@
 """
 
 import asyncio
+import json
 import os
 import sys
 from collections.abc import AsyncIterator
+from copy import copy
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
+from fastapi import APIRouter
+from fastapi.openapi.utils import get_openapi
 from pydantic import SecretStr
 
+from api import agent_server
+from api.openai import responses, routes
 from llama_service.settings import Settings
 from tests.integration.api.test_auth import envelope
+from tests.integration.api.test_odd_input import routes_of
+from tests.providers import OpenAIServer
 from tests.support import Person, Server, migrated_database, serving
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "5"))
@@ -51,23 +60,65 @@ async def test_generated_requests_get_documented_answers(own_server: Server, tmp
     with psycopg.connect(own_server.settings.postgres.libpq, autocommit=True) as database:
         database.execute("UPDATE users SET is_superuser = true WHERE username = %s", [root.name])
     skipped = [argument for path in ENDS_THE_SESSION for argument in ("--exclude-path", path)]
+    document = f"{own_server.url}/openapi.json"
+    limits = ("--max-examples", str(EXAMPLES), "--phases", "examples,coverage,fuzzing", "--checks", ",".join(CHECKS))
+    code, output = await fuzz(root, tmp_path, document, *limits, "--exclude-path-regex", "^/langserve", *skipped)
+    await root.close()
+    assert code == 0, output
+
+
+def described(*groups: tuple[APIRouter, str]) -> dict[str, Any]:
+    """Return the OpenAPI document of routers, below a prefix each, that the application's own document leaves out."""
+    found = []
+    for router, prefix in groups:
+        for route in map(copy, routes_of(router.routes)):
+            route.include_in_schema, route.path_format = True, prefix + route.path_format
+            found.append(route)
+    return get_openapi(title="hidden", version="1", routes=found)
+
+
+def pinned(document: dict[str, Any], values: dict[str, str]) -> dict[str, Any]:
+    """Return a document whose fields and parameters of these names have these values, so that requests get far."""
+    for schema in document["components"]["schemas"].values():
+        fields = schema.get("properties", {})
+        fields |= {name: {"const": value} for name, value in values.items() if name in fields}
+    for operations in document["paths"].values():
+        operations.pop("delete", None)
+        for parameter in (each for operation in operations.values() for each in operation.get("parameters", ())):
+            if parameter["name"] in values:
+                parameter["schema"] = {"const": values[parameter["name"]]}
+    return document
+
+
+@pytest.mark.timeout(3600 if "FUZZ_EXAMPLES" in os.environ else 300)
+async def test_generated_requests_are_no_errors_of_the_other_protocols(
+    server: Server, anna: Person, openai: OpenAIServer, tmp_path: Path
+) -> None:
+    """`/v1` and `/langgraph`, whose documents are others': whatever comes, it is no error of this server."""
+    openai.script(reply="Fine.")
+    thread = (await anna.ask("Hello"))["conversation_id"]
+    others = ((routes.router, ""), (routes.answers_router, ""), (responses.router, ""))
+    document = described((agent_server.router, agent_server.PREFIX), *others)
+    known = {"thread_id": thread, "assistant_id": "chat", "model": "openai/gpt-4"}
+    path = tmp_path / "hidden.json"
+    path.write_text(json.dumps(pinned(document, known)))
+    many = "FUZZ_EXAMPLES" in os.environ
+    limits = ("--max-examples", str(EXAMPLES if many else 3), "--phases", "coverage,fuzzing" if many else "fuzzing")
+    code, output = await fuzz(anna, tmp_path, str(path), *limits, "--checks", CHECKS[0], "--url", server.url)
+    assert code == 0, output
+
+
+async def fuzz(person: Person, folder: Path, document: str, *arguments: str) -> tuple[int, str]:
+    """Send generated requests as somebody; return schemathesis' exit code and output."""
     run = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
         PROGRAM,
         "run",
-        f"{own_server.url}/openapi.json",
+        document,
         "--header",
-        f"Authorization: {root.http.headers['Authorization']}",
-        "--checks",
-        ",".join(CHECKS),
-        "--phases",
-        "examples,coverage,fuzzing",
-        "--max-examples",
-        str(EXAMPLES),
-        "--exclude-path-regex",
-        "^/langserve",
-        *skipped,
+        f"Authorization: {person.http.headers['Authorization']}",
+        *arguments,
         *([] if "FUZZ_EXAMPLES" in os.environ else ["--generation-deterministic"]),
         "--continue-on-failure",
         "--suppress-health-check",
@@ -77,13 +128,12 @@ async def test_generated_requests_get_documented_answers(own_server: Server, tmp
         "--warnings",
         "off",
         "--no-color",
-        cwd=tmp_path,
+        cwd=folder,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
     output, _ = await run.communicate()
-    await root.close()
-    assert run.returncode == 0, output.decode()
+    return run.returncode or 0, output.decode()
 
 
 @pytest.mark.parametrize("body", [b"\xff\xfe\x00", b"{not json", b'{"query": "\xc3\x28"}', b""])
