@@ -1,9 +1,9 @@
 """Conversations that leave and come back: our JSON, Markdown, and the export files of ChatGPT and Open WebUI."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
@@ -12,10 +12,11 @@ from pydantic import Field, ValidationError
 from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api.errors import details_of
 from api.schemas.chat import SourceRead, StepRead, UsageRead
 from api.schemas.common import Body
 from api.schemas.conversations import Imported
-from llama_service.errors import BadRequest
+from llama_service.errors import BadRequest, ValidationFailed
 from llama_service.ids import new_id
 from llama_service.settings import ModelSource
 from persistence import conversations, messages
@@ -26,6 +27,11 @@ from persistence.tables import Conversation, ConversationFile, File, Message
 FORMAT = "llama-service/conversation"
 VERSION = 1
 _AT_ONCE = 500  # messages in one statement
+_MOST_TOKENS = 2**40
+_MOST_DOLLARS = 1e9
+_OUT_OF_BOUNDS = frozenset({"greater_than_equal", "less_than_equal", "finite_number", "int_parsing_size"})
+_TICK = timedelta(microseconds=1)  # between the times of a message and of its answer, at least
+_EPOCH = datetime.fromtimestamp(0, UTC)
 _ROLES = {"user", "assistant", "system"}
 _KEPT = (
     "role",
@@ -45,6 +51,16 @@ _KEPT = (
 )
 
 
+class _UsageIn(UsageRead):
+    """What an answer has cost elsewhere; in bounds that every sum of it stays within."""
+
+    input_tokens: int = Field(ge=0, le=_MOST_TOKENS)
+    output_tokens: int = Field(ge=0, le=_MOST_TOKENS)
+    total_tokens: int = Field(ge=0, le=_MOST_TOKENS)
+    cached_tokens: int = Field(default=0, ge=0, le=_MOST_TOKENS)
+    cost_usd: float | None = Field(default=None, ge=0, le=_MOST_DOLLARS, allow_inf_nan=False)
+
+
 class _MessageIn(Body):
     """A message of an export file, of whatever product; what is wrong with it stops the import."""
 
@@ -59,7 +75,8 @@ class _MessageIn(Body):
     model_name: str | None = Field(default=None, max_length=200)
     fallback_from: str | None = Field(default=None, max_length=20)
     finish_reason: str | None = Field(default=None, max_length=40)
-    usage: UsageRead | None = None
+    usage: _UsageIn | None = None
+    created_at: datetime | None = None
     rating: Literal["up", "down"] | None = None
     comment: str | None = Field(default=None, max_length=4000)
 
@@ -81,6 +98,7 @@ class _Node:
     key: str
     parent: str | None
     values: dict[str, Any]
+    created_at: datetime | None = None
 
 
 @dataclass(slots=True)
@@ -186,10 +204,13 @@ def _parse(body: bytes) -> list[_Tree]:
 
 
 def _checked(tree: _Tree) -> _Tree:
-    """Return a tree whose values can be kept, parents before children. Raises ValidationError, BadRequest."""
+    """Return a tree whose values can be kept, parents before children.
+
+    Raises ValidationError, ValidationFailed, BadRequest.
+    """
     for node in tree.nodes:
-        given = {name: value for name, value in node.values.items() if value is not None}
-        node.values = _MessageIn.model_validate(given).model_dump(mode="json")
+        message = _message_in(node)
+        node.values, node.created_at = message.model_dump(mode="json", exclude={"created_at"}), message.created_at
         # Its passages came with the file: they are the importer's own text, whatever files there are here.
         for record in (*(node.values["sources"] or ()), *(node.values["steps"] or ())):
             record["imported"] = True
@@ -198,6 +219,18 @@ def _checked(tree: _Tree) -> _Tree:
     tree.values = about
     tree.nodes = _in_order(tree.nodes)
     return tree
+
+
+def _message_in(node: _Node) -> _MessageIn:
+    """Return a message that can be kept. Raises ValidationFailed for a number out of bounds, else ValidationError."""
+    given = {name: value for name, value in node.values.items() if value is not None}
+    try:
+        return _MessageIn.model_validate(given)
+    except ValidationError as invalid:
+        if not any(error["type"] in _OUT_OF_BOUNDS for error in invalid.errors()):
+            raise
+        details = details_of(invalid, "messages", node.key[:100])
+        raise ValidationFailed("A message of this file holds a number that can't be.", details=details) from None
 
 
 def _trees(document: Any) -> Iterator[_Tree]:
@@ -217,7 +250,7 @@ def _own(entry: dict[str, Any]) -> _Tree:
     about = entry["conversation"]
     nodes = []
     for message in entry["messages"]:
-        values = {name: message.get(name) for name in _KEPT}
+        values = {name: message.get(name) for name in (*_KEPT, "created_at")}
         # An answer that was being written when it was exported is not being written here.
         if values["status"] == "streaming":
             values["status"] = "interrupted"
@@ -242,11 +275,22 @@ def _chatgpt(entry: dict[str, Any]) -> _Tree:
         role = message["author"]["role"] if message else ""
         if role in _ROLES and content.strip():
             name = (message.get("metadata") or {}).get("model_slug") if role == "assistant" else None
-            kept[key] = _Node(key, None, {"role": role, "content": content, "model_name": _text(name)})
+            values = {"role": role, "content": content, "model_name": _text(name)}
+            kept[key] = _Node(key, None, values | {"created_at": _seconds(message.get("create_time"))})
     for key, kept_node in kept.items():
         kept_node.parent = _nearest(mapping, mapping[key].get("parent"), kept)
     leaf = _nearest(mapping, entry.get("current_node"), kept)
     return _Tree(_text(entry.get("title")), list(kept.values()), leaf)
+
+
+def _seconds(since_epoch: object) -> datetime | None:
+    """Return the time that other products tell in seconds since 1970; None for what is no such time."""
+    if not isinstance(since_epoch, int | float):
+        return None
+    try:
+        return datetime.fromtimestamp(since_epoch, UTC)
+    except (OverflowError, OSError, ValueError):
+        return None
 
 
 def _nearest(mapping: dict[str, Any], key: str | None, kept: dict[str, _Node]) -> str | None:
@@ -275,6 +319,7 @@ def _open_webui(entry: dict[str, Any]) -> _Tree:
                 "role": message["role"],
                 "content": str(message.get("content") or ""),
                 "model_name": _text(message.get("model")) if message["role"] == "assistant" else None,
+                "created_at": _seconds(message.get("timestamp")),
             },
         )
         for key, message in history["messages"].items()
@@ -307,11 +352,13 @@ async def _write(session: AsyncSession, user_id: UUID, tree: _Tree) -> tuple[UUI
     title = (tree.title or "")[:200] or None
     row = await conversations.create(session, user_id, title=title, **tree.values)
     ids = {node.key: new_id() for node in tree.nodes}
+    times = _times(tree.nodes, datetime.now(UTC))
     rows = [
         {
             "id": ids[node.key],
             "conversation_id": row.id,
             "parent_id": ids[node.parent] if node.parent else None,
+            "created_at": times[node.key],
             **node.values,
         }
         for node in tree.nodes
@@ -321,3 +368,14 @@ async def _write(session: AsyncSession, user_id: UUID, tree: _Tree) -> tuple[UUI
     row.leaf_id = ids.get(tree.leaf or "") or (list(ids.values())[-1] if ids else None)
     await session.flush()
     return row.id, len(ids)
+
+
+def _times(nodes: Sequence[_Node], now: datetime) -> dict[str, datetime]:
+    """Return when each message was written, as the file says, and not in the future: parents before children."""
+    times: dict[str, datetime] = {}
+    for left, node in zip(range(len(nodes), 0, -1), nodes, strict=True):
+        latest = now - left * _TICK
+        told = node.created_at or latest
+        earliest = times[node.parent] + _TICK if node.parent else _EPOCH
+        times[node.key] = min(max(told if told.tzinfo else told.replace(tzinfo=UTC), earliest), latest)
+    return times

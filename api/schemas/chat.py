@@ -155,7 +155,7 @@ class StepRead(Shape):
 
 
 class UsageRead(Shape):
-    """Tokens of the answer's calls; `estimated` where the provider did not count them.
+    """Tokens of the answer's calls; `estimated` where the provider did not count them, or an answer broke off.
 
     `cached_tokens` are those of the input that the provider had read before; `cost_usd` is null where nobody knows the
     price.
@@ -170,7 +170,10 @@ class UsageRead(Shape):
 
 
 class ConversationUsage(Shape):
-    """What a conversation has cost, with all of its branches; `cost_usd` is that of the `priced` answers."""
+    """What a conversation has cost here, with all of its branches; `cost_usd` is that of the `priced` answers.
+
+    Answers that were imported cost nothing here.
+    """
 
     answers: int
     input_tokens: int

@@ -30,7 +30,10 @@ class ModelUsage(Shape):
 
 
 class UserStats(Shape):
-    """What an account has and used; `bytes` are of its files, days and models of the last 90 days."""
+    """What an account has and used; `bytes` are of its files, days and models of the last 90 days.
+
+    Tokens and costs are those of answers that were made here, not of imported ones.
+    """
 
     conversations: int
     messages: int

@@ -1,11 +1,14 @@
 """Lists, search, export and import."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import httpx
+import pytest
 
+from tests.conftest import Database
 from tests.integration.api.test_auth import envelope
 from tests.integration.api.test_chat import messages
 from tests.providers import OpenAIServer
@@ -221,3 +224,109 @@ async def test_import_takes_no_values_that_could_not_be_shown(anna: Person) -> N
     document["conversation"]["model_source"] = "bogus"
     assert (await anna.http.post("/conversations/import", json=document)).status_code == 400
     assert (await anna.get("/stats/user"))["conversations"] == 1
+
+
+def exported(*written: dict[str, Any], title: str = "Brought along") -> dict[str, Any]:
+    return {
+        "format": "llama-service/conversation",
+        "version": 1,
+        "conversation": {"title": title},
+        "messages": list(written),
+    }
+
+
+def answer_in(key: str, **fields: Any) -> dict[str, Any]:
+    return {"id": key, "role": "assistant", "content": "Answer", **fields}
+
+
+SPENT: dict[str, Any] = {"input_tokens": 7, "output_tokens": 3, "total_tokens": 10, "cost_usd": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("input_tokens", 2**40 + 1),
+        ("output_tokens", -1),
+        ("total_tokens", 9 * 10**18),
+        ("cached_tokens", 10**30),
+        ("cost_usd", 1e300),
+        ("cost_usd", -0.01),
+    ],
+)
+async def test_an_import_takes_no_numbers_that_no_answer_has_cost(field: str, value: float, anna: Person) -> None:
+    body = exported(answer_in("1", usage=SPENT), answer_in("2", usage=SPENT | {field: value}))
+    refused = await anna.http.post("/conversations/import", content=json.dumps(body))
+    error = envelope(refused)
+    assert (refused.status_code, error["code"]) == (422, "validation_error")
+    (detail,) = error["details"]
+    assert detail["loc"] == ["messages", "2", "usage", field]
+    assert (await anna.get("/conversations"))["items"] == []
+
+
+async def test_statistics_count_what_was_answered_here(anna: Person, openai: OpenAIServer) -> None:
+    kinds = ("input_tokens", "output_tokens", "cost_usd")
+    answer = await anna.ask("Hello there")
+    thread = answer["conversation_id"]
+    before = await anna.get("/stats/user")
+    saved = await anna.http.get(f"/conversations/{thread}/export")
+    brought = await anna.http.post("/conversations/import", content=saved.content)
+    most = {"input_tokens": 2**40, "output_tokens": 2**40, "total_tokens": 2**40, "cost_usd": 1e9}
+    body = exported(*(answer_in(str(n), usage=most) for n in range(3)))
+    assert (await anna.http.post("/conversations/import", content=json.dumps(body))).status_code == 201
+    after = await anna.get("/stats/user")
+    assert [after[kind] for kind in kinds] == [before[kind] for kind in kinds]
+    assert (after["by_day"], after["by_model"]) == (before["by_day"], before["by_model"])
+    (copy,) = brought.json()["conversation_ids"]
+    assert (await messages(anna, copy))[-1]["usage"] == answer["usage"], "the answer itself tells what it has cost"
+    assert (await anna.get(f"/conversations/{copy}/usage"))["answers"] == 0
+    # Every way to an answer here counts: again, in another branch, replayed, gone on with, by OpenAI's wire.
+    again = await anna.ask("", conversation_id=thread, regenerate=True)
+    openai.script(tokens=["word "] * 20)
+    cut = await anna.ask("Another one", conversation_id=thread, max_tokens=5)
+    await anna.ask("", conversation_id=thread, continue_message_id=cut["message_id"])
+    async with anna.http.stream("POST", f"/messages/{again['message_id']}/replay", json={}) as response:
+        await response.aread()
+    wired = {"model": "openai/gpt-4", "store": True, "messages": [{"role": "user", "content": "Hello"}]}
+    async with httpx.AsyncClient(base_url=anna.http.base_url.join("/"), headers=anna.http.headers) as client:
+        assert (await client.post("/v1/chat/completions", json=wired)).status_code == 200
+        made = (await client.post("/langgraph/threads", json={})).json()["thread_id"]
+        asked = {"assistant_id": "chat", "input": {"messages": [{"role": "user", "content": "Hello"}]}}
+        assert (await client.post(f"/langgraph/threads/{made}/runs/wait", json=asked)).status_code == 200
+    assert (await anna.get("/stats/user"))["by_day"][0]["answers"] == before["by_day"][0]["answers"] + 5
+
+
+async def test_statistics_bear_numbers_of_any_size(anna: Person, database: Database) -> None:
+    """An import of an older version may have left some, on answers that were gone on with here."""
+    answer = await anna.ask("Hello there")
+    absurd = json.dumps({"input_tokens": 9 * 10**30, "output_tokens": 10**18, "total_tokens": 1, "cost_usd": 1e300})
+    for message in ((await anna.ask("Again"))["message_id"], answer["message_id"]):
+        database.execute("UPDATE messages SET usage = %s::jsonb WHERE id = %s", (absurd, message))
+    told = await anna.get("/stats/user")
+    assert (told["input_tokens"], told["cost_usd"]) == (18 * 10**30, pytest.approx(2e300))
+    assert (await anna.get(f"/conversations/{answer['conversation_id']}/usage"))["input_tokens"] == 9 * 10**30
+
+
+async def test_an_import_keeps_when_messages_were_written_and_none_in_the_future(anna: Person) -> None:
+    began = datetime.now(UTC)
+    asked = {"id": "q", "role": "user", "content": "When?", "created_at": "2024-05-06T07:08:09.000123+02:00"}
+    late = answer_in("late", parent_id="q", created_at="2999-01-01T00:00:00Z")
+    early = answer_in("early", parent_id="q", created_at="0001-01-01T00:00:00+14:00")
+    body = exported(asked, late, early, {"id": "then", "role": "user", "content": "So?", "parent_id": "late"})
+    brought = (await anna.http.post("/conversations/import", json=body)).json()
+    saved = await anna.get(f"/conversations/{brought['conversation_ids'][0]}/export", format="json")
+    when = {message["content"]: datetime.fromisoformat(message["created_at"]) for message in saved["messages"]}
+    assert when["When?"] == datetime(2024, 5, 6, 5, 8, 9, 123, UTC)
+    assert began - timedelta(seconds=5) < when["So?"] <= datetime.now(UTC)
+    times = [datetime.fromisoformat(message["created_at"]) for message in saved["messages"]]
+    assert [message["role"] for message in saved["messages"]] == ["user", "assistant", "assistant", "user"]
+    assert times == sorted(times), "parents before children"
+    assert times[1] == times[0] + timedelta(microseconds=1), "an answer is not older than its question"
+    other = chatgpt()
+    other[0]["mapping"]["q"]["message"]["create_time"] = 1_700_000_000.5
+    other[0]["mapping"]["a1"]["message"]["create_time"] = 1e300
+    brought = (await anna.http.post("/conversations/import", json=other)).json()
+    first, second = await messages(anna, brought["conversation_ids"][0])
+    assert datetime.fromisoformat(first["created_at"]) == datetime(2023, 11, 14, 22, 13, 20, 500_000, UTC)
+    assert datetime.fromisoformat(second["created_at"]) > began - timedelta(seconds=5)
+    wrong = exported(asked | {"created_at": "yesterday"})
+    assert (await anna.http.post("/conversations/import", json=wrong)).status_code == 400

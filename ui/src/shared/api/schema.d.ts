@@ -3335,7 +3335,9 @@ export interface components {
         };
         /**
          * ConversationUsage
-         * @description What a conversation has cost, with all of its branches; `cost_usd` is that of the `priced` answers.
+         * @description What a conversation has cost here, with all of its branches; `cost_usd` is that of the `priced` answers.
+         *
+         *     Answers that were imported cost nothing here.
          */
         ConversationUsage: {
             /** Answers */
@@ -6089,7 +6091,7 @@ export interface components {
         };
         /**
          * UsageRead
-         * @description Tokens of the answer's calls; `estimated` where the provider did not count them.
+         * @description Tokens of the answer's calls; `estimated` where the provider did not count them, or an answer broke off.
          *
          *     `cached_tokens` are those of the input that the provider had read before; `cost_usd` is null where nobody knows the
          *     price.
@@ -6168,6 +6170,8 @@ export interface components {
         /**
          * UserStats
          * @description What an account has and used; `bytes` are of its files, days and models of the last 90 days.
+         *
+         *     Tokens and costs are those of answers that were made here, not of imported ones.
          */
         UserStats: {
             /** By Day */
