@@ -56,7 +56,7 @@ from llama_service.errors import (
 )
 from llama_service.settings import ModelSource, ProviderName, Settings
 from persistence.model_policy import EVERY_MODEL, AllowedModel, ModelAccess, ModelPolicy
-from persistence.spending import MARGIN, Budgets, Price, Spent
+from persistence.spending import MARGIN, Budgets, Grant, Price, Spent
 
 PROVIDER_TYPES: Mapping[ProviderName, type[Provider]] = {
     "embedded": EmbeddedProvider,
@@ -216,6 +216,7 @@ class ModelRegistry:
         user_id: str = "",
         request_id: str = "",
         attempts: list[Attempt] | None = None,
+        spent: list[Usage] | None = None,
         fallback_from: ModelSource | None = None,
         has_fallback: bool = False,
         may_be_empty: bool = False,
@@ -223,7 +224,8 @@ class ModelRegistry:
         """Yield a StreamStart when the first token is there, the text as it comes, then a StreamEnd.
 
         One source is asked, the default one where none is named. `attempts` is filled as they happen, for callers that
-        want them after an error too. `fallback_from` is the source that this one stands in for; with `has_fallback` a
+        want them after an error too. `spent` gets what the call has cost when it has ended, by itself or not; nothing
+        where the model was not asked. `fallback_from` is the source that this one stands in for; with `has_fallback` a
         server that does not listen is not asked twice. `may_be_empty` is for the rest of an answer that may have been
         all of it: without it an answer that has no text is an error. Closing the generator ends the provider's
         request. Raises an AppError.
@@ -232,7 +234,7 @@ class ModelRegistry:
         target = await self._checked(source, name, params, user_id)
         prompt = messages(target) if callable(messages) else messages
         model = await self.chat_model(target)
-        async with self._paid(target, prompt, params, user_id) as (params, tally):
+        async with self._paid(target, prompt, params, user_id, spent) as (params, tally):
             chunks = self._policy.stream(
                 target,
                 lambda: model.stream_messages(prompt, params, request_id=request_id, user_id=user_id),
@@ -279,18 +281,10 @@ class ModelRegistry:
             raise ModelCannot("This model takes no tools; leave them out or choose another model.")
         return target
 
-    @asynccontextmanager
-    async def _paid(
-        self, target: Target, prompt: Sequence[BaseMessage], params: ModelParams, user_id: str
-    ) -> AsyncIterator[tuple[ModelParams, "_Tally"]]:
-        """Reserve what a call may spend, where anything is limited, and settle it when the call has ended, however.
-
-        The answer then has the limit that was reserved for it. Raises BudgetExceeded.
-        """
-        tally = _Tally()
-        if self._budgets is None or not await self._budgets.is_limited():
-            yield params, tally
-            return
+    async def _reserved(
+        self, budgets: Budgets, target: Target, prompt: Sequence[BaseMessage], params: ModelParams, user_id: str
+    ) -> Grant:
+        """Reserve what a call may spend. Raises BudgetExceeded."""
         official = self._providers[target.source].is_official
         price = self._prices.per_million(target.source, target.model, official=official)
         window = self.context_window(target.source, target.model)
@@ -299,10 +293,29 @@ class ModelRegistry:
         room = max(window - counted - _SLACK, _SLACK)
         answer = params.max_tokens or min(_LONGEST_ANSWER, window // 4, room)
         given = ceil(counted * MARGIN)
-        grant = await self._budgets.reserve(_asker(user_id), given, answer, Price(*price) if price else None)
-        was_sent = False
+        return await budgets.reserve(_asker(user_id), given, answer, Price(*price) if price else None)
+
+    @asynccontextmanager
+    async def _paid(
+        self,
+        target: Target,
+        prompt: Sequence[BaseMessage],
+        params: ModelParams,
+        user_id: str,
+        spent: list[Usage] | None,
+    ) -> AsyncIterator[tuple[ModelParams, "_Tally"]]:
+        """Reserve what a call may spend, where anything is limited, and settle it when the call has ended, however.
+
+        The answer then has the limit that was reserved for it. What a call that broke off has cost is estimated; it
+        is put into `spent`, too. Raises BudgetExceeded.
+        """
+        tally, grant, was_sent = _Tally(), None, False
+        budgets = self._budgets if self._budgets is not None and await self._budgets.is_limited() else None
+        if budgets is not None:
+            grant = await self._reserved(budgets, target, prompt, params, user_id)
+            params = replace(params, max_tokens=grant.answer_tokens or params.max_tokens)
         try:
-            yield replace(params, max_tokens=grant.answer_tokens or params.max_tokens), tally
+            yield params, tally
         except AppError as error:
             was_sent = isinstance(error, ProviderTimeout)  # it was read, and may have been thought about
             raise
@@ -310,11 +323,14 @@ class ModelRegistry:
             was_sent = True  # somebody did not wait for it
             raise
         finally:
-            usage = tally.usage
-            if usage is None and (tally.has_begun or was_sent):
+            usage, is_asked_for = tally.usage, grant is not None or spent is not None
+            if usage is None and (tally.has_begun or was_sent) and is_asked_for:
                 usage = self._priced(target, _estimate(prompt, [*tally.parts, *tally.thoughts]))
-            spent = Spent(usage.total_tokens, usage.cost_usd or 0.0, was_asked=True) if usage else Spent()
-            self._budgets.settle(grant, spent)
+            if usage is not None and spent is not None:
+                spent.append(usage)
+            if budgets is not None and grant is not None:
+                settled = Spent(usage.total_tokens, usage.cost_usd or 0.0, was_asked=True) if usage else Spent()
+                budgets.settle(grant, settled)
 
     async def complete(
         self,

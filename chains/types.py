@@ -1,6 +1,6 @@
 """The words that model calls are spoken in: what is asked, what comes back, what a provider can do."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -49,7 +49,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one call; `estimated` where the provider did not count them.
+    """Tokens of one call; `estimated` where the provider did not count them, or the call broke off.
 
     `cached_tokens` are those of the input that the provider had read before; `cost_usd` is None where nobody knows the
     price.
@@ -61,6 +61,11 @@ class Usage:
     estimated: bool = False
     cached_tokens: int = 0
     cost_usd: float | None = None
+
+    @classmethod
+    def of(cls, kept: Mapping[str, Any]) -> "Usage":
+        """Return a usage that was kept as plain data, also by another version."""
+        return cls(**{name: kept[name] for name in cls.__dataclass_fields__ if name in kept})
 
 
 def sum_of(usages: Sequence[Usage]) -> Usage:

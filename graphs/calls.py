@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from chains.types import ToolCall
 from graphs.context import ChatContext, TurnServices
-from graphs.sources import passages_behind, public_source, reference
+from graphs.sources import holding, next_number, passages_behind, reference, shown_sources
 from graphs.state import ChatState, SourceReference, ToolStep
 from graphs.toolbox import AT_ONCE, CALL_SECONDS, MAX_CALLS, Toolbox, result_chars
 from graphs.tools.spec import ToolContext, ToolSpec
@@ -223,20 +223,19 @@ class RoundOfCalls:
         if found:
             record = self._services.record
             numbers = [ref["n"] for ref in self.sources if ref["n"] in record.passages]
-            record.sources = [public_source(n, record.passages[n]) for n in numbers]
+            record.sources = shown_sources(record, {n: record.passages[n] for n in numbers})
             self._write({"event": "sources", "sources": record.sources})
         self._end(step, status, content, [ref["n"] for ref in references], ms)
 
     def _number(self, passage: Found) -> SourceReference:
         """Return the reference of a passage: an earlier one where that holds all of it, else one more."""
-        for known in self.sources:
-            inside = known["start"] <= passage.start and passage.end <= known["end"]
-            if known["file_id"] == str(passage.file_id) and inside:
-                self._services.record.passages.setdefault(known["n"], passage)
-                return known
-        new = reference(max((ref["n"] for ref in self.sources), default=0) + 1, passage)
+        record = self._services.record
+        if (known := holding(self.sources, passage)) is not None:
+            record.passages.setdefault(known["n"], passage)
+            return known
+        new = reference(next_number(self.sources, record), passage)
         self.sources.append(new)
-        self._services.record.passages[new["n"]] = passage
+        record.passages[new["n"]] = passage
         return new
 
     def _recall(self, step: ToolStep, status: str, result: dict[str, Any]) -> None:

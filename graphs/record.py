@@ -37,11 +37,14 @@ class TurnRecord:
     reasoning_parts: list[str] = field(default_factory=list)
     searched: Searched = field(default_factory=lambda: NOTHING_SEARCHED)
     sources: list[dict[str, Any]] = field(default_factory=list)
+    # Those of the first part of a continued answer, as their readers may see them; their numbers are taken.
+    earlier_sources: Sequence[dict[str, Any]] = ()
     # The passages of the sources by number, and the calls of tools by id as their readers see them.
     passages: dict[int, Found] = field(default_factory=dict)
     tool_steps: dict[str, dict[str, Any]] = field(default_factory=dict)
-    # What the rounds before this one have cost.
-    earlier_usage: Sequence[Usage] = ()
+    # What each call of a model has cost, also one that broke off; and that of them which no state will know of.
+    spent: list[Usage] = field(default_factory=list)
+    lost: Sequence[Usage] = ()
     start: StreamStart | None = None
     end: StreamEnd | None = None
     # What the turn's state begins with: the newest messages, the question last, and the summary of those before.
@@ -97,15 +100,11 @@ class TurnRecord:
             model_name=start.model if start else None,
             fallback_from=start.fallback_from if start else None,
             finish_reason=end.finish_reason if end else None,
-            usage=self._usage(),
+            usage=asdict(sum_of(self.spent)) if self.spent else None,
             reasoning=self.reasoning,
             searched=self.searched,
             error=error,
         )
-
-    def _usage(self) -> dict[str, Any] | None:
-        told = [*self.earlier_usage, *([self.end.usage] if self.end else [])]
-        return asdict(sum_of(told)) if told else None
 
     def trace(self) -> dict[str, Any]:
         """Return the record as plain data: node name, input, output, milliseconds; attempts; the checkpoint's id."""

@@ -13,6 +13,7 @@ from langgraph.graph.message import add_messages
 from typing_extensions import TypedDict
 
 from chains.prompts import Prompt
+from chains.types import Usage
 from llama_service.settings import ModelSource
 from persistence.relevance import Confidence
 from persistence.search import Retrieval
@@ -166,13 +167,13 @@ class ChatState(TurnInput, total=False):
     assembled: Annotated[Prompt, UntrackedValue]
 
 
-def turn_input(question: AnyMessage) -> TurnInput:
-    """Return the input of a new turn."""
+def turn_input(question: AnyMessage, sources: Sequence[SourceReference] = ()) -> TurnInput:
+    """Return the input of a new turn; `sources` are those that the first part of a continued answer was given."""
     return TurnInput(
         messages=[question],
         query=None,
         searched=NOTHING_SEARCHED,
-        sources=[],
+        sources=list(sources),
         nothing_found=False,
         prompt=None,
         failed_sources=[],
@@ -190,6 +191,11 @@ def pending_steps(state: TurnInput) -> list[ToolStep]:
 def text_of_rounds(state: TurnInput) -> str:
     """Return what of the answer was said before the calls of its rounds."""
     return "".join(round_["text"] for round_ in state.get("rounds") or ())
+
+
+def usage_of_rounds(state: TurnInput) -> list[Usage]:
+    """Return what the calls of a model have cost that its rounds ended with."""
+    return [Usage.of(round_["usage"]) for round_ in state.get("rounds") or () if round_["usage"]]
 
 
 def asked_message(state: TurnInput) -> AnyMessage | None:

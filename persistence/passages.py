@@ -13,10 +13,11 @@ from persistence.session import Database
 from persistence.tables import File, Passage
 
 _READ_AT_ONCE = 200  # passages
+_OF_CHUNK = (Passage.position, Passage.page, Passage.heading)
 
 
 async def load_passages(database: Database, user_id: UUID, references: Sequence[Mapping[str, Any]]) -> list[Found]:
-    """Return the texts behind references (`file_id`, `chunk_id`, `start`, `end`, …), in their order.
+    """Return the texts behind references (`file_id`, `chunk_id`, `start`, `end`, `score`), in their order.
 
     A passage whose file is gone, or that the user may not read any more, is left out.
     """
@@ -26,7 +27,7 @@ async def load_passages(database: Database, user_id: UUID, references: Sequence[
             start, end = reference["start"], reference["end"]
             text = func.substr(File.text, start + 1, end - start)
             query = (
-                select(File.name, text.label("text"), Passage.text.label("matched"), is_shared(user_id))
+                select(File.name, *_OF_CHUNK, text.label("text"), Passage.text.label("matched"), is_shared(user_id))
                 .join(Passage, Passage.file_id == File.id)
                 .where(readable(user_id), File.id == UUID(reference["file_id"]))
                 .where(Passage.id == UUID(reference["chunk_id"]))
@@ -42,9 +43,9 @@ def _found(reference: Mapping[str, Any], row: Any) -> Found:
         UUID(reference["file_id"]),
         row.name,
         UUID(reference["chunk_id"]),
-        reference["position"],
-        reference["page"],
-        reference["heading"],
+        row.position,
+        row.page,
+        row.heading,
         reference["start"],
         reference["end"],
         row.text,

@@ -23,6 +23,7 @@ MODEL = "multilingual-e5-small"
 """The embedding model whose vectors can be judged."""
 PARAMETERS = Path(__file__).with_name("relevance.npz")
 _MIDDLE_SHARE = 0.2  # of a passage's nearness to the middle is taken off; between .2 and .4 all languages gain
+_ORDER: Sequence[Confidence | None] = (None, "weak", "possible", "likely")
 _KNOWN = 4
 _SAME_LANGUAGE = 0.5  # of the question's small words are known in the scope; else it is held to be in another language
 _LIKELY = 0.7  # what is called so holds the answer in more than nine of ten cases: see docs/decisions/0017
@@ -172,5 +173,9 @@ def _level(probability: float, likely: float, possible: float) -> Confidence:
 
 def _at_most(level: Confidence, limit: Confidence) -> Confidence:
     """No source is surer than all of them together."""
-    order: list[Confidence] = ["weak", "possible", "likely"]
-    return min(level, limit, key=order.index)
+    return min(level, limit, key=_ORDER.index)
+
+
+def best_confidence(one: Confidence | None, other: Confidence | None) -> Confidence | None:
+    """Return how likely two lots of sources hold an answer together: as the better of them does."""
+    return max(one, other, key=_ORDER.index)

@@ -21,6 +21,8 @@ from persistence.turn_start import (
     WITH_ASSISTANT,
     ConversationRow,
     Placement,
+    UnfinishedAnswer,
+    unfinished_columns,
 )
 
 
@@ -119,19 +121,28 @@ async def wait_for_person(
 
 _RELEASE = Statement(
     f"""
-    UPDATE runs SET lease_until = clock_timestamp(), attempt = attempt - CASE WHEN :counts THEN 0 ELSE 1 END
-    WHERE id = :run_id AND worker = :worker AND status = 'running' AND {_JOINED} RETURNING id
+    WITH run AS (
+        UPDATE runs SET lease_until = clock_timestamp(), attempt = attempt - CASE WHEN :counts THEN 0 ELSE 1 END
+        WHERE id = :run_id AND worker = :worker AND status = 'running' AND {_JOINED} RETURNING id, message_id
+    ), answer AS (
+        UPDATE messages SET usage = CAST(:usage AS jsonb) FROM run
+        WHERE messages.id = run.message_id AND CAST(:usage AS jsonb) IS NOT NULL
+    )
+    SELECT id FROM run
     """  # noqa: S608
 )
 
 
-async def release_run(database: Database, run_id: UUID, worker: UUID, seq: int, *, counts: bool) -> bool:
+async def release_run(
+    database: Database, run_id: UUID, worker: UUID, seq: int, *, counts: bool, usage: str | None = None
+) -> bool:
     """Give up a run's lease, so that another worker takes it over at once; `counts` whether that was an attempt.
 
-    `seq` is the number of the event that comes next. Returns False where the run is not this worker's any more, or
+    `seq` is the number of the event that comes next; `usage`, a line of JSON, is what the answer has cost so far, where
+    the graph's state does not say that. Returns False where the run is not this worker's any more, or
     lacks the event before.
     """
-    values = {"run_id": run_id, "worker": worker, "seq": seq, "counts": counts}
+    values = {"run_id": run_id, "worker": worker, "seq": seq, "counts": counts, "usage": usage}
     async with database.raw(transaction=False) as connection:
         return await connection.row(_RELEASE, values) is not None
 
@@ -195,7 +206,7 @@ _LOAD = Statement(
     f"""
     SELECT r.id AS run, r.user_id, r.attempt, r.cancel_requested, r.resume, r.request,
            q.id AS question_id, q.content AS question, q.images, q.parent_id, p.checkpoint_id,
-           w.id AS answer_id, w.content AS unfinished, w.reasoning AS unfinished_reasoning,
+           w.id AS answer_id, {unfinished_columns("w")},
            {CONVERSATION_COLUMNS}, {personal_columns("c", "r.user_id")}
     FROM runs r JOIN conversations c ON c.id = r.conversation_id {WITH_ASSISTANT}
     JOIN messages q ON q.id = r.user_message_id JOIN messages w ON w.id = r.message_id
@@ -262,8 +273,7 @@ def _claimed(row: Any) -> ClaimedRun:
         row["checkpoint_id"],
         new_question=False,
         new_answer=False,
-        unfinished=row["unfinished"],
-        unfinished_reasoning=row["unfinished_reasoning"] or "",
+        unfinished=UnfinishedAnswer.of(row),
         images=row["images"] or (),
     )
     resume = orjson.loads(row["resume"]) if row["resume"] is not None else None

@@ -11,11 +11,13 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
+import orjson
 
 from llama_service.errors import BadRequest, Conflict, NotFound
 from llama_service.ids import new_id
 from persistence.access import HAS_LIBRARIES
 from persistence.personal import NOTHING_SAID, Personal, personal_columns
+from persistence.relevance import Confidence
 from persistence.session import Database, RawConnection, Statement
 from persistence.sessions import SEEN_EVERY, SESSION_IS_VALID, Claims
 
@@ -76,11 +78,52 @@ class ConversationRow:
 
 
 @dataclass(frozen=True, slots=True)
+class UnfinishedAnswer:
+    """The first part of a continued answer: its text, what it was made of, and what it has cost.
+
+    Sources and steps are as they are kept: whoever shows them asks what may still be read of them.
+    """
+
+    text: str = ""
+    reasoning: str = ""
+    sources: Sequence[dict[str, Any]] = ()
+    steps: Sequence[dict[str, Any]] = ()
+    confidence: Confidence | None = None
+    usage: dict[str, Any] | None = None
+
+    @classmethod
+    def of(cls, row: Any) -> "UnfinishedAnswer":
+        """Return what `unfinished_columns` hold."""
+        sources, steps, usage = (
+            orjson.loads(row[name]) if row[name] is not None else None
+            for name in ("unfinished_sources", "unfinished_steps", "unfinished_usage")
+        )
+        text, reasoning = row["unfinished"], row["unfinished_reasoning"] or ""
+        return cls(text, reasoning, sources or (), steps or (), row["unfinished_confidence"], usage)
+
+
+NOTHING_WRITTEN = UnfinishedAnswer()
+
+
+def unfinished_columns(message: str) -> str:
+    """Return the columns of an answer, a row of `messages` by this name, that `UnfinishedAnswer` is made of.
+
+    What an imported answer has cost was not spent here.
+    """
+    return f"""
+    {message}.content AS unfinished, {message}.reasoning AS unfinished_reasoning,
+    {message}.sources AS unfinished_sources, {message}.steps AS unfinished_steps,
+    {message}.confidence AS unfinished_confidence,
+    CASE WHEN {message}.run_id IS NOT NULL THEN {message}.usage END AS unfinished_usage
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class Placement:
     """Where a turn stands in the tree.
 
     `parent_id` is the message above the question and `checkpoint_id` the graph's state after that message.
-    `unfinished` and `unfinished_reasoning` are what a continued answer begins with.
+    `unfinished` is what a continued answer begins with.
     """
 
     conversation: ConversationRow
@@ -91,8 +134,7 @@ class Placement:
     checkpoint_id: str | None = None
     new_question: bool = True
     new_answer: bool = True
-    unfinished: str = ""
-    unfinished_reasoning: str = ""
+    unfinished: UnfinishedAnswer = NOTHING_WRITTEN
     # The pictures of the question.
     images: Sequence[UUID] = ()
     # Messages to write before the question: id, role, content.
@@ -133,10 +175,10 @@ _FIND = Statement(
 _QUESTION_ABOVE = Statement(
     """
     WITH RECURSIVE up AS (
-        SELECT id, parent_id, role, content, reasoning, status, finish_reason, images, 1 AS depth FROM messages
+        SELECT id, parent_id, role, content, status, finish_reason, images, 1 AS depth FROM messages
         WHERE id = CAST(:start AS uuid) AND conversation_id = CAST(:conversation AS uuid)
         UNION ALL
-        SELECT m.id, m.parent_id, m.role, m.content, m.reasoning, m.status, m.finish_reason, m.images, up.depth + 1
+        SELECT m.id, m.parent_id, m.role, m.content, m.status, m.finish_reason, m.images, up.depth + 1
         FROM up JOIN messages m ON m.id = up.parent_id WHERE up.role <> 'user'
     )
     SELECT up.*, (SELECT checkpoint_id FROM messages p WHERE p.id = up.parent_id) AS checkpoint_id
@@ -156,6 +198,10 @@ _LEAF_BELOW = Statement(
     SELECT m.id, m.status, m.run_id, m.checkpoint_id FROM messages m
     WHERE m.id = CAST(:leaf AS uuid) AND EXISTS (SELECT FROM up WHERE up.id = CAST(:parent AS uuid))
     """
+)
+
+_UNFINISHED = Statement(
+    f"SELECT {unfinished_columns('m')} FROM messages m WHERE m.id = CAST(:message AS uuid)"  # noqa: S608
 )
 
 _EDITED = Statement(
@@ -255,8 +301,7 @@ async def _place_under_question(
         *above,
         new_question=False,
         new_answer=False,
-        unfinished=answer["content"],
-        unfinished_reasoning=answer["reasoning"] or "",
+        unfinished=UnfinishedAnswer.of(await connection.row(_UNFINISHED, {"message": answer["id"]})),
         images=images,
     )
 
@@ -303,7 +348,8 @@ def _write_statement(conversation: str) -> Statement:
                    clock.now + (cardinality(CAST(:history_ids AS uuid[])) + 1) * interval '1 microsecond'
             FROM conversation, clock WHERE CAST(:new_answer AS boolean)
         ), continued AS (
-            UPDATE messages SET status = 'streaming', run_id = CAST(:run AS uuid), error = NULL
+            UPDATE messages SET status = 'streaming', run_id = CAST(:run AS uuid), error = NULL,
+                   usage = CASE WHEN run_id IS NOT NULL THEN usage END
             FROM conversation WHERE messages.id = CAST(:answer_id AS uuid) AND NOT CAST(:new_answer AS boolean)
         ), attached AS (
             UPDATE conversation_files SET message_id = CAST(:question_id AS uuid) FROM conversation

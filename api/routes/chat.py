@@ -73,8 +73,8 @@ async def _outcome_again(state: AppState, before: AlreadyAsked) -> ChatResponse:
 async def _outcome(state: AppState, run: Run) -> ChatResponse:
     """Wait for a run's end and return its answer, or raise the error that it ended with."""
     parts: dict[str, list[str]] = {
-        "chunk": [run.place.unfinished],
-        "reasoning": [run.place.unfinished_reasoning],
+        "chunk": [run.place.unfinished.text],
+        "reasoning": [run.place.unfinished.reasoning],
     }
     end: RunEvent | None = None
     async for events in state.runs.read(run.run_id):

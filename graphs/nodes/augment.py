@@ -12,7 +12,7 @@ from chains.prompts import Prompt
 from graphs.context import ChatContext, TurnServices
 from graphs.pictures import images_of
 from graphs.services import services_of
-from graphs.sources import passages_of, public_source, source_text
+from graphs.sources import passages_of, shown_sources, source_text
 from graphs.state import NOTHING_SEARCHED, ChatState, PromptParts, asked_message, history_of, question_of
 from graphs.toolbox import reserve
 from persistence.search import Found
@@ -31,9 +31,11 @@ async def augment(state: ChatState, runtime: Runtime[ChatContext]) -> dict[str, 
         # What did not fit was not seen by the model and can't be cited: the worst ones, at the end.
         read = {n: source for n, source in found.items() if n not in prompt.cut_sources}
         _note_what_is_read(state, services, read)
+        # What the answer has had before stays its source.
+        earlier = {source["n"] for source in services.record.earlier_sources}
         retrieval = state.get("retrieval")
         pending = {"pending": retrieval.pending} if retrieval and retrieval.pending else {}
-        if read or pending:
+        if services.record.sources or pending:
             get_stream_writer()({"event": "sources", "sources": services.record.sources, **pending})
         step.output = {
             "prompt": _shown(prompt, read),
@@ -43,7 +45,7 @@ async def augment(state: ChatState, runtime: Runtime[ChatContext]) -> dict[str, 
     return {
         "assembled": prompt,
         "prompt": _parts(prompt, list(read)),
-        "sources": [ref for ref in state.get("sources") or [] if ref["n"] in read],
+        "sources": [ref for ref in state.get("sources") or [] if ref["n"] in read or ref["n"] in earlier],
     }
 
 
@@ -92,7 +94,7 @@ def _note_what_is_read(state: ChatState, services: TurnServices, read: Mapping[i
     record = services.record
     record.window, record.summary = state["messages"], state.get("summary")
     record.searched = state.get("searched", NOTHING_SEARCHED)
-    record.sources = [public_source(n, source) for n, source in read.items()]
+    record.sources = shown_sources(record, read)
 
 
 def _parts(prompt: Prompt, sources: Sequence[int]) -> PromptParts:
@@ -115,8 +117,8 @@ def _shown(prompt: Prompt, sources: Mapping[int, Found]) -> list[dict[str, Any]]
     shown: list[dict[str, Any]] = [{"role": "system", "content": str(system.content)}]
     if prompt.history:
         shown.append({"role": "history", "last_id": prompt.history[-1].id, "count": len(prompt.history)})
-    # The passages are in the last message, the question's.
-    of: list[Mapping[int, Found]] = [*({} for _ in rest[1:]), sources] if rest else []
+    # The passages are in the question, which the beginning of its answer may follow.
+    of: list[Mapping[int, Found]] = [sources, *({} for _ in rest[1:])] if rest else []
     return shown + [
         {"role": _role(message), "content": _pieces(message, found)} for message, found in zip(rest, of, strict=True)
     ]

@@ -14,7 +14,7 @@ from chains import prompts
 from chains.models import ModelCandidate
 from chains.prompts import CallResult, Prompt
 from chains.resilience import is_unreachable
-from chains.types import Attempt, ModelParams, Reasoning, StreamEnd, StreamStart, Target, ToolCall, Usage
+from chains.types import Attempt, ModelParams, Reasoning, StreamEnd, StreamStart, Target, ToolCall, Usage, sum_of
 from graphs.calls import new_steps
 from graphs.citations import CitationFilter, supporting
 from graphs.context import ChatContext, TurnServices
@@ -22,7 +22,7 @@ from graphs.nodes.augment import answer_tokens, assemble_again
 from graphs.pictures import with_pictures
 from graphs.services import services_of
 from graphs.sources import passages_of, source_text
-from graphs.state import ChatState, FailedSource, ToolRound, ToolStep, text_of_rounds
+from graphs.state import ChatState, FailedSource, ToolRound, ToolStep, text_of_rounds, usage_of_rounds
 from graphs.toolbox import MAX_ROUNDS, TURN_SECONDS
 from llama_service.errors import AppError, error_of
 from llama_service.settings import ProviderName
@@ -41,7 +41,8 @@ async def generate(state: ChatState, runtime: Runtime[ChatContext]) -> dict[str,
     context, services = runtime.context, await services_of(runtime.context)
     record = services.record
     failed, rounds = state.get("failed_sources") or [], state.get("rounds") or []
-    record.earlier_usage = [Usage(**round_["usage"]) for round_ in rounds if round_["usage"]]
+    record.spent = usage_of_rounds(state)
+    rounds_spent = len(record.spent)
     candidates = services.models.candidates(context.model_source, context.model_name, services.access)
     ask = candidates[min(len(failed), len(candidates) - 1)]  # the last one where the settings have changed meanwhile
     provider, model = _expected(ask, services)
@@ -71,13 +72,16 @@ async def generate(state: ChatState, runtime: Runtime[ChatContext]) -> dict[str,
                 _write(record.parts, write, _PARAGRAPH)
         except AppError as refused:
             error = refused
+        except BaseException:  # the run is stopped here, or goes on elsewhere
+            record.lost = record.spent[rounds_spent:]
+            raise
         finally:
-            step.output = _output(services, attempts, citations, error)
+            step.output = _output(services, attempts, record.spent[rounds_spent:], citations, error)
     if error is not None and record.start is None and ask.has_fallback and not rounds and is_unreachable(error):
         return {"failed_sources": [*failed, FailedSource(source=ask.source, code=error.code, message=error.message)]}
     if error is None and calls and record.end is not None:
         said = _said(state, services)
-        record.earlier_usage, usage, record.end = [*record.earlier_usage, record.end.usage], record.end.usage, None
+        usage, record.end = record.end.usage, None
         steps = new_steps(calls, services.tools)
         return {"rounds": [*rounds, ToolRound(text=said, usage=asdict(usage), steps=steps)]}
     if error is not None and record.start is None and failed:
@@ -195,6 +199,7 @@ async def _stream(
         user_id=context.user_id or "-",
         request_id=context.request_id,
         attempts=attempts,
+        spent=services.record.spent,
         fallback_from=ask.fallback_from,
         has_fallback=ask.has_fallback,
         may_be_empty=goes_on,
@@ -235,7 +240,11 @@ def _attributed(answer: str, citations: CitationFilter, sources: Mapping[int, st
 
 
 def _output(
-    services: TurnServices, attempts: Sequence[Attempt], citations: CitationFilter, error: AppError | None
+    services: TurnServices,
+    attempts: Sequence[Attempt],
+    spent: Sequence[Usage],
+    citations: CitationFilter,
+    error: AppError | None,
 ) -> dict[str, Any]:
     record = services.record
     output: dict[str, Any] = {"characters": len(record.text), "first_token_ms": record.first_token_ms}
@@ -248,5 +257,7 @@ def _output(
             "notices": record.start.notices,
         }
     if record.end is not None:
-        output |= {"finish_reason": record.end.finish_reason, "usage": asdict(record.end.usage)}
+        output["finish_reason"] = record.end.finish_reason
+    if spent:
+        output["usage"] = asdict(sum_of(spent))
     return output | {"citations": {"cited": sorted(citations.cited), "removed": citations.removed}}

@@ -9,7 +9,7 @@ from chains.condense import needs_context, with_context
 from graphs.context import ChatContext, TurnServices
 from graphs.needs import needs_files
 from graphs.services import services_of
-from graphs.sources import reference
+from graphs.sources import numbered, passages_behind
 from graphs.state import NOTHING_SEARCHED, ChatState, Searched, history_of, question_of
 from persistence.search import Retrieval
 
@@ -24,15 +24,17 @@ async def retrieve(state: ChatState, runtime: Runtime[ChatContext]) -> dict[str,
             found.sources.clear()
         elif context.top_k is not None:
             found.sources[context.top_k :] = []
-        services.record.passages.update(enumerate(found.sources, 1))
+        earlier = state.get("sources") or []
+        await passages_behind(earlier, services)
+        sources = numbered(found.sources, earlier, services.record)
         services.record.retrieve_ms = services.record.elapsed_ms()
         searched = services.record.searched = _searched(found, context, needed=needed)
         step.output = _shown(found, needed=needed) | _condensed(services) | {"scope": searched["scope"]}
     return {
         "retrieval": found,
         "searched": searched,
-        "sources": [reference(n, source) for n, source in enumerate(found.sources, 1)],
-        "nothing_found": found.searched and needed and not found.sources,
+        "sources": sources,
+        "nothing_found": found.searched and needed and not sources,
     }
 
 

@@ -20,7 +20,8 @@ from graphs.pictures import question_message
 from graphs.runs.run import STOPPED, Ending, Run
 from graphs.runs.stream import RunStream
 from graphs.runs.tail import StoredEvents
-from graphs.state import TurnInput, text_of_rounds, turn_input
+from graphs.sources import earlier_references
+from graphs.state import TurnInput, text_of_rounds, turn_input, usage_of_rounds
 from llama_service import metrics, tracing
 from llama_service.dsn import PostgresDsn
 from llama_service.errors import AppError, Interrupted, NotWaiting, RunGivenUp
@@ -61,7 +62,8 @@ GIVEN_BACK = Ending("running", "streaming", AppError())
 
 def _input(run: Run) -> TurnInput:
     place = run.place
-    return turn_input(question_message(place.question_id, place.question, place.images))
+    question = question_message(place.question_id, place.question, place.images)
+    return turn_input(question, earlier_references(place.unfinished.sources))
 
 
 def _span_attributes(run: Run) -> dict[str, Any]:
@@ -332,8 +334,9 @@ class RunEngine:
 
     async def _release(self, run: Run, ending: Ending) -> None:
         await run.flush()
-        seq, counts = run.stream.next_seq(), ending is GIVEN_BACK
-        await run.write_behind(lambda: run_end.release_run(self._database, run.run_id, self.worker, seq, counts=counts))
+        release = partial(run_end.release_run, counts=ending is GIVEN_BACK, usage=run.lost_usage())
+        seq = run.stream.next_seq()
+        await run.write_behind(lambda: release(self._database, run.run_id, self.worker, seq))
         run.stream.detach()
 
     def _stop(self, run: Run, ending: Ending) -> None:
@@ -364,6 +367,7 @@ class RunEngine:
         snapshot = await self.latest_state(run.conversation_id, run.run_id)
         answered = snapshot is not None and snapshot.values.get("answer") is not None
         in_rounds = text_of_rounds(snapshot.values) if snapshot is not None else ""
+        run.record.spent = usage_of_rounds(snapshot.values) if snapshot is not None else []
         if ending is None and not answered and not self._can_continue(run, len(in_rounds)):
             outcome, ending = "interrupted", INTERRUPTED
         metrics.TAKEOVERS.labels(outcome).inc()
@@ -384,7 +388,7 @@ class RunEngine:
     def _can_continue(self, run: Run, in_rounds: int) -> bool:
         """Whether the model can go on behind what was sent; what it said before it called tools is complete."""
         services: Any = run.context.services if run.context else None
-        complete = max(in_rounds, len(run.place.unfinished))
+        complete = max(in_rounds, len(run.place.unfinished.text))
         can = self.always_finish or services.models.continues_prefix(run.plan.provider)
         return can or len(run.unfinished) <= complete
 

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
 import orjson
 
 from chains.profile import AnswerPlan
+from chains.types import Usage, sum_of
 from graphs.context import ChatContext
 from graphs.files import CallerFiles
 from graphs.record import TurnRecord
@@ -20,6 +21,7 @@ from persistence import run_end
 from persistence.events import REASONING, TEXT, EventLog, RunEvent, event_line
 from persistence.messages import newest_steps
 from persistence.personal import NOTHING_SAID, Personal
+from persistence.relevance import best_confidence
 from persistence.run_end import RunEnd
 from persistence.session import Database
 from persistence.turn_start import Placement, WrittenTurn
@@ -104,6 +106,8 @@ class Run:
     events: EventLog
     sent: Sent = Sent()
     personal: Personal = NOTHING_SAID
+    # The steps of a continued answer's first part, as their readers may see them.
+    earlier_steps: Sequence[dict[str, Any]] = ()
     context: ChatContext | None = None
     task: "asyncio.Task[None] | None" = None
     # Why the run is being stopped from outside, and how the graph itself has ended it.
@@ -124,7 +128,7 @@ class Run:
     @property
     def unfinished(self) -> str:
         """What the answer begins with: the text of a continued one, and what another worker has sent."""
-        return self.place.unfinished + self.sent.text
+        return self.place.unfinished.text + self.sent.text
 
     @property
     def text(self) -> str:
@@ -254,7 +258,7 @@ class Run:
         thoughts = info["reasoning"]
         if not thoughts.startswith(self.sent.reasoning):  # else they are those of a state that the answer is in
             thoughts = self.sent.reasoning + thoughts
-        reasoning = self.place.unfinished_reasoning + thoughts
+        reasoning = self.place.unfinished.reasoning + thoughts
         return RunEnd(
             run_id=self.run_id,
             worker=self.worker,
@@ -267,9 +271,9 @@ class Run:
             data=event.line,
             # A state without the answer is no state after it: the next turn rebuilds one.
             checkpoint_id=self.record.checkpoint_id if ending is COMPLETED else None,
-            sources=_json(result["sources"] or None),
+            sources=_json(self._kept_sources(result["sources"]) or None),
             confidence=result["confidence"],
-            steps=_json(result["steps"] or None),
+            steps=_json(list(self.record.tool_steps.values()) or None),
             model_source=result["model_source"],
             model_name=result["model_name"],
             fallback_from=result["fallback_from"],
@@ -280,6 +284,25 @@ class Run:
             trace=_json(self.record.trace()),
         )
 
+    def _kept_sources(self, shown: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return sources as they are kept: with the texts that their reader may not see now, and perhaps may again."""
+        kept = {source["n"]: source for source in self.place.unfinished.sources}
+        return [
+            source if source.get("available", True) else {**kept.get(source["n"], source), "cited": source["cited"]}
+            for source in shown
+        ]
+
+    def _whole_usage(self, usage: dict[str, Any] | None) -> dict[str, Any] | None:
+        """Return what the answer has cost with its first part; what is known of that stays, whatever this one cost."""
+        parts = [Usage.of(part) for part in (self.place.unfinished.usage, usage) if part]
+        known = [part.cost_usd for part in parts if part.cost_usd is not None]
+        return asdict(replace(sum_of(parts), cost_usd=sum(known) if known else None)) if parts else None
+
+    def lost_usage(self) -> str | None:
+        """Return what the answer has cost as JSON where part of that is known here only, else None."""
+        lost = self.record.lost
+        return _json(self._whole_usage(asdict(sum_of(lost)))) if lost else None
+
     def result(self, ending: Ending, info: AnswerInfo) -> dict[str, Any]:
         """Return what `done` and ChatResponse tell, without the text."""
         record, searched = self.record, info.get("searched", NOTHING_SEARCHED)
@@ -288,15 +311,15 @@ class Run:
             "message_id": str(self.place.answer_id),
             "user_message_id": str(self.place.question_id),
             "run_id": str(self.run_id),
-            "sources": record.sources or list(self.sent.sources),
-            "steps": list(record.tool_steps.values()),
+            "sources": record.sources or list(self.sent.sources or record.earlier_sources),
+            "steps": [*self.earlier_steps, *record.tool_steps.values()],
             "searched": {"scope": searched["scope"], "files": searched["files"]},
-            "confidence": searched.get("confidence"),
+            "confidence": best_confidence(searched.get("confidence"), self.place.unfinished.confidence),
             "model_source": info["model_source"] or self.plan.provider,
             "model_name": info["model_name"] or self.plan.model,
             "fallback_from": info["fallback_from"] if info["model_source"] else self.plan.fallback_from,
             "finish_reason": info["finish_reason"] or ending.status,
-            "usage": info["usage"],
+            "usage": self._whole_usage(info["usage"]),
             "timings": {
                 "retrieve_ms": record.retrieve_ms,
                 "first_token_ms": record.first_token_ms,

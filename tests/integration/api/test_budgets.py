@@ -284,3 +284,19 @@ async def test_stopping_an_answer_while_it_reserves_loses_no_other_one(
         assert states in ([("stopped",)], [("complete",)])
     assert len(told) == 40
     await settled(database)
+
+
+async def test_a_stopped_answer_tells_what_the_budget_has_counted_for_it(
+    limit: Limit, anna: Person, openai: OpenAIServer, database: Database
+) -> None:
+    await limit(each=False, tokens=100_000)
+    openai.script(tokens=["word "] * 200, delay=0.02)
+    seen = []
+    async with anna.http.stream("POST", "/chat/stream", json={"message": "Write much."}) as response:
+        async for event in events_of(response):
+            seen.append(event)
+            if len(seen) == 5:
+                await anna.http.post(f"/chat/runs/{seen[0].data['run_id']}/cancel")
+    told = seen[-1].data["usage"]
+    assert told["estimated"] is True
+    assert told["total_tokens"] == await settled(database)

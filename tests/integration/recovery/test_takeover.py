@@ -103,6 +103,37 @@ async def test_what_was_retrieved_is_not_searched_again(
     assert [node["node"] for node in trace["nodes"]] == ["generate", "persist"]
 
 
+async def test_the_rest_of_an_answer_that_is_finished_by_another_keeps_sources_and_costs_of_the_first_part(
+    serve: Serve, parts: Stage, second: Service, http: aiohttp.ClientSession
+) -> None:
+    first = await serve("a")
+    anna = await Account(http, first.url).join()
+    file = await anna.upload("falcon.txt", b"The Falcon drill has a warranty of 37 months.")
+
+    async def indexed() -> bool:
+        return bool((await anna.call("GET", f"/files/{file['id']}"))["status"] == "completed")
+
+    await eventually(indexed, 60)
+    question = {"message": "How long is the warranty of the Falcon drill?", "max_tokens": 5, "file_ids": [file["id"]]}
+    cut = await anna.call("POST", "/chat", {**question, **CONTINUES})
+    assert (cut["finish_reason"], [source["n"] for source in cut["sources"]]) == ("length", [1])
+    follower = Follower(anna)
+    here = {"conversation_id": cut["conversation_id"], "continue_message_id": cut["message_id"]}
+    reading = asyncio.create_task(follower.ask("", use_rag=False, **here, **CONTINUES))
+    await has_read(follower, 5)
+    await first.kill()
+    await reading
+    there = at(anna, second)
+    await follower.resume(there)
+    assert (follower.faults, follower.events[-1].name) == ([], "done")
+    message = await answer_of(there, cut["conversation_id"])
+    assert (message["content"], message["status"]) == (WHOLE, "complete")
+    assert message["sources"] == follower.events[-1].data["sources"] == cut["sources"]
+    assert message["usage"] == follower.events[-1].data["usage"]
+    for kind in ("input_tokens", "output_tokens"):
+        assert message["usage"][kind] > cut["usage"][kind]
+
+
 async def test_a_restart_in_mid_answer_ends_in_a_complete_answer(
     serve: Serve, parts: Stage, http: aiohttp.ClientSession
 ) -> None:
@@ -122,6 +153,10 @@ async def test_a_restart_in_mid_answer_ends_in_a_complete_answer(
     await follower.resume(at(anna, again))
     assert (follower.faults, follower.text, follower.events[-1].name) == ([], WHOLE, "done")
     assert requests_of(parts, follower.run_id) == (1, "completed"), "an orderly restart is no failed attempt"
+    usage = (await answer_of(at(anna, again), follower.start["conversation_id"]))["usage"]
+    assert usage["estimated"] is True, "the call that the first one broke off is counted, too"
+    assert usage["output_tokens"] >= LONG.tokens
+    assert usage == follower.events[-1].data["usage"]
 
 
 async def test_a_run_that_loses_every_worker_is_given_up(
