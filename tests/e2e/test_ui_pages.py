@@ -335,7 +335,7 @@ async def test_nothing_moves_under_the_pointer_while_a_page_is_filled(
     asked = count()
 
     async def one_by_one(route: Route) -> None:
-        await asyncio.sleep(next(asked) * 0.04)
+        await asyncio.sleep(next(asked) * 0.015)
         await route.continue_()
 
     pages = ("admin", "account", "files", "libraries", f"libraries/{where}", "groups", "prompts", "assistants")

@@ -2,7 +2,7 @@ import { useQueryClient, type Query, type QueryClient } from "@tanstack/react-qu
 import { useEffect, useState, type ReactNode } from "react";
 
 /** How long a page waits for the slowest of its parts before it is shown without it. */
-const PATIENCE_MS = 2_000;
+const PATIENCE_MS = 3_000;
 
 const isPending = ({ state }: Query) => state.status === "pending";
 
