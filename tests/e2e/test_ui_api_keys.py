@@ -32,6 +32,8 @@ async def test_a_key_is_made_used_and_revoked(open_page: OpenPage, anna: Person,
     key = await dialog.locator(".key code").inner_text()
     assert key.startswith("ls_")
     await shot(page, "api-key-shown-1280-light")
+    await page.mouse.click(5, 5)
+    await expect(dialog.get_by_text(key)).to_be_visible()
     await dialog.get_by_role("button", name="Done").click()
     await expect(page.get_by_role("dialog")).to_have_count(0)
     row = page.locator(".session", has_text="Nightly import")

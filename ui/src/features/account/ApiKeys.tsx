@@ -112,7 +112,7 @@ function CreateDialog({ onClose }: { onClose: () => void }) {
 function ShownOnce({ name, value, onClose }: { name: string; value: string; onClose: () => void }) {
   const t = useT();
   return (
-    <Modal title={name} text={t("keys.shownOnce")} onClose={onClose}>
+    <Modal keeps title={name} text={t("keys.shownOnce")} onClose={onClose}>
       <p className="key">
         <code>{value}</code>
         <CopyButton text={value} label={t("keys.copy")} />

@@ -78,7 +78,7 @@ interface AppDialogProps {
 function AppDialog({ setup, confirm, onClose }: AppDialogProps) {
   const t = useT();
   return (
-    <Modal title={t("twoFactor.title")} text={t("twoFactor.scan")} onClose={onClose}>
+    <Modal keeps title={t("twoFactor.title")} text={t("twoFactor.scan")} onClose={onClose}>
       <form
         className="dialog-form"
         onSubmit={(event) => {
@@ -174,7 +174,7 @@ function PasswordDialog({ title, text: explain, action, error, pending, onSubmit
 function RecoveryCodes({ codes, onClose }: { codes: readonly string[]; onClose: () => void }) {
   const t = useT();
   return (
-    <Modal title={t("twoFactor.codes")} text={t("twoFactor.codesExplain")} onClose={onClose}>
+    <Modal keeps title={t("twoFactor.codes")} text={t("twoFactor.codesExplain")} onClose={onClose}>
       <ul className="recovery-codes">
         {codes.map((code) => (
           <li key={code}>

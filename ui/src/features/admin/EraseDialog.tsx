@@ -22,7 +22,7 @@ export function EraseDialog({ user, onClose }: { user: User; onClose: () => void
 
   if (erase.data)
     return (
-      <Modal title={t("erase.done", { name: user.username })} wide onClose={onClose}>
+      <Modal keeps title={t("erase.done", { name: user.username })} wide onClose={onClose}>
         <Report report={erase.data} />
         <div className="dialog__actions">
           <Button kind="primary" onClick={onClose}>

@@ -75,7 +75,7 @@ function InviteDialog({ onClose }: { onClose: () => void }) {
   if (invite.data) {
     const link = new URL(at(`/sign-in?invitation=${invite.data.token}`), location.href).href;
     return (
-      <Modal title={t("invitations.made")} onClose={onClose}>
+      <Modal keeps title={t("invitations.made")} onClose={onClose}>
         <p>{t("invitations.shownOnce")}</p>
         <Field label={t("invitations.link")} value={link} readOnly onFocus={({ target }) => target.select()} />
         <div className="dialog__actions">
@@ -88,7 +88,7 @@ function InviteDialog({ onClose }: { onClose: () => void }) {
     );
   }
   return (
-    <Modal title={t("invitations.new")} onClose={onClose}>
+    <Modal keeps={invite.isPending} title={t("invitations.new")} onClose={onClose}>
       <form className="dialog-form" onSubmit={submit}>
         {invite.error && <ErrorNotice error={invite.error} />}
         <Field label={t("invitations.note")} name="note" maxLength={100} />

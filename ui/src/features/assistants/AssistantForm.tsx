@@ -83,14 +83,16 @@ const patchOf = ({ name, description, picture, prompt, model, tools, fileIds, li
 export function AssistantForm({ assistant, onClose, model, tools, files, libraries }: AssistantFormProps) {
   const t = useT();
   const save = useSaveAssistant();
-  const [values, setValues] = useState(() => valuesOf(assistant));
+  const [first] = useState(() => valuesOf(assistant));
+  const [values, setValues] = useState(first);
   const set = (part: Partial<Values>) => setValues((known) => ({ ...known, ...part }));
   const { name, description, picture, prompt, fileIds, libraryIds, shared } = values;
   const submit = () =>
     save.mutate({ ...(assistant ? { id: assistant.id } : {}), ...patchOf(values) }, { onSuccess: onClose });
 
   return (
-    <Modal title={t(assistant ? "assistants.edit" : "assistants.new")} wide onClose={onClose}>
+    // A model and a picture are chosen without a field of the form.
+    <Modal keeps={values !== first} title={t(assistant ? "assistants.edit" : "assistants.new")} wide onClose={onClose}>
       <form
         className="assistant-form"
         onSubmit={(event) => {

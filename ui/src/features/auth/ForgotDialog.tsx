@@ -2,6 +2,7 @@ import type { FormEvent } from "react";
 import { useT } from "@/shared/i18n";
 import { Button, Field } from "@/shared/ui/controls";
 import { ErrorNotice } from "@/shared/ui/ErrorNotice";
+import { FormActions } from "@/shared/ui/FormActions";
 import { Modal } from "@/shared/ui/Modal";
 import { useForgotPassword } from "./api";
 
@@ -21,16 +22,19 @@ export function ForgotDialog({ onClose }: { onClose: () => void }) {
   return (
     <Modal title={t("auth.forgotTitle")} text={t("auth.forgotExplain")} onClose={onClose}>
       {forgot.isSuccess ? (
-        <p className="notice" role="status">
-          {t("auth.forgotSent")}
-        </p>
+        <>
+          <p className="notice" role="status">
+            {t("auth.forgotSent")}
+          </p>
+          <div className="dialog__actions">
+            <Button onClick={onClose}>{t("app.close")}</Button>
+          </div>
+        </>
       ) : (
         <form className="sign-in__form" onSubmit={submit}>
           {forgot.error && <ErrorNotice error={forgot.error} />}
           <Field label={t("auth.email")} name="email" type="email" autoComplete="email" required />
-          <Button type="submit" kind="primary" disabled={forgot.isPending}>
-            {t("auth.forgotSend")}
-          </Button>
+          <FormActions onCancel={onClose} action={t("auth.forgotSend")} disabled={forgot.isPending} />
         </form>
       )}
     </Modal>

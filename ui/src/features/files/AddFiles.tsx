@@ -38,7 +38,7 @@ export function AddFiles({ libraryId, there, onAdd }: AddFilesProps) {
         </p>
       ))}
       {chosen && (
-        <Modal title={t("libraries.addMine")} onClose={() => setChosen(null)}>
+        <Modal keeps={chosen.length > 0} title={t("libraries.addMine")} onClose={() => setChosen(null)}>
           <FileChooser chosen={[...there, ...chosen]} onChoose={(ids) => setChosen(ids.filter((id) => !there.includes(id)))} />
           <div className="dialog__actions">
             <Button onClick={() => setChosen(null)}>{t("app.cancel")}</Button>

@@ -30,7 +30,13 @@ export function ShareDialog({ conversation, onClose }: { conversation: Conversat
       expires_at: days === null ? null : new Date(Date.now() + days * DAY_MS).toISOString(),
     });
   return (
-    <Modal title={t("shares.title")} text={t("shares.explain")} onClose={onClose}>
+    <Modal
+      // The link is shown this once.
+      keeps={share.isPending || share.isSuccess}
+      title={t("shares.title")}
+      text={t("shares.explain")}
+      onClose={onClose}
+    >
       {(error ?? share.error) && <ErrorNotice error={error ?? share.error} />}
       <label className="check">
         <input type="checkbox" checked={withSources} onChange={({ target }) => setWithSources(target.checked)} />

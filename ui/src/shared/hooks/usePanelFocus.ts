@@ -1,4 +1,5 @@
 import { useEffect, useRef, type RefObject } from "react";
+import { giveBack } from "@/shared/ui/focus";
 
 /** Focus a panel's heading whenever `shown` changes, and hand the focus back to what opened it when the panel closes. */
 export function usePanelFocus(heading: RefObject<HTMLElement | null>, shown: unknown): void {
@@ -9,5 +10,5 @@ export function usePanelFocus(heading: RefObject<HTMLElement | null>, shown: unk
     if (outside && active instanceof HTMLElement && active !== document.body) opener.current = active;
     heading.current?.focus();
   }, [heading, shown]);
-  useEffect(() => () => opener.current?.focus({ preventScroll: true }), []);
+  useEffect(() => () => giveBack(opener.current), []);
 }

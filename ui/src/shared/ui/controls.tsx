@@ -1,6 +1,7 @@
 import { Tooltip } from "radix-ui";
 import { useEffect, useId, useRef, type ComponentProps, type ReactNode } from "react";
 import { useT } from "@/shared/i18n";
+import { isReachedByKey } from "./focus";
 import { Icon, type IconName } from "./Icon";
 import "./ui.css";
 
@@ -33,10 +34,13 @@ export function IconButton({ icon, label, small = false, className = "", ...rest
   );
 }
 
+/** A hint on what the pointer rests on, or what a key has reached. */
 export function Tip({ text, children }: { text: ReactNode; children: ReactNode }) {
   return (
     <Tooltip.Root>
-      <Tooltip.Trigger asChild>{children}</Tooltip.Trigger>
+      <Tooltip.Trigger asChild onFocus={(event) => !isReachedByKey(event.currentTarget) && event.preventDefault()}>
+        {children}
+      </Tooltip.Trigger>
       <Tooltip.Portal>
         <Tooltip.Content className="tooltip" sideOffset={6} collisionPadding={8}>
           {text}

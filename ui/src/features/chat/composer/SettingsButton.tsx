@@ -30,6 +30,8 @@ export function SettingsButton({ conversation, firstPrompt, onFirstPrompt, param
   const prompt = conversation ? conversation.system_prompt : firstPrompt.trim();
   // What is searched is said beside.
   const isSet = Boolean(prompt) || Object.keys(parameters).some((name) => name !== "use_rag");
+  // What is not saved yet outlives the window that it is typed into, which closes at a click beside it.
+  const [draft, setDraft] = useState<{ id: string; text: string } | null>(null);
   const set = (part: ChatParameters) => onParameters(without({ ...parameters, ...part }));
   return (
     <Popover.Root>
@@ -97,7 +99,12 @@ export function SettingsButton({ conversation, firstPrompt, onFirstPrompt, param
             ))}
           </fieldset>
           {conversation ? (
-            <SystemPrompt key={conversation.id} conversation={conversation} />
+            <SystemPrompt
+              conversation={conversation}
+              text={draft?.id === conversation.id ? draft.text : (conversation.system_prompt ?? "")}
+              onText={(text) => setDraft({ id: conversation.id, text })}
+              onSaved={() => setDraft(null)}
+            />
           ) : (
             <TextArea
               label={t("chat.systemPrompt")}
@@ -129,10 +136,16 @@ function UsageLine({ id }: { id: string }) {
   );
 }
 
-function SystemPrompt({ conversation }: { conversation: Conversation }) {
+interface SystemPromptProps {
+  conversation: Conversation;
+  text: string;
+  onText: (text: string) => void;
+  onSaved: () => void;
+}
+
+function SystemPrompt({ conversation, text, onText, onSaved }: SystemPromptProps) {
   const t = useT();
   const patch = usePatchConversation();
-  const [text, setText] = useState(conversation.system_prompt ?? "");
   return (
     <div className="field">
       <TextArea
@@ -140,11 +153,11 @@ function SystemPrompt({ conversation }: { conversation: Conversation }) {
         rows={3}
         placeholder={t("chat.systemPromptHint")}
         value={text}
-        onChange={(event) => setText(event.target.value)}
+        onChange={(event) => onText(event.target.value)}
       />
       <Button
         disabled={patch.isPending || text === (conversation.system_prompt ?? "")}
-        onClick={() => patch.mutate({ id: conversation.id, system_prompt: text || null })}
+        onClick={() => patch.mutate({ id: conversation.id, system_prompt: text || null }, { onSuccess: onSaved })}
       >
         {t("app.save")}
       </Button>

@@ -83,7 +83,7 @@ function Editor({ message, begin }: { message: Message; begin: string }) {
   function onKeyDown(event: KeyboardEvent) {
     if (event.key === "Escape") {
       event.preventDefault();
-      setEditing(null);
+      if (text === begin) setEditing(null);
     }
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) send();
   }
