@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.e2e.asking import WARRANTY, answered, answers, ask, attach, ready
-from tests.e2e.conftest import OpenPage
+from tests.e2e.conftest import OpenPage, shot
 from tests.providers import OpenAIServer
 from tests.support import Person
 
@@ -91,6 +91,44 @@ async def test_a_citation_shows_its_passage(open_page: OpenPage, anna: Person, o
     await expect(tip).to_contain_text("warranty.md")
     await expect(tip).to_contain_text("The warranty lasts two years from the day of purchase.")
     await expect(tip).not_to_contain_text("#")
+
+
+async def test_a_document_is_read_from_its_own_side_and_closing_it_leaves_nothing(
+    open_page: OpenPage, anna: Person, openai: OpenAIServer
+) -> None:
+    page = await open_page(anna)
+    await attach(page, "warranty.md", "האחריות נמשכת שנתיים (24 חודשים).\n\nThe warranty lasts two years.\n".encode())
+    await ready(page, "warranty.md")
+    openai.script(reply="Two years [1].")
+    await ask(page, "How long does the warranty last?")
+    answer = await answered(page)
+    source = answer.get_by_role("button", name="Source 1", exact=True)
+    panel = page.get_by_role("complementary", name="Document")
+    # How far the words stand from the edge that their line begins at: the Hebrew ones right, the English ones left.
+    edges = """(text) => {
+        const range = document.createRange();
+        range.selectNodeContents(text);
+        const [box, words] = [text.getBoundingClientRect(), [...range.getClientRects()]];
+        const [left, right] = ["left", "right"].map((side) => words.map((word) => word[side]));
+        return [box.right - Math.max(...right), Math.min(...left) - box.left];
+    }"""
+    for close in ("Escape", None):
+        await source.click()
+        await expect(panel.locator(".document")).to_contain_text("The warranty lasts")
+        await shot(page, "document-rtl-1280")
+        assert max(await panel.locator(".document").evaluate(edges)) < 8
+        if close:
+            await page.keyboard.press(close)
+        else:
+            await panel.get_by_role("button", name="Close").click()
+        await expect(source).to_be_focused()
+        # Longer than a tip takes to open.
+        await page.wait_for_timeout(500)
+        await expect(page.get_by_role("tooltip")).to_have_count(0)
+    # Who comes by the keyboard is shown what it cites.
+    await page.keyboard.press("Shift+Tab")
+    await page.keyboard.press("Tab")
+    await expect(page.get_by_role("tooltip")).to_contain_text("The warranty lasts")
 
 
 async def test_an_answer_tells_what_it_took_and_takes_feedback(
