@@ -1,6 +1,6 @@
 """One handler for everything that goes wrong: the envelope, the status, the log line."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -25,6 +25,8 @@ from persistence.session import DATABASE_AWAY
 APIS = ("api/", "v1/", "langgraph/")
 log = structlog.get_logger(__name__)
 
+# What pydantic calls the limits that a value may break.
+_LIMITS = ("max_length", "min_length", "le", "lt", "ge", "gt")
 _METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 
 _BY_STATUS: dict[int, type[AppError]] = {
@@ -134,8 +136,22 @@ def _methods(request: Request, routes: Sequence[BaseRoute]) -> list[str]:
 
 
 def details_of(invalid: RequestValidationError | ValidationError, *prefix: str) -> list[dict[str, Any]]:
-    """Return what is wrong with an input. Neither the input nor the context: a password may be among them."""
-    return [{"loc": [*prefix, *error["loc"]], "msg": error["msg"], "type": error["type"]} for error in invalid.errors()]
+    """Return what is wrong with an input, and which limit it breaks. Not the input: a password may be in it."""
+    return [_detail(error) | {"loc": [*prefix, *error["loc"]]} for error in invalid.errors()]
+
+
+def _detail(error: Mapping[str, Any]) -> dict[str, Any]:
+    context = error.get("ctx", {})
+    broken = context.get("error")
+    # Pydantic puts the name of the exception before its words.
+    message = str(broken) if isinstance(broken, Exception) else error["msg"]
+    detail = {"loc": list(error["loc"]), "msg": message, "type": error["type"]}
+    if isinstance(broken, errors.InvalidValue):
+        detail["code"] = broken.code
+    elif message.startswith("value is not a valid email address"):
+        detail["code"] = "email"
+    limit = next((context[name] for name in _LIMITS if isinstance(context.get(name), int | float)), None)
+    return detail if limit is None else detail | {"limit": limit}
 
 
 def unknown_step(unknown: UnknownStep, *place: str) -> errors.ValidationFailed:

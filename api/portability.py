@@ -191,15 +191,19 @@ def _parse(body: bytes) -> list[_Tree]:
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError:
-        raise BadRequest("This file is not JSON.") from None
+        raise BadRequest.because("import_not_json", "This file is not JSON.") from None
     try:
         trees = [_checked(tree) for tree in _trees(document)]
     except ValidationError:
-        raise BadRequest("A conversation of this file holds values that can't be kept.") from None
+        raise BadRequest.because(
+            "import_not_kept", "A conversation of this file holds values that can't be kept."
+        ) from None
     except (KeyError, TypeError, ValueError, AttributeError):
-        raise BadRequest("This file is not an export of this server, of ChatGPT or of Open WebUI.") from None
+        raise BadRequest.because(
+            "import_unknown", "This file is not an export of this server, of ChatGPT or of Open WebUI."
+        ) from None
     if not trees:
-        raise BadRequest("There is no conversation in this file.")
+        raise BadRequest.because("import_empty", "There is no conversation in this file.")
     return trees
 
 
@@ -344,7 +348,7 @@ def _in_order(nodes: list[_Node]) -> list[_Node]:
         ordered.append(node)
         queue.extend(reversed(children.get(node.key, [])))
     if len(ordered) != len(nodes):
-        raise BadRequest("The messages of this file refer to each other in a circle.")
+        raise BadRequest.because("import_not_kept", "The messages of this file refer to each other in a circle.")
     return ordered
 
 

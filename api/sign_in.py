@@ -13,7 +13,7 @@ from persistence.tables import User
 def check_passwords_are_on(state: AppState) -> None:
     """Raise Forbidden where the operator lets nobody in but through a provider."""
     if not state.settings.password_sign_in:
-        raise Forbidden("Passwords are switched off here; sign in with your company account.")
+        raise Forbidden.because("passwords_off", "Passwords are switched off here; sign in with your company account.")
 
 
 async def check_password(

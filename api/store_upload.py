@@ -24,8 +24,7 @@ async def store_upload(state: AppState, user: Actor, given: Upload) -> tuple[Upl
     """
     user_id = user.id
     if given.received.size == 0:
-        empty = {"loc": ["body", "file"], "msg": "The file is empty.", "type": "empty"}
-        raise ValidationFailed("The file is empty.", details=[empty])
+        raise ValidationFailed.because("empty", "The file is empty.", field="file")
     mime = await asyncio.to_thread(detect.detect_file, given.received.path, given.name)
     async with state.database.transaction() as session:
         # What is refused need not travel; what is kept is noted first.
@@ -78,7 +77,7 @@ async def _admit(
     if known is not None:
         return known
     if mime is None:
-        raise UnsupportedFileType(detect.refusal(given.received.head, given.name))
+        raise UnsupportedFileType.because(*detect.refusal(given.received.head, given.name))
     await _check_quota(state, session, user_id, given)
     return mime
 
@@ -88,9 +87,11 @@ async def _check_quota(state: AppState, session: AsyncSession, user_id: UUID, gi
     count, used = await files.usage(session, user_id, without=given.replaces)
     settings = state.settings
     if count >= settings.max_files_per_user:
-        raise QuotaExceeded(f"You have {count} files, which is the limit; delete some to make room.")
+        message = f"You have {count} files, which is the limit; delete some to make room."
+        raise QuotaExceeded.because("too_many_files", message, limit=settings.max_files_per_user)
     if used + given.received.size > settings.max_bytes_per_user_mb * 1024 * 1024:
-        raise QuotaExceeded(f"Your files may take {settings.max_bytes_per_user_mb:g} MB in all; delete some first.")
+        message = f"Your files may take {settings.max_bytes_per_user_mb:g} MB in all; delete some first."
+        raise QuotaExceeded.because("too_many_bytes", message, limit=settings.max_bytes_per_user_mb)
 
 
 async def _enter(session: AsyncSession, user_id: UUID, given: Upload, found: FileView | str) -> tuple[File, bool]:

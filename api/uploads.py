@@ -107,7 +107,9 @@ async def read_upload(request: Request, spool: Spool, limit: int) -> Upload:
         raise _missing()
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > limit + _ENVELOPE_BYTES:
-        raise FileTooLarge(f"The file is larger than {limit / 1048576:g} MB.")
+        raise FileTooLarge.because(
+            "file_limit", f"The file is larger than {limit / 1048576:g} MB.", limit=limit / 1048576
+        )
     without_limit(request)
     form = _Form()
     parser = MultipartParser(boundary, form.callbacks())  # type: ignore[arg-type]  # a TypedDict of callables
@@ -117,7 +119,9 @@ async def read_upload(request: Request, spool: Spool, limit: int) -> Upload:
         async for data in request.stream():
             total += len(data)
             if total > limit + _ENVELOPE_BYTES:
-                raise FileTooLarge(f"The file is larger than {limit / 1048576:g} MB.")
+                raise FileTooLarge.because(
+                    "file_limit", f"The file is larger than {limit / 1048576:g} MB.", limit=limit / 1048576
+                )
             parser.write(data)
             for block in form.blocks:
                 yield block
@@ -127,7 +131,7 @@ async def read_upload(request: Request, spool: Spool, limit: int) -> Upload:
     try:
         received = await spool.receive(blocks(), limit)
     except ClientDisconnect:
-        raise BadRequest("The upload broke off.") from None
+        raise BadRequest.because("upload_broke_off", "The upload broke off.") from None
     except MultipartParseError:
         raise BadRequest("This is not a multipart form.") from None
     try:
@@ -141,7 +145,7 @@ def _checked(form: _Form, received: Received) -> Upload:
     if form.file_name is None:
         raise _missing()
     if not form.file_ended:
-        raise BadRequest("The upload broke off.")
+        raise BadRequest.because("upload_broke_off", "The upload broke off.")
     given = {name: _uuid(form, name) for name in ("conversation_id", "replaces", "library_id")}
     return Upload(received, clean_name(form.file_name), **given)
 

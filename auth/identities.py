@@ -78,7 +78,7 @@ async def link(session: AsyncSession, user_id: UUID, name: str, claims: Mapping[
     subject = str(claims["sub"])
     owner = await session.scalar(select(Identity.user_id).where(Identity.provider == name, Identity.subject == subject))
     if owner not in (None, user_id):
-        raise AccountExists("This identity belongs to another account here.")
+        raise AccountExists.because("identity_taken", "This identity belongs to another account here.")
     user = await session.get(User, user_id)
     if user is None or not user.is_active:
         raise SignInFailed

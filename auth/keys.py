@@ -45,7 +45,7 @@ async def create_key(
     """
     mine = select(func.count()).where(ApiKey.user_id == user_id, ApiKey.revoked_at.is_(None))
     if int(await session.scalar(mine) or 0) >= _MOST:
-        raise Conflict(f"You have {_MOST} keys; revoke one that you don't need.")
+        raise Conflict.because("too_many_keys", f"You have {_MOST} keys; revoke one that you don't need.", limit=_MOST)
     key = PREFIX + new_token()
     row = ApiKey(
         user_id=user_id,
@@ -91,7 +91,7 @@ async def caller_of(database: Database, key: str) -> Caller:
         if found["expires_at"] is not None and found["expires_at"] <= now:
             raise TokenExpired("This API key has expired; make a new one.")
         if not found["is_active"]:
-            raise Forbidden("This account is switched off; ask an administrator.")
+            raise Forbidden.because("account_off", "This account is switched off; ask an administrator.")
         if found["last_used_at"] is None or now - found["last_used_at"] > SEEN_EVERY:
             await connection.rows(_USED, {"key": found["key_id"]})
     account = Account(*(found[name] for name in Account.__dataclass_fields__))

@@ -8,13 +8,15 @@ from uuid import UUID
 from fastapi_users import schemas
 from pydantic import AfterValidator, BaseModel, ConfigDict, EmailStr, Field
 
+from llama_service.errors import InvalidValue
+
 _NAME = re.compile(r"[\w.\-]{3,64}")
 
 
 def _user_name(value: str) -> str:
     value = value.strip()
     if not _NAME.fullmatch(value):
-        raise ValueError("3 to 64 letters, digits, dots, dashes or underscores")
+        raise InvalidValue("user_name", "3 to 64 letters, digits, dots, dashes or underscores")
     return value
 
 

@@ -146,7 +146,7 @@ class TokenService:
             if found is None or found["revoked_at"] is not None or found["token_epoch"] != claims.epoch:
                 raise TokenExpired
             if not found["is_active"]:
-                raise Forbidden("This account is switched off; ask an administrator.")
+                raise Forbidden.because("account_off", "This account is switched off; ask an administrator.")
             if datetime.now(UTC) - found["last_seen_at"] > SEEN_EVERY:
                 await connection.rows(_SEEN, {"session": claims.session_id})
         return Caller(Account(*(found[name] for name in Account.__dataclass_fields__)), claims.session_id)

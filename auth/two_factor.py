@@ -42,7 +42,7 @@ async def is_on(session: AsyncSession, user_id: UUID) -> bool:
 async def begin(session: AsyncSession, vault: Vault, user_id: UUID, account: str, issuer: str) -> Enrolment:
     """Draw a secret, which counts from `confirm` on. Raises Conflict where a second factor is on already."""
     if await is_on(session, user_id):
-        raise Conflict("Two-factor sign-in is on already; switch it off first.")
+        raise Conflict.because("two_factor_on", "Two-factor sign-in is on already; switch it off first.")
     secret = pyotp.random_base32()
     row = {
         "secret": vault.seal({"totp": secret}, SecondFactor.__tablename__, user_id),
@@ -66,10 +66,10 @@ async def confirm(session: AsyncSession, vault: Vault, user_id: UUID, code: str)
     if row is None:
         raise NotFound("Begin with a new code first.")
     if row.confirmed_at is not None:
-        raise Conflict("Two-factor sign-in is on already.")
+        raise Conflict.because("two_factor_on", "Two-factor sign-in is on already.")
     step = _step_of(vault, row, code)
     if step is None:
-        raise InvalidCredentials("This code is not right; codes change every 30 seconds.")
+        raise InvalidCredentials.because("code_wrong", "This code is not right; codes change every 30 seconds.")
     row.last_step = step
     row.confirmed_at = func.clock_timestamp()
     return await _renew_recovery(session, row)
@@ -99,7 +99,7 @@ async def check(session: AsyncSession, vault: Vault, user_id: UUID, code: str | 
     else:
         hashed = _hash(code)
         if hashed not in row.recovery_hashes:
-            raise InvalidCredentials("This code is not right, or was used already.")
+            raise InvalidCredentials.because("code_used", "This code is not right, or was used already.")
         row.recovery_hashes = [kept for kept in row.recovery_hashes if kept != hashed]
     await session.flush()
 

@@ -19,6 +19,11 @@ MAX_PASSWORD = 256
 NO_PASSWORD = ""  # in place of a hash: this account is signed in to through a provider only
 
 
+def _taken(column: str) -> Conflict:
+    words = {"username": "user name", "email": "e-mail address"}[column]
+    return Conflict.because(f"{column}_taken", f"This {words} is taken.", field=column)
+
+
 class UserDatabase(SQLAlchemyUserDatabase[User, UUID]):  # type: ignore[type-var]  # our own table class
     """FastAPI-Users' adapter, flushing where the original commits: the request is the unit of work."""
 
@@ -52,8 +57,7 @@ class UserDatabase(SQLAlchemyUserDatabase[User, UUID]):  # type: ignore[type-var
         try:
             await self.session.flush()
         except IntegrityError as error:
-            taken = "e-mail address" if "email" in str(error.orig) else "user name"
-            raise Conflict(f"This {taken} is taken.") from None
+            raise _taken("email" if "email" in str(error.orig) else "username") from None
 
 
 class UserManager(UUIDIDMixin, BaseUserManager[User, UUID]):  # type: ignore[type-var]  # our own table class
@@ -77,9 +81,9 @@ class UserManager(UUIDIDMixin, BaseUserManager[User, UUID]):  # type: ignore[typ
         try:
             await self.validate_password(password, user)
         except InvalidPasswordException as refused:
-            raise ValidationFailed(
-                details=[{"loc": ["body", field], "msg": str(refused.reason), "type": "value_error"}]
-            ) from None
+            code = "password_is_name" if MIN_PASSWORD <= len(password) <= MAX_PASSWORD else "password_length"
+            detail = {"loc": ["body", field], "msg": str(refused.reason), "type": "value_error", "code": code}
+            raise ValidationFailed(details=[detail]) from None
         return await self.hasher.hash(password)
 
     async def create(
@@ -89,11 +93,11 @@ class UserManager(UUIDIDMixin, BaseUserManager[User, UUID]):  # type: ignore[typ
         make = user_create.create_update_dict if safe else user_create.create_update_dict_superuser
         values: dict[str, Any] = make()  # type: ignore[no-untyped-call]  # FastAPI-Users leaves these untyped
         password = values.pop("password")
-        for column, taken in ((User.username, "user name"), (User.email, "e-mail address")):
+        for column in (User.username, User.email):
             wanted = values[column.key].lower()
             found = await self.user_db.session.scalar(select(User.id).where(func.lower(column) == wanted))
             if found is not None:
-                raise Conflict(f"This {taken} is taken.")
+                raise _taken(column.key)
         values["hashed_password"] = await self.checked(password, user_create)
         user = await self.user_db.create(values)
         await self.on_after_register(user, request)

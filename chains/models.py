@@ -278,7 +278,7 @@ class ModelRegistry:
             raise ModelNotAllowed
         await self._learn_prices()
         if params.tools and not self._providers[target.source].has_tools:
-            raise ModelCannot("This model takes no tools; leave them out or choose another model.")
+            raise ModelCannot.because("no_tools", "This model takes no tools; leave them out or choose another model.")
         return target
 
     async def _reserved(

@@ -165,13 +165,16 @@ def detect_file(path: Path, name: str) -> str | None:
     return detect(head, name, size)
 
 
-def refusal(head: bytes, name: str) -> str:
-    """Return a sentence for the owner of a file that `detect` does not know."""
+def refusal(head: bytes, name: str) -> tuple[str, str]:
+    """Return why a file is refused that `detect` does not know, in a word and in a sentence for its owner."""
     if head.startswith(_PROGRAMS) and not _is_text(head):
-        return "Programs can't be read; upload documents."
+        return "program", "Programs can't be read; upload documents."
     if head.startswith(_ARCHIVES):
-        return "Archives other than .zip can't be read; unpack it and upload the documents in it."
-    return f"Files of this type can't be read here ({PurePath(name).suffix.lower()[:12] or 'no extension'})."
+        return "archive", "Archives other than .zip can't be read; unpack it and upload the documents in it."
+    return (
+        "unknown_type",
+        f"Files of this type can't be read here ({PurePath(name).suffix.lower()[:12] or 'no extension'}).",
+    )
 
 
 def _by_magic(head: bytes, size: int) -> str | None:

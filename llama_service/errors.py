@@ -44,13 +44,27 @@ exceptions, bodies of providers and secrets never enter a message.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 Details = Sequence[Mapping[str, Any]]
 
 
+def reason_of(reason: str, message: str, *, field: str | None = None, limit: float | None = None) -> dict[str, Any]:
+    """Return the detail of an error that tells its reason, the field of the body that it lies in, and the limit."""
+    detail: dict[str, Any] = {"loc": ["body", field] if field else [], "msg": message, "type": reason}
+    return detail if limit is None else detail | {"limit": limit}
+
+
 class OperatorError(Exception):
     """What whoever runs the service has to know and do; its text is a sentence for them. Commands end with it."""
+
+
+class InvalidValue(ValueError):
+    """A value breaks a rule of ours, in words for the caller and with a code that the page says in other languages."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class AppError(Exception):
@@ -70,6 +84,12 @@ class AppError(Exception):
         self.details = list(details) if details else None
         self.retry_after = retry_after
         super().__init__(self.message)
+
+    @classmethod
+    def because(cls, reason: str, message: str, *, field: str | None = None, limit: float | None = None) -> Self:
+        """Return the error with a detail that tells its reason apart: the page says it in other languages."""
+        detail = reason_of(reason, message, field=field, limit=limit)
+        return cls(message, details=[detail])
 
 
 class BadRequest(AppError):

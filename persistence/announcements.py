@@ -23,7 +23,7 @@ async def current(session: AsyncSession) -> Sequence[Announcement]:
 async def create(session: AsyncSession, *, text: str, is_warning: bool, until: datetime | None) -> Announcement:
     """Tell everybody something. Raises Conflict where very much is told already. For administrators."""
     if len(await current(session)) >= MOST:
-        raise Conflict(f"{MOST} things are told already; take one back.")
+        raise Conflict.because("too_many_announcements", f"{MOST} things are told already; take one back.", limit=MOST)
     row = Announcement(text=text, is_warning=is_warning, until=until)
     session.add(row)
     await session.flush()

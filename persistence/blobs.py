@@ -56,7 +56,9 @@ class Spool:
                 async for block in blocks:
                     size += len(block)
                     if size > limit:
-                        raise FileTooLarge(f"The file is larger than {limit / 1048576:g} MB.")
+                        raise FileTooLarge.because(
+                            "file_limit", f"The file is larger than {limit / 1048576:g} MB.", limit=limit / 1048576
+                        )
                     if len(head) < 65536:
                         head += block[: 65536 - len(head)]
                     await asyncio.to_thread(self._write, file, digest, block)

@@ -89,7 +89,7 @@ async def _flush(session: AsyncSession) -> None:
         await session.flush()
     except IntegrityError as error:
         if "uq_groups_name_lower" in str(error.orig):
-            raise Conflict("There is a group of this name already.") from None
+            raise Conflict.because("group_taken", "There is a group of this name already.") from None
         raise
 
 
@@ -166,5 +166,5 @@ async def find_person(session: AsyncSession, name: str) -> User:
     query = select(User).where(or_(func.lower(User.username) == wanted, func.lower(User.email) == wanted))
     row = (await session.execute(query.limit(1))).scalar_one_or_none()
     if row is None or not row.is_active:
-        raise NotFound("Nobody has this name or address here.")
+        raise NotFound.because("nobody", "Nobody has this name or address here.")
     return row

@@ -100,7 +100,7 @@ async def place(
             await session.execute(rows)
     column = Hold.user_id if user_id is not None else Hold.conversation_id
     if await session.scalar(select(Hold.id).where(column == wanted)) is not None:
-        raise Conflict("This is held already.")
+        raise Conflict.because("held_already", "This is held already.")
     row = Hold(user_id=user_id, conversation_id=conversation_id, reason=reason, created_by=admin_id)
     session.add(row)
     await session.flush()

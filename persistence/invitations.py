@@ -29,7 +29,7 @@ async def create(
     if int(known or 0) < len(wanted):
         raise NotFound("There is no such group.")
     if int(await session.scalar(select(func.count()).select_from(Invitation)) or 0) >= MOST:
-        raise Conflict(f"There are {MOST} invitations; delete some.")
+        raise Conflict.because("too_many_invitations", f"There are {MOST} invitations; delete some.", limit=MOST)
     token = new_token()
     row = Invitation(
         token_hash=hash_of(token), created_by=by, note=note, group_ids=wanted, uses_left=uses, expires_at=expires_at
@@ -60,7 +60,7 @@ async def spend(session: AsyncSession, token: str) -> Invitation:
     query = update(Invitation).where(*_good(token)).values(uses_left=Invitation.uses_left - 1).returning(Invitation)
     row = (await session.execute(query)).scalar_one_or_none()
     if row is None:
-        raise NotFound("This invitation has expired or was used already; ask for a new one.")
+        raise NotFound.because("invitation_over", "This invitation has expired or was used already; ask for a new one.")
     return row
 
 

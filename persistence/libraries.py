@@ -179,7 +179,11 @@ async def set_member(
     if row is None:
         count = await session.scalar(select(func.count()).where(LibraryMember.library_id == library_id))
         if int(count or 0) >= MOST_MEMBERS:
-            raise Conflict(f"A library may have {MOST_MEMBERS} members; share it with a group instead.")
+            raise Conflict.because(
+                "too_many_members",
+                f"A library may have {MOST_MEMBERS} members; share it with a group instead.",
+                limit=MOST_MEMBERS,
+            )
         row = LibraryMember(library_id=library_id, user_id=person, group_id=group, **values)
         session.add(row)
     else:
@@ -213,7 +217,7 @@ async def _lock(session: AsyncSession, user_id: UUID, library_id: UUID, *, edits
 async def _check_editors(session: AsyncSession, library_id: UUID) -> None:
     left = select(LibraryMember.id).where(LibraryMember.library_id == library_id, LibraryMember.role == "editor")
     if await session.scalar(left.limit(1)) is None:
-        raise Conflict(_LAST_EDITOR)
+        raise Conflict.because("last_editor", _LAST_EDITOR)
 
 
 # --- for administrators ---------------------------------------------------------------------------------------------

@@ -56,7 +56,7 @@ async def _flush(session: AsyncSession) -> None:
         await session.flush()
     except IntegrityError as error:
         if "uq_mcp_servers_name" in str(error.orig):
-            raise Conflict(_TAKEN) from None
+            raise Conflict.because("server_taken", _TAKEN) from None
         raise
 
 

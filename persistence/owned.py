@@ -76,7 +76,9 @@ async def create(session: AsyncSession, kind: type[Row], user_id: UUID, values: 
     await check_libraries(session, user_id, given.get("library_ids") or ())
     count = await session.scalar(select(func.count()).where(kind.user_id == user_id))
     if int(count or 0) >= MOST:
-        raise Conflict(f"You have {MOST} of these; delete one that you don't need.")
+        raise Conflict.because(
+            "too_many_saved", f"You have {MOST} of these; delete one that you don't need.", limit=MOST
+        )
     row = kind(user_id=user_id, **given)
     session.add(row)
     await session.flush()

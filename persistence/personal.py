@@ -85,7 +85,11 @@ async def remember(session: AsyncSession, user_id: UUID, text: str) -> Memory:
         return known
     count = await session.scalar(select(func.count()).where(Memory.user_id == user_id))
     if int(count or 0) >= MAX_MEMORIES:
-        raise Conflict(f"{MAX_MEMORIES} things are remembered already; delete one that is not needed.")
+        raise Conflict.because(
+            "too_many_memories",
+            f"{MAX_MEMORIES} things are remembered already; delete one that is not needed.",
+            limit=MAX_MEMORIES,
+        )
     row = Memory(user_id=user_id, text=text)
     session.add(row)
     await session.flush()

@@ -41,7 +41,9 @@ async def create(
     conversation = await conversations.get(session, user_id, conversation_id)
     count = await session.scalar(select(func.count()).where(Share.conversation_id == conversation_id))
     if int(count or 0) >= MOST:
-        raise Conflict(f"This chat is shared {MOST} times; revoke a link that is not needed.")
+        raise Conflict.because(
+            "too_many_shares", f"This chat is shared {MOST} times; revoke a link that is not needed.", limit=MOST
+        )
     pages: list[list[BranchMessage]] = []
     cursor: str | None = None
     while True:
@@ -51,7 +53,7 @@ async def create(
             break
     frozen = [_frozen(item, with_sources) for page in reversed(pages) for item in page]
     if not frozen:
-        raise Conflict("There is nothing to share in this chat yet.")
+        raise Conflict.because("nothing_to_share", "There is nothing to share in this chat yet.")
     token = new_token()
     row = Share(
         user_id=user_id,

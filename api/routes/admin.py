@@ -75,7 +75,7 @@ async def change_user(user_id: UUID, body: UserChange, admin: Admin, state: Stat
     if user is None:
         raise NotFound
     if user.id == admin.id and (body.is_active is False or body.is_superuser is False):
-        raise BadRequest("You can't take your own rights away; let another administrator do it.")
+        raise BadRequest.because("own_rights", "You can't take your own rights away; let another administrator do it.")
     changes = {
         name: value
         for name, value in body.model_dump(exclude_unset=True, exclude={"password", "two_factor"}).items()
@@ -115,7 +115,7 @@ async def change_users(body: BulkAction, admin: Admin, state: State) -> BulkResu
     """Do the same to several accounts: switch on or off, confirm the address, end sessions, delete with everything."""
     ids = list(dict.fromkeys(body.user_ids))
     if admin.id in ids:
-        raise BadRequest("You are among these accounts; leave yourself out.")
+        raise BadRequest.because("own_account", "You are among these accounts; leave yourself out.")
     done: list[UUID] = []
     failed: list[BulkFailure] = []
     for user_id in ids:
@@ -173,7 +173,7 @@ async def create_invitation(body: InvitationCreate, admin: Admin, session: Sessi
     """Make a link by which people make accounts. The answer is the only place where its token is ever shown."""
     expires_at = body.expires_at or datetime.now(UTC) + _INVITED_FOR
     if expires_at <= datetime.now(UTC):
-        detail = {"loc": ["body", "expires_at"], "msg": "lies in the past", "type": "value_error"}
+        detail = {"loc": ["body", "expires_at"], "msg": "lies in the past", "type": "value_error", "code": "past"}
         raise ValidationFailed(details=[detail])
     row, token = await invitations.create(
         session, admin.id, note=body.note, group_ids=body.group_ids, uses=body.uses, expires_at=expires_at
@@ -219,7 +219,7 @@ async def list_feedback(
 async def delete_user(user_id: UUID, admin: Admin, state: State) -> None:
     """Delete an account with everything that it owns."""
     if user_id == admin.id:
-        raise BadRequest("You can't delete yourself here; use your account page.")
+        raise BadRequest.because("own_deletion", "You can't delete yourself here; use your account page.")
     async with state.database.reading() as session:
         if await session.scalar(select(User.id).where(User.id == user_id)) is None:
             raise NotFound

@@ -31,7 +31,7 @@ async def list_api_keys(user: CurrentUser, session: Session) -> ApiKeyList:
 async def create_api_key(body: ApiKeyCreate, user: CurrentUser, session: Session) -> ApiKeyCreated:
     """Make a key. The answer is the only place where it is ever shown."""
     if body.expires_at is not None and body.expires_at <= datetime.now(UTC):
-        detail = {"loc": ["body", "expires_at"], "msg": "lies in the past", "type": "value_error"}
+        detail = {"loc": ["body", "expires_at"], "msg": "lies in the past", "type": "value_error", "code": "past"}
         raise ValidationFailed(details=[detail])
     row, key = await keys.create_key(session, user.id, name=body.name, scopes=body.scopes, expires_at=body.expires_at)
     await audit.note(session, "api_key_created", user, ("api_key", row.id), scopes=row.scopes)

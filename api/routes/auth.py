@@ -77,7 +77,9 @@ async def register(body: Registration, state: State, users: Users, session: Sess
     check_passwords_are_on(state)
     invitation = await invitations.spend(session, body.invitation) if body.invitation else None
     if invitation is None and not state.settings.allow_registration:
-        raise Forbidden("Registration is closed on this server; ask an administrator for an account.")
+        raise Forbidden.because(
+            "registration_closed", "Registration is closed on this server; ask an administrator for an account."
+        )
     wanted = UserCreate(username=body.username, email=body.email, password=body.password)
     user = await users.create(wanted, safe=True)
     if invitation is not None:
@@ -135,7 +137,7 @@ async def login(request: Request, response: Response, state: State) -> TokenPair
     if user is None:
         raise InvalidCredentials
     if not user.is_active:
-        raise Forbidden("This account is switched off; ask an administrator.")
+        raise Forbidden.because("account_off", "This account is switched off; ask an administrator.")
     await check_second_factor(state, user, given.code, ip)
     async with state.database.transaction() as session:
         if renewed is not None:
@@ -268,7 +270,9 @@ async def change_password(body: ChangePassword, caller: CurrentCaller, request: 
     check_passwords_are_on(state)
     account = caller.user
     if account.hashed_password == NO_PASSWORD:
-        raise Forbidden("This account has no password; it is signed in to through your company's account.")
+        raise Forbidden.because(
+            "no_password", "This account has no password; it is signed in to through your company's account."
+        )
     await check_password(state, account.username, account, body.current_password, client_ip(request))
     await _set_password(state, account, body.new_password, "password_changed", keep=caller.session_id)
 
@@ -321,7 +325,7 @@ async def reset_password(body: ResetPassword, state: State) -> dict[str, str]:
     async with state.database.reading() as session:
         user = await UserManager(session, state.hasher).by_id(subject[0]) if subject else None
     if subject is None or user is None or not user.is_active or not state.tokens.may_reset(user, subject[1]):
-        raise BadRequest("This link has expired or was used already; ask for a new one.")
+        raise BadRequest.because("link_over", "This link has expired or was used already; ask for a new one.")
     await _set_password(state, user, body.password, "password_reset")
     return {"status": "accepted"}
 
@@ -330,7 +334,9 @@ async def _check_is_fresh(state: AppState, session_id: UUID) -> None:
     async with state.database.reading() as session:
         began = await session.scalar(select(AuthSession.created_at).where(AuthSession.id == session_id))
     if began is None or datetime.now(UTC) - began > FRESH:
-        raise Forbidden("Sign out, sign in again, and delete the account within ten minutes of that.")
+        raise Forbidden.because(
+            "sign_in_again", "Sign out, sign in again, and delete the account within ten minutes of that."
+        )
 
 
 @router.get("/sessions", responses=_SIGNED_IN)

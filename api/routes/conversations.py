@@ -77,7 +77,7 @@ async def import_conversations(request: Request, user: CurrentUser, session: Ses
             if len(body) > state.settings.max_filesize_bytes:
                 raise FileTooLarge
     except ClientDisconnect:
-        raise BadRequest("The upload broke off.") from None
+        raise BadRequest.because("upload_broke_off", "The upload broke off.") from None
     imported = await portability.import_file(session, user.id, bytes(body))
     await audit.note(session, "conversations_imported", user, conversations=imported.conversations)
     return imported

@@ -67,7 +67,8 @@ def _check_secrets_stay(row: McpServer, body: McpServerChange) -> None:
         return
     if urlsplit(body.url)[:2] != urlsplit(row.url)[:2]:
         told = "The headers were given for another server: send them anew, or none, with a new address."
-        raise errors.ValidationFailed(told, details=[{"loc": ["body", "headers"], "msg": told, "type": "missing"}])
+        detail = {"loc": ["body", "headers"], "msg": told, "type": "missing", "code": "headers_anew"}
+        raise errors.ValidationFailed(told, details=[detail])
 
 
 def _values(state: AppState, server_id: UUID, body: McpServerChange) -> dict[str, Any]:

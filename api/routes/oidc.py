@@ -159,7 +159,7 @@ async def delete_identity(identity_id: UUID, user: CurrentUser, session: Session
     """Forget an identity. The last one of an account without a password stays: nobody could get in."""
     rows = await identities.list_identities(session, user.id)
     if user.hashed_password == NO_PASSWORD and [row.id for row in rows] == [identity_id]:
-        raise Conflict("This is the only way to sign in to your account.")
+        raise Conflict.because("only_way_in", "This is the only way to sign in to your account.")
     await identities.unlink(session, user.id, identity_id)
     await audit.note(session, "identity_removed", user, ("identity", identity_id))
 

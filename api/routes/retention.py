@@ -100,5 +100,5 @@ async def preview_user_erasure(user_id: UUID, admin: Admin, session: Session) ->
 async def erase_user(user_id: UUID, admin: Admin, state: State) -> ErasureReport:
     """Erase a person: their account and everything that is theirs; return what was removed, and what stays and why."""
     if user_id == admin.id:
-        raise BadRequest("You can't erase yourself here; use your account page.")
+        raise BadRequest.because("own_deletion", "You can't erase yourself here; use your account page.")
     return ErasureReport.of(await erase_account(state, user_id, by=admin), dry_run=False)

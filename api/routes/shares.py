@@ -29,7 +29,7 @@ async def create_share(
 ) -> ShareCreated:
     """Share the current branch as it stands. The answer is the only place where the link's token is ever shown."""
     if body.audience == "anyone" and not state.settings.allow_public_shares:
-        raise Forbidden("Links that need no account are switched off on this server.")
+        raise Forbidden.because("links_off", "Links that need no account are switched off on this server.")
     row, token = await shares.create(
         session,
         user.id,

@@ -25,7 +25,9 @@ _ANSWERS = responses(
 async def begin_two_factor(body: PasswordAgain, caller: CurrentUser, request: Request, state: State) -> TwoFactorSetup:
     """Draw a secret for an authenticator app; it counts once a code has confirmed it."""
     if caller.hashed_password == NO_PASSWORD:
-        raise Forbidden("This account has no password; your company's sign-in asks for second factors.")
+        raise Forbidden.because(
+            "no_password", "This account has no password; your company's sign-in asks for second factors."
+        )
     await check_password(state, caller.username, caller, body.password, client_ip(request))
     async with state.database.transaction() as session:
         made = await two_factor.begin(session, state.vault, caller.id, caller.username, "llama-service")

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from api.schemas.common import Body, Shape
 from api.schemas.groups import PersonName
+from llama_service.errors import InvalidValue
 from persistence.budgets import Period, Standing
 
 Count = Annotated[int, Field(ge=0, le=10**15)]
@@ -33,11 +34,11 @@ class BudgetSet(Body):
     @model_validator(mode="after")
     def _one_subject(self) -> "BudgetSet":
         if sum(value is not None for value in (self.user_id, self.username, self.group_id)) > 1:
-            raise ValueError("one of user_id, username and group_id at most")
+            raise InvalidValue("one_subject", "one of user_id, username and group_id at most")
         if self.each and (self.user_id is not None or self.username is not None):
-            raise ValueError("a person's budget is for that person: no each")
+            raise InvalidValue("each_person", "a person's budget is for that person: no each")
         if self.tokens is self.requests is self.money is None:
-            raise ValueError("limit something: tokens, requests or money")
+            raise InvalidValue("no_limit", "limit something: tokens, requests or money")
         return self
 
 

@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field, StringConstraints, model_validator
 from api.schemas.common import Body, Shape
 from chains.types import ReasoningEffort
 from graphs.runs.request import TurnRequest
+from llama_service.errors import InvalidValue
 from llama_service.settings import ModelSource
 from persistence.relevance import Confidence
 
@@ -68,7 +69,7 @@ class ChatRequest(Body):
     def _one_place(self) -> "ChatRequest":
         again = self.regenerate or self.continue_message_id is not None
         if not again and not self.message.strip():
-            raise ValueError("message must not be empty")
+            raise InvalidValue("message_empty", "message must not be empty")
         if again and self.conversation_id is None:
             raise ValueError("regenerate and continue_message_id need a conversation_id")
         if self.edit_of is not None and self.conversation_id is None:

@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import Field, StringConstraints, model_validator
 
 from api.schemas.common import Body, Shape
+from llama_service.errors import InvalidValue
 from persistence.groups import GroupMemberView, GroupRole, GroupView
 from persistence.libraries import LibraryMemberView, LibraryRole, LibraryView
 
@@ -24,7 +25,9 @@ class GroupCreate(Body):
     @model_validator(mode="after")
     def _both_or_none(self) -> "GroupCreate":
         if bool(self.provider) != bool(self.claim):
-            raise ValueError("a provider rules a group by the name that it has there: give both or none")
+            raise InvalidValue(
+                "provider_and_claim", "a provider rules a group by the name that it has there: give both or none"
+            )
         return self
 
 
@@ -71,7 +74,7 @@ class GroupMemberSet(_Person):
     @model_validator(mode="after")
     def _one_person(self) -> "GroupMemberSet":
         if (self.user_id is None) == (self.username is None):
-            raise ValueError("name one person: user_id or username")
+            raise InvalidValue("one_subject", "name one person: user_id or username")
         return self
 
 
@@ -172,7 +175,7 @@ class LibraryMemberSet(_Person):
     @model_validator(mode="after")
     def _one_member(self) -> "LibraryMemberSet":
         if sum(value is not None for value in (self.user_id, self.username, self.group_id)) != 1:
-            raise ValueError("name one member: user_id, username or group_id")
+            raise InvalidValue("one_subject", "name one member: user_id, username or group_id")
         return self
 
 

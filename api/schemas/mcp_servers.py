@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, SecretStr, StringConstraints
 
 from api.schemas.common import Body, Shape
 from graphs.tools.mcp import needs_approval
+from llama_service.errors import InvalidValue
 from persistence.tables import McpServer
 
 Transport = Literal["streamable_http", "sse"]
@@ -20,16 +21,16 @@ HeaderName = Annotated[str, StringConstraints(pattern=_HEADER)]
 def _address(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("an address that begins with http:// or https://")
+        raise InvalidValue("http_address", "an address that begins with http:// or https://")
     if parts.username or parts.password:
-        raise ValueError("an address without a password; put it into a header")
+        raise InvalidValue("address_with_password", "an address without a password; put it into a header")
     return url
 
 
 def _header_value(value: SecretStr) -> SecretStr:
     text = value.get_secret_value()
     if not text.isascii() or not text.isprintable() or len(text) > 8_000:
-        raise ValueError("a header's value is a line of ASCII characters")
+        raise InvalidValue("header_value", "a header's value is a line of ASCII characters")
     return value
 
 

@@ -6,6 +6,7 @@ from uuid import UUID
 from pydantic import Field, StringConstraints, model_validator
 
 from api.schemas.common import Body, Shape
+from llama_service.errors import InvalidValue
 from llama_service.settings import ProviderName
 from persistence.model_rules import RuleView
 
@@ -39,13 +40,13 @@ class ModelRuleSet(Body):
     @model_validator(mode="after")
     def _says_something(self) -> Self:
         if self.allowed is None and self.default_source is None and self.system_prompt is None:
-            raise ValueError("say something: allowed, default_source or system_prompt")
+            raise InvalidValue("empty_rule", "say something: allowed, default_source or system_prompt")
         if self.default_name is not None and self.default_source is None:
-            raise ValueError("default_name needs default_source")
+            raise InvalidValue("default_source", "default_name needs default_source")
         if self.allowed is not None and self.default_source is not None:
             named = [model.name for model in self.allowed if model.source == self.default_source]
             if not named or (self.default_name not in (None, *named) and None not in named):
-                raise ValueError("the default model is not among the allowed ones")
+                raise InvalidValue("default_not_allowed", "the default model is not among the allowed ones")
         return self
 
 

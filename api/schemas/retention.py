@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from api.schemas.common import Body, Shape
 from api.schemas.groups import PersonName
+from llama_service.errors import InvalidValue
 from persistence.erasure import Erasure, Place, Reason
 from persistence.holds import HoldView
 from persistence.retention import LEAST_AUDIT_DAYS, Limits, Store
@@ -72,7 +73,7 @@ class HoldCreate(Body):
     @model_validator(mode="after")
     def _one_subject(self) -> Self:
         if sum(value is not None for value in (self.user_id, self.username, self.conversation_id)) != 1:
-            raise ValueError("one of user_id, username and conversation_id")
+            raise InvalidValue("one_subject", "one of user_id, username and conversation_id")
         return self
 
 

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from api.schemas.chat import ToolName
 from api.schemas.common import Body, Shape
+from llama_service.errors import InvalidValue
 from llama_service.settings import ModelSource
 from persistence.owned import Owned
 
@@ -25,7 +26,7 @@ def _picture(url: str) -> str:
     except binascii.Error:
         decoded = b""
     if not url.startswith("data:image/") or signature is None or not decoded.startswith(signature):
-        raise ValueError("a picture as a data URL: PNG, JPEG or WebP")
+        raise InvalidValue("picture", "a picture as a data URL: PNG, JPEG or WebP")
     return url
 
 

@@ -7,12 +7,13 @@ from uuid import UUID
 from pydantic import AfterValidator, AwareDatetime, Field
 
 from api.schemas.common import Body, Shape
+from llama_service.errors import InvalidValue
 from persistence.shares import Audience
 
 
 def _ahead(moment: datetime) -> datetime:
     if moment <= datetime.now(UTC):
-        raise ValueError("lies in the past")
+        raise InvalidValue("past", "lies in the past")
     return moment
 
 

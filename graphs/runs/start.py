@@ -33,6 +33,7 @@ from llama_service.errors import (
     NotFound,
     ToolUnknown,
     ValidationFailed,
+    reason_of,
 )
 from llama_service.ids import new_id
 from llama_service.settings import ModelSource, ProviderName, Settings
@@ -146,13 +147,13 @@ class TurnStarter:
                 return await self._try(request, caller, request_id, answer_id)
             except StaleConversation:
                 await caller.confirm()
-        raise Conflict("This conversation is being changed; try again.")
+        raise Conflict.because("being_changed", "This conversation is being changed; try again.")
 
     def _check_length(self, message: str) -> None:
         limit = self.settings.max_message_chars
         if len(message) > limit:
-            detail = {"loc": ["body", "message"], "msg": f"at most {limit} characters", "type": "string_too_long"}
-            raise ValidationFailed(details=[detail])
+            told = reason_of("string_too_long", f"at most {limit} characters", field="message", limit=limit)
+            raise ValidationFailed(details=[told | {"code": "message_too_long"}])
 
     async def _check_reach(self, user_id: UUID | None, request: TurnRequest) -> None:
         if user_id is None:
@@ -182,7 +183,9 @@ class TurnStarter:
         if user_id is not None:
             found = await self.pictures.texts(user_id, ids, self.settings.retrieval_wait_seconds)
         if len(found) < len(set(ids)):
-            raise ModelCannot("This model can't look at pictures, and no text was recognised in them.")
+            raise ModelCannot.because(
+                "pictures_unseen", "This model can't look at pictures, and no text was recognised in them."
+            )
 
     async def _try(self, request: TurnRequest, caller: TurnCaller, request_id: str, answer_id: UUID | None) -> Run:
         question = request.question()
@@ -258,7 +261,9 @@ class TurnStarter:
             return NO_TOOLS
         if not self.models.takes_tools(plan_.provider, plan_.model):
             if insists:
-                raise ModelCannot("This model takes no tools; switch them off or choose another model.")
+                raise ModelCannot.because(
+                    "no_tools", "This model takes no tools; switch them off or choose another model."
+                )
             return NO_TOOLS
         toolbox = await self._tools_that_are_there(names, conversation, user_id)
         if insists and (unknown := [name for name in names if name not in toolbox.specs]):

@@ -48,6 +48,19 @@ def test_http_exceptions_are_raised_nowhere(repository: Path) -> None:
     assert found == []
 
 
+def test_the_page_has_words_for_every_reason(repository: Path) -> None:
+    """The server says reasons in English; the page says them by their codes."""
+    words = (repository / "ui" / "src" / "shared" / "i18n" / "en.ts").read_text()
+    given = {
+        code
+        for _, text in sources(repository)
+        for code in re.findall(r'(?:\.because|InvalidValue)\(\s*"(\w+)"|"type": "\w+", "code": "(\w+)"', text)
+        for code in code
+        if code
+    }
+    assert {code for code in given if f'"reason.{code}"' not in words and f'"rule.{code}"' not in words} == set()
+
+
 def test_every_route_names_the_owner_or_is_open(repository: Path) -> None:
     """A route takes one of the dependencies that say who is calling; those without are known by name."""
     open_routes = {

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pyotp
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import FilePayload, Page, expect
 
 from llama_service.settings import Settings
 from tests.conftest import Database
@@ -110,6 +110,36 @@ async def test_on_a_phone_in_russian(open_page: OpenPage, member: str) -> None:
     await expect(page.get_by_role("textbox")).to_be_visible()
 
 
+async def test_what_is_wrong_is_said_in_russian(open_page: OpenPage, anna: Person) -> None:
+    page = await open_page(path="/sign-in", locale="ru-RU")
+    await page.get_by_role("button", name="Создать", exact=True).click()
+    name, told = page.get_by_label("Имя пользователя"), page.get_by_role("alert")
+    rule = "3 до 64 символов: буквы, цифры, точки, дефисы и подчёркивания"
+    await expect(name).to_have_accessible_description(f"От {rule}")
+    await page.get_by_label("Эл. почта").fill(f"new-{anna.email}")
+    await page.get_by_label("Пароль").fill(anna.password)
+    for wanted, answer in (
+        ("two words", f"Имя пользователя: от {rule}"),
+        (anna.name, "Это имя пользователя уже занято."),
+    ):
+        await name.fill(wanted)
+        await name.press("Enter")
+        await expect(told).to_have_text(answer)
+    await shot(page, "register-1280-ru")
+
+    page = await open_page(anna, path="/files", locale="ru-RU")
+    async with page.expect_file_chooser() as chooser:
+        await page.get_by_role("button", name="Добавить файлы").first.click()
+    await (await chooser.value).set_files(FilePayload(name="empty.txt", mimeType="text/plain", buffer=b""))
+    await expect(page.locator(".attachment--failed")).to_contain_text("Файл пуст.")
+    await page.goto("/")
+    await page.get_by_role("textbox").fill("много " * 6000)
+    await page.get_by_role("textbox").press("Enter")
+    await expect(page.locator(".notice--error")).to_have_text(
+        "Сообщение слишком длинное: допустимо не более 32\u00a0000 символов."
+    )
+
+
 async def test_an_account_is_deleted_without_a_password(open_page: OpenPage, member: str) -> None:
     page = await open_page(path="/account")
     await through_company(page, member)
@@ -138,6 +168,9 @@ async def test_a_second_factor_is_set_up_and_asked_for(open_page: OpenPage, anna
     await dialog.get_by_label("Code").fill(totp.at(for_time=int(time.time()), counter_offset=-1))
     await dialog.get_by_role("button", name="Switch on").click()
     codes = dialog.locator(".recovery-codes code")
+    await expect(codes).to_have_count(10)
+    await page.keyboard.press("Escape")
+    await page.mouse.click(5, 5)
     await expect(codes).to_have_count(10)
     code = await codes.first.inner_text()
     await accessible(page)

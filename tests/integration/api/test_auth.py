@@ -30,6 +30,7 @@ async def test_a_name_or_address_is_taken_once_in_any_case(anna: Person) -> None
     body = {"username": anna.name.upper(), "email": f"x{anna.email}", "password": PASSWORD}
     taken = await anna.http.post("/auth/register", json=body)
     assert (taken.status_code, envelope(taken)["code"]) == (409, "conflict")
+    assert [detail["type"] for detail in envelope(taken)["details"]] == ["username_taken"]
     body = {"username": f"x{anna.name[:40]}", "email": anna.email.upper(), "password": PASSWORD}
     assert (await anna.http.post("/auth/register", json=body)).status_code == 409
 
@@ -52,18 +53,29 @@ async def test_nobody_registers_as_administrator(server: Server) -> None:
 
 
 async def test_bad_registrations_say_what_is_wrong(anna: Person) -> None:
-    for body, where in (
-        ({"username": "ab", "email": "a@example.com", "password": PASSWORD}, "username"),
-        ({"username": "abcdef", "email": "nonsense", "password": PASSWORD}, "email"),
-        ({"username": "abcdef", "email": "a@example.com", "password": "sh0rt"}, "password"),
-        ({"username": "someone-long", "email": "a@example.com", "password": "someone-long"}, "password"),
+    for body, where, code, limit in (
+        ({"username": "ab", "email": "a@example.com", "password": PASSWORD}, "username", "user_name", None),
+        ({"username": "abcdef", "email": "nonsense", "password": PASSWORD}, "email", "email", None),
+        ({"username": "abcdef", "email": "a@example.com", "password": "sh0rt"}, "password", "string_too_short", 8),
+        (
+            {"username": "someone-long", "email": "a@example.com", "password": "someone-long"},
+            "password",
+            "password_is_name",
+            None,
+        ),
     ):
         answer = await anna.http.post("/auth/register", json=body)
         assert answer.status_code == 422, body
         error = envelope(answer)
         assert error["code"] == "validation_error"
         assert error["message"] == "Request validation failed"
-        assert any(where in detail["loc"] for detail in error["details"])
+        (detail,) = error["details"]
+        assert (detail["loc"], detail.get("code", detail["type"]), detail.get("limit")) == (
+            ["body", where],
+            code,
+            limit,
+        )
+        assert "Value error" not in answer.text
         assert "sh0rt" not in answer.text
 
 

@@ -134,4 +134,4 @@ def test_every_type_has_its_loader() -> None:
     [(b"\x7fELF" + bytes(9), "a.pdf", "Programs"), (b"Rar!\x1a", "a.rar", "Archives"), (bytes(99), "a.xyz", ".xyz")],
 )
 def test_refusal_names_the_reason(head: bytes, name: str, word: str) -> None:
-    assert word in refusal(head, name)
+    assert word in refusal(head, name)[1]

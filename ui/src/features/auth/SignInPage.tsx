@@ -182,6 +182,7 @@ function PasswordForm({ registering, onInput, invitation, isSecond, onDone, onCo
         autoComplete="username"
         autoCapitalize="none"
         spellCheck={false}
+        hint={registering ? t("auth.usernameHint") : undefined}
         required
       />
       {registering && <Field label={t("auth.email")} name="email" type="email" autoComplete="email" required />}

@@ -4,8 +4,8 @@ export class ApiError extends Error {
   readonly code: string;
   readonly requestId: string | null;
   readonly retryAfter: number | null;
-  /** Which values are not valid and why, a line for each. */
-  readonly details: string[];
+  /** What the server can say more closely: which values are not valid and why, or the reason of its refusal. */
+  readonly details: Detail[];
 
   constructor(
     status: number,
@@ -13,7 +13,7 @@ export class ApiError extends Error {
     message: string,
     requestId?: string | null,
     retryAfter?: number | null,
-    details: string[] = [],
+    details: Detail[] = [],
   ) {
     super(message);
     this.name = "ApiError";
@@ -32,13 +32,15 @@ const NOBODY_THERE = new Set(["internal_error", "dependency_unavailable", "inter
 export const isUnreachable = (error: unknown): boolean =>
   error instanceof ApiError && (error.status === 0 || (error.status >= 502 && NOBODY_THERE.has(error.code)));
 
-interface Detail {
+/** Where in the request something is wrong, and what, by `code` or by `type` where it has none. */
+export interface Detail {
   loc?: (string | number)[];
   msg?: string;
+  type?: string;
+  code?: string;
+  /** The number that must not be passed. */
+  limit?: number;
 }
-
-/** A detail as a line: where in the request, and what is wrong there. */
-const lineOf = ({ loc = [], msg = "" }: Detail): string => [loc.slice(1).join("."), msg].filter(Boolean).join(": ");
 
 interface Envelope {
   error: { code: string; message: string; request_id?: string | null; details?: Detail[] };
@@ -52,7 +54,7 @@ export function errorOf(response: Response, body: unknown): ApiError {
   const retryAfter = Number(response.headers.get("Retry-After")) || null;
   if (isEnvelope(body)) {
     const { code, message, request_id, details = [] } = body.error;
-    return new ApiError(response.status, code, message, request_id, retryAfter, details.map(lineOf));
+    return new ApiError(response.status, code, message, request_id, retryAfter, details);
   }
   return new ApiError(response.status, "internal_error", response.statusText, null, retryAfter);
 }
