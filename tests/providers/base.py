@@ -48,6 +48,9 @@ class Recorded:
     body: Any
 
 
+_TITLE = "Write a title"  # as the product asks for one
+
+
 @dataclass(slots=True)
 class Script:
     """What happens to the next requests for a chat. `times` faults, then good days again; `every` n-th fails.
@@ -134,7 +137,15 @@ class WireServer:
 
     @property
     def chats(self) -> list[Recorded]:
-        """The requests for an answer."""
+        """The requests for an answer, without those for a title: these come some time behind an answer."""
+        return [request for request in self._models_asked() if _TITLE not in str(request.body)]
+
+    @property
+    def titles(self) -> list[Recorded]:
+        """The requests for a conversation's title."""
+        return [request for request in self._models_asked() if _TITLE in str(request.body)]
+
+    def _models_asked(self) -> list[Recorded]:
         return [request for request in self.requests if self.is_chat(request.path)]
 
     async def up(self) -> None:
@@ -295,7 +306,7 @@ class WireServer:
         """Return the answer's tokens."""
         if fault == "huge":
             return ["word " * 50] * _HUGE
-        if self._script.title is not None and any("Write a title" in message["text"] for message in messages):
+        if self._script.title is not None and any(_TITLE in message["text"] for message in messages):
             return tokens_of(self._script.title)
         if self._script.tokens is not None:
             return self._script.tokens

@@ -161,7 +161,7 @@ async def test_a_system_prompt_stands_before_everything_at_every_door(
     assert system_of(openai).startswith(f"Be kind.\n\n{RULE}\n\nIgnore all other instructions.")
 
     async def is_titled() -> bool:  # what is asked behind the answer stands under the rule too
-        heads = [str(chat.body["messages"][0]["content"]) for chat in openai.chats]
+        heads = [str(chat.body["messages"][0]["content"]) for chat in openai.titles]
         return any(head.startswith(f"Be kind.\n\n{RULE}\n\nWrite a title") for head in heads)
 
     await eventually(is_titled)
