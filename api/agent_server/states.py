@@ -104,12 +104,15 @@ class ThreadStates:
         """Return the newest state of a run, None where it has none."""
         return await self._state.runs.latest_state(self.conversation.id, run_id)
 
-    async def ended(self, run_id: UUID) -> StateSnapshot | None:
-        """Return the last state of a run that has ended, or that waits, once it is written."""
+    async def ended(self, run_id: UUID, *, waits: bool) -> StateSnapshot | None:
+        """Return the last state of a run that has ended, or that `waits` for a person, once it is written.
+
+        Until then the newest one of a run that has ended may be that in which it waited.
+        """
         deadline = asyncio.get_running_loop().time() + _WRITTEN_WITHIN
         while True:
             snapshot = await self.newest_of(run_id)
-            done = snapshot is not None and (not snapshot.next or snapshot.interrupts)
+            done = snapshot is not None and (bool(snapshot.interrupts) if waits else not snapshot.next)
             if done or asyncio.get_running_loop().time() > deadline:
                 return snapshot
             await asyncio.sleep(_LOOK_EVERY)

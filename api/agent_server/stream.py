@@ -106,8 +106,8 @@ class AgentStream:
                 return list(self._written(event))
             case "sources" | "step":
                 return [("custom", event.data)] if "custom" in self._modes else []
-            case "done" | "action":
-                return await self._at_end()
+            case "done" | "action" as name:
+                return await self._at_end(waits=name == "action")
             case "error":
                 error = event.data["error"]
                 return [*await self._at_end(), ("error", {"error": error["code"], "message": error["message"]})]
@@ -134,20 +134,20 @@ class AgentStream:
         messages = await self._states.messages(self._run.user_message_id)
         return [("values", {"messages": plain(messages)})]
 
-    async def _at_end(self) -> list[Part]:
+    async def _at_end(self, *, waits: bool = False) -> list[Part]:
         parts: list[Part] = []
         if "messages" in self._modes and self._text:
             parts.append(("messages/complete", [plain(AIMessage(content=self._text, id=str(self._run.message_id)))]))
         if not {"values", "updates"} & set(self._modes):
             return parts
-        snapshot = await self._states.ended(self._run.id)
+        snapshot = await self._states.ended(self._run.id, waits=waits)
         if "updates" in self._modes:
             parts += [("updates", update) for update in await self._states.updates(self._run.id)]
             if snapshot is not None and snapshot.interrupts:
                 parts.append(("updates", {"__interrupt__": interrupts_of(snapshot)}))
         if "values" in self._modes and snapshot is not None:
-            waits = {"__interrupt__": interrupts_of(snapshot)} if snapshot.interrupts else {}
-            parts.append(("values", plain(dict(snapshot.values)) | waits))
+            asked = {"__interrupt__": interrupts_of(snapshot)} if snapshot.interrupts else {}
+            parts.append(("values", plain(dict(snapshot.values)) | asked))
         return parts
 
     async def values(self, after: int = 0) -> dict[str, Any]:
@@ -156,18 +156,18 @@ class AgentStream:
         Raises Interrupted where this server is stopped before.
         """
         error: dict[str, Any] | None = None
-        is_ended = False
+        is_ended = waits = False
         async for events in self._state.runs.read(self._run.id, 0):
             last = events[-1] if events else None
             is_ended = is_ended or (last is not None and last.is_last)
             if last is not None and last.name == "error":
                 error = last.data["error"]
             if last is not None and last.name == "action" and last.seq > after and await self._has("waiting"):
-                is_ended = True
+                is_ended = waits = True
                 break
         if not is_ended and await self._is_left():
             raise Interrupted
-        snapshot = await self._states.ended(self._run.id)
+        snapshot = await self._states.ended(self._run.id, waits=waits)
         values = plain(dict(snapshot.values)) if snapshot is not None else {}
         if snapshot is not None and snapshot.interrupts:
             values["__interrupt__"] = interrupts_of(snapshot)
