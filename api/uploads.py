@@ -107,9 +107,7 @@ async def read_upload(request: Request, spool: Spool, limit: int) -> Upload:
         raise _missing()
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > limit + _ENVELOPE_BYTES:
-        raise FileTooLarge.because(
-            "file_limit", f"The file is larger than {limit / 1048576:g} MB.", limit=limit / 1048576
-        )
+        raise FileTooLarge.over(limit)
     without_limit(request)
     form = _Form()
     parser = MultipartParser(boundary, form.callbacks())  # type: ignore[arg-type]  # a TypedDict of callables
@@ -119,9 +117,7 @@ async def read_upload(request: Request, spool: Spool, limit: int) -> Upload:
         async for data in request.stream():
             total += len(data)
             if total > limit + _ENVELOPE_BYTES:
-                raise FileTooLarge.because(
-                    "file_limit", f"The file is larger than {limit / 1048576:g} MB.", limit=limit / 1048576
-                )
+                raise FileTooLarge.over(limit)
             parser.write(data)
             for block in form.blocks:
                 yield block

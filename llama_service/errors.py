@@ -213,6 +213,12 @@ class FileTooLarge(AppError):
     status = 413
     code = "file_too_large"
 
+    @classmethod
+    def over(cls, limit: int) -> Self:
+        """Return the error for a file of more than so many bytes."""
+        megabytes = limit / 1048576
+        return cls.because("file_limit", f"The file is larger than {megabytes:g} MB.", limit=megabytes)
+
 
 class QuotaExceeded(AppError):
     """Your storage is full; delete files to make room."""

@@ -56,9 +56,7 @@ class Spool:
                 async for block in blocks:
                     size += len(block)
                     if size > limit:
-                        raise FileTooLarge.because(
-                            "file_limit", f"The file is larger than {limit / 1048576:g} MB.", limit=limit / 1048576
-                        )
+                        raise FileTooLarge.over(limit)
                     if len(head) < 65536:
                         head += block[: 65536 - len(head)]
                     await asyncio.to_thread(self._write, file, digest, block)

@@ -197,7 +197,7 @@ async def wait_run(
     """Begin a run, wait for its end, and return the values that it leaves."""
     begun = await _begin_in(state, user, thread_id, body, request)
     response.headers.update(begun.headers)
-    return await begun.stream.values(begun.after)
+    return await begun.stream.values()
 
 
 def _streamed(state: AppState, user_id: UUID, begun: _Begun, *, stops: bool, after: int = 0) -> EventStream:

@@ -80,12 +80,6 @@ class AgentStream:
         if event.name == TEXT:
             self._text += event.data["content"]
 
-    async def _has(self, status: str) -> bool:
-        """Whether that is how the run is; of one that waits for a person a stream ends, and its answer takes it up."""
-        async with self._state.database.reading() as session:
-            run = await runs.of_conversation(session, self._run.conversation_id, self._run.id)
-        return run is not None and run.status == status
-
     async def _waits_at(self, event: RunEvent) -> bool:
         """Whether it is at this event that the run waits for a person: none comes behind it."""
         async with self._state.database.reading() as session:
@@ -93,7 +87,9 @@ class AgentStream:
 
     async def _is_left(self) -> bool:
         """Whether a run whose last event did not come goes on elsewhere; of old runs the events may be pruned."""
-        self.goes_on = await self._has("running")
+        async with self._state.database.reading() as session:
+            run = await runs.of_conversation(session, self._run.conversation_id, self._run.id)
+        self.goes_on = run is not None and run.status == "running"
         return self.goes_on
 
     async def _parts(self, event: RunEvent) -> list[Part]:
@@ -150,8 +146,8 @@ class AgentStream:
             parts.append(("values", plain(dict(snapshot.values)) | asked))
         return parts
 
-    async def values(self, after: int = 0) -> dict[str, Any]:
-        """Wait for the run's end, behind event number `after`; return the values that it leaves, or `__error__`.
+    async def values(self) -> dict[str, Any]:
+        """Wait for the run's end; return the values that it leaves, or `__error__`.
 
         Raises Interrupted where this server is stopped before.
         """
@@ -162,7 +158,7 @@ class AgentStream:
             is_ended = is_ended or (last is not None and last.is_last)
             if last is not None and last.name == "error":
                 error = last.data["error"]
-            if last is not None and last.name == "action" and last.seq > after and await self._has("waiting"):
+            if last is not None and last.name == "action" and await self._waits_at(last):
                 is_ended = waits = True
                 break
         if not is_ended and await self._is_left():

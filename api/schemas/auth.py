@@ -4,9 +4,9 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, ConfigDict, EmailStr, Field
+from pydantic import ConfigDict, EmailStr, Field
 
-from api.schemas.common import Body, Shape
+from api.schemas.common import Body, Future, Shape
 from auth.keys import Scope
 from auth.schemas import UserName
 from persistence.tables import Identity
@@ -28,7 +28,7 @@ class InvitationCreate(Body):
     note: str | None = Field(default=None, max_length=100, description="For whom it is; administrators see it")
     group_ids: list[UUID] = Field(default=[], max_length=100)
     uses: int = Field(default=1, ge=1, le=10_000)
-    expires_at: AwareDatetime | None = Field(default=None, description="A week from now where it is absent")
+    expires_at: Future | None = Field(default=None, description="A week from now where it is absent")
 
 
 class InvitationRead(Shape):
@@ -253,7 +253,7 @@ class ApiKeyCreate(Body):
 
     name: str = Field(min_length=1, max_length=100)
     scopes: list[Scope] = Field(min_length=1, max_length=20)
-    expires_at: AwareDatetime | None = None
+    expires_at: Future | None = None
 
 
 class ApiKeyRead(Shape):

@@ -1,15 +1,28 @@
 """Shapes that every part of the API uses."""
 
+from datetime import UTC, datetime
 from math import isfinite
-from typing import Any, Final, Generic, TypeVar
+from typing import Annotated, Any, Final, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
+
+from llama_service.errors import InvalidValue
 
 Item = TypeVar("Item")
 
 _INTEGERS: Final = range(-(2**63), 2**63)
 _DEPTH: Final = 100  # of JSON; its readers and writers give up at some hundreds
+
+
+def _ahead(moment: datetime) -> datetime:
+    if moment <= datetime.now(UTC):
+        raise InvalidValue("past", "lies in the past")
+    return moment
+
+
+Future = Annotated[AwareDatetime, AfterValidator(_ahead)]
+"""A moment that is still to come."""
 
 
 class Shape(BaseModel):

@@ -1,20 +1,13 @@
 """Shapes of shared conversations."""
 
-from datetime import UTC, datetime
-from typing import Annotated, Literal
+from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, Field
+from pydantic import Field
 
-from api.schemas.common import Body, Shape
-from llama_service.errors import InvalidValue
+from api.schemas.common import Body, Future, Shape
 from persistence.shares import Audience
-
-
-def _ahead(moment: datetime) -> datetime:
-    if moment <= datetime.now(UTC):
-        raise InvalidValue("past", "lies in the past")
-    return moment
 
 
 class ShareCreate(Body):
@@ -24,7 +17,7 @@ class ShareCreate(Body):
         default="signed_in", description="`anyone` only where the operator allows it (`ALLOW_PUBLIC_SHARES`)"
     )
     with_sources: bool = Field(default=False, description="Whether readers see the passages behind the answers")
-    expires_at: Annotated[AwareDatetime, AfterValidator(_ahead)] | None = None
+    expires_at: Future | None = None
 
 
 class ShareRead(Shape):

@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
 from uuid import UUID, uuid5
 
 import orjson
@@ -63,7 +62,6 @@ _ANSWERS = UUID("5f0d3c5e-6a51-4b7c-9c44-0f7f0b6f6f0a")
 """Names the ids of answers to questions that came with a key (RFC 9562, 6.5 Name-Based UUID Generation)."""
 
 ProviderStates = Callable[[], Mapping[ProviderName, ProviderStatus]]
-Records: TypeAlias = Sequence[dict[str, Any]]
 
 
 class AlreadyAsked(Exception):
@@ -202,12 +200,11 @@ class TurnStarter:
         if request.image_file_ids and not self.models.sees(plan_.provider, plan_.model):
             await self._check_texts(caller.user_id, request.image_file_ids)
         request = request.with_model(plan_.source, plan_.name)
-        earlier = await self._earlier(place, caller.user_id)
         run_id = new_id()
         start = RunEvent(1, "start", _start_line(run_id, place, plan_))
         toolbox = await self._toolbox(request, place.conversation, plan_, caller.user_id)
         run = self._prepare(run_id, place, plan_, access, request, toolbox, caller.user_id, request_id, [start])
-        run.record.earlier_sources, run.earlier_steps = earlier
+        await self._show_first_part(run)
         run.expect_commit()
         # The graph loads its state while the question is written; it asks no model before that is done.
         self.engine.launch(run)
@@ -222,14 +219,12 @@ class TurnStarter:
         run.note_commit(written)
         return run
 
-    async def _earlier(self, place: Placement, user_id: UUID | None) -> tuple[Records, Records]:
-        """Return the sources and steps of a continued answer's first part, as their reader may see them now."""
-        records = (place.unfinished.sources, place.unfinished.steps)
-        if not any(records):
-            return records
-        async with self.database.reading() as session:
-            sources, steps = await withhold(session, user_id, records)
-        return sources, steps
+    async def _show_first_part(self, run: Run) -> None:
+        """Give a run the sources and steps of a continued answer's first part, as their reader may see them now."""
+        records = (run.place.unfinished.sources, run.place.unfinished.steps)
+        if any(records):
+            async with self.database.reading() as session:
+                run.record.earlier_sources, run.earlier_steps = await withhold(session, run.user_id, records)
 
     def _plan(self, request: TurnRequest, conversation: ConversationRow, access: ModelAccess) -> AnswerPlan:
         """Choose the model: the request's, then the conversation's, then the default or who stands in for it.
@@ -306,7 +301,7 @@ class TurnStarter:
         sent = Sent.of(events)
         toolbox = await self._toolbox_again(request, claimed.place.conversation, plan_, user_id, sent)
         run = self._prepare(claimed.run_id, claimed.place, plan_, access, request, toolbox, user_id, request_id, events)
-        run.record.earlier_sources, run.earlier_steps = await self._earlier(claimed.place, user_id)
+        await self._show_first_part(run)
         run.sent = sent
         run.record.tool_steps = {step["id"]: step for step in sent.steps}
         run.record.attempt = claimed.attempt

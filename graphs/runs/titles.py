@@ -23,7 +23,7 @@ class Titles:
         """Make a title after the first exchange that went well, or one of the next where it has none yet."""
         if run.place.conversation.title_source != "none" or run.decided is not COMPLETED:
             return
-        async with self._database.transaction() as session:
+        async with self._database.reading() as session:
             if not await conversations.lacks_title(session, run.conversation_id, answers=_EXCHANGES):
                 return
         prompt = title_prompt(run.place.question, run.text)

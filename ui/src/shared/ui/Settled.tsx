@@ -19,6 +19,7 @@ export function Settled({ children }: { children: ReactNode }) {
   const [others] = useState(() => pendingNow(queries));
   const [isSettled, setIsSettled] = useState(false);
   useEffect(() => {
+    if (isSettled) return;
     const look = () => {
       const waits = queries.isFetching({ predicate: (query) => isPending(query) && !others.has(query.queryHash) });
       if (waits === 0) setIsSettled(true);
@@ -30,6 +31,6 @@ export function Settled({ children }: { children: ReactNode }) {
       unsubscribe();
       clearTimeout(patience);
     };
-  }, [queries, others]);
+  }, [queries, others, isSettled]);
   return <div style={{ display: isSettled ? "contents" : "none" }}>{children}</div>;
 }
